@@ -1,0 +1,1 @@
+"""Zero-shot cross-lingual evaluation: sentence retrieval and tagging; never imports hyperofa but in one adapter."""

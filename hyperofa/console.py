@@ -1,0 +1,72 @@
+"""What a person sees: one console, progress bars that fall silent without a terminal, tables, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+
+console = Console(stderr=True, highlight=False)
+"""Messages, progress and errors: standard error, so that standard output stays machine-readable."""
+
+output = Console(highlight=False, soft_wrap=True)
+"""Results: tables and JSON on standard output."""
+
+
+def setup_logging(level: int = logging.INFO) -> None:
+    """Send the package's log to the console; other libraries only from WARNING up."""
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    root = logging.getLogger("hyperofa")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Any]:
+    """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+
+        def advance(n: int = 1) -> None:
+            bar.advance(task, n)
+
+        yield advance
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over ``items`` under a progress bar."""
+    if total is None and isinstance(items, Sequence):
+        total = len(items)
+    with progress_bar(label, total) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table on standard output; numbers are right-aligned."""
+    rows = [list(row) for row in rows]
+    out = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        out.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        out.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
+    output.print(out)
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print ``value`` as JSON on standard output, never wrapped or coloured."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")

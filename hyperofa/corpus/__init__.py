@@ -1,0 +1,1 @@
+"""Text for pre-training: reading, sampling, tokenising, packing, order, masking."""

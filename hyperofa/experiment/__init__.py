@@ -1,0 +1,1 @@
+"""Recipes: fetching inputs, splitting, and running the stages of an experiment."""

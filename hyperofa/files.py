@@ -1,0 +1,144 @@
+"""Files that are never half-written: atomic JSON and directories, hashes, paths that stay in their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import DataMissingError, InputError
+
+VERSIONED = ("hyperofa", "torch", "transformers", "tokenizers", "accelerate", "deepspeed", "datasets", "numpy", "scipy")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_tree(path: Path) -> str:
+    """SHA-256 over a file, or over the names and contents of all files below a folder (sorted, hidden ones skipped)."""
+    if path.is_file():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; raises :class:`DataMissingError` or :class:`InputError` with the place of the fault."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataMissingError("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not valid JSON ({error})", where=path) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: the file is either the old one or the whole new one."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (temporary file in the same folder, fsync, rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_directory(out: Path, marker: str) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes ``out`` when the block ends without an error.
+
+    ``marker`` is the file (such as ``init.json``) that says what the folder is; the block must write it. An existing
+    ``out`` is replaced only if it is empty or holds that marker, so nothing of another kind is ever lost.
+
+    Raises:
+        InputError: ``out`` is a file, or a folder that holds something else.
+    """
+    check_output(out, marker)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.tmp-"))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        if not (temporary / marker).is_file():
+            raise RuntimeError(f"{out}: the block wrote no {marker}")
+        if out.exists():
+            retired = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old-")) / out.name
+            out.rename(retired)
+            temporary.rename(out)
+            shutil.rmtree(retired.parent)
+        else:
+            temporary.rename(out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_output(out: Path, marker: str) -> None:
+    """Refuse an output path that holds something other than an earlier result of the same kind.
+
+    Call it before any work starts, so that a wrong ``--out`` costs nothing.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError("the output path is a file", where=out, todo="name a new or empty directory")
+    if any(out.iterdir()) and not (out / marker).is_file():
+        raise InputError(f"the output directory holds something else (no {marker})", where=out, todo="name a new one")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``folder / name``, refused if it would lie outside ``folder`` (absolute, ``..``, or through a link)."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"the path {name!r} leaves its folder", where=folder)
+    return path
+
+
+def existing_file(path: Path, what: str = "file") -> Path:
+    """``path`` if it is a file, else :class:`DataMissingError`."""
+    if not path.is_file():
+        raise DataMissingError(f"no such {what}", where=path)
+    return path
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that decide a result, for the JSON beside it."""
+    found: dict[str, str] = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def made_by(command: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What made an output: command, inputs with hashes (names, not machine paths), settings, versions."""
+    return {
+        "command": command,
+        "inputs": {key: {"name": path.name, "sha256": sha256_tree(path)} for key, path in inputs.items()},
+        "settings": dict(settings),
+        "versions": versions(),
+    }

@@ -1,0 +1,1 @@
+"""Initialisation: factorisation, the methods, the hypernetworks, assembling the extended model."""

@@ -1,0 +1,1 @@
+"""Factorised embedding and head, model families, the masked loss, dense export."""

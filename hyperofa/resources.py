@@ -1,0 +1,25 @@
+"""Where the recipes, launch and DeepSpeed configs lie: in the source tree, or inside an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyperofa.errors import DataMissingError
+from hyperofa.files import inside
+
+FOLDERS = ("recipes", "launch", "ds_configs")
+
+
+def resource(name: str) -> Path:
+    """The path of a shipped file such as ``recipes/quickstart.yaml`` or ``ds_configs/zero2.json``.
+
+    Raises:
+        DataMissingError: neither the source tree nor the installed package holds it.
+    """
+    package = Path(__file__).parent
+    tree = package.parent
+    root = tree if (tree / "pyproject.toml").is_file() else package / "_data"
+    path = inside(root, name)
+    if not path.exists():
+        raise DataMissingError("no such file comes with hyperofa", where=name, todo=f"shipped: {', '.join(FOLDERS)}")
+    return path

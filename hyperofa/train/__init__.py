@@ -1,0 +1,1 @@
+"""Continual pre-training: config, loop, engine, checkpoints, schedule, metrics, signals."""

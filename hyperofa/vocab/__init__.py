@@ -1,0 +1,1 @@
+"""Token surfaces, special roles, overlap, word-token matching, extending a tokenizer."""
