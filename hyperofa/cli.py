@@ -14,6 +14,10 @@ from hyperofa import __version__
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, HyperofaError, unknown_name
 
 COMMANDS = {
+    "data": (
+        "hyperofa.experiment.data_command",
+        "model files and parallel text from pinned wheels; hold out a test set",
+    ),
     "vectors": ("hyperofa.vectors.command", "build or import multilingual word vectors"),
     "tokenizer": ("hyperofa.vocab.command", "extend a tokenizer, or train a new one, for new languages"),
     "init": ("hyperofa.init.command", "write the embeddings of a larger vocabulary into a model"),
