@@ -1,0 +1,225 @@
+"""Putting new embeddings into a source model, and writing a factorised model as a plain transformers one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from hyperofa.errors import InputError
+from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead
+from hyperofa.model.families import (
+    family_of,
+    input_embedding,
+    is_factorized,
+    lm_class,
+    output_head,
+    parameter_dtype,
+)
+from hyperofa.model.source import Source
+
+ROLES = ("bos", "eos", "pad", "cls", "sep", "unk", "mask")
+TWINS = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
+"""Roles that stand in for each other when a tokenizer of another family lacks one."""
+
+
+class _Rows(NamedTuple):
+    """The new embeddings, as :func:`assemble` takes them."""
+
+    coordinates: Tensor
+    primitives: Tensor | None
+    output_coordinates: Tensor | None
+    output_primitives: Tensor | None
+    head_bias: Tensor | None
+
+
+def assemble(
+    source: Source,
+    target_tokenizer: Any,
+    *,
+    coordinates: Tensor,
+    primitives: Tensor | None,
+    output_coordinates: Tensor | None = None,
+    output_primitives: Tensor | None = None,
+    head_bias: Tensor | None = None,
+) -> PreTrainedModel:
+    """A copy of the source model with the target vocabulary's embeddings.
+
+    Args:
+        source: from :func:`hyperofa.model.load_source`; it is left as it is.
+        target_tokenizer: decides the special ids and the least number of rows.
+        coordinates: (V_t, r) with ``primitives`` (r, D), or (V_t, D) rows with ``primitives`` None (unfactorised).
+            V_t may exceed the tokenizer's size: rows appended so that a matrix divides evenly.
+        primitives: (r, D) or None.
+        output_coordinates: the same for an untied head; None ties the head to the input, and must be None just when the
+            source is tied.
+        output_primitives: the same for an untied head.
+        head_bias: (V_t,), needed just when the source's head has a bias.
+
+    Returns:
+        A model with language-model head, in the source's dtype and in evaluation mode. Special ids are set by role in
+        its config, its generation config and its embedding's padding index.
+
+    Raises:
+        InputError: a shape does not fit the tokenizer or the model, or the tokenizer lacks a token the model needs.
+    """
+    family = source.family
+    rows = _Rows(coordinates, primitives, output_coordinates, output_primitives, head_bias)
+    _check(source, target_tokenizer, rows)
+    config = _target_config(source, target_tokenizer, rows)
+    with torch.random.fork_rng(devices=[]):  # the random start of what is overwritten below moves no one's generator
+        model = lm_class(family, factorized=primitives is not None)(config)
+    model = model.to(parameter_dtype(source.model)).eval()
+    state = _body(source.model)
+    if family.shifted_positions:
+        _shift_positions(state, source.model.config.pad_token_id, config.pad_token_id)
+    model.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        _fill(input_embedding(model), coordinates, primitives)
+        head = output_head(model)
+        if output_coordinates is not None:
+            _fill(head, output_coordinates, output_primitives)
+        if head_bias is not None:
+            head.bias.copy_(head_bias)
+    if source.model.can_generate():
+        model.generation_config = type(source.model.generation_config).from_dict(
+            source.model.generation_config.to_dict()
+        )
+        for role in ("bos", "eos", "pad"):
+            setattr(model.generation_config, f"{role}_token_id", getattr(config, f"{role}_token_id", None))
+    return model
+
+
+def export_dense(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model as a plain transformers one, with E = F P (V, D) multiplied out.
+
+    Works for every registered class, with or without a language-model head. The result shares no memory with ``model``;
+    a model that is plain already is returned as it is.
+    """
+    if not is_factorized(model.config):
+        return model
+    family = family_of(model.config)
+    values = _plain_values(model.config)
+    config = family.config_class.from_dict(
+        {k: v for k, v in values.items() if k not in {"embedding_rank", "head_rank"}}
+    )
+    with torch.random.fork_rng(devices=[]):
+        dense = model.plain_class(config)
+    dense = dense.to(parameter_dtype(model)).train(model.training)
+    state = {
+        key: value for key, value in model.state_dict().items() if not key.endswith((".coordinates", ".primitives"))
+    }
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        if isinstance(module, FactorizedEmbedding | FactorizedHead):
+            state[f"{name}.weight"] = _multiply(module)
+    twin = f"{family.head.rpartition('.')[0]}.bias"  # the second name of the head's bias in BERT and RoBERTa
+    if twin in dense.state_dict():
+        state.setdefault(twin, state[f"{family.head}.bias"])
+    dense.load_state_dict(state, strict=True)
+    if model.can_generate():
+        dense.generation_config = model.generation_config
+    return dense
+
+
+def _multiply(module: FactorizedEmbedding | FactorizedHead) -> Tensor:
+    coordinates, primitives = module.coordinates.detach(), module.primitives.detach()
+    return (coordinates.float() @ primitives.float()).to(coordinates.dtype)
+
+
+def _plain_values(config: PreTrainedConfig) -> dict[str, Any]:
+    values = config.to_dict()
+    for key in ("model_type", "architectures", "transformers_version"):
+        values.pop(key, None)
+    return values
+
+
+def _target_config(source: Source, tokenizer: Any, rows: _Rows) -> PreTrainedConfig:
+    family, old = source.family, source.model.config
+    values = _plain_values(old)
+    values["vocab_size"] = rows.coordinates.shape[0]
+    values["tie_word_embeddings"] = rows.output_coordinates is None
+    if rows.primitives is not None:
+        values["embedding_rank"] = rows.primitives.shape[0]
+        values["head_rank"] = None if rows.output_primitives is None else rows.output_primitives.shape[0]
+    ids = {role: getattr(tokenizer, f"{role}_token_id", None) for role in ROLES}
+    for role in ROLES:
+        name = f"{role}_token_id"
+        if name not in values:
+            continue
+        found = ids[role]
+        if found is None and values[name] is not None and role in TWINS:
+            found = ids[TWINS[role]]
+        values[name] = found
+    if family.shifted_positions:
+        values["max_position_embeddings"] = old.max_position_embeddings - old.pad_token_id + values["pad_token_id"]
+    config_class = family.config_class if rows.primitives is None else family.factorized_config
+    return config_class.from_dict(values)
+
+
+def _body(source: PreTrainedModel) -> dict[str, Tensor]:
+    """Everything of the source but its embeddings and its head's bias (of which BERT and RoBERTa keep two names)."""
+    family = family_of(source.config)
+    around = family.head.rpartition(".")[0]
+    per_token = {
+        f"{source.base_model_prefix}.{family.embedding}.weight",
+        f"{family.head}.weight",
+        f"{family.head}.bias",
+        *([f"{around}.bias"] if around else []),
+    }
+    return {key: value for key, value in source.state_dict().items() if key not in per_token}
+
+
+def _shift_positions(state: dict[str, Tensor], old_padding: int, new_padding: int) -> None:
+    """RoBERTa's positions start behind the padding id: move the table's rows with it."""
+    if old_padding == new_padding:
+        return
+    (key,) = (key for key in state if key.endswith("position_embeddings.weight"))
+    used = state[key][old_padding + 1 :]
+    state[key] = torch.cat([used.new_zeros(new_padding + 1, used.shape[1]), used])
+
+
+def _fill(module: Any, coordinates: Tensor, primitives: Tensor | None) -> None:
+    if primitives is None:
+        module.weight.copy_(coordinates)
+    else:
+        module.coordinates.copy_(coordinates)
+        module.primitives.copy_(primitives)
+
+
+def _check(source: Source, tokenizer: Any, rows: _Rows) -> None:
+    size, width = rows.coordinates.shape[0], source.input_embeddings.shape[1]
+    if len(tokenizer) > size:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer):,} tokens, the embeddings {size:,} rows",
+            todo="make the embeddings for this tokenizer",
+        )
+    _check_product("input", size, width, rows.coordinates, rows.primitives)
+    if (rows.output_coordinates is None) != (source.output_embeddings is None):
+        state = (
+            "tied: give no output embeddings"
+            if source.output_embeddings is None
+            else "not tied: give output embeddings"
+        )
+        raise InputError(f"the source's head is {state}")
+    if rows.output_coordinates is not None:
+        _check_product("output", size, width, rows.output_coordinates, rows.output_primitives)
+        if (rows.output_primitives is None) != (rows.primitives is None):
+            raise InputError("input and output embeddings must both be factorised, or neither")
+    if (rows.head_bias is None) != (source.head_bias is None):
+        raise InputError(f"the source's head has {'no' if source.head_bias is None else 'a'} bias per token")
+    if rows.head_bias is not None and rows.head_bias.shape != (size,):
+        raise InputError(f"the head's bias has shape {tuple(rows.head_bias.shape)}, the embeddings {size:,} rows")
+    needed = ("pad", "mask") if source.family.objective == "mlm" else ()
+    for role in needed:
+        if getattr(tokenizer, f"{role}_token_id", None) is None:
+            raise InputError(f"the target tokenizer has no {role} token, which a masked language model needs")
+
+
+def _check_product(what: str, size: int, width: int, coordinates: Tensor, primitives: Tensor | None) -> None:
+    rank = width if primitives is None else primitives.shape[0]
+    if coordinates.shape != (size, rank) or (primitives is not None and primitives.shape != (rank, width)):
+        shapes = f"{tuple(coordinates.shape)} x {None if primitives is None else tuple(primitives.shape)}"
+        raise InputError(f"the {what} embeddings have shapes {shapes}; the model needs {size:,} rows of width {width}")

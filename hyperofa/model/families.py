@@ -1,0 +1,182 @@
+"""The families table: for each, where its input and output embeddings are, and what lies between body and head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from hyperofa.errors import InputError, unknown_name
+from hyperofa.model.surgery import factorized_class, factorized_config_class
+
+Objective = Literal["mlm", "causal"]
+PREFIX = "hyperofa_"
+
+
+def _unchanged(model: Any, hidden: Tensor) -> Tensor:
+    return hidden
+
+
+def _bert_head(model: Any, hidden: Tensor) -> Tensor:
+    return model.cls.predictions.transform(hidden)
+
+
+def _roberta_head(model: Any, hidden: Tensor) -> Tensor:
+    head = model.lm_head
+    return head.layer_norm(nn.functional.gelu(head.dense(hidden)))
+
+
+def _modernbert_head(model: Any, hidden: Tensor) -> Tensor:
+    return model.head(hidden)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model family of transformers.
+
+    Attributes:
+        model_type: its ``model_type`` in transformers; the factorised one is ``hyperofa_<model_type>``.
+        prefix: how its classes are called: ``<prefix>Config``, ``<prefix>Model``, ``<prefix>ForMaskedLM``, …
+        objective: ``mlm`` for encoders, ``causal`` for decoders.
+        embedding: path of the input embedding inside the base model.
+        head: path of the output embedding (scores of all tokens) inside the model with a language-model head.
+        before_head: what the language-model head does to a hidden state before the scores.
+        shifted_positions: position ids start behind the padding id (RoBERTa), so the position table follows it.
+        classes: class names that do not follow from ``prefix``.
+    """
+
+    model_type: str
+    prefix: str
+    objective: Objective
+    embedding: str
+    head: str
+    before_head: Callable[[Any, Tensor], Tensor] = _unchanged
+    shifted_positions: bool = False
+    classes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config_class(self) -> Any:
+        """The plain config class of transformers."""
+        return getattr(transformers, self.classes.get("Config", f"{self.prefix}Config"))
+
+    @property
+    def lm_kind(self) -> str:
+        """``ForMaskedLM`` or ``ForCausalLM``."""
+        return "ForMaskedLM" if self.objective == "mlm" else "ForCausalLM"
+
+    def plain_class(self, kind: str) -> Any:
+        """The transformers class of a kind (``Model``, ``ForMaskedLM``, …), or None where the family has none."""
+        return getattr(transformers, self.classes.get(kind, f"{self.prefix}{kind}"), None)
+
+    @property
+    def factorized_config(self) -> Any:
+        """The config class with ``embedding_rank`` and ``head_rank``."""
+        return factorized_config_class(self.config_class, PREFIX + self.model_type)
+
+    def factorized_class(self, kind: str) -> type[PreTrainedModel] | None:
+        """The factorised counterpart of :meth:`plain_class`."""
+        plain = self.plain_class(kind)
+        if plain is None:
+            return None
+        head = self.head if kind == self.lm_kind else None
+        return factorized_class(plain, self.factorized_config, self.embedding, head)
+
+
+def _encoder(model_type: str, prefix: str, **more: Any) -> Family:
+    return Family(model_type, prefix, "mlm", "embeddings.word_embeddings", **more)
+
+
+def _decoder(model_type: str, prefix: str, **more: Any) -> Family:
+    return Family(model_type, prefix, "causal", **{"embedding": "embed_tokens", "head": "lm_head", **more})
+
+
+FAMILIES: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        _encoder("bert", "Bert", head="cls.predictions.decoder", before_head=_bert_head),
+        _encoder("roberta", "Roberta", head="lm_head.decoder", before_head=_roberta_head, shifted_positions=True),
+        _encoder(
+            "xlm-roberta", "XLMRoberta", head="lm_head.decoder", before_head=_roberta_head, shifted_positions=True
+        ),
+        Family("modernbert", "ModernBert", "mlm", "embeddings.tok_embeddings", "decoder", _modernbert_head),
+        _decoder("llama", "Llama"),
+        _decoder("mistral", "Mistral"),
+        _decoder("qwen2", "Qwen2"),
+        _decoder("qwen3", "Qwen3"),
+        _decoder("gemma", "Gemma"),
+        _decoder("gemma2", "Gemma2"),
+        _decoder("gemma3_text", "Gemma3Text", classes={"ForCausalLM": "Gemma3ForCausalLM"}),
+        _decoder("gpt2", "GPT2", embedding="wte", classes={"ForCausalLM": "GPT2LMHeadModel"}),
+    )
+}
+
+AUTO_CLASSES = {
+    "Model": transformers.AutoModel,
+    "ForMaskedLM": transformers.AutoModelForMaskedLM,
+    "ForCausalLM": transformers.AutoModelForCausalLM,
+    "ForTokenClassification": transformers.AutoModelForTokenClassification,
+    "ForSequenceClassification": transformers.AutoModelForSequenceClassification,
+}
+
+
+def family_of(config: PreTrainedConfig, where: object = None) -> Family:
+    """The family of a plain or factorised config.
+
+    Raises:
+        InputError: the model type is not in the table.
+    """
+    name = str(config.model_type).removeprefix(PREFIX)
+    if name not in FAMILIES:
+        raise unknown_name("model family", name, FAMILIES, where=where)
+    return FAMILIES[name]
+
+
+def is_factorized(config: PreTrainedConfig) -> bool:
+    """Whether a config belongs to a factorised model."""
+    return str(config.model_type).startswith(PREFIX)
+
+
+def lm_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
+    """The class with the family's language-model head."""
+    found = family.factorized_class(family.lm_kind) if factorized else family.plain_class(family.lm_kind)
+    if found is None:
+        raise InputError(f"this version of transformers has no {family.prefix}{family.lm_kind}")
+    return found
+
+
+@cache
+def register_all() -> None:
+    """Register every factorised config and class with transformers' Auto classes (once)."""
+    for family in FAMILIES.values():
+        config = family.factorized_config
+        transformers.AutoConfig.register(config.model_type, config)
+        for kind, auto in AUTO_CLASSES.items():
+            model = family.factorized_class(kind)
+            if model is not None and not (kind == "ForCausalLM" and family.objective == "mlm"):
+                auto.register(config, model)
+
+
+def input_embedding(model: PreTrainedModel) -> Any:
+    """The module that embeds token ids."""
+    return model.base_model.get_submodule(family_of(model.config).embedding)
+
+
+def output_head(model: PreTrainedModel) -> Any:
+    """The module that scores all tokens; ``model`` has a language-model head."""
+    return model.get_submodule(family_of(model.config).head)
+
+
+def final_softcap(config: PreTrainedConfig) -> float | None:
+    """The cap on the scores that some families (Gemma 2) apply."""
+    return getattr(config, "final_logit_softcapping", None)
+
+
+def parameter_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype of the first floating-point parameter."""
+    return next(p.dtype for p in model.parameters() if p.is_floating_point())

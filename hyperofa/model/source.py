@@ -1,0 +1,112 @@
+"""Loading a source model with its language-model head, wherever its embeddings and bias are."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel
+
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source model and views of what initialisation needs.
+
+    Attributes:
+        model: the model with its language-model head.
+        input_embeddings: (V, D) float32; V may exceed the tokenizer's size (padded rows).
+        output_embeddings: (V, D) float32, or None when the head is tied to the input.
+        head_bias: (V,) float32, or None when the head has none.
+        head_is_new: the checkpoint holds no language-model head, so one was made with the seed.
+        family: the row of the families table.
+    """
+
+    model: PreTrainedModel
+    input_embeddings: Tensor
+    output_embeddings: Tensor | None
+    head_bias: Tensor | None
+    head_is_new: bool
+    family: Family
+
+
+def load_source(
+    model: str | Path, *, head: str | None = None, seed: int = 0, dtype: torch.dtype | None = None
+) -> Source:
+    """Load a model (a directory, or a hub id the user named) with its language-model head, for initialisation.
+
+    Args:
+        model: directory or hub id; weights must be safetensors.
+        head: ``mlm`` or ``causal`` to insist on one; None takes what the family has.
+        seed: draws the parts of the head that the checkpoint lacks.
+        dtype: of the parameters; None keeps the checkpoint's.
+
+    Raises:
+        DataMissingError: there is no such model, or it has no safetensors weights.
+        InputError: the family is unknown, or has another head than asked for.
+    """
+    where = str(model)
+    if Path(where).exists() and not (Path(where) / "config.json").is_file():
+        raise DataMissingError("no config.json in the model directory", where=where)
+    try:
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(where, error) from error
+    family = family_of(config, where)
+    if head is not None and head != family.objective:
+        raise InputError(f"a {family.model_type} model has a {family.objective} head, not {head}", where=where)
+    plain = lm_class(family, factorized=is_factorized(config))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            loaded, info = plain.from_pretrained(
+                where, dtype=dtype or "auto", use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(where, error) from error
+    missing = sorted(info["missing_keys"])
+    prefix = f"{loaded.base_model_prefix}."
+    if any(key.startswith(prefix) for key in missing):
+        raise InputError(f"the checkpoint lacks weights ({missing[0]} and {len(missing) - 1} more)", where=where)
+    if missing:
+        log.warning(
+            "%s: the checkpoint has no language-model head; made new with seed %d: %s", where, seed, ", ".join(missing)
+        )
+    if is_factorized(config):
+        from hyperofa.model.assemble import export_dense
+
+        loaded = export_dense(loaded)
+    return source_of(loaded, head_is_new=bool(missing))
+
+
+def source_of(model: PreTrainedModel, *, head_is_new: bool = False) -> Source:
+    """A :class:`Source` of a plain model in memory, as :func:`load_source` makes it."""
+    family = family_of(model.config)
+    embedding, head = input_embedding(model).weight, output_head(model)
+    tied = head.weight is embedding
+    bias = head.bias
+    return Source(
+        model=model,
+        input_embeddings=embedding.detach().float(),
+        output_embeddings=None if tied else head.weight.detach().float(),
+        head_bias=None if bias is None else bias.detach().float(),
+        head_is_new=head_is_new,
+        family=family,
+    )
+
+
+def _unreadable(where: str, error: Exception) -> DataMissingError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return DataMissingError(
+        f"cannot load the model ({lines[0]})",
+        where=where,
+        todo="name a directory with config.json and model.safetensors",
+    )

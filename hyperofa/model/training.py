@@ -1,0 +1,204 @@
+"""The module that is trained: a pre-trained model whose forward pass ends in the loss of the wanted positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.model.documents import separate_documents
+from hyperofa.model.dropout import StatelessDropout, make_stateless
+from hyperofa.model.factorized import DenseEmbedding, DenseHead
+from hyperofa.model.families import (
+    family_of,
+    final_softcap,
+    input_embedding,
+    is_factorized,
+    lm_class,
+    output_head,
+    parameter_dtype,
+)
+from hyperofa.model.phases import Phase, apply_phase
+
+IGNORED = -100
+"""The label of a position that is not wanted."""
+
+
+@dataclass
+class TrainingOutput(ModelOutput):
+    """What one micro-batch contributes; the trainer divides the global sum by the global count.
+
+    Attributes:
+        loss_sum: () float32, the sum of the losses of the wanted positions; has a graph even where there is none.
+        n_targets: () int64, the number of wanted positions.
+        row_loss_sums: (B,) float32 without a graph, the same per sequence.
+        row_targets: (B,) int64, the same per sequence.
+    """
+
+    loss_sum: Tensor | None = None
+    n_targets: Tensor | None = None
+    row_loss_sums: Tensor | None = None
+    row_targets: Tensor | None = None
+
+
+class TrainingModel(nn.Module):
+    """A pre-trained model with its loss inside ``forward``, so that ZeRO-3 gathers each parameter where it is used.
+
+    Attributes:
+        pretrained: the transformers model; save this one. Its parameters are this module's, under ``pretrained.``.
+        objective: ``mlm`` or ``causal``.
+    """
+
+    def __init__(
+        self,
+        pretrained: PreTrainedModel,
+        *,
+        loss_impl: str = "auto",
+        chunk_bytes: int | None = None,
+        separate_documents: bool = False,
+        dropout: float | None = None,
+    ) -> None:
+        """Wrap a model with a language-model head.
+
+        Args:
+            pretrained: factorised or plain.
+            loss_impl: see :func:`hyperofa.model.linear_cross_entropy`.
+            chunk_bytes: likewise.
+            separate_documents: keep the documents of a packed sequence apart (the paper lets them see each other).
+            dropout: rate for all dropout layers of the body; None keeps the config's. Attention probabilities are never
+                dropped. The masks are functions of ``dropout_keys``, see :mod:`hyperofa.model.dropout`.
+        """
+        super().__init__()
+        self.pretrained = pretrained
+        self.family = family_of(pretrained.config)
+        self.objective = self.family.objective
+        self.loss_impl, self.chunk_bytes = loss_impl, chunk_bytes
+        self.separate_documents = separate_documents
+        if not is_factorized(pretrained.config):
+            embedding, head = input_embedding(pretrained), output_head(pretrained)
+            if not isinstance(embedding, DenseEmbedding):
+                pretrained.base_model.set_submodule(self.family.embedding, DenseEmbedding(embedding))
+                pretrained.set_submodule(self.family.head, DenseHead(head))
+        self.dropouts: list[StatelessDropout] = make_stateless(pretrained, dropout)
+
+    @property
+    def config(self) -> Any:
+        """The pre-trained model's config (DeepSpeed integrations look for it here)."""
+        return self.pretrained.config
+
+    def set_phase(self, phase: Phase, new_rows: Tensor | None = None) -> None:
+        """Choose what learns from now on; see :func:`hyperofa.model.phases.apply_phase`."""
+        apply_phase(self, phase, new_rows)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each layer in the backward pass instead of storing its activations."""
+        self.pretrained.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        segments: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        dropout_keys: Tensor | None = None,
+    ) -> TrainingOutput:
+        """The loss of one micro-batch.
+
+        Args:
+            input_ids: (B, L) int64.
+            labels: (B, L) int64, -100 where nothing is wanted; not shifted: a causal model's state at position i
+                is scored against ``labels[:, i + 1]``.
+            segments: (B, L) int64, document index within the sequence; needed to keep documents apart.
+            attention_mask: (B, L), 0 at padding; leave it out where there is none, attention is then faster.
+            dropout_keys: (B,) int64, one key per sequence and visit; needed when dropout is on.
+        """
+        for dropout in self.dropouts:
+            dropout.keys = dropout_keys
+        inputs: dict[str, Any] = {"attention_mask": attention_mask}
+        if self.separate_documents:
+            if segments is None:
+                raise ValueError("segments are needed to keep documents apart")
+            dtype = parameter_dtype(self.pretrained)
+            inputs = separate_documents(self.family, self.config, segments, dtype)
+        if self.objective == "causal":
+            inputs["use_cache"] = False
+        hidden = self.pretrained.base_model(input_ids=input_ids, **inputs).last_hidden_state
+        if self.objective == "causal":
+            hidden, labels = hidden[:, :-1], labels[:, 1:]
+        rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
+        wanted = self.family.before_head(self.pretrained, hidden[rows, columns])
+        total, losses = output_head(self.pretrained)(
+            wanted,
+            labels[rows, columns],
+            impl=self.loss_impl,
+            chunk_bytes=self.chunk_bytes,
+            softcap=final_softcap(self.config),
+        )
+        batch = labels.shape[0]
+        return TrainingOutput(
+            loss_sum=total,
+            n_targets=torch.tensor(rows.shape[0], device=labels.device),
+            row_loss_sums=losses.new_zeros(batch).index_add_(0, rows, losses),
+            row_targets=torch.bincount(rows, minlength=batch),
+        )
+
+
+def load_for_training(
+    path: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    attention: str | None = None,
+    loss_impl: str = "auto",
+    chunk_bytes: int | None = None,
+    separate_documents: bool = False,
+    dropout: float | None = None,
+) -> TrainingModel:
+    """Load a model directory (factorised or plain) for training, in training mode.
+
+    Args:
+        path: directory written by ``hyperofa init``, or any model of a supported family.
+        dtype: of the parameters; DeepSpeed keeps its own float32 masters where this is a 16-bit type.
+        attention: transformers' attention implementation; None lets it choose.
+        loss_impl: see :func:`hyperofa.model.linear_cross_entropy`.
+        chunk_bytes: likewise.
+        separate_documents: see :class:`TrainingModel`.
+        dropout: see :class:`TrainingModel`.
+
+    Raises:
+        DataMissingError: there is no such model.
+        InputError: the family is unknown, or the checkpoint lacks weights.
+    """
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise DataMissingError(f"no model to train ({str(error).splitlines()[0]})", where=path) from error
+    family = family_of(config, path)
+    model_class = lm_class(family, factorized=is_factorized(config))
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    try:
+        pretrained, info = model_class.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError) as error:
+        raise DataMissingError(f"cannot load the model ({str(error).splitlines()[0]})", where=path) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise InputError(
+            f"the checkpoint lacks {len(missing)} weights, such as {missing[0]}",
+            where=path,
+            todo="make it with hyperofa init",
+        )
+    model = TrainingModel(
+        pretrained,
+        loss_impl=loss_impl,
+        chunk_bytes=chunk_bytes,
+        separate_documents=separate_documents,
+        dropout=dropout,
+    )
+    return model.train()

@@ -1,0 +1,70 @@
+"""Tiny models of every family and a tiny tokenizer, built in memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
+
+from hyperofa.model.families import FAMILIES, lm_class
+
+VOCABULARY, WIDTH = 40, 16
+
+SMALL = {
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "intermediate_size": 24,
+    "max_position_embeddings": 64,
+    "vocab_size": VOCABULARY,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
+GPT2 = {"n_embd": WIDTH, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": VOCABULARY, "bos_token_id": 0}
+EXTRA = {
+    "modernbert": {"cls_token_id": 0, "sep_token_id": 2, "local_attention": 8, "global_attn_every_n_layers": 2},
+    "gpt2": {"eos_token_id": 2, "pad_token_id": None},
+}
+
+
+def small_source(name: str, *, tied: bool = True):
+    """A randomly initialised model of a family, with a head bias that is not zero."""
+    family = FAMILIES[name]
+    values = {**(GPT2 if name == "gpt2" else SMALL), **EXTRA.get(name, {})}
+    torch.manual_seed(3)
+    model = lm_class(family, factorized=False)(family.config_class(**values, tie_word_embeddings=tied))
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if parameter.dim() == 1 or "embed" in key or "wte" in key:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def family_name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def target_tokenizer() -> PreTrainedTokenizerFast:
+    """Sixty words; its padding id (4) and the other special ids are not the source's."""
+    specials = ["[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "<s>", "</s>"]
+    words = {token: i for i, token in enumerate([*specials, *(f"w{i}" for i in range(53))])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        bos_token="<s>",
+        eos_token="</s>",
+    )
