@@ -1,0 +1,66 @@
+"""The ``hyperofa-eval`` command: a table of subcommands, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hyperofa_eval import __version__
+from hyperofa_eval.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError, unknown
+
+COMMANDS = {
+    "list": ("hyperofa_eval.list_command", "the tasks, protocols and languages this harness knows"),
+    "run": ("hyperofa_eval.run_command", "score a model on tasks, one JSON per task, language and seed"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line that names the command and where its help is."""
+        sys.stderr.write(f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        raise SystemExit(EXIT_USAGE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``hyperofa-eval``; returns the exit code (0 done, 1 failed, 2 wrong usage or input, 3 data missing)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        sys.stdout.write(help_text())
+        return EXIT_OK if words else EXIT_USAGE
+    if words[0] == "--version":
+        sys.stdout.write(f"hyperofa-eval {__version__}\n")
+        return EXIT_OK
+    name, rest = words[0], words[1:]
+    try:
+        if name not in COMMANDS:
+            raise unknown("command", name, COMMANDS)
+        module = importlib.import_module(COMMANDS[name][0])
+        parser = Parser(prog=f"hyperofa-eval {name}", description=COMMANDS[name][1])
+        module.add_arguments(parser)
+        code = module.run(parser.parse_args(rest))
+    except EvalError as error:
+        if os.environ.get("HYPEROFA_TRACEBACK"):
+            traceback.print_exc()
+        sys.stderr.write(f"hyperofa-eval: error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("hyperofa-eval: interrupted; the same command continues\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_FAILED
+    return EXIT_OK if code is None else int(code)
+
+
+def help_text() -> str:
+    """The text of ``hyperofa-eval --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(["usage: hyperofa-eval COMMAND …", "", *lines, "", "hyperofa-eval COMMAND --help says more.", ""])

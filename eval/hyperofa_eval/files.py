@@ -1,0 +1,95 @@
+"""Files of the harness: packed or plain text in, atomic JSON out, SHA-256 of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.errors import DataMissingError, InputError
+
+VERSIONED = ("hyperofa", "torch", "transformers", "tokenizers", "accelerate", "evaluate", "seqeval", "numpy")
+
+
+def find(path: Path) -> Path | None:
+    """``path`` or ``path.xz``, whichever is a file."""
+    packed = path.with_name(path.name + ".xz")
+    return path if path.is_file() else packed if packed.is_file() else None
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""The lines of a UTF-8 text file, ``.xz`` or plain; only ``\n`` and ``\r\n`` end a line.
+
+    Raises:
+        InputError: it is not UTF-8 text or not a whole ``.xz`` file.
+    """
+    try:
+        data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError("not UTF-8 text", where=f"{path}, line {line}") from None
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"not a whole .xz file ({error})", where=path) from None
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, as hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; raises :class:`DataMissingError` or :class:`InputError` with its place."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise DataMissingError("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not valid JSON ({error})", where=path) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: the file is either the old one or the whole new one."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (temporary file in the same folder, fsync, rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that decide a result."""
+    found: dict[str, str] = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,195 @@
+"""A transformers checkpoint as a :class:`hyperofa_eval.api.Model`: loading, checks, and what identifies it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa_eval import adapter
+from hyperofa_eval.encoder import Encoder
+from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.hashing import hash_model, hash_tokenizer
+from hyperofa_eval.processes import Processes
+from hyperofa_eval.settings import EncodeSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Kind = str
+"""``masked``, ``causal`` or ``none``: the language-model head that was loaded."""
+
+
+@dataclass
+class TransformersModel:
+    """A Hugging Face model, dense or factorised, with its tokenizer.
+
+    ``model`` may carry a language-model head; sentence vectors and taggers use its body alone.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    name: str
+    head: Kind = "none"
+    batch_size: int = 64
+    processes: Processes = field(default_factory=Processes)
+    cache: Path | None = None
+    unread: frozenset[str] = frozenset()
+    """Weights of the body that the checkpoint did not hold and the harness does not use (poolers)."""
+
+    @property
+    def body(self) -> Any:
+        """The model without its head."""
+        return self.model.base_model
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What results name: the model's and the tokenizer's hashes, type and size."""
+        return {
+            "name": self.name,
+            "sha256": hash_model(self.body, self.unread),
+            "tokenizer_sha256": hash_tokenizer(self.tokenizer),
+            "model_type": getattr(self.body.config, "model_type", type(self.body).__name__),
+            "parameters": sum(p.numel() for p in self.body.parameters()),
+            "dtype": str(next(self.body.parameters()).dtype).removeprefix("torch."),
+        }
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The sentence encoder over the body."""
+        return Encoder(
+            self.body,
+            self.tokenizer,
+            identity=f"{self.identity['sha256']}-{self.identity['tokenizer_sha256']}",
+            name=self.name,
+            batch_size=self.batch_size,
+            processes=self.processes,
+            cache=self.cache,
+        )
+
+    def encode(self, texts: Sequence[str], settings: EncodeSettings) -> NDArray[np.float32]:
+        """Sentence vectors (n, D); see :meth:`hyperofa_eval.api.Model.encode`."""
+        return self.encoder.encode(texts, settings)[:, 0]
+
+    def encode_blocks(self, texts: Sequence[str], settings: EncodeSettings) -> NDArray[np.float32]:
+        """Sentence vectors of several blocks in one pass, (n, blocks, D)."""
+        return self.encoder.encode(texts, settings)
+
+    def blocks(self, settings: EncodeSettings) -> tuple[int, ...]:
+        """The 1-based blocks that ``settings`` names on this model."""
+        return self.encoder.resolve(settings)
+
+
+def load_model(
+    name: str,
+    *,
+    head: bool = False,
+    dtype: str = "float32",
+    batch_size: int = 64,
+    processes: Processes | None = None,
+    cache: Path | None = None,
+    remote_code: bool = False,
+) -> TransformersModel:
+    """Load a directory or hub id, dense or factorised.
+
+    ``head`` loads the language-model head too (for the task ``lm``); ``dtype`` is ``float32``, ``bfloat16`` or
+    ``float16``; ``remote_code`` runs Python code that comes with the checkpoint, which is off unless the user asks.
+
+    Raises:
+        DataMissingError: no such model, or no tokenizer beside it.
+        InputError: it cannot be read, weights are missing, or it has no language-model head though one is needed.
+    """
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    config = _read_config(name, remote_code)
+    kind = _head_kind(config, name) if head else "none"
+    auto = {
+        "none": transformers.AutoModel,
+        "masked": transformers.AutoModelForMaskedLM,
+        "causal": transformers.AutoModelForCausalLM,
+    }[kind]
+    try:
+        model, info = auto.from_pretrained(
+            name,
+            config=config,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            trust_remote_code=remote_code,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
+    unread = _unread(model, info["missing_keys"], name)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the embeddings {rows} rows", where=name)
+    processes = processes or Processes()
+    model = model.eval().to(processes.device)
+    label = Path(name).resolve().name if Path(name).is_dir() else name
+    return TransformersModel(model, tokenizer, label, kind, batch_size, processes, cache, unread)
+
+
+def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Path | None = None) -> TransformersModel:
+    """A model in memory (as in training) as one the harness can score; the caller sets evaluation mode."""
+    kind = "none"
+    if model.get_output_embeddings() is not None:
+        causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
+        kind = "causal" if causal or type(model).__name__.endswith("LMHeadModel") else "masked"
+    return TransformersModel(model, tokenizer, name, kind, batch_size, cache=cache)
+
+
+def _read_config(name: str, remote_code: bool) -> Any:
+    import transformers
+
+    path = Path(name)
+    if path.exists() and not (path / "config.json").is_file():
+        raise DataMissingError("no config.json, so not a model directory", where=name)
+    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise DataMissingError("no such model directory", where=name)
+    try:
+        plain, _ = transformers.PretrainedConfig.get_config_dict(name)
+        adapter.register(str(plain.get("model_type", "")), name)
+        return transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
+    except OSError as error:
+        raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
+
+
+def _head_kind(config: Any, name: str) -> Kind:
+    import transformers
+
+    wanted = " ".join(getattr(config, "architectures", None) or [])
+    masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if causal and (not masked or "CausalLM" in wanted or "LMHead" in wanted or getattr(config, "is_decoder", False)):
+        return "causal"
+    if masked:
+        return "masked"
+    raise InputError(f"{config.model_type} has no language-model head that transformers knows", where=name)
+
+
+def _unread(model: Any, missing: Sequence[str], name: str) -> frozenset[str]:
+    """The missing weights that no task uses, named as in the body; raises if a used one is missing."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    needed = [key for key in missing if "pooler" not in key and key not in tied and "position_ids" not in key]
+    if needed:
+        raise InputError(
+            f"the checkpoint lacks {len(needed)} weights ({', '.join(sorted(needed)[:2])})",
+            where=name,
+            todo="its head or body would be random: train it first, or leave out the task lm",
+        )
+    prefix = f"{model.base_model_prefix}."
+    return frozenset(key.removeprefix(prefix) for key in missing)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,62 @@
+"""The processes of a run: one, or those that ``accelerate launch`` started; no result depends on their number."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Rank and number of processes, and the two things they do together."""
+
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
+
+    @property
+    def main(self) -> bool:
+        """Whether this process prints and writes the summary."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's ``value``, by rank, on all of them."""
+        if self.world == 1:
+            return [value]
+        import torch.distributed as dist
+
+        out: list[Any] = [None] * self.world
+        dist.all_gather_object(out, value)
+        return out
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        if self.world > 1:
+            self.gather(None)
+
+
+def start(device: str = "auto") -> Processes:
+    """Join the processes that ``accelerate launch`` started, or be the only one.
+
+    ``device`` is ``auto`` (a GPU where there is one), or a torch device such as ``cpu`` or ``cuda:1``.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        state = PartialState(cpu=device == "cpu")
+        name = str(state.device) if device == "auto" else device
+        return Processes(state.process_index, state.num_processes, name)
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Processes(device=device)
+
+
+def stop(processes: Processes) -> None:
+    """Leave the process group, so that a launcher sees a clean end."""
+    if processes.world > 1:
+        from accelerate import PartialState
+
+        PartialState().destroy_process_group()

@@ -1,0 +1,31 @@
+"""The protocols: ``default`` measures correctly, ``paper`` repeats the choices of the published code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hyperofa_eval.retrieval import Retrieval
+from hyperofa_eval.tasks import Task
+
+
+def default() -> dict[str, Task]:
+    """Correct by default: pooled over the text's own tokens, at two thirds of the depth."""
+    return _by_name(
+        Retrieval("sr-t", "tatoeba"),
+        Retrieval("sr-b", "bible"),
+    )
+
+
+def paper() -> dict[str, Task]:
+    """As the published code runs: block 8, specials in the mean."""
+    return _by_name(
+        Retrieval("sr-t", "tatoeba", block=8, pooling="mean-all"),
+        Retrieval("sr-b", "bible", block=8, pooling="mean-all"),
+    )
+
+
+PROTOCOLS: dict[str, Callable[[], dict[str, Task]]] = {"default": default, "paper": paper}
+
+
+def _by_name(*tasks: Task) -> dict[str, Task]:
+    return {task.name: task for task in tasks}

@@ -1,0 +1,120 @@
+"""Parsers of the data files: line pairs, Bibles, two-column tags, CoNLL-U; each fault names its file and line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperofa_eval.errors import InputError
+from hyperofa_eval.files import read_lines
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One tagged sentence: ``tokens[i]`` has the tag ``tags[i]``."""
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+def read_pairs(left: Path, right: Path) -> tuple[list[str], list[str]]:
+    """Two line-aligned files as two lists of stripped lines.
+
+    Raises:
+        InputError: the files differ in length, a line is empty on one side, or there is none at all.
+    """
+    a, b = ([line.strip() for line in read_lines(path)] for path in (left, right))
+    if len(a) != len(b):
+        short, missing = (left, len(a) + 1) if len(a) < len(b) else (right, len(b) + 1)
+        raise InputError(
+            f"unaligned: {left.name} has {len(a)} lines, {right.name} has {len(b)}",
+            where=f"{short}, line {missing}",
+            todo="line i of one file must translate line i of the other",
+        )
+    for path, lines in ((left, a), (right, b)):
+        for number, line in enumerate(lines, 1):
+            if not line:
+                raise InputError("empty line in a pair of files", where=f"{path}, line {number}")
+    if not a:
+        raise InputError("the test set is empty", where=left)
+    return a, b
+
+
+def read_verses(path: Path) -> dict[str, str]:
+    """``id<TAB>text`` lines as a dictionary, in the order of the file.
+
+    Raises:
+        InputError: a line without a tab, without text, or with an id that was there before; an empty file.
+    """
+    verses: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        name, tab, text = line.partition("\t")
+        if not tab or not name.strip() or not text.strip():
+            raise InputError("not id<TAB>text", where=f"{path}, line {number}")
+        if name in verses:
+            raise InputError(f"the id {name!r} comes twice", where=f"{path}, line {number}")
+        verses[name] = text.strip()
+    if not verses:
+        raise InputError("the test set is empty", where=path)
+    return verses
+
+
+def read_tagged(path: Path, tags: frozenset[str] | None = None) -> list[Sentence]:
+    """Sentences of ``token<TAB>tag`` lines, blank line between sentences, or of a ``.conllu`` file (UPOS).
+
+    A token may hold any character but the separator: a non-breaking space stays inside its token. PAN-X's
+    language prefix (``en:word``) is removed where every token of the file has the same one.
+
+    Raises:
+        InputError: a line is not of the format, or a tag is not among ``tags``.
+    """
+    conllu = path.name.removesuffix(".xz").endswith(".conllu")
+    sentences: list[Sentence] = []
+    tokens: list[str] = []
+    found: list[str] = []
+    for number, line in enumerate([*read_lines(path), ""], 1):
+        if not line.strip(" \t"):
+            if tokens:
+                sentences.append(Sentence(tuple(tokens), tuple(found)))
+                tokens, found = [], []
+            continue
+        pair = _conllu(line) if conllu else _columns(line)
+        if pair is None:
+            continue
+        if not all(pair):
+            raise InputError("not token<TAB>tag", where=f"{path}, line {number}")
+        if tags is not None and pair[1] not in tags:
+            raise InputError(f"the tag {pair[1]!r} is not in the scheme", where=f"{path}, line {number}")
+        tokens.append(pair[0])
+        found.append(pair[1])
+    if not sentences:
+        raise InputError("no sentences in the file", where=path)
+    return _without_prefix(sentences)
+
+
+def _columns(line: str) -> tuple[str, str]:
+    token, tab, tag = line.partition("\t")
+    if not tab:
+        token, _, tag = line.rpartition(" ")
+    return token.strip(" "), tag.strip(" \t")
+
+
+def _conllu(line: str) -> tuple[str, str] | None:
+    """Form and UPOS of a CoNLL-U line; None for comments, multi-word ranges (1-2) and empty nodes (1.1)."""
+    if line.startswith("#"):
+        return None
+    fields = line.split("\t")
+    if len(fields) != 10:
+        return "", ""
+    return None if "-" in fields[0] or "." in fields[0] else (fields[1], fields[3])
+
+
+def _without_prefix(sentences: list[Sentence]) -> list[Sentence]:
+    prefix, colon, _ = sentences[0].tokens[0].partition(":")
+    if not colon or not prefix.isascii() or not prefix.isalpha() or len(prefix) > 3:
+        return sentences
+    mark = prefix + ":"
+    if not all(token.startswith(mark) and token != mark for sentence in sentences for token in sentence.tokens):
+        return sentences
+    cut = len(mark)
+    return [Sentence(tuple(token[cut:] for token in s.tokens), s.tags) for s in sentences]

@@ -1,0 +1,140 @@
+"""Results on disk: one JSON per (task, language, seed), its schema, and when an old one still answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.errors import InputError
+from hyperofa_eval.files import read_json, sha256_json, versions
+from hyperofa_eval.layout import DataFolder
+from hyperofa_eval.statistics import Items, draws_of, interval, pack, unpack
+from hyperofa_eval.tasks import Outcome, Task
+
+SCHEMA = 1
+SUMMARY = "summary.json"
+Result = dict[str, Any]
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """The fields of a task, with the class that interprets them, as plain JSON."""
+    plain = dataclasses.asdict(task) if dataclasses.is_dataclass(task) else dict(vars(task))
+    return {"task": type(task).__name__, **plain}
+
+
+def path_of(out: Path, task: str, language: str, seed: int) -> Path:
+    """Where a result lies below the output folder."""
+    return out / task / f"{language}.seed{seed}.json"
+
+
+def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
+    """Hash of all that decides a result but the data files."""
+    identity = [model["sha256"], model["tokenizer_sha256"]]
+    return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
+
+
+def make_result(
+    outcome: Outcome,
+    task: Task,
+    model: Mapping[str, Any],
+    *,
+    protocol: str,
+    language: str,
+    seed: int,
+    limit: int | None,
+    wall_s: float,
+) -> Result:
+    """The JSON of one result (docs/evaluation.md describes each field)."""
+    values = {}
+    for name, items in outcome.items.items():
+        draws = draws_of(items, stream(task.name, language))
+        values[name] = {"value": items.value(), "ci95": interval(draws), "chance": outcome.chance.get(name)}
+    main = values[task.metric]
+    return {
+        "schema": SCHEMA,
+        "task": task.name,
+        "language": language,
+        "seed": seed,
+        "protocol": protocol,
+        "metric": task.metric,
+        "unit": task.unit,
+        **main,
+        "n": len(outcome.items[task.metric]),
+        "limit": limit,
+        "values": values,
+        "settings": settings_of(task),
+        "model": dict(model),
+        "data": dict(outcome.files),
+        "key": key_of(model, task, protocol=protocol, language=language, seed=seed, limit=limit),
+        "versions": versions(),
+        "wall_s": round(wall_s, 3),
+        "details": dict(outcome.details),
+        "items": {
+            name: {
+                "num": pack(items.num),
+                "den": None if (items.den == 1).all() else pack(items.den),
+                "scale": items.scale,
+            }
+            for name, items in outcome.items.items()
+        },
+    }
+
+
+def items_of(result: Result, metric: str) -> Items:
+    """The per-item scores that a result keeps for one metric."""
+    packed = result["items"][metric]
+    num = unpack(packed["num"])
+    den = unpack(packed["den"]) if packed["den"] is not None else num * 0 + 1
+    return Items(num, den, packed["scale"])
+
+
+def stream(task: str, language: str) -> str:
+    """The name of the bootstrap's random stream: shared by all models, so that they pair."""
+    return f"{task}/{language}"
+
+
+def still_holds(result: Any, key: str, data: DataFolder) -> bool:
+    """Whether a stored result was made by the same model, settings and data files."""
+    if not isinstance(result, dict) or result.get("key") != key:
+        return False
+    for name, digest in result["data"].items():
+        path = data.root / name
+        if not path.is_file() or data.hashes(path)[name] != digest:
+            return False
+    return True
+
+
+def stored(out: Path) -> Iterable[Result]:
+    """Every result below a folder, sorted by path; files of another kind are refused by :func:`read_json` alone."""
+    for path in sorted(out.glob("*/*.seed*.json")):
+        result = read_json(path)
+        if isinstance(result, dict) and result.get("schema") == SCHEMA:
+            yield result
+
+
+def check_folder(out: Path, protocol: str, limit: int | None) -> None:
+    """Refuse an output folder whose results must not be averaged with those to come.
+
+    Raises:
+        InputError: it is a file, holds something else, another protocol, or results of another ``--limit``.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError("the output path is a file", where=out, todo="name a directory")
+    names = {path.name for path in out.iterdir()}
+    found = list(stored(out))
+    if names and SUMMARY not in names and not found:
+        raise InputError(f"the output directory holds something else (no {SUMMARY})", where=out, todo="name a new one")
+    for result in found:
+        where = path_of(out, result["task"], result["language"], result["seed"])
+        if result["protocol"] != protocol:
+            raise InputError(f"holds results of protocol {result['protocol']!r}", where=where, todo="name a new --out")
+        if result["limit"] != limit:
+            raise InputError(
+                f"was measured with --limit {result['limit']}, this run has --limit {limit}",
+                where=where,
+                todo="name a new --out: they cannot share a mean",
+            )

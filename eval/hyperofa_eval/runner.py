@@ -1,0 +1,173 @@
+"""One run: every task, seed and language in turn, finished results kept, the rest computed, then the summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.console import LOG, progress_bar
+from hyperofa_eval.errors import DataMissingError, InputError, unknown
+from hyperofa_eval.files import read_json, versions, write_json
+from hyperofa_eval.languages import PIVOT, languages, normalise
+from hyperofa_eval.layout import DataFolder
+from hyperofa_eval.processes import Processes
+from hyperofa_eval.results import SUMMARY, Result, check_folder, key_of, make_result, path_of, still_holds
+from hyperofa_eval.summary import summarise_task
+from hyperofa_eval.tasks import Task
+
+
+def run_tasks(
+    model: Any,
+    chosen: Sequence[Task],
+    data: DataFolder,
+    *,
+    codes: Sequence[str] | None = None,
+    protocol: str = "default",
+    seeds: Sequence[int] = (0,),
+    limit: int | None = None,
+    out: Path | None = None,
+    processes: Processes | None = None,
+) -> dict[str, Any]:
+    """Score ``model`` and return the summary; with ``out``, also keep every result there and reuse those that hold.
+
+    ``codes`` are the languages, all of the table where None; ``limit`` keeps the first items of each, for trials, and
+    marks every result.
+
+    Raises:
+        DataMissingError: a task has no data for any of the languages.
+        InputError: a data file is wrong, or ``out`` holds results that must not be averaged with these.
+    """
+    processes = processes or Processes()
+    started = time.monotonic()
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} leaves nothing to score")
+    if out is not None:
+        check_folder(out, protocol, limit)
+    wanted = _languages(codes, chosen, data)
+    present = {task.name: [code for code in wanted if task.has(data, code)] for task in chosen}
+    for task in chosen:
+        if not present[task.name]:
+            raise DataMissingError(
+                f"no data for task {task.name} in {', '.join(wanted)}",
+                where=data.root,
+                todo="see: hyperofa-eval data check",
+            )
+    summary: dict[str, Any] = {
+        "schema": 1,
+        "model": dict(model.identity),
+        "protocol": protocol,
+        "limit": limit,
+        "tasks": {},
+    }
+    for task in chosen:
+        used = list(seeds) if task.seeded else list(seeds)[:1]
+        results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
+        missing = [code for code in wanted if code not in present[task.name] and not _no_pair(task, code)]
+        if missing and processes.main:
+            LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
+        summary["tasks"][task.name] = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
+    summary |= {"wall_s": round(time.monotonic() - started, 3), "versions": versions()}
+    if out is not None:
+        if processes.main:
+            _keep_other_tasks(summary, out)
+            write_json(out / SUMMARY, summary)
+        processes.wait()
+    return summary
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The results of one task on one model."""
+
+    model: Any
+    task: Task
+    data: DataFolder
+    protocol: str
+    limit: int | None
+    out: Path | None
+    processes: Processes
+
+    def all(self, codes: Sequence[str], seeds: Sequence[int]) -> list[Result]:
+        """The results of every seed and language, in that order, on every process."""
+        mine = seeds if self.task.together else seeds[self.processes.rank :: self.processes.world]
+        done: dict[tuple[int, str], Result] = {}
+        with progress_bar(self.task.name, len(codes) * len(mine)) as advance:
+            for seed in mine:
+                done |= self._seed(seed, codes, advance)
+        if not self.task.together:
+            done = {place: result for part in self.processes.gather(done) for place, result in part.items()}
+        return [done[seed, code] for seed in seeds for code in codes]
+
+    def _seed(self, seed: int, codes: Sequence[str], advance: Any) -> dict[tuple[int, str], Result]:
+        done: dict[tuple[int, str], Result] = {}
+        for code in codes:
+            old = self._stored(code, seed)
+            if old is not None:
+                done[seed, code] = old
+        if self.task.together:  # all processes must agree on what is left to do
+            done = self.processes.gather(done)[0]
+        advance(len(done))
+        left = [code for code in codes if (seed, code) not in done]
+        if not left:
+            return done
+        if done and self.processes.main:
+            LOG.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
+        prepared = self.task.prepare(self.model, self.data, seed, self.limit)
+        for code in left:
+            started = time.monotonic()
+            outcome = self.task.score(prepared, self.data, code, seed, self.limit)
+            result = make_result(
+                outcome,
+                self.task,
+                self.model.identity,
+                protocol=self.protocol,
+                language=code,
+                seed=seed,
+                limit=self.limit,
+                wall_s=time.monotonic() - started,
+            )
+            if self.out is not None and (self.processes.main or not self.task.together):
+                write_json(path_of(self.out, self.task.name, code, seed), result)
+            done[seed, code] = result
+            advance()
+        return done
+
+    def _stored(self, code: str, seed: int) -> Result | None:
+        if self.out is None:
+            return None
+        path = path_of(self.out, self.task.name, code, seed)
+        if not path.is_file():
+            return None
+        key = key_of(self.model.identity, self.task, protocol=self.protocol, language=code, seed=seed, limit=self.limit)
+        result = read_json(path)
+        return result if still_holds(result, key, self.data) else None
+
+
+def _languages(codes: Sequence[str] | None, chosen: Sequence[Task], data: DataFolder) -> list[str]:
+    """The languages to score, in order, once each; raises for a code that neither table nor data knows."""
+    if codes is None:
+        return list(languages())
+    wanted = list(dict.fromkeys(normalise(code) for code in codes if code.strip()))
+    if not wanted:
+        raise InputError("no language named", where="--languages")
+    for code in wanted:
+        if code not in languages() and not any(task.has(data, code) for task in chosen):
+            raise unknown("language", code, languages())
+    return wanted
+
+
+def _no_pair(task: Task, code: str) -> bool:
+    return code == PIVOT and not getattr(task, "scores_pivot", False)
+
+
+def _keep_other_tasks(summary: dict[str, Any], out: Path) -> None:
+    """Carry over the entries of tasks that an earlier run of the same model wrote."""
+    if not (out / SUMMARY).is_file():
+        return
+    old = read_json(out / SUMMARY)
+    same = all(old.get("model", {}).get(key) == summary["model"][key] for key in ("sha256", "tokenizer_sha256"))
+    if same and old.get("protocol") == summary["protocol"] and old.get("limit") == summary["limit"]:
+        summary["tasks"] = {**old["tasks"], **summary["tasks"]}

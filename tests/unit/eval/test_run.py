@@ -1,0 +1,223 @@
+"""The run command on small models and data: results, summary, continuing, and every wrong input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hyperofa_eval.cli import main
+
+
+def run(*words: object, code: int = 0):
+    assert main(["run", *map(str, words)]) == code
+
+
+def fails(capsys, code: int, *words: object) -> str:
+    run(*words, code=code)
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("hyperofa-eval: error: ")]
+    return line
+
+
+def test_writes_a_result_per_language_and_a_summary(model_dir, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--json", "--device", "cpu")
+    summary = json.loads((out / "summary.json").read_text())
+    assert json.loads(capsys.readouterr().out) == summary
+    task = summary["tasks"]["sr-t"]
+    assert task["languages"] == ["tur", "ces", "swh", "cmn"]
+    assert task["n_languages"] == 4
+    assert "kat" in task["without_data"]
+    assert "eng" not in task["without_data"]
+    assert task["chance"] == pytest.approx(100 * 10 / 12)
+    low, high = task["ci95"]
+    assert low <= task["mean"] <= high
+    result = json.loads((out / "sr-t/tur.seed0.json").read_text())
+    assert result["value"] == task["rows"][0]["value"]
+    hits = result["items"]["top10"]["num"]
+    assert result["value"] == pytest.approx(100 * hits.count("1") / 12)
+    ranks = [int(word) for word in result["details"]["ranks"].split()]
+    assert hits == "".join("1" if rank < 10 else "0" for rank in ranks)
+    assert result["details"]["block"] == 3  # two thirds of four blocks
+    assert set(result["data"]) == {"tatoeba/tur-eng.tur", "tatoeba/tur-eng.eng"}
+
+
+def test_continues_and_notices_what_changed(model_dir, data, tmp_path):
+    out = tmp_path / "out"
+    words = [model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur,ces", "--device", "cpu"]
+    run(*words)
+    before = {p.name: p.stat().st_mtime_ns for p in out.glob("sr-t/*")}
+    first = (out / "sr-t/tur.seed0.json").read_text()
+    (out / "sr-t/tur.seed0.json").unlink()
+    run(*words)
+    again = json.loads((out / "sr-t/tur.seed0.json").read_text())
+    assert again | {"wall_s": 0} == json.loads(first) | {"wall_s": 0}
+    assert (out / "sr-t/ces.seed0.json").stat().st_mtime_ns == before["ces.seed0.json"]
+    path = data / "tatoeba/ces-eng.ces"
+    path.write_text(path.read_text().replace("Dnes prší.", "Dnes sněží."))
+    run(*words)
+    assert (out / "sr-t/ces.seed0.json").stat().st_mtime_ns != before["ces.seed0.json"]
+
+
+def test_laser_names_packed_files_and_all_blocks(model_dir, data, tmp_path):
+    import lzma
+
+    for suffix in ("tur", "eng"):
+        old = data / f"tatoeba/tur-eng.{suffix}"
+        (data / f"tatoeba/tatoeba.tur-eng.{suffix}.xz").write_bytes(lzma.compress(old.read_bytes()))
+        old.unlink()
+    out = tmp_path / "out"
+    run(model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur_Latn", "--block", "all")
+    result = json.loads((out / "sr-t/tur.seed0.json").read_text())
+    assert list(result["details"]["blocks"]) == ["1", "2", "3", "4"]
+    assert result["details"]["blocks"]["3"]["top10"] == result["value"]
+    assert "tatoeba/tatoeba.tur-eng.tur.xz" in result["data"]
+    single = tmp_path / "single"
+    run(model_dir, "--tasks", "sr-t", "--data", data, "--out", single, "--languages", "tur", "--block", "2")
+    other = json.loads((single / "sr-t/tur.seed0.json").read_text())
+    assert other["values"]["top1"]["value"] == result["details"]["blocks"]["2"]["top1"]
+
+
+def test_limit_marks_results_and_does_not_mix(model_dir, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur"]
+    run(*words, "--limit", 5)
+    assert json.loads((out / "summary.json").read_text())["tasks"]["sr-t"]["limit"] == 5
+    assert json.loads((out / "sr-t/tur.seed0.json").read_text())["n"] == 5
+    assert "--limit 5" in fails(capsys, 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--tasks", "sr-q"], 2, "unknown task 'sr-q'; did you mean 'sr-"),
+        (["--tasks", ""], 2, "no task named"),
+        (["--tasks", "sr-t", "--languages", "tur,xyz"], 2, "unknown language 'xyz'"),
+        (["--tasks", "sr-t", "--languages", "kat"], 3, "no data for task sr-t in kat"),
+        (["--tasks", "sr-t", "--protocol", "papers"], 2, "did you mean 'paper'"),
+        (["--tasks", "sr-t", "--block", "9"], 2, "has 4 blocks, so none is number 9"),
+        (["--tasks", "sr-t", "--block", "0"], 2, "counted from 1"),
+        (["--tasks", "sr-t", "--block", "top"], 2, "'top'"),
+        (["--tasks", "sr-t", "--pooling", "men"], 2, "did you mean 'mean'"),
+        (["--tasks", "sr-t", "--direction", "en"], 2, "unknown direction"),
+        (["--tasks", "sr-t", "--limit", "0"], 2, "--limit 0"),
+        (["--tasks", "sr-t", "--seed", "one"], 2, "--seed 'one'"),
+        (["--tasks", "sr-t", "--batch-size", "0"], 2, "--batch-size 0"),
+    ],
+)
+def test_wrong_words_give_one_line_and_leave_nothing(model_dir, data, tmp_path, capsys, words, code, says):
+    out = tmp_path / "out"
+    assert says in fails(capsys, code, model_dir, "--data", data, "--out", out, "--device", "cpu", *words)
+    assert not out.exists()
+
+
+def test_missing_model_and_data(model_dir, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "no such data folder" in fails(
+        capsys, 3, model_dir, "--tasks", "sr-t", "--data", tmp_path / "no", "--out", out
+    )
+    line = fails(capsys, 3, tmp_path / "nothing", "--tasks", "sr-t", "--data", data, "--out", out)
+    assert "no such model directory" in line
+    assert "no config.json" in fails(capsys, 3, data, "--tasks", "sr-t", "--data", data, "--out", out)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("mine")
+    assert "something else" in fails(capsys, 2, model_dir, "--tasks", "sr-t", "--data", data, "--out", full)
+
+
+def test_faulty_pairs_name_file_and_line(model_dir, data, tmp_path, capsys):
+    words = [model_dir, "--tasks", "sr-t", "--data", data, "--out", tmp_path / "out", "--languages", "tur"]
+    path = data / "tatoeba/tur-eng.tur"
+    good = path.read_text()
+    path.write_text(good + "Fazladan bir satır.\n")
+    line = fails(capsys, 2, *words)
+    assert "tur-eng.eng, line 13" in line
+    assert "unaligned" in line
+    path.write_text(good.replace("O et yemez.", ""))
+    assert "tur-eng.tur, line 10" in fails(capsys, 2, *words)
+    path.write_bytes(good.encode() + b"\xff\n")
+    assert "line 13: not UTF-8" in fails(capsys, 2, *words)
+    path.write_text("")
+    (data / "tatoeba/tur-eng.eng").write_text("")
+    assert "empty" in fails(capsys, 2, *words)
+
+
+def test_nan_weights_are_named(model_dir, data, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["bert.embeddings.LayerNorm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    line = fails(capsys, 2, broken, "--tasks", "sr-t", "--data", data, "--out", tmp_path / "out", "--languages", "tur")
+    assert "NaN" in line
+
+
+def test_missing_body_weights_are_refused(model_dir, data, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights.pop("bert.encoder.layer.1.output.dense.weight")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    line = fails(capsys, 2, broken, "--tasks", "sr-t", "--data", data, "--out", tmp_path / "out")
+    assert "lacks 1 weights" in line
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys; from hyperofa_eval.cli import main; main(['--help']);"
+        "sys.exit(bool({'torch', 'transformers', 'numpy', 'rich'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "hyperofa_eval", "--help"], check=True, capture_output=True)
+    assert time.monotonic() - started < 5  # 0.1 s on an idle machine; the promise is 0.5 s
+
+
+def test_runs_where_deepspeed_and_hyperofa_are_not_installed(model_dir, data, tmp_path):
+    code = (
+        "import sys; sys.modules['deepspeed'] = None; sys.modules['hyperofa'] = None;"
+        "from hyperofa_eval.cli import main;"
+        f"sys.exit(main(['run', {str(model_dir)!r}, '--tasks', 'sr-t', '--data', {str(data)!r}, '--languages', 'tur',"
+        f" '--out', {str(tmp_path / 'out')!r}, '--device', 'cpu']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_the_adapter_imports_hyperofa():
+    from pathlib import Path
+
+    import hyperofa_eval
+
+    folder = Path(hyperofa_eval.__file__).parent
+    users = [
+        path.name
+        for path in folder.rglob("*.py")
+        if any(
+            line.split()[:1] in (["import"], ["from"]) and line.split()[1].split(".")[0] == "hyperofa"
+            for line in path.read_text().splitlines()
+            if len(line.split()) > 1
+        )
+    ]
+    assert users == ["adapter.py"]
+
+
+def test_a_factorised_checkpoint_without_hyperofa_says_what_to_do(model_dir, tmp_path, monkeypatch, capsys, data):
+    factorised = tmp_path / "factorised"
+    shutil.copytree(model_dir, factorised)
+    config = json.loads((factorised / "config.json").read_text())
+    (factorised / "config.json").write_text(json.dumps(config | {"model_type": "hyperofa_bert"}))
+    monkeypatch.setitem(sys.modules, "hyperofa.model", None)
+    line = fails(capsys, 2, factorised, "--tasks", "sr-t", "--data", data, "--out", tmp_path / "out")
+    assert "needs the hyperofa package" in line
+    assert "--dense" in line
