@@ -1,0 +1,216 @@
+"""The on-disk store of word vectors, memory-mapped: ``vectors.safetensors``, ``words.txt``, ``meta.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import numpy as np
+
+from hyperofa import wordkeys
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.files import existing_file, new_directory, read_json, write_json
+from hyperofa.wordkeys import KeyScheme
+
+MARKER = "meta.json"
+VECTORS = "vectors.safetensors"
+WORDS = "words.txt"
+FORMAT = "hyperofa-vectors-1"
+
+_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_HEADER_BYTES = 248  # fixed, so that the shape can be filled in after the rows were streamed; the data starts at 256
+_CHUNK = 1 << 16
+
+
+class WordList(Sequence[str]):
+    """The words of a store, decoded only when asked for (4 M of them cost one scan for line ends, not 4 M strings)."""
+
+    def __init__(self, path: Path, scheme: KeyScheme) -> None:
+        self.path = path
+        self.scheme = scheme
+        with path.open("rb") as handle:
+            empty = handle.seek(0, 2) == 0
+            self._bytes: mmap.mmap | bytes = b"" if empty else mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        ends = np.flatnonzero(np.frombuffer(self._bytes, dtype=np.uint8) == ord("\n"))
+        if len(self._bytes) and (len(ends) == 0 or ends[-1] != len(self._bytes) - 1):
+            ends = np.append(ends, len(self._bytes))
+        self._starts = np.concatenate(([0], ends + 1)).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return self._block(start, max(start, stop))
+            return [self[i] for i in range(start, stop, step)]
+        position = range(len(self))[index]
+        return self._decode(self._bytes[self._starts[position] : self._starts[position + 1] - 1], position)
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self._block(start, min(start + _CHUNK, len(self)))
+
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes: the words' identity, for caches."""
+        return hashlib.sha256(self._bytes).hexdigest()
+
+    def _block(self, start: int, stop: int) -> list[str]:
+        if start == stop:
+            return []
+        return self._decode(self._bytes[self._starts[start] : self._starts[stop] - 1], start).split("\n")
+
+    def _decode(self, raw: bytes, line: int) -> str:
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"not UTF-8 at or after line {line + 1}", where=self.path) from None
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """An opened store: ``words`` (n keys ``lang:word``), ``vectors`` (n, d) memory-mapped, ``meta`` (what made it)."""
+
+    path: Path
+    words: WordList
+    vectors: np.ndarray
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> WordVectors:
+        """Open a store without reading its vectors.
+
+        Raises:
+            DataMissingError: the folder or one of its files is not there.
+            InputError: a file is damaged, or words and vectors do not fit together.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise DataMissingError("no such word-vector directory", where=path, todo="make one: hyperofa vectors build")
+        meta = read_json(existing_file(path / MARKER, "word-vector store"))
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            raise InputError("not a word-vector store", where=path / MARKER, todo="make one: hyperofa vectors import")
+        vectors = _map_tensor(existing_file(path / VECTORS))
+        scheme = KeyScheme(boundary=meta.get("boundary", wordkeys.STORED.boundary))
+        words = WordList(existing_file(path / WORDS), scheme)
+        if len(words) != len(vectors):
+            raise InputError(f"{len(words)} words but {len(vectors)} vectors", where=path, todo="make the store again")
+        return cls(path, words, vectors, meta)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def dim(self) -> int:
+        """The length d of a vector."""
+        return int(self.vectors.shape[1])
+
+
+class StoreWriter:
+    """Streams words and rows into a new store, so that a vector file never has to fit into memory."""
+
+    def __init__(self, folder: Path, dim: int, dtype: str) -> None:
+        if dtype not in {"float16", "float32"}:
+            raise InputError(f"vectors cannot be stored as {dtype}", todo="use float16 or float32")
+        self.dim, self.dtype, self.count = dim, np.dtype(dtype).newbyteorder("<"), 0
+        self._rows: BinaryIO = (folder / VECTORS).open("wb")
+        self._words: BinaryIO = (folder / WORDS).open("wb")
+        self._rows.write(b"\0" * (8 + _HEADER_BYTES))
+
+    def append(self, words: Sequence[str], rows: np.ndarray) -> None:
+        """Add ``words`` and their ``rows`` (len(words), d); raises :class:`InputError` where they are not storable."""
+        if rows.shape != (len(words), self.dim):
+            raise InputError(f"{len(words)} words with vectors of shape {rows.shape}, expected (n, {self.dim})")
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(rows, dtype=self.dtype)
+        finite = np.isfinite(stored).all(axis=1)
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise InputError(f"a vector with NaN or infinite values as {self.dtype.name}", where=f"word {words[row]!r}")
+        text = "\n".join(words)
+        if text.count("\n") != max(len(words) - 1, 0):
+            raise InputError("a word with a line break cannot be stored")
+        if words:
+            self._words.write(text.encode("utf-8") + b"\n")
+        self._rows.write(stored.data if stored.size else b"")
+        self.count += len(words)
+
+    def close(self) -> None:
+        """Fill in the header and close both files."""
+        name = {"float16": "F16", "float32": "F32"}[self.dtype.name]
+        size = self.count * self.dim * self.dtype.itemsize
+        tensor = {"dtype": name, "shape": [self.count, self.dim], "data_offsets": [0, size]}
+        header = json.dumps({"vectors": tensor}).encode().ljust(_HEADER_BYTES)
+        self._rows.seek(0)
+        self._rows.write(struct.pack("<Q", len(header)) + header)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close both files as they are."""
+        self._rows.close()
+        self._words.close()
+
+
+@contextmanager
+def new_store(out: Path, dim: int, meta: dict[str, Any], *, dtype: str = "float16") -> Iterator[StoreWriter]:
+    """Yield a writer for a store that appears at ``out``, whole, when the block ends (``meta`` may grow until then)."""
+    with new_directory(out, MARKER) as folder:
+        writer = StoreWriter(folder, dim, dtype)
+        try:
+            yield writer
+            writer.close()
+        finally:
+            writer.abandon()
+        shape = {"words": writer.count, "dim": dim, "dtype": dtype, "boundary": wordkeys.STORED.boundary}
+        write_json(folder / MARKER, {"format": FORMAT, **shape, **meta})
+
+
+def write_store(
+    out: Path, words: Iterable[str], vectors: np.ndarray, meta: Mapping[str, Any], *, dtype: str = "float16"
+) -> None:
+    """Write ``words`` (n keys ``lang:word``) and ``vectors`` (n, d) as a store at ``out``, atomically.
+
+    ``meta`` says what made it; its key ``boundary`` names the boundary mark of the words (``$`` unless given).
+
+    Raises:
+        InputError: the counts differ, a value is not finite in ``dtype``, a word is not storable, or ``out`` holds
+            something else.
+    """
+    keys = list(words)
+    if vectors.ndim != 2 or len(keys) != len(vectors):
+        raise InputError(f"{len(keys)} words but vectors of shape {vectors.shape}", where=out)
+    with new_store(out, int(vectors.shape[1]), dict(meta), dtype=dtype) as writer:
+        for start in range(0, len(keys), _CHUNK):
+            writer.append(keys[start : start + _CHUNK], vectors[start : start + _CHUNK])
+
+
+def _map_tensor(path: Path) -> np.ndarray:
+    """The tensor ``vectors`` of a safetensors file as a read-only memory map (n, d)."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if length > size - 8:
+                raise ValueError("the header is longer than the file")
+            entry = json.loads(handle.read(length))["vectors"]
+        dtype, shape = _DTYPES[str(entry["dtype"])], tuple(int(n) for n in entry["shape"])
+        start, stop = (8 + length + int(offset) for offset in entry["data_offsets"])
+        if len(shape) != 2 or min(shape) < 0 or stop - start != shape[0] * shape[1] * dtype.itemsize or stop > size:
+            raise ValueError("its size does not fit its header")
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"damaged vectors ({error})", where=path, todo="make the store again") from None
+    if shape[0] * shape[1] == 0:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)

@@ -1,0 +1,292 @@
+"""Which words match which tokens: every spelling of every word tokenised once, as one sparse matrix, cached on disk."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from hyperofa import wordkeys
+from hyperofa.console import progress_bar
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.files import write_bytes
+from hyperofa.vocab.roles import special_roles
+from hyperofa.vocab.spellings import spell
+from hyperofa.vocab.surfaces import backend_spec, components, token_surfaces
+from hyperofa.wordkeys import KeyScheme
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+log = logging.getLogger(__name__)
+
+Weights = Literal["binary", "share"]
+_VERSION = 1
+_BATCH = 1 << 15
+_JOINED = 256
+_BREAK = "\ue0ff"  # private use: a key that holds it is malformed, so it is in no word
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Words matched to tokens.
+
+    ``matrix`` is (V_t, n) float32, CSR with sorted indices. ``words`` is n, ``malformed`` counts the keys that were
+    skipped (their columns are empty), ``examples`` are some of them, ``spellings`` the distinct strings that were
+    tokenised.
+    """
+
+    matrix: csr_matrix
+    words: int
+    malformed: int
+    examples: tuple[str, ...]
+    spellings: int
+
+
+@dataclass(frozen=True)
+class _Context:
+    """One way of tokenising a string: ``backend`` on ``prefix + string``; ``bounded``: it starts a word."""
+
+    backend: Any
+    prefix: str
+    bounded: bool
+
+
+def match_words(words: Sequence[str], tokenizer: Any) -> csr_matrix:
+    """The (V_t, n) float32 matrix with 1.0 where a word matches a token; see :func:`match`."""
+    return match(words, tokenizer).matrix
+
+
+def match(
+    words: Sequence[str],
+    tokenizer: Any,
+    *,
+    scheme: KeyScheme | None = None,
+    weights: Weights = "binary",
+    cache: Path | None = None,
+) -> Matching:
+    """Match words to tokens: a word matches a token if tokenising some spelling of it yields that token (HyperOFA).
+
+    Spellings: as is (the inside of a word, where the tokenizer can express that), with a boundary before it,
+    capitalised, and capitalised with a boundary. A key that starts with a boundary mark has the two bounded ones
+    only. Special tokens and the bare boundary (``▁``, ``Ġ``) match nothing: they would match every word that cannot
+    be tokenised, or that stands alone.
+
+    Args:
+        words: n keys ``lang:word``, such as :attr:`hyperofa.vectors.store.WordVectors.words`.
+        tokenizer: The target fast tokenizer (V_t tokens).
+        scheme: How keys are read; by default what the words say (a store's list knows), else :data:`wordkeys.STORED`.
+        weights: ``binary`` gives 1.0; ``share`` the largest share of a spelling's tokens that the token makes up, so
+            that
+            1.0 says that the token is the whole word.
+        cache: A folder for results, keyed by the hashes of tokenizer, words and settings.
+
+    Malformed keys are counted, logged and skipped.
+    """
+    if scheme is None:
+        scheme = getattr(words, "scheme", wordkeys.STORED)
+    path = None
+    if cache is not None:
+        path = cache / f"matching-{_key(words, tokenizer, scheme, weights)[:32]}.safetensors"
+        stored = _load(path)
+        if stored is not None:
+            return stored
+    result = _match(words, tokenizer, scheme, weights)
+    if result.malformed:
+        some = ", ".join(repr(key) for key in result.examples)
+        log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, some)
+    if path is not None:
+        _save(path, result)
+    return result
+
+
+def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> Matching:
+    surfaces = token_surfaces(tokenizer)
+    counts = np.array([s.role is None and bool(s.text.strip()) for s in surfaces], dtype=bool)
+    contexts = _contexts(tokenizer, backend_spec(tokenizer))
+    spelled = spell(words, scheme, capitalised=not _folds_case(contexts))
+    shape = (len(surfaces), len(words))
+    total: csr_matrix | None = None
+    with progress_bar("matching words to tokens", len(spelled.texts) * len(contexts)) as advance:
+        for context in contexts:
+            tokens = _tokenise(context, spelled.texts, counts, weights, advance)
+            # Every word's spellings in this context; the inside of a word is no context for keys that start one.
+            use = slice(None) if context.bounded else ~spelled.bounded_only
+            rows, columns = spelled.spellings[use], spelled.words[use]
+            part = _spread(tokens, rows, columns, shape, weights)
+            total = part if total is None else total.maximum(part)
+    assert total is not None
+    total.sort_indices()
+    return Matching(total, len(words), spelled.malformed, spelled.examples, len(spelled.texts))
+
+
+def _contexts(tokenizer: Any, spec: dict[str, Any]) -> list[_Context]:
+    """The ways to tokenise a string at the start of a word and, where the tokenizer tells them apart, inside one."""
+    never = _backend(tokenizer, spec, prefix=False)
+    bare = never.encode("a", add_special_tokens=False).ids
+    start = _Context(never, " ", bounded=True)
+    if never.encode(" a", add_special_tokens=False).ids == bare:  # leading spaces are lost (XLM-R, WordPiece)
+        start = _Context(_backend(tokenizer, spec, prefix=True), "", bounded=True)
+    if start.backend.encode(f"{start.prefix}a", add_special_tokens=False).ids == bare:  # every string starts a word
+        return [start]
+    return [start, _Context(never, "", bounded=False)]
+
+
+def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:
+    """A tokenizer on the same model, with its way of putting a boundary before the text switched on or off.
+
+    The model is shared, not copied, and :data:`_BREAK` is added as a token, so that one text can hold many strings.
+    """
+    from tokenizers import AddedToken, Tokenizer
+
+    original = tokenizer.backend_tokenizer
+    spec = copy.deepcopy(spec)
+    for part in components(spec.get("pre_tokenizer")) + components(spec.get("normalizer")):
+        if part["type"] == "Metaspace":
+            part["prepend_scheme"] = "always" if prefix else "never"
+        elif part["type"] == "ByteLevel":
+            part["add_prefix_space"] = prefix
+        elif part["type"] == "Prepend" and not prefix:
+            part["prepend"] = ""
+    spec["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    parts = Tokenizer.from_str(json.dumps(spec))
+    backend = Tokenizer(original.model)
+    for name in ("normalizer", "pre_tokenizer"):
+        if getattr(parts, name) is not None:
+            setattr(backend, name, getattr(parts, name))
+    for token_id, token in sorted(original.get_added_tokens_decoder().items()):
+        if not token.special:  # a special token's text inside a word is text
+            backend.add_tokens([token])
+            if backend.token_to_id(token.content) != token_id:
+                raise InputError(f"the added token {token.content!r} has an id that its tokenizer would not give it")
+    backend.add_special_tokens([AddedToken(_BREAK, special=True, normalized=False)])
+    return backend
+
+
+def _folds_case(contexts: list[_Context]) -> bool:
+    backend = contexts[0].backend
+    return all(
+        backend.encode(f"{contexts[0].prefix}{upper}", add_special_tokens=False).ids
+        == backend.encode(f"{contexts[0].prefix}{upper.lower()}", add_special_tokens=False).ids
+        for upper in ("A", "The")
+    )
+
+
+def _tokenise(
+    context: _Context, texts: list[str], counts: np.ndarray, weights: Weights, advance: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All tokens of all strings as (offsets (U + 1,), token ids, weights); tokens that do not count are left out."""
+    end = context.backend.token_to_id(_BREAK)
+    counts = np.append(counts, np.zeros(max(end + 1 - len(counts), 0), dtype=bool))
+    lengths, ids = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
+    for start in range(0, len(texts), _BATCH):
+        batch = texts[start : start + _BATCH]
+        # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
+        joined = [
+            "".join([f"{context.prefix}{text}{_BREAK}" for text in batch[i : i + _JOINED]])
+            for i in range(0, len(batch), _JOINED)
+        ]
+        encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
+        flat = np.concatenate([np.asarray(item.ids, dtype=np.int32) for item in encoded])
+        breaks = flat == end
+        if int(breaks.sum()) != len(batch):
+            raise HyperofaError("the tokenizer lost a break between words", where="matching")
+        keep = counts[flat] & ~breaks
+        owner = np.cumsum(breaks) - breaks
+        lengths.append(np.bincount(owner[keep], minlength=len(batch)))
+        ids.append(flat[keep])
+        advance(len(batch))
+    size = np.concatenate(lengths)
+    flat_ids = np.concatenate(ids)
+    data = np.ones(len(flat_ids), dtype=np.float32)
+    if weights == "share":
+        data = np.repeat((1.0 / np.maximum(size, 1)).astype(np.float32), size)
+    return np.cumsum(size), flat_ids, data
+
+
+def _spread(
+    tokens: tuple[np.ndarray, np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    shape: tuple[int, int],
+    weights: Weights,
+) -> csr_matrix:
+    """The tokens of spellings given to the words that have them, as a (V_t, n) matrix."""
+    from scipy.sparse import csr_matrix
+
+    offsets, ids, data = tokens
+    total = csr_matrix(shape, dtype=np.float32)
+    # One spelling per word and pass: the pairs of a word are neighbours, so first ones and second ones are two runs.
+    first = np.ones(len(columns), dtype=bool)
+    first[1:] = columns[1:] != columns[:-1]
+    for mask in (first, ~first):
+        spelling, word = rows[mask], columns[mask]
+        if not len(word):
+            continue
+        size = np.diff(offsets)[spelling]
+        indptr = np.zeros(shape[1] + 1, dtype=np.int64)
+        indptr[word + 1] = size
+        np.cumsum(indptr, out=indptr)
+        where = np.repeat(offsets[spelling] - indptr[word], size) + np.arange(int(size.sum()))
+        by_word = csr_matrix((data[where], ids[where], indptr), shape=(shape[1], shape[0]))
+        by_word.sum_duplicates()
+        by_token = by_word.T.tocsr()
+        if weights == "binary":
+            by_token.data[:] = 1.0
+        total = total.maximum(by_token) if total.nnz else by_token
+    return total
+
+
+def _key(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> str:
+    """A hash of all that decides a result."""
+    sha256 = getattr(words, "sha256", None)
+    if sha256 is None:
+        digest = hashlib.sha256()
+        for word in words:
+            digest.update(word.encode("utf-8", "surrogatepass") + b"\n")
+        words_hash = digest.hexdigest()
+    else:
+        words_hash = sha256()
+    settings = {"version": _VERSION, "words": words_hash, "scheme": asdict(scheme), "weights": weights}
+    settings["roles"] = special_roles(tokenizer)
+    text = json.dumps(settings, sort_keys=True) + tokenizer.backend_tokenizer.to_str()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _save(path: Path, result: Matching) -> None:
+    """Write a result so that the file is whole or absent."""
+    from safetensors.numpy import save
+
+    matrix = result.matrix
+    facts: dict[str, Any] = {"words": result.words, "malformed": result.malformed, "spellings": result.spellings}
+    facts["examples"] = list(result.examples)
+    tensors = {"indptr": matrix.indptr, "indices": matrix.indices, "data": matrix.data}
+    metadata = {"facts": json.dumps(facts), "shape": json.dumps(list(matrix.shape))}
+    write_bytes(path, save(tensors, metadata))
+
+
+def _load(path: Path) -> Matching | None:
+    """A cached result, or None where there is none or it is damaged (then it is made again)."""
+    from safetensors import SafetensorError, safe_open
+    from scipy.sparse import csr_matrix
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            parts = tuple(file.get_tensor(name) for name in ("data", "indices", "indptr"))
+            metadata = file.metadata() or {}
+        matrix = csr_matrix(parts, shape=tuple(json.loads(metadata["shape"])))
+        matrix.has_sorted_indices = True
+        facts = json.loads(metadata["facts"])
+        return Matching(matrix, **(facts | {"examples": tuple(facts["examples"])}))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        log.warning("matching: made again, the cached %s is damaged (%s)", path.name, error)
+        return None

@@ -1,0 +1,151 @@
+"""Which source token each target token is: equal bytes and boundary, specials by role, folding only where asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hyperofa.vocab.roles import map_roles
+from hyperofa.vocab.surfaces import Surface, token_surfaces
+
+log = logging.getLogger(__name__)
+
+HOW = ("none", "role", "exact", "isolated", "case", "boundary", "case+boundary")
+"""How a target token met its source token: the values of :attr:`Overlap.how` are indices into this."""
+
+_Key = tuple[bytes, bool]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The overlap of two vocabularies.
+
+    ``source_ids`` is (V_t,) int64, -1 where the source has no such token; ``how`` is (V_t,) int8 into :data:`HOW`.
+    """
+
+    source_ids: np.ndarray
+    how: np.ndarray
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Target tokens by how they were met, and ``duplicated``: those that share their source row with another."""
+        found = {name: int(n) for name, n in zip(HOW, np.bincount(self.how, minlength=len(HOW)), strict=True)}
+        used = self.source_ids[self.source_ids >= 0]
+        times = np.bincount(used) if len(used) else np.zeros(0, dtype=np.int64)
+        return found | {"duplicated": int(times[times > 1].sum())}
+
+
+def overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boundary: bool = False) -> np.ndarray:
+    """The source id of every target token, (V_t,) int64, or -1; see :func:`find_overlap`."""
+    return find_overlap(source, target, fold_case=fold_case, fold_boundary=fold_boundary).source_ids
+
+
+def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boundary: bool = False) -> Overlap:
+    """Meet every target token with the source token of equal surface.
+
+    Special tokens are mapped by role; other added specials by their text. Then, in this order: equal bytes and
+    boundary; a token that WordPiece isolates (punctuation, Chinese characters) with either boundary; and only where
+    asked, equal after lower-casing, equal but for the boundary, both. An uncased source cannot hold ``Dog``: without
+    ``fold_case`` such targets are not met, with it ``dog``, ``Dog`` and ``DOG`` get one row, which
+    :attr:`Overlap.counts` tells as ``duplicated``.
+
+    Where several source tokens share a surface (a byte-fallback piece and its character), one of the target token's
+    own kind wins, then any that is not a byte piece, then the smallest id: the result depends on the two vocabularies
+    only.
+
+    Args:
+        source: The source model's fast tokenizer (V_s tokens).
+        target: The target fast tokenizer (V_t tokens).
+        fold_case: Meet tokens that differ in case only.
+        fold_boundary: Meet tokens that differ in their word boundary only.
+    """
+    ours, theirs = token_surfaces(target), token_surfaces(source)
+    specials = {surface.text: i for i, surface in enumerate(theirs) if surface.role == "other"}
+    by_role = map_roles(source, target)
+    rungs = list(_rungs(theirs, fold_case, fold_boundary))
+    source_ids = np.full(len(ours), -1, dtype=np.int64)
+    how = np.zeros(len(ours), dtype=np.int8)
+    for target_id, surface in enumerate(ours):
+        if surface.role is not None:
+            found = by_role.get(target_id, -1) if surface.role != "other" else specials.get(surface.text, -1)
+            source_ids[target_id], how[target_id] = found, HOW.index("role") if found >= 0 else 0
+        elif surface.kind != "hole":
+            for rung, look_up in rungs:
+                found = look_up(surface)
+                if found >= 0:
+                    source_ids[target_id], how[target_id] = found, rung
+                    break
+    result = Overlap(source_ids, how)
+    if fold_case or fold_boundary:
+        log.info("folding: %d target tokens share their row with another", result.counts["duplicated"])
+    return result
+
+
+def _rungs(
+    theirs: list[Surface], fold_case: bool, fold_boundary: bool
+) -> Iterator[tuple[int, Callable[[Surface], int]]]:
+    """The look-ups to try in turn, each with its index into :data:`HOW`."""
+    exact = _Table(theirs, lambda s: (s.text, s.boundary)).find
+    yield HOW.index("exact"), lambda s: -1 if s.kind == "isolated" else exact(s)
+    yield HOW.index("isolated"), _isolated(theirs)
+    if fold_case:
+        yield HOW.index("case"), _Table(theirs, lambda s: (_lower(s.text), s.boundary)).find
+    if fold_boundary:
+        yield HOW.index("boundary"), _Table(theirs, lambda s: (s.text, False)).find
+    if fold_case and fold_boundary:
+        yield HOW.index("case+boundary"), _Table(theirs, lambda s: (_lower(s.text), False)).find
+
+
+class _Table:
+    """Source ids by a key of their surface; byte pieces apart, since they lose to plain pieces of the same bytes."""
+
+    def __init__(self, surfaces: list[Surface], key: Callable[[Surface], _Key], *, prefer_folded: bool = True) -> None:
+        self.key = key
+        self.bytes: dict[_Key, int] = {}
+        best: dict[_Key, tuple[bool, int]] = {}
+        for token_id, surface in enumerate(surfaces):
+            if surface.role is not None or surface.kind in {"hole", "unreachable"}:
+                continue
+            folded = key(surface)
+            if surface.kind == "byte":
+                self.bytes.setdefault(folded, token_id)
+                continue
+            # Among folded equals the one that is its own folded form comes first (``dog`` before ``Dog``).
+            rank = (prefer_folded and folded != (surface.text, surface.boundary), token_id)
+            if folded not in best or rank < best[folded]:
+                best[folded] = rank
+        self.plain = {folded: token_id for folded, (_, token_id) in best.items()}
+
+    def find(self, surface: Surface) -> int:
+        tables = (self.bytes, self.plain) if surface.kind == "byte" else (self.plain, self.bytes)
+        key = self.key(surface)
+        for table in tables:
+            if key in table:
+                return table[key]
+        return -1
+
+
+def _isolated(theirs: list[Surface]) -> Callable[[Surface], int]:
+    """Meet a token with either boundary where one side's pre-tokenizer isolates it: the flag says nothing there."""
+    lone = _Table([s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs], _text)
+    every = _Table(theirs, _text, prefer_folded=False)  # the smaller id is the more frequent of ``,`` and ``▁,``
+
+    def find(surface: Surface) -> int:
+        return (every if surface.kind == "isolated" else lone).find(surface)
+
+    return find
+
+
+def _text(surface: Surface) -> _Key:
+    return surface.text, False
+
+
+def _lower(text: bytes) -> bytes:
+    try:
+        return text.decode("utf-8").lower().encode("utf-8")
+    except UnicodeDecodeError:  # part of a character has no case
+        return text
