@@ -1,0 +1,152 @@
+"""``hyperofa init``: write the embeddings of a larger vocabulary into a model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer")
+    parser.add_argument(
+        "--vectors", type=Path, metavar="DIR", help="word vectors, from hyperofa vectors build or import"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="model directory to write")
+    parser.add_argument(
+        "--method", default="hyperofa", metavar="NAME", help="see --list-methods; or FILE.py:NAME, your own"
+    )
+    parser.add_argument(
+        "--preset", metavar="NAME", help="of method hyperofa: default, or paper (exactly the published one)"
+    )
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--rank", type=int, metavar="R", help="columns of the coordinates (default: not factorised)")
+    size.add_argument(
+        "--energy", type=float, metavar="SHARE", help="instead of a rank, the share of squared norm to keep"
+    )
+    parser.add_argument(
+        "--scale-split", type=float, metavar="A", help="scale of F = U S^A; 1 all in F (default), 0 all in P"
+    )
+    parser.add_argument(
+        "--factorization", choices=("gram", "randomized", "svd"), default="gram", help="how the SVD is made"
+    )
+    parser.add_argument("--fold-case", action="store_true", help="copy also rows of tokens that differ in case only")
+    parser.add_argument(
+        "--fold-boundary", action="store_true", help="copy also rows of tokens that differ in boundary only"
+    )
+    parser.add_argument("--pad-to-multiple", type=int, default=1, metavar="N", help="append rows to a multiple of N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print init.json instead of a table")
+    parser.add_argument("--list-methods", action="store_true", help="list the methods and their settings, and stop")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        InputError, DataMissingError: see :func:`hyperofa.init.pipeline.initialise`.
+    """
+    if arguments.list_methods:
+        _list_methods(arguments.json)
+        return
+    for name in ("source", "tokenizer", "out"):
+        if getattr(arguments, name) is None:
+            raise InputError(f"--{name} is needed", todo="see hyperofa init --help")
+    from hyperofa.init.pipeline import InitConfig, initialise
+
+    options = parse_options(arguments.option)
+    if arguments.preset is not None:
+        options["preset"] = arguments.preset
+    config = InitConfig(
+        source=arguments.source,
+        tokenizer=arguments.tokenizer,
+        vectors=arguments.vectors,
+        out=arguments.out,
+        method=arguments.method,
+        rank=arguments.rank,
+        energy=arguments.energy,
+        scale_split=arguments.scale_split,
+        factorization=arguments.factorization,
+        options=options,
+        fold_case=arguments.fold_case,
+        fold_boundary=arguments.fold_boundary,
+        pad_to_multiple=arguments.pad_to_multiple,
+        seed=arguments.seed,
+    )
+    record = initialise(config)
+    if arguments.json:
+        from hyperofa.console import print_json
+
+        print_json(record)
+    else:
+        _print(record, arguments.out)
+
+
+def parse_options(words: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
+    import yaml
+
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"{word!r} is not KEY=VALUE", where="--option")
+        try:
+            options[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"{word!r} has no readable value", where="--option") from None
+    return options
+
+
+def _print(record: dict[str, Any], out: Path) -> None:
+    from hyperofa.console import console, table
+
+    counts = record["counts"]
+    total = sum(counts.values())
+    table(
+        f"Rows of {out} by provenance (method {record['method']}, rank {record['rank'] or 'full'})",
+        ("provenance", "rows", "%"),
+        [(name, n, 100 * n / total) for name, n in counts.items() if n],
+    )
+    quality = record["quality"]
+    if quality.get("predicted_norm") is not None:
+        table(
+            "Rows in the embedding space",
+            ("", "source", "copied", "predicted", "drawn"),
+            [
+                ("mean norm", *(quality[f"{name}_norm"] for name in ("source", "copied", "predicted", "drawn"))),
+                (
+                    "mean centred cosine to others",
+                    *(quality[f"{name}_centred_cosine"] for name in ("source", "copied", "predicted", "drawn")),
+                ),
+            ],
+        )
+    for token, neighbours in list(quality.get("neighbours", {}).items())[:8]:
+        console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
+    if record["head"]["is_new"]:
+        console.print("The source has no language-model head: one was made new, and must be trained.")
+
+
+def _list_methods(as_json: bool) -> None:
+    import hyperofa.init.methods  # noqa: F401  (registers them)
+    from hyperofa.console import print_json, table
+    from hyperofa.init.registry import METHODS
+
+    if as_json:
+        print_json(
+            [
+                {"name": m.name, "summary": m.summary, "options": m.options, "reference": m.reference}
+                for m in METHODS.values()
+            ]
+        )
+        return
+    table(
+        "Methods of initialisation",
+        ("name", "what", "source"),
+        [(m.name, m.summary, m.reference) for m in METHODS.values()],
+    )

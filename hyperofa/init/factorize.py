@@ -1,0 +1,115 @@
+"""Truncated SVD of an embedding matrix into coordinates F and primitives P, E ~ F P (HyperOFA, §3.1; OFA, §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hyperofa.errors import InputError
+
+Algorithm = Literal["gram", "randomized", "svd"]
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """E (V, D) ~ ``coordinates`` (V, r) @ ``primitives`` (r, D), both float32.
+
+    ``primitives`` is None where nothing was factorised: then ``coordinates`` are the rows of E themselves.
+    ``energy`` is the share of the squared Frobenius norm of E that the product keeps (1.0 if not factorised).
+    """
+
+    coordinates: np.ndarray
+    primitives: np.ndarray | None
+    energy: float
+
+    @property
+    def rank(self) -> int:
+        """The number of columns of the coordinates."""
+        return int(self.coordinates.shape[1])
+
+    def embed(self, coordinates: np.ndarray) -> np.ndarray:
+        """Rows in the embedding space (n, D) of rows of coordinates (n, r)."""
+        return coordinates if self.primitives is None else coordinates @ self.primitives
+
+
+def factorize(
+    embeddings: np.ndarray,
+    *,
+    rank: int | None = None,
+    energy: float | None = None,
+    scale_split: float = 1.0,
+    algorithm: Algorithm = "gram",
+    seed: int = 0,
+) -> Factorization:
+    """Factorise ``embeddings`` (V, D) by truncated SVD U S V^T into F = U S^a and P = S^(1-a) V^T.
+
+    Only the product F P is fixed by the method; ``scale_split`` a in [0, 1] says where the scale goes. At 1 (the default)
+    the primitives are orthonormal, so distances between coordinates are distances between embeddings and an optimizer
+    moves a row of F as it would a row of E; at 0 all scale lies in P, as in the public code of the paper.
+
+    Args:
+        embeddings: (V, D).
+        rank: Columns kept. None with ``energy`` None, or ``rank >= D``, leaves the matrix unfactorised.
+        energy: Instead of a rank, the least share (0, 1] of the squared Frobenius norm to keep.
+        scale_split: The exponent a.
+        algorithm: ``gram`` diagonalises E^T E (D x D) in float64: exact for well-separated leading values, and a fraction of a
+            full SVD's time when V >> D; ``randomized`` is for large D; ``svd`` is the full decomposition.
+        seed: For ``randomized``.
+
+    Raises:
+        InputError: a setting is out of range, or the matrix holds NaN or infinity.
+    """
+    if rank is not None and energy is not None:
+        raise InputError("both a rank and a share of the energy are given", where="factorisation", todo="give one")
+    if rank is not None and rank < 1:
+        raise InputError(f"rank {rank} is below 1", where="factorisation")
+    if energy is not None and not 0 < energy <= 1:
+        raise InputError(f"energy {energy} is not in (0, 1]", where="factorisation")
+    if not 0 <= scale_split <= 1:
+        raise InputError(f"scale split {scale_split} is not in [0, 1]", where="factorisation")
+    if not np.isfinite(embeddings).all():
+        raise InputError("the embeddings hold NaN or infinity", where="factorisation")
+    width = embeddings.shape[1]
+    if (rank is None and energy is None) or (rank is not None and rank >= width):
+        return Factorization(np.asarray(embeddings, dtype=np.float32), None, 1.0)
+    values, directions = _right_singular(embeddings, algorithm, rank, seed)
+    total = float(np.einsum("vd,vd->", embeddings, embeddings, dtype=np.float64))
+    kept = np.cumsum(values**2) / total
+    if rank is None:
+        assert energy is not None
+        rank = min(int(np.searchsorted(kept, energy - 1e-12)) + 1, len(values))
+    values, directions = values[:rank], _fix_signs(directions[:rank])
+    tiny = np.finfo(np.float64).tiny
+    projection = directions.T * np.maximum(values, tiny) ** (scale_split - 1)
+    coordinates = embeddings.astype(np.float32, copy=False) @ projection.astype(np.float32)
+    primitives = (np.maximum(values, tiny) ** (1 - scale_split))[:, None] * directions
+    return Factorization(coordinates, primitives.astype(np.float32), float(kept[rank - 1]))
+
+
+def _right_singular(
+    embeddings: np.ndarray, algorithm: Algorithm, rank: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values (k,), largest first, and right singular vectors (k, D)."""
+    if algorithm == "svd":
+        _, values, directions = np.linalg.svd(embeddings.astype(np.float64), full_matrices=False)
+        return values, directions
+    if algorithm == "randomized":
+        from sklearn.utils.extmath import randomized_svd
+
+        count = rank if rank is not None else min(embeddings.shape)
+        _, values, directions = randomized_svd(embeddings, count, random_state=seed)
+        return values.astype(np.float64), directions.astype(np.float64)
+    gram = np.zeros((embeddings.shape[1],) * 2)
+    for start in range(0, len(embeddings), 1 << 14):  # float32 products summed in float64: no second copy of E
+        block = embeddings[start : start + (1 << 14)].astype(np.float32, copy=False)
+        gram += block.T @ block
+    squares, vectors = np.linalg.eigh(gram)
+    return np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1].T
+
+
+def _fix_signs(directions: np.ndarray) -> np.ndarray:
+    """Make the largest entry of every direction positive: two libraries then give the same factors."""
+    largest = np.abs(directions).argmax(axis=1)
+    return directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]

@@ -1,0 +1,304 @@
+"""Fitting a hypernetwork: held-out groups, early stopping, checkpoints that resume; on the CPU or one GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from hyperofa.console import progress_bar
+from hyperofa.errors import HyperofaError
+from hyperofa.files import read_json, write_json
+from hyperofa.init.hypernet.losses import LOSSES, loss_named
+from hyperofa.init.hypernet.networks import NetworkConfig, build_network
+from hyperofa.init.hypernet.sets import SetBatch, WordSets
+
+log = logging.getLogger(__name__)
+
+_STATE = "hypernet.json"
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a hypernetwork is fitted. The defaults of the numbers are the paper's (HyperOFA, §4.1)."""
+
+    epochs: int = 120
+    batch_size: int = 256
+    learning_rate: float = 1e-4
+    decay: float = 0.95  # the learning rate is multiplied by this ...
+    decay_every: int = 10  # ... every so many epochs
+    loss: str = "paper"
+    contrastive_weight: float = 0.1
+    temperature: float = 0.25
+    thin: float = 0.5  # probability of keeping only 50-100 % of a token's words
+    held_out: float = 0.05  # share of the groups kept for validation; 0 fits on everything
+    patience: int | None = None  # epochs without a better validation loss before stopping; None runs them all
+    bf16: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did: losses per epoch, the epoch whose weights were kept, held-out cosine, seconds."""
+
+    train_loss: list[float]
+    validation_loss: list[float]
+    best_epoch: int
+    held_out: int
+    held_out_cosine: float | None
+    parameters: int
+    seconds: float
+
+
+def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (train, held out) such that no group lies on both sides.
+
+    Tokens whose surfaces differ only in case or boundary share a group; a split over tokens would leak them.
+    """
+    names = np.unique(groups)
+    held = rng.permutation(names)[: round(share * len(names))] if share else names[:0]
+    out = np.isin(groups, held)
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+class _Fit:
+    """The moving parts of one fit."""
+
+    def __init__(self, network: nn.Module, vectors: np.ndarray, config: FitConfig) -> None:
+        self.config = config
+        self.device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        )
+        self.network = network.to(self.device)
+        # On a GPU the word vectors live there once; on the CPU they stay memory-mapped and only batches are read.
+        self.vectors = torch.from_numpy(np.asarray(vectors)).to(self.device) if self.device.type == "cuda" else vectors
+
+    def rows(self, batch: SetBatch) -> Tensor:
+        """The network's rows (B, r) float32 for a batch."""
+        if isinstance(self.vectors, Tensor):
+            words = self.vectors[torch.from_numpy(batch.words).to(self.device)].float()
+        else:
+            words = torch.from_numpy(np.asarray(self.vectors[batch.words], dtype=np.float32))
+        shares = torch.from_numpy(batch.shares).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+            rows: Tensor = self.network(words, shares, torch.from_numpy(batch.lengths))
+        return rows.float()
+
+
+def fit(
+    sets: WordSets,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    vectors: np.ndarray,
+    network: NetworkConfig,
+    config: FitConfig,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> tuple[nn.Module, FitReport]:
+    """Fit a hypernetwork from word sets to rows.
+
+    Args:
+        sets: The word sets of a tokens.
+        targets: (a, r) float32, the rows to predict.
+        groups: (a,) for the held-out split; see :func:`split_groups`.
+        vectors: (n, d) frozen word vectors; they never enter a checkpoint.
+        network: The network's shape.
+        config: How to fit.
+        seed: Of the network's start, the split, and every epoch's order and sampling.
+        checkpoint: A folder to save to after every epoch and to resume from; each epoch's randomness depends on (seed, epoch)
+            alone, so an interrupted fit ends where an undisturbed one would.
+
+    Raises:
+        HyperofaError: the loss became NaN or infinite.
+    """
+    began = time.monotonic()
+    loss_named(config.loss)
+    train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
+    model = build_network(network, vectors.shape[1], targets.shape[1], seed)
+    state = _Fit(model, vectors, config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
+    store = _Checkpoint(checkpoint, sets, targets, network, config, seed)
+    history, best = store.load(model, optimizer)
+    with progress_bar(f"fitting the {network.name}", config.epochs) as advance:
+        advance(len(history["train"]))
+        for epoch in range(len(history["train"]), config.epochs):
+            if _exhausted(history["validation"], config.patience):
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_every)
+            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, seed, epoch))
+            if len(held):
+                history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
+                if history["validation"][-1] <= min(history["validation"]):
+                    best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            store.save(model, optimizer, history, best)
+            advance()
+    if best is not None and config.patience is not None:
+        model.load_state_dict(best)
+    cosine = _validate(state, sets, wanted, held, seed)[1] if len(held) else None
+    kept = (
+        int(np.argmin(history["validation"])) + 1
+        if config.patience is not None and len(held)
+        else len(history["train"])
+    )
+    report = FitReport(
+        train_loss=history["train"],
+        validation_loss=history["validation"],
+        best_epoch=kept,
+        held_out=len(held),
+        held_out_cosine=cosine,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        seconds=time.monotonic() - began,
+    )
+    return model, report
+
+
+def predict(network: nn.Module, sets: WordSets, vectors: np.ndarray, config: FitConfig, *, seed: int) -> np.ndarray:
+    """Rows (len(sets), r) float32 that a fitted network predicts; sets above the limit are sampled with the seed."""
+    state = _Fit(network, vectors, config)
+    network.eval()
+    rng = np.random.default_rng([seed, 11])
+    found: np.ndarray | None = None
+    with torch.inference_mode(), progress_bar("predicting rows", len(sets)) as advance:
+        for batch in sets.ordered(config.batch_size, rng):
+            rows = state.rows(batch).cpu().numpy()
+            if found is None:
+                found = np.empty((len(sets), rows.shape[1]), dtype=np.float32)
+            found[batch.items] = rows
+            advance(len(batch.items))
+    assert found is not None
+    return found
+
+
+def _train_epoch(
+    state: _Fit,
+    optimizer: torch.optim.Optimizer,
+    sets: WordSets,
+    targets: Tensor,
+    items: np.ndarray,
+    seed: int,
+    epoch: int,
+) -> float:
+    config = state.config
+    rng = np.random.default_rng([seed, 12, epoch])
+    state.network.train()
+    total, count = torch.zeros((), device=state.device), 0
+    with torch.random.fork_rng():
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout too depends on (seed, epoch) alone
+        for batch in sets.epoch(items, config.batch_size, rng, thin=config.thin):
+            loss = _loss(config, state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch.items)
+            count += len(batch.items)
+    mean = float(total) / count
+    if not np.isfinite(mean):
+        raise HyperofaError(
+            f"the loss became {mean} in epoch {epoch + 1}", where="hypernetwork", todo="lower learning_rate"
+        )
+    return mean
+
+
+def _validate(state: _Fit, sets: WordSets, targets: Tensor, items: np.ndarray, seed: int) -> tuple[float, float]:
+    """(loss, mean cosine) over the held-out items; the last batch counts like any other."""
+    rng = np.random.default_rng([seed, 13])
+    state.network.eval()
+    total = cosine = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(items), state.config.batch_size):
+            batch = sets.batch(items[start : start + state.config.batch_size], rng)
+            rows, wanted = state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)]
+            total += float(_loss(state.config, rows, wanted)) * len(batch.items)
+            cosine += float(nn.functional.cosine_similarity(rows, wanted, dim=-1).sum())
+    return total / len(items), cosine / len(items)
+
+
+def _loss(config: FitConfig, rows: Tensor, targets: Tensor) -> Tensor:
+    return LOSSES[config.loss](rows, targets, weight=config.contrastive_weight, temperature=config.temperature)
+
+
+def _exhausted(validation: list[float], patience: int | None) -> bool:
+    if patience is None or not validation:
+        return False
+    return len(validation) - 1 - int(np.argmin(validation)) >= patience
+
+
+class _Checkpoint:
+    """State after each epoch: network and optimizer as safetensors, history and best weights; keyed by what was asked."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        sets: WordSets,
+        targets: np.ndarray,
+        network: NetworkConfig,
+        config: FitConfig,
+        seed: int,
+    ) -> None:
+        self.folder = folder
+        asked = json.dumps([dataclasses.asdict(network), dataclasses.asdict(config), seed, sets.limit], sort_keys=True)
+        digest = hashlib.sha256(asked.encode())
+        for array in (sets.starts, sets.indices, targets):
+            digest.update(np.ascontiguousarray(array).data)
+        self.key = digest.hexdigest()
+
+    def load(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[dict[str, list[float]], dict[str, Tensor] | None]:
+        """Restore what is there for the same question; else a fresh history."""
+        fresh: dict[str, list[float]] = {"train": [], "validation": []}
+        if self.folder is None or not (self.folder / _STATE).is_file():
+            return fresh, None
+        record: dict[str, Any] = read_json(self.folder / _STATE)
+        if record["key"] != self.key:
+            return fresh, None
+        tensors = load_file(self.folder / record["file"])
+        model.load_state_dict(_part(tensors, "model."))
+        plain = optimizer.state_dict()
+        plain["state"] = {
+            index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+            for index in range(len(list(model.parameters())))
+        }
+        optimizer.load_state_dict(plain)
+        best = _part(tensors, "best.") or None
+        log.info("resuming the hypernetwork after epoch %d", len(record["history"]["train"]))
+        return record["history"], best
+
+    def save(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        history: dict[str, list[float]],
+        best: dict[str, Tensor] | None,
+    ) -> None:
+        """Write the tensors under a new name, then the JSON that points to them, then drop the old ones."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
+        name = f"hypernet-{len(history['train']):05d}.safetensors"
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, self.folder / name)
+        write_json(self.folder / _STATE, {"key": self.key, "file": name, "history": history})
+        for old in self.folder.glob("hypernet-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

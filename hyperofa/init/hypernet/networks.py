@@ -1,0 +1,112 @@
+"""The hypernetworks behind one interface: BiLSTM (the paper's), set transformer, deep sets, attention over source tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hyperofa.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a hypernetwork."""
+
+    name: str = "bilstm"
+    layers: int = 2
+    hidden: int = 800
+    dropout: float = 0.4
+    heads: int = 4  # of the set transformer
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class BiLstm(nn.Module):
+    """Words as a sequence; the last layer's final states of both directions through a two-layer head (HyperOFA, §3.3)."""
+
+    def __init__(self, config: NetworkConfig, width: int, rank: int) -> None:
+        super().__init__()
+        between = config.dropout if config.layers > 1 else 0.0
+        self.lstm = nn.LSTM(width, config.hidden, config.layers, batch_first=True, bidirectional=True, dropout=between)
+        self.head = _head(2 * config.hidden, rank, config.dropout)
+
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
+        """Rows (B, r) of word vectors (B, K, d), the token's shares of them (B, K) and set sizes (B,)."""
+        packed = nn.utils.rnn.pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        _, (state, _) = self.lstm(packed)
+        return self.head(torch.cat([state[-2], state[-1]], dim=-1))
+
+
+class SetTransformer(nn.Module):
+    """Transformer encoder without positions, masked mean pooling (HyperOFA's "SetFormer", appendix)."""
+
+    def __init__(self, config: NetworkConfig, width: int, rank: int) -> None:
+        super().__init__()
+        self.inward = nn.Linear(width, config.hidden)
+        layer = nn.TransformerEncoderLayer(
+            config.hidden, config.heads, 4 * config.hidden, config.dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.head = _head(config.hidden, rank, config.dropout)
+
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
+        """Rows (B, r); see :meth:`BiLstm.forward`."""
+        there = _there(words, lengths)
+        hidden = self.encoder(self.inward(words), src_key_padding_mask=~there)
+        return self.head(_mean(hidden, there.to(hidden.dtype)))
+
+
+class DeepSets(nn.Module):
+    """Each word through a network, the mean weighted by the token's shares, and the mean through another (Zaheer et al. 2017)."""
+
+    def __init__(self, config: NetworkConfig, width: int, rank: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index in range(config.layers):
+            layers += [nn.Linear(width if index == 0 else config.hidden, config.hidden), nn.GELU()]
+        self.each = nn.Sequential(*layers, nn.Dropout(config.dropout))
+        self.weight = nn.Parameter(torch.ones(()))
+        self.head = _head(config.hidden + width, rank, config.dropout)
+
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
+        """Rows (B, r); see :meth:`BiLstm.forward`."""
+        weights = shares.clamp(min=1e-6) ** self.weight * _there(words, lengths).to(words.dtype)
+        pooled = torch.cat([_mean(self.each(words), weights), _mean(words, weights)], dim=-1)
+        return self.head(pooled)
+
+
+def _head(width: int, rank: int, dropout: float) -> nn.Sequential:
+    """Linear(2h, 2D') -> GELU -> Dropout -> Linear(2D', D') (HyperOFA, §3.3)."""
+    return nn.Sequential(nn.Linear(width, 2 * rank), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * rank, rank))
+
+
+def _there(words: Tensor, lengths: Tensor) -> Tensor:
+    return torch.arange(words.shape[1], device=words.device) < lengths.to(words.device)[:, None]
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    total = (values * weights[..., None]).sum(dim=1)
+    return total / weights.sum(dim=1).clamp(min=1e-6)[:, None]
+
+
+NETWORKS: dict[str, Callable[[NetworkConfig, int, int], nn.Module]] = {
+    "bilstm": BiLstm,
+    "set-transformer": SetTransformer,
+    "deep-sets": DeepSets,
+}
+
+
+def build_network(config: NetworkConfig, width: int, rank: int, seed: int) -> nn.Module:
+    """A network of the shape ``config`` from word vectors (d = ``width``) to rows (r = ``rank``), drawn with ``seed``.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if config.name not in NETWORKS:
+        raise unknown_name("hypernetwork", config.name, NETWORKS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS[config.name](config, width, rank)

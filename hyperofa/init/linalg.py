@@ -1,0 +1,72 @@
+"""Small numerical pieces shared by the methods: unit rows, sparse times memory-mapped vectors, nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_COLUMNS = 1 << 18
+
+
+def normalise_rows(matrix: np.ndarray) -> np.ndarray:
+    """``matrix`` (n, d) with rows of unit length; zero rows stay zero."""
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return (matrix / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
+
+
+def sparse_times_vectors(matrix: csr_matrix, vectors: np.ndarray) -> np.ndarray:
+    """``matrix`` (m, n) @ ``vectors`` (n, d), (m, d) float32, reading only the word vectors that are used, a block at a time.
+
+    The vectors may be float16 and memory-mapped: at no time are more than 2^18 of them in memory as float32.
+    """
+    by_column = matrix.tocsc()
+    used = np.flatnonzero(np.diff(by_column.indptr))
+    total = np.zeros((matrix.shape[0], vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(used), _COLUMNS):
+        columns = used[start : start + _COLUMNS]
+        total += by_column[:, columns] @ np.asarray(vectors[columns], dtype=np.float32)
+    return total
+
+
+def nearest(
+    queries: np.ndarray, keys: np.ndarray, k: int, *, offset: np.ndarray | None = None, budget: int = 1 << 28
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` keys of largest dot product for each query.
+
+    Args:
+        queries: (m, d) float32; unit rows give cosines.
+        keys: (a, d) float32.
+        k: At most a.
+        offset: (a,) float32 added to every query's scores before choosing, such as a hubness correction.
+        budget: Bytes of scores held at a time.
+
+    Returns:
+        (indices (m, k) int64, scores (m, k) float32), best first. Scores include the offset.
+    """
+    import torch
+
+    k = min(k, len(keys))
+    step = max(1, budget // (4 * max(1, len(keys))))
+    indices = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    transposed = torch.from_numpy(np.ascontiguousarray(keys)).T
+    shift = None if offset is None else torch.from_numpy(np.asarray(offset, dtype=np.float32))
+    for start in range(0, len(queries), step):
+        products = torch.from_numpy(np.ascontiguousarray(queries[start : start + step])) @ transposed
+        if shift is not None:
+            products += shift
+        best = products.topk(k, dim=1)
+        indices[start : start + step] = best.indices.numpy()
+        scores[start : start + step] = best.values.numpy()
+    return indices, scores
+
+
+def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax over the last axis of ``scores / temperature``, in float32."""
+    shifted = (scores - scores.max(axis=-1, keepdims=True)) / temperature
+    weights = np.exp(shifted)
+    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,39 @@
+"""Methods that draw rows at random: ``random`` per dimension, ``multivariate`` with the rows' covariance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hyperofa.init.problem import Problem
+from hyperofa.init.registry import Method, register
+
+
+def draw_like(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, r) float32 rows, normal with the per-dimension mean and standard deviation of ``rows`` (HyperOFA, §3.4c)."""
+    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    return rng.normal(mean, deviation, (count, rows.shape[1])).astype(np.float32)
+
+
+def multivariate(problem: Problem) -> np.ndarray:
+    """Rows from a normal with the source rows' mean and covariance, as transformers' own resizing draws them.
+
+    transformers multiplies the covariance by 1e-9, which makes all new rows all but equal to the mean; ``scale`` 1 draws
+    from the distribution itself.
+    """
+    scale = float(problem.options["scale"])
+    mean = problem.rows.mean(axis=0, dtype=np.float64)
+    covariance = np.cov(problem.rows, rowvar=False, dtype=np.float64).reshape(len(mean), len(mean))
+    draws = problem.rng(1).multivariate_normal(mean, scale * covariance, len(problem.predict_ids), method="eigh")
+    return draws.astype(np.float32)
+
+
+register(Method("random", "draw every new row (the paper's baseline)", None, {}, "HyperOFA, §4.2"))
+register(
+    Method(
+        "multivariate",
+        "normal with the source rows' mean and covariance (what resize_token_embeddings does)",
+        multivariate,
+        {"scale": 1e-9},
+        "transformers, resize_token_embeddings(mean_resizing=True)",
+    )
+)

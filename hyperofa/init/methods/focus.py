@@ -1,0 +1,50 @@
+"""FOCUS: sparsemax-weighted combination of overlapping tokens, by similarity in an auxiliary space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hyperofa.init.linalg import nearest
+from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.registry import Method, register
+
+
+def sparsemax(scores: np.ndarray) -> np.ndarray:
+    """Euclidean projection of each row of ``scores`` (m, k) onto the simplex (Martins & Astudillo 2016, algorithm 1)."""
+    ordered = -np.sort(-scores, axis=1)
+    cumulative = np.cumsum(ordered, axis=1)
+    counts = np.arange(1, scores.shape[1] + 1)
+    support = (1 + counts * ordered > cumulative).sum(axis=1)
+    threshold = (cumulative[np.arange(len(scores)), support - 1] - 1) / support
+    return np.maximum(scores - threshold[:, None], 0).astype(np.float32)
+
+
+def focus(problem: Problem) -> np.ndarray:
+    """Rows as sparsemax-weighted means over *copied* tokens (FOCUS, arXiv 2305.14481, §3).
+
+    FOCUS trains fastText on the target text for its auxiliary space; here that space is the given word vectors, so that all
+    methods see the same input. Sparsemax's support is at most ``neighbours`` wide, which bounds memory.
+    """
+    has_words = np.diff(problem.target_words.indptr) > 0
+    shared = np.flatnonzero((problem.source_ids >= 0) & has_words)
+    if not len(shared):
+        return np.broadcast_to(problem.rows.mean(axis=0), (len(problem.predict_ids), problem.rows.shape[1])).copy()
+    keys = subword_vectors(problem.target_words, shared, problem.vectors)
+    indices, scores = nearest(problem.predict_subwords, keys, int(problem.options["neighbours"]))
+    weights = sparsemax(scores)
+    rows = problem.rows[problem.source_ids[shared]]
+    combined = np.zeros((len(indices), rows.shape[1]), dtype=np.float32)
+    for rank in range(indices.shape[1]):
+        combined += weights[:, rank, None] * rows[indices[:, rank]]
+    return combined
+
+
+register(
+    Method(
+        "focus",
+        "sparsemax combination of overlapping tokens",
+        focus,
+        {"neighbours": 100},
+        "FOCUS (arXiv 2305.14481), §3",
+    )
+)

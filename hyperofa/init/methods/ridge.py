@@ -1,0 +1,48 @@
+"""Ridge regression from subword vectors to rows; optionally centred and rescaled, since plain regressors shrink."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hyperofa.errors import InputError
+from hyperofa.init.problem import Problem
+from hyperofa.init.registry import Method, register
+
+NORMS = ("as-predicted", "source")
+
+
+def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (d, r) and intercept (r,) of ridge regression of ``targets`` (a, r) on ``inputs`` (a, d)."""
+    centre_in, centre_out = inputs.mean(axis=0, dtype=np.float64), targets.mean(axis=0, dtype=np.float64)
+    x, y = inputs - centre_in, targets - centre_out
+    gram = x.T @ x
+    gram[np.diag_indices_from(gram)] += penalty * len(inputs) / inputs.shape[1]
+    weights = np.linalg.solve(gram, x.T @ y)
+    return weights.astype(np.float32), (centre_out - centre_in @ weights).astype(np.float32)
+
+
+def rescale(rows: np.ndarray, source_rows: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+    """``rows`` (m, r) with every norm set to the mean norm of ``source_rows``, measured from ``centre`` (r,) if given.
+
+    Regressions predict rows far shorter than real ones; the length of a row matters to the model as much as its direction.
+    """
+    origin = np.zeros(rows.shape[1], dtype=np.float32) if centre is None else centre
+    wanted = np.linalg.norm(source_rows - origin, axis=1).mean()
+    offsets = rows - origin
+    norms = np.linalg.norm(offsets, axis=1, keepdims=True)
+    return (origin + offsets * (wanted / np.where(norms > 0, norms, 1))).astype(np.float32)
+
+
+def ridge(problem: Problem) -> np.ndarray:
+    """Ridge regression from subword vectors to rows; ``norm=source`` rescales centred rows to the source's mean norm."""
+    norm = problem.options["norm"]
+    if norm not in NORMS:
+        raise InputError(f"norm {norm!r} is unknown", where="method ridge", todo=f"known: {', '.join(NORMS)}")
+    weights, intercept = fit_ridge(problem.anchor_subwords, problem.anchor_rows, float(problem.options["penalty"]))
+    rows = problem.predict_subwords @ weights + intercept
+    if norm == "source":
+        rows = rescale(rows, problem.anchor_rows, problem.anchor_rows.mean(axis=0))
+    return rows
+
+
+register(Method("ridge", "ridge regression from subword vectors", ridge, {"penalty": 0.1, "norm": "as-predicted"}))

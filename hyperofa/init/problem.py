@@ -1,0 +1,86 @@
+"""What a method of initialisation is given: source rows, word vectors, and which tokens they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.init.linalg import normalise_rows, sparse_times_vectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One matrix of rows to extend: the source's, and the words of source and target tokens.
+
+    A method predicts rows for ``predict_ids``, the target tokens that are not in the source vocabulary but have words.
+
+    Attributes:
+        rows: (V_s, r) float32: the source's coordinates (or its embeddings, where not factorised).
+        vectors: (n, d) word vectors, memory-mapped.
+        source_words: (V_s, n) CSR: which words match which source token; weights are the token's share of the word.
+        target_words: (V_t, n) CSR, likewise.
+        source_ids: (V_t,) int64: the source token that each target token is, or -1.
+        predict_ids: (m,) int64: the target tokens to predict, ascending.
+        source_groups: (V_s,) int64: tokens of equal lower-cased surface share a group, so that a held-out split by group
+            does not leak (``dog``, ``Dog``, `` dog``).
+        source_tokenizer, target_tokenizer: for methods that need the tokens' text.
+        seed: of every random draw.
+        options: the method's own settings, as the user gave them.
+        notes: what a method wants recorded in ``init.json``, filled while it predicts.
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
+    source_words: csr_matrix
+    target_words: csr_matrix
+    source_ids: np.ndarray
+    predict_ids: np.ndarray
+    source_groups: np.ndarray
+    source_tokenizer: Any = None
+    target_tokenizer: Any = None
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def anchor_ids(self) -> np.ndarray:
+        """(a,) int64: the source tokens that have words, from which methods learn."""
+        return np.flatnonzero(np.diff(self.source_words.indptr) > 0)
+
+    @cached_property
+    def anchor_rows(self) -> np.ndarray:
+        """(a, r) float32: the rows of the anchors."""
+        return self.rows[self.anchor_ids]
+
+    @cached_property
+    def anchor_subwords(self) -> np.ndarray:
+        """(a, d) float32, unit rows: mean word vector of each anchor (OFA's subword vectors)."""
+        return subword_vectors(self.source_words, self.anchor_ids, self.vectors)
+
+    @cached_property
+    def predict_subwords(self) -> np.ndarray:
+        """(m, d) float32, unit rows: mean word vector of each token to predict."""
+        return subword_vectors(self.target_words, self.predict_ids, self.vectors)
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """A generator of its own for each use: seeded by (seed, stream)."""
+        return np.random.default_rng([self.seed, *stream])
+
+
+def subword_vectors(words: csr_matrix, ids: np.ndarray, vectors: np.ndarray, *, power: float = 0.0) -> np.ndarray:
+    """Mean word vector of each token ``ids`` (m,), as unit rows (m, d) float32 (OFA, §3.2).
+
+    ``power`` weighs each word by the token's share of it: 0 is OFA's plain mean, larger values trust words that the
+    token makes up more.
+    """
+    chosen = words[ids].astype(np.float32)
+    chosen.data = chosen.data**power if power else np.ones_like(chosen.data)
+    totals = np.asarray(chosen.sum(axis=1)).ravel()
+    product = sparse_times_vectors(chosen, vectors)
+    return normalise_rows(product / np.maximum(totals, 1e-12)[:, None])

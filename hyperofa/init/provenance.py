@@ -1,0 +1,63 @@
+"""Where each target row came from: one code per token, the table of counts, and the file beside the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SPECIAL, COPIED, PREDICTED, DRAWN, PADDING = range(5)
+NAMES = ("special", "copied", "predicted", "drawn", "padding")
+FILE = "provenance.safetensors"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One entry per row of the target matrix.
+
+    Attributes:
+        code: (V,) int8, an index into :data:`NAMES`; ``padding`` are rows beyond the tokenizer.
+        source_id: (V,) int64 source token a row was copied from, or -1.
+        n_words: (V,) int32 number of word vectors matched to the token.
+    """
+
+    code: np.ndarray
+    source_id: np.ndarray
+    n_words: np.ndarray
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows per provenance, all names present."""
+        return {name: int(n) for name, n in zip(NAMES, np.bincount(self.code, minlength=len(NAMES)), strict=True)}
+
+    def save(self, folder: Path) -> None:
+        """Write ``provenance.safetensors`` into ``folder``."""
+        from safetensors.numpy import save_file
+
+        save_file({"code": self.code, "source_id": self.source_id, "n_words": self.n_words}, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Provenance:
+        """Read ``provenance.safetensors`` from a model directory."""
+        from safetensors.numpy import load_file
+
+        tensors = load_file(folder / FILE)
+        return cls(tensors["code"], tensors["source_id"], tensors["n_words"])
+
+
+def trace(source_ids: np.ndarray, n_words: np.ndarray, special: np.ndarray, *, predicts: bool) -> Provenance:
+    """The provenance of every target token (HyperOFA, §3.4).
+
+    Args:
+        source_ids: (V,) source token that each target token is, or -1.
+        n_words: (V,) word vectors matched to each token.
+        special: (V,) bool, the special tokens.
+        predicts: whether the method predicts at all; if not, tokens with words are drawn like the rest.
+    """
+    code = np.full(len(source_ids), DRAWN, dtype=np.int8)
+    if predicts:
+        code[n_words > 0] = PREDICTED
+    code[source_ids >= 0] = COPIED
+    code[special] = SPECIAL
+    return Provenance(code, source_ids.astype(np.int64), n_words.astype(np.int32))

@@ -1,0 +1,95 @@
+"""What can be told of an initialisation before anyone trains: norms, similarity, coverage, nearest source tokens."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.init import provenance as origin
+from hyperofa.init.linalg import nearest, normalise_rows
+
+if TYPE_CHECKING:
+    from hyperofa.init.pipeline import Extended
+
+_SAMPLE = 2000
+_SHOWN = 12
+
+
+def quality_report(
+    extended: Extended,
+    found: origin.Provenance,
+    source_tokenizer: Any,
+    target_tokenizer: Any,
+    seed: int,
+) -> dict[str, Any]:
+    """Figures on the rows of the input matrix, in the embedding space.
+
+    ``*_norm`` are mean norms; ``*_centred_cosine`` mean cosines between random pairs of rows after the source's mean is
+    taken away (near 0 for the source; near 1 means that rows are all alike). ``scripts`` counts tokens by the script of
+    their first letter and by provenance; ``neighbours`` are source tokens nearest to a sample of predicted ones.
+    """
+    rng = np.random.default_rng([seed, 200])
+    factors = extended.factors
+    source = factors.coordinates
+    centre = factors.embed(source.mean(axis=0, keepdims=True))
+    kinds = {
+        "source": source,
+        "copied": extended.rows[found.code[: len(extended.rows)] == origin.COPIED],
+        "predicted": extended.rows[found.code[: len(extended.rows)] == origin.PREDICTED],
+        "drawn": extended.rows[found.code[: len(extended.rows)] == origin.DRAWN],
+    }
+    report: dict[str, Any] = {}
+    for name, rows in kinds.items():
+        chosen = rows[rng.permutation(len(rows))[:_SAMPLE]]
+        embedded = factors.embed(chosen)
+        report[f"{name}_norm"] = _mean(np.linalg.norm(embedded, axis=1))
+        report[f"{name}_centred_cosine"] = _pair_cosine(embedded - centre)
+    report["scripts"] = scripts(target_tokenizer, found)
+    report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, rng)
+    return report
+
+
+def scripts(tokenizer: Any, found: origin.Provenance) -> dict[str, dict[str, int]]:
+    """Tokens by script and provenance; the script is the first word of the Unicode name of the first letter."""
+    from hyperofa.vocab.surfaces import token_surfaces
+
+    counts: dict[str, Counter[str]] = {}
+    for surface, code in zip(token_surfaces(tokenizer), found.code, strict=False):
+        text = surface.text.decode("utf-8", errors="ignore")
+        letter = next((character for character in text if character.isalpha()), None)
+        name = unicodedata.name(letter, "OTHER").split()[0] if letter else "OTHER"
+        counts.setdefault(name, Counter())[origin.NAMES[code]] += 1
+    by_size = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return {name: dict(counter) for name, counter in by_size}
+
+
+def _neighbours(
+    extended: Extended, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, rng: np.random.Generator
+) -> dict[str, list[str]]:
+    predicted = np.flatnonzero(found.code == origin.PREDICTED)
+    if not len(predicted):
+        return {}
+    mean = extended.factors.coordinates.mean(axis=0)
+    chosen = np.sort(rng.permutation(predicted)[:_SHOWN])
+    keys = normalise_rows(extended.factors.embed(extended.factors.coordinates - mean))
+    queries = normalise_rows(extended.factors.embed(extended.rows[chosen] - mean))
+    indices, _ = nearest(queries, keys, 5)
+    tokens = target_tokenizer.convert_ids_to_tokens(chosen.tolist())
+    return {
+        token: source_tokenizer.convert_ids_to_tokens(ids.tolist()) for token, ids in zip(tokens, indices, strict=True)
+    }
+
+
+def _pair_cosine(rows: np.ndarray) -> float | None:
+    half = len(rows) // 2
+    if not half:
+        return None
+    unit = normalise_rows(rows)
+    return _mean(np.einsum("nd,nd->n", unit[:half], unit[half : 2 * half]))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return round(float(values.mean()), 4) if len(values) else None
