@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument("--test", type=int, default=200, help="messages held out (default 200)")
     split.add_argument("--min-words", type=int, default=3, help="words a test message has at least (default 3)")
     split.add_argument("--min-test", type=int, default=50, help="test pairs below which a language is not scored (50)")
-    split.add_argument("--pivots", nargs="*", default=[], metavar="LANG", help="languages scored apart from the mean")
+    split.add_argument("--pivots", nargs="*", default=[], metavar="LANG", help="languages to train on only")
     split.add_argument(
         "--document",
         choices=("message", "pair"),

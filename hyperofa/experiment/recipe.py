@@ -63,7 +63,7 @@ class Parallel:
     languages: dict[str, str] = field(default_factory=dict)
     """Language code -> locale folder name in the wheel, for the languages the experiment is about."""
     pivots: dict[str, str] = field(default_factory=dict)
-    """The same for languages that only help (scored apart, never in the mean)."""
+    """The same for languages that only help (trained on, not scored)."""
 
     def __post_init__(self) -> None:
         """Exactly one of the two ways must be given; a wheel needs languages."""
@@ -95,13 +95,12 @@ class TrainStage:
 
     launch: str = "launch/cpu_pair.yaml"
     settings: dict[str, Any] = field(default_factory=dict)
-    steps_key: str = "steps"
     stop_at_step: int | None = None
     """Send SIGTERM when this step is logged, expect a clean save, and resume by the same command."""
 
     def __post_init__(self) -> None:
         """The stop must lie strictly inside the run."""
-        steps = self.settings.get(self.steps_key)
+        steps = self.settings.get("steps")
         if self.stop_at_step is not None and isinstance(steps, int) and not 0 < self.stop_at_step < steps:
             raise ValueError(f"stop_at_step must lie between 0 and {steps}")
 
@@ -130,18 +129,30 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Method:
+    """How ``hyperofa init`` is called for one row of the comparison."""
+
+    method: str | None = None
+    """The name it knows the method by (None: the row's own name)."""
+    args: list[str] = field(default_factory=list)
+    """Further words, such as ``[--preset, paper]``."""
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """The cells: every combination of source, rank, method and seed, in this order."""
+    """The cells: every combination of source, rank, seed and method."""
 
     ranks: list[int]
-    methods: list[str]
+    methods: dict[str, Method]
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
         """No empty and no repeated axis; ranks positive; names fit for folders."""
-        for name, values in (("ranks", self.ranks), ("methods", self.methods), ("seeds", self.seeds)):
+        for name, values in (("ranks", self.ranks), ("seeds", self.seeds)):
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name} must be a list of different values")
+        if not self.methods:
+            raise ValueError("methods must name at least one method")
         if min(self.ranks) < 1:
             raise ValueError("ranks must be at least 1")
         _check_names(self.methods, "method")

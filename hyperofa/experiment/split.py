@@ -74,7 +74,8 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
     """Read parallel text, divide it and write the directory ``out``; returns the content of its ``split.json``.
 
     ``parallel/`` is for word vectors, ``text/`` for the tokenizer, ``documents/`` for pre-training, ``test/`` for the
-    harness (only languages with at least ``settings.min_test`` pairs; the others are named with the reason).
+    harness: languages with at least ``settings.min_test`` pairs; the others are named with the reason, and ``pivots``
+    are trained on only.
 
     Raises:
         InputError: the files are not aligned, or ``out`` holds something else.
@@ -83,9 +84,10 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
     check_output(out, MARKER)
     text = read_parallel(parallel)
     parts = split(text, settings)
-    scored = {language: pairs for language, pairs in parts.test.items() if len(pairs) >= settings.min_test}
+    candidates = {language: pairs for language, pairs in parts.test.items() if language not in pivots}
+    scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}
     if not scored:
-        most = max(map(len, parts.test.values()))
+        most = max(map(len, candidates.values()), default=0)
         raise DataMissingError(
             f"no language has {settings.min_test} test pairs of {settings.min_words} words (the most is {most})",
             where=parallel,
@@ -96,12 +98,12 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
         "messages": {"train": len(parts.train.english), "test": parts.held_out_messages},
         "train": {lang: sum(map(bool, lines)) for lang, lines in parts.train.translations.items()},
         "test": {lang: len(pairs) for lang, pairs in parts.test.items()},
-        "languages": [lang for lang in scored if lang not in pivots],
-        "pivots": [lang for lang in scored if lang in pivots],
+        "languages": list(scored),
+        "pivots": [language for language in parts.test if language in pivots],
         "languages_unscored": {
-            lang: f"{len(pairs)} test pairs, fewer than {settings.min_test}"
-            for lang, pairs in parts.test.items()
-            if lang not in scored
+            language: f"{len(pairs)} test pairs, fewer than {settings.min_test}"
+            for language, pairs in candidates.items()
+            if language not in scored
         },
     }
     with new_directory(out, MARKER) as folder:

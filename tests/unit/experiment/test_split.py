@@ -101,7 +101,7 @@ def test_write_split_names_the_unscored_and_leaks_nothing(tmp_path: Path) -> Non
     assert len(lengths) == 1
 
 
-def test_pivots_are_scored_apart(tmp_path: Path) -> None:
+def test_pivots_are_trained_on_only(tmp_path: Path) -> None:
     text = sample()
     text.translations["deu"] = [f"Nachricht {line}" for line in text.english]
     write_parallel(tmp_path / "in", text)

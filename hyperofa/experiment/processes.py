@@ -1,0 +1,133 @@
+"""Running one command to its end: its log, its time, the memory of its whole process tree, and a way to stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from hyperofa.errors import HyperofaError
+
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 90.0
+"""How long a stage may take to save and end after SIGTERM before it is killed."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended. ``peak_rss`` is in bytes, summed over the processes alive at one time."""
+
+    code: int
+    seconds: float
+    peak_rss: int
+
+
+def resolve(command: Sequence[str]) -> list[str]:
+    """The command with its program as a path: our own and accelerate's stand beside this Python.
+
+    Raises:
+        HyperofaError: the program is not installed.
+    """
+    program = command[0]
+    beside = Path(sys.executable).parent / program
+    found = str(beside) if beside.is_file() else shutil.which(program)
+    if found is None:
+        raise HyperofaError("not installed", where=program, todo="install hyperofa with its [train] extra")
+    return [found, *command[1:]]
+
+
+def run_command(
+    command: Sequence[str],
+    log: Path,
+    env: Mapping[str, str],
+    tick: Callable[[float], signal.Signals | None],
+    keep_open: Sequence[int] = (),
+) -> Finished:
+    """Run ``command`` in a session of its own, with its output appended to ``log``.
+
+    ``tick(seconds)`` is called a few times a second; a signal that it returns is sent to the command. If the command
+    has not ended ``GRACE_SECONDS`` after the first such signal, everything it started is killed. The descriptors in
+    ``keep_open`` stay open in the command (a lock held by them outlives this process with it).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with log.open("ab") as handle:
+        process = subprocess.Popen(
+            resolve(command),
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **env},
+            start_new_session=True,
+            pass_fds=tuple(keep_open),
+        )
+    peak, signalled = 0, None
+    try:
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+            elapsed = time.monotonic() - start
+            peak = max(peak, tree_rss(process.pid))
+            number = tick(elapsed)
+            if number is not None and process.poll() is None:
+                process.send_signal(number)
+                signalled = elapsed if signalled is None else signalled
+            if signalled is not None and elapsed - signalled > GRACE_SECONDS:
+                kill_session(process.pid)
+    finally:
+        if process.poll() is None:
+            kill_session(process.pid)
+            process.wait()
+    return Finished(process.returncode, time.monotonic() - start, peak)
+
+
+def tree_rss(pid: int) -> int:
+    """Resident bytes of a process and all its descendants (pages they share are counted in each)."""
+    total = 0
+    try:
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for member in family:
+        try:
+            total += member.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def kill_session(pid: int) -> None:
+    """Kill the process group that ``pid`` leads, and what of its descendants moved to a group of its own."""
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        family = []
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    for member in family:
+        try:
+            member.kill()
+        except psutil.Error:
+            continue
+
+
+def last_error(log: Path) -> str:
+    """The last line of a log that names an error, else its last line."""
+    try:
+        lines = [
+            line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
+    except FileNotFoundError:
+        return "no log"
+    named = [line for line in lines if " error: " in line or line.startswith(("Error", "ERROR"))]
+    line = (named or lines or ["no output"])[-1]
+    return line.split(" error: ", 1)[-1]

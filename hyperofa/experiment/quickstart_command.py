@@ -1,0 +1,73 @@
+"""``hyperofa quickstart``: run a recipe from its inputs to the report, by the same commands a user would type."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperofa.experiment.plan import Plan
+
+MARKER = "recipe.yaml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the options of ``hyperofa quickstart``."""
+    parser.add_argument("--recipe", type=Path, help="a recipe of your own (default: recipes/quickstart.yaml)")
+    parser.add_argument(
+        "--source", metavar="MODEL", help="source model, a directory or hub id, in place of the recipe's"
+    )
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer, in place of training one")
+    parser.add_argument("--vectors", type=Path, metavar="DIR", help="word vectors, in place of building them")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="parallel text: line-aligned LANG.txt with eng.txt")
+    parser.add_argument("--out", type=Path, help="output directory (default: runs/ and the recipe's name)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON in place of the table")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the recipe; what is finished and still holds is reused."""
+    from hyperofa.config import save_config
+    from hyperofa.console import console, print_json
+    from hyperofa.experiment.plan import Plan, Replacements, load_recipe
+    from hyperofa.files import check_output
+    from hyperofa.report.terminal import print_results
+    from hyperofa.resources import resource
+
+    given = Replacements(args.source, args.tokenizer, args.vectors, args.data)
+    recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)
+    out = args.out or Path("runs") / recipe.name
+    check_output(out, MARKER)
+    given.check()
+    plan = Plan(recipe, out, given)
+    save_config(recipe, out / MARKER)
+    plan.write_train_config()
+    results = _carry_out(plan)
+    if args.json:
+        from hyperofa.experiment.results import summary
+
+        print_json(summary(results))
+    else:
+        print_results(results)
+    console.print(f"The report: {out / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _carry_out(plan: Plan) -> dict[str, Any]:
+    """Run all stages, then write ``results.json``, ``summary.json`` and ``report.html``; returns the results."""
+    from hyperofa.experiment.display import Display
+    from hyperofa.experiment.results import gather, summary
+    from hyperofa.experiment.runner import Runner
+    from hyperofa.files import write_json, write_text
+    from hyperofa.report.page import render
+
+    display = Display()
+    runner = Runner(plan.out, display)
+    try:
+        stages = runner.run(plan.stages(), plan.count())
+    finally:
+        display.close()
+    results = gather(plan, stages)
+    write_json(plan.out / "results.json", results)
+    write_json(plan.out / "summary.json", summary(results))
+    write_text(plan.out / "report.html", render(results))
+    return results

@@ -1,0 +1,119 @@
+"""A stage: one ordinary command with its inputs and its output, and whether what it made before still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hyperofa.errors import HyperofaError
+from hyperofa.files import read_json, sha256_tree, versions, write_json
+
+State = Literal["new", "begun", "done"]
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Send SIGTERM once ``step`` is in the metrics: the run saves, ends with 143, and resumes by the same command."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of an experiment.
+
+    ``output`` is the directory it makes (or resumes), ``marker`` the file in it that exists when it is finished, and
+    ``inputs`` everything it reads that another stage or the user made.
+    """
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    output: Path
+    marker: str
+    inputs: tuple[Path, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cell: str | None = None
+    steps: int | None = None
+    metrics: Path | None = None
+    interruption: Interruption | None = None
+
+    @property
+    def typed(self) -> str:
+        """The command as a person would type it."""
+        words = [f"{key}={value}" for key, value in self.env.items()]
+        return " ".join([*words, shlex.join(self.command)])
+
+
+@dataclass
+class Ledger:
+    """What is known of finished and begun stages: one JSON a stage below ``folder``, written by the runner."""
+
+    folder: Path
+    _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    def key(self, stage: Stage) -> str:
+        """A digest of all that decides the stage's result: command, environment, inputs' contents, versions."""
+        made_from = {
+            "command": stage.command,
+            "env": dict(stage.env),
+            "inputs": [self._tree(path) for path in stage.inputs],
+            "interruption": stage.interruption and stage.interruption.step,
+            "versions": versions(),
+        }
+        return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+    def state(self, stage: Stage, key: str) -> State:
+        """``done`` if its output holds for ``key``, ``begun`` if it was started with ``key``, else ``new``."""
+        record = self.record(stage)
+        if record.get("key") != key:
+            return "new"
+        finished = record.get("status") == "done" and (stage.output / stage.marker).is_file()
+        if finished and record.get("output") == self._tree(stage.output):
+            return "done"
+        return "begun"
+
+    def record(self, stage: Stage) -> dict[str, Any]:
+        """What was recorded of a stage; empty if nothing was."""
+        path = self.folder / f"{stage.name}.json"
+        if not path.is_file():
+            return {}
+        try:
+            return dict(read_json(path))
+        except (HyperofaError, TypeError, ValueError):
+            return {}
+
+    def begin(self, stage: Stage, key: str) -> None:
+        """Record that the stage starts now (its output may be incomplete from here on)."""
+        kept = self.record(stage) if self.state(stage, key) == "begun" else {}
+        self._write(stage, {**kept, "status": "begun", "key": key, "command": list(stage.command)})
+
+    def note(self, stage: Stage, **facts: Any) -> None:
+        """Add facts to a stage's record."""
+        self._write(stage, {**self.record(stage), **facts})
+
+    def finish(self, stage: Stage, **facts: Any) -> None:
+        """Record that the stage is finished."""
+        self.note(stage, status="done", output=self._tree(stage.output), **facts)
+
+    def _write(self, stage: Stage, record: Mapping[str, Any]) -> None:
+        write_json(self.folder / f"{stage.name}.json", dict(record))
+
+    def _tree(self, path: Path) -> str | None:
+        """Digest of a file or folder, remembered while size and time of its files stay the same."""
+        if not path.exists():
+            return None
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            lines = [f"{file.relative_to(path).as_posix()}\0{self._tree(file)}\n" for file in files]
+            return hashlib.sha256("".join(lines).encode()).hexdigest()
+        about = path.stat()
+        seen = (str(path), about.st_size, about.st_mtime_ns)
+        if seen not in self._hashes:
+            self._hashes[seen] = sha256_tree(path)
+        return self._hashes[seen]

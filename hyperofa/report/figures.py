@@ -1,0 +1,236 @@
+"""The figures of the report, each a function from plain numbers to an SVG of a given width in CSS pixels."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
+
+GAP = 12.0
+CHARACTER, BOLD_CHARACTER = 6.6, 8.0
+"""Widths in pixels to allow for a character of the figures' 12-pixel text."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One method's score before and after training."""
+
+    label: str
+    series: int
+    before: Estimate
+    after: Estimate
+
+
+@dataclass(frozen=True)
+class Row:
+    """One language: an estimate per series, and what a random ranking would reach."""
+
+    label: str
+    note: str
+    chance: float | None
+    estimates: Sequence[tuple[int, Estimate]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One stacked bar: counts by part."""
+
+    label: str
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training run: ``(step, loss)``."""
+
+    label: str
+    series: int
+    points: Sequence[tuple[int, float]]
+
+
+def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0) -> float:
+    """A round end of an axis of percentages that starts at 0."""
+    return min(limit, step * (int(max(values, default=0.0) / step) + 1))
+
+
+def changes(rows: Sequence[Change], chance: float | None, width: float, *, title: str, unit: str) -> str:
+    """Before (hollow) and after (filled) of each method on one axis, with intervals and the value written beside."""
+    left, right, top, pitch = 8.0, width - 18, 30.0, 58.0
+    bottom = top + pitch * len(rows)
+    high = upper_end([end for row in rows for end in (row.before.high, row.after.high)])
+    x = Scale((0, high), (left, right))
+    body = _axis(x, top - 8, bottom, unit)
+    if chance is not None:
+        body += _chance(x(chance), top - 8, bottom, label=f"chance {chance:.1f}")
+    for number, row in enumerate(rows):
+        y = top + pitch * number + 40
+        body.append(text(row.label, left, y - 25, class_=f"label s{row.series}"))
+        body.append(line(x(row.before.value), y, x(row.after.value), y, class_=f"link s{row.series}"))
+        written = [
+            (row.before.value, f"before {row.before.value:.1f}"),
+            (row.after.value, f"after {row.after.value:.1f}"),
+        ]
+        for estimate, hollow in ((row.before, True), (row.after, False)):
+            body += _estimate(x, y, estimate, row.series, hollow=hollow, size=5.5)
+        for (value, words), side in zip(sorted(written), ("end", "start"), strict=True):
+            space = CHARACTER * len(words)
+            at = max(x(value), left + space) if side == "end" else min(x(value), right - space)
+            body.append(text(words, at, y - 11, class_="value", text_anchor=side))
+    description = "; ".join(
+        f"{row.label}: before {row.before.value:.1f}, after {row.after.value:.1f} {unit}" for row in rows
+    )
+    return picture(width, bottom + 36, body, title=title, description=description)
+
+
+def intervals(
+    rows: Sequence[Row], names: Mapping[int, str], high: float, width: float, *, title: str, unit: str
+) -> str:
+    """A row a language, a mark and an interval a method, a dashed line at chance; ``high`` ends the axis."""
+    label_width = max((len(row.label) for row in rows), default=3) * BOLD_CHARACTER + 10
+    left, right, top = label_width, width - 14, 26.0
+    pitch = 9.0 * len(names) + 12
+    bottom = top + pitch * len(rows)
+    x = Scale((0, high), (left, right))
+    body = _axis(x, top, bottom, unit)
+    for number, row in enumerate(rows):
+        base = top + pitch * number
+        if number % 2:
+            body.insert(0, element("rect", x=0, y=base, width=width, height=pitch, class_="stripe"))
+        body.append(text(row.label, 4, base + pitch / 2 + 1, class_="label"))
+        body.append(text(row.note, 4, base + pitch / 2 + 13, class_="note"))
+        if row.chance is not None:
+            body.append(line(x(row.chance), base + 2, x(row.chance), base + pitch - 2, class_="chance"))
+        for offset, (series, estimate) in enumerate(row.estimates):
+            body += _estimate(x, base + 10.5 + 9 * offset, estimate, series, hollow=False, size=3.6)
+    if rows and rows[0].chance is not None:
+        body.append(text("chance", x(rows[0].chance), top - 8, class_="note", text_anchor="middle"))
+    description = "; ".join(
+        f"{row.label}: " + ", ".join(f"{names[series]} {estimate.value:.1f}" for series, estimate in row.estimates)
+        for row in rows
+    )
+    return picture(width, bottom + 36, body, title=title, description=description)
+
+
+def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title: str) -> str:
+    """One bar a method, divided by where its tokens come from, with the counts written inside where they fit."""
+    left, right, pitch = 4.0, width - 4, 50.0
+    most = max(sum(row.counts) for row in rows)
+    x = Scale((0, most), (left, right))
+    body = []
+    for number, row in enumerate(rows):
+        y = pitch * number + 20
+        body.append(text(row.label, left, y - 6, class_="label"))
+        body.append(text(f"{sum(row.counts):,} tokens", right, y - 6, class_="note", text_anchor="end"))
+        start = 0
+        for part, count in enumerate(row.counts):
+            begin, end = x(start), x(start + count)
+            start += count
+            if not count:
+                continue
+            body.append(
+                element("rect", x=begin, y=y, width=max(end - begin - 1, 0.5), height=24, class_=f"part p{part}")
+            )
+            words = next(
+                (w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8), ""
+            )
+            body.append(text(words, begin + 5, y + 16.5, class_=f"inside p{part}") if words else "")
+    description = "; ".join(
+        f"{row.label}: " + ", ".join(f"{count} {name}" for name, count in zip(names, row.counts, strict=True) if count)
+        for row in rows
+    )
+    return picture(width, pitch * len(rows) + 4, body, title=title, description=description)
+
+
+def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title: str, window: int) -> str:
+    """Training loss by step: a mean over ``window`` steps on the faint single steps, named at the line's end."""
+    name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
+    left, right, top, bottom = 34.0, width - name_width, 22.0, 262.0
+    smooth = [moving_mean(curve.points, window) for curve in curves]
+    values = [loss for points in smooth for _, loss in points]
+    low, high = min(values), max(values)
+    pad = max(0.05 * (high - low), 0.02)
+    x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
+    y = Scale((low - pad, high + pad), (bottom, top))
+    body = [text("loss in nats per masked token", 4, 12, class_="note")]
+    for tick in ticks(low - pad, high + pad, 6):
+        body += [
+            line(left, y(tick), right, y(tick), class_="grid"),
+            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
+        ]
+    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
+        body.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
+    body.append(text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle"))
+    if resumed is not None:
+        body.append(line(x(resumed), top, x(resumed), bottom, class_="event"))
+        body.append(text(f"stopped and resumed at {resumed}", x(resumed) + 5, top + 10, class_="note"))
+    for curve, points in zip(curves, smooth, strict=True):
+        faint = [(x(step), min(max(y(loss), top), bottom)) for step, loss in curve.points]
+        body.append(polyline(faint, class_=f"faint s{curve.series}"))
+        body.append(polyline([(x(step), y(loss)) for step, loss in points], class_=f"curve s{curve.series}"))
+    ends = spread([y(points[-1][1]) for points in smooth], 15.0)
+    for curve, points, at in zip(curves, smooth, ends, strict=True):
+        step, loss = points[-1]
+        body.append(marker(shape(curve.series), x(step), y(loss), 3.5, class_=f"mark s{curve.series}"))
+        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
+    description = "; ".join(
+        f"{c.label}: from {p[0][1]:.2f} to {p[-1][1]:.2f}" for c, p in zip(curves, smooth, strict=True)
+    )
+    return picture(width, bottom + 40, body, title=title, description=description)
+
+
+def moving_mean(points: Sequence[tuple[int, float]], window: int) -> list[tuple[int, float]]:
+    """The mean over up to ``window`` steps that end with each step."""
+    out, total = [], 0.0
+    for index, (step, value) in enumerate(points):
+        total += value
+        if index >= window:
+            total -= points[index - window][1]
+        out.append((step, total / min(index + 1, window)))
+    return out
+
+
+def spread(places: Sequence[float], apart: float) -> list[float]:
+    """Labels' places, moved down where needed so that neighbours are at least ``apart``; the order is kept."""
+    out = list(places)
+    order = sorted(range(len(out)), key=lambda index: out[index])
+    for upper, lower in itertools.pairwise(order):
+        out[lower] = max(out[lower], out[upper] + apart)
+    return out
+
+
+def key(series: int, label: str) -> str:
+    """A legend entry: the series' mark and its name."""
+    mark = marker(shape(series), 8, 8, 4.5, class_=f"mark s{series}")
+    return element("span", picture(16, 16, [mark], title=label, description=f"mark of {label}"), label, class_="key")
+
+
+def _axis(x: Scale, top: float, bottom: float, unit: str) -> list[str]:
+    body = []
+    for tick in ticks(*x.domain, max(3, int((x.pixels[1] - x.pixels[0]) / 45))):
+        body.append(line(x(tick), top, x(tick), bottom, class_="grid"))
+        body.append(text(f"{tick:g}", x(tick), bottom + 15, class_="tick", text_anchor="middle"))
+    body.append(text(unit, (x.pixels[0] + x.pixels[1]) / 2, bottom + 30, class_="note", text_anchor="middle"))
+    return body
+
+
+def _chance(at: float, top: float, bottom: float, label: str) -> list[str]:
+    return [line(at, top, at, bottom, class_="chance"), text(label, at + 4, top + 4, class_="note")]
+
+
+def _estimate(x: Scale, y: float, estimate: Estimate, series: int, *, hollow: bool, size: float) -> list[str]:
+    kind = "mark hollow" if hollow else "mark"
+    return [
+        line(x(estimate.low), y, x(estimate.high), y, class_=f"interval s{series}"),
+        marker(shape(series), x(estimate.value), y, size, class_=f"{kind} s{series}"),
+    ]

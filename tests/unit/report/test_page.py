@@ -1,0 +1,140 @@
+"""The report page: self-contained, escaped, complete, and readable in a real browser at phone and desk width."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperofa.report.page import methods, render
+from hyperofa.report.terminal import print_results
+
+VOID = {"meta", "br"}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+# Appended to a copy of the page for the test: what only a layout engine knows, written where --dump-dom shows it.
+PROBE = """<script>
+const shown = [...document.querySelectorAll("svg")].filter(e => e.getBoundingClientRect().width > 0);
+const texts = shown.flatMap(e => [...e.querySelectorAll("text")]).map(e => e.getBoundingClientRect());
+const outside = shown.flatMap(s => [...s.querySelectorAll("text")].filter(t => {
+  const a = s.getBoundingClientRect(), b = t.getBoundingClientRect();
+  return b.left < a.left - 1 || b.right > a.right + 1 || b.bottom > a.bottom + 1 || b.top < a.top - 1;
+})).map(t => t.textContent);
+document.body.dataset.probe = JSON.stringify({
+  overflow: document.documentElement.scrollWidth - window.innerWidth,
+  figures: shown.length, smallest: Math.min(...texts.map(b => b.height)), outside: outside,
+  requests: performance.getEntriesByType("resource").length,
+  background: getComputedStyle(document.body).backgroundColor,
+});
+</script>"""
+
+
+class Checker(HTMLParser):
+    """Collects what a page asks for, and fails on tags that do not close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        found = dict(attrs)
+        self.links += [value or "" for key, value in attrs if key in {"src", "href", "srcset", "action", "data"}]
+        if tag == "script":
+            self.scripts.append(found.get("type"))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_asks_for_nothing(results: dict[str, Any]) -> None:
+    page = render(results)
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    assert all(link.startswith("data:") for link in checker.links)
+    assert checker.scripts == ["application/json"]
+    assert not re.search(r"url\(|@import|https?://", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_page_holds_the_json_behind_every_number(results: dict[str, Any]) -> None:
+    page = render(results)
+    plain = json.loads(json.dumps(results))
+    embedded = re.search(r'id="results">(.*?)</script>', page, re.DOTALL)
+    download = re.search(r'href="data:application/json;base64,([^"]+)"', page)
+    assert embedded
+    assert download
+    assert json.loads(embedded[1]) == plain
+    assert json.loads(base64.b64decode(download[1])) == plain
+    for cell in results["cells"].values():
+        for when in ("before", "after"):
+            for row in cell[when]["languages"].values():
+                for cut in ("top1", "top5", "top10"):
+                    assert f">{row[cut]['value']:.1f} <small>" in page
+
+
+def test_names_from_outside_are_escaped(results: dict[str, Any]) -> None:
+    results["languages_unscored"]["fry"] = "<script>alert(1)</script>"
+    results["stages"][0]["command"] = "hyperofa --out '</script><b>'"
+    checker = Checker()
+    checker.feed(render(results))
+    assert checker.scripts == ["application/json"]
+    assert not checker.open
+
+
+def test_random_is_grey_and_methods_keep_their_order(results: dict[str, Any]) -> None:
+    assert methods(results) == {"random": 0, "ofa": 1, "hyperofa": 2}
+
+
+def test_terminal_table_names_every_language(results: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    print_results(results)
+    shown = capsys.readouterr().out
+    for language in results["languages"]:
+        row = results["cells"]["minilm-r100-ofa-s0"]
+        pair = [row[when]["languages"][language]["top10"]["value"] for when in ("before", "after")]
+        assert re.search(rf"{language} .*{pair[0]:.1f} → {pair[1]:.1f}", shown)
+    assert "hyperofa against random, before training: +17.0 points, paired 95 % interval [+14.9, +19.2]" in shown
+    assert "fry: 9 test pairs, fewer than 50" in shown
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1200, False), (1200, True)])
+def test_page_in_a_browser(results: dict[str, Any], tmp_path: Path, width: int, dark: bool) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render(results).replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000"]
+    command += ["--force-dark-mode"] if dark else []
+    command += ["--dump-dom", page.as_uri()]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    probe = re.search(r'data-probe="([^"]*)"', result.stdout)
+    assert probe, result.stderr
+    found = json.loads(probe[1].replace("&quot;", '"'))
+    assert found["overflow"] <= 0
+    assert found["figures"] == 5 + len(results["methods"])
+    assert found["smallest"] >= 11
+    assert found["outside"] == []
+    assert found["requests"] == 0
+    assert found["background"] == ("rgb(20, 23, 26)" if dark else "rgb(253, 253, 251)")
