@@ -1,0 +1,178 @@
+"""A packed corpus on disk: one Arrow file of fixed-length sequences per language, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from hyperofa.corpus.masking import TokenTable
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.files import inside, read_json, sha256_file
+
+MARKER = "corpus.json"
+TOKENS = "tokens.safetensors"
+FORMAT = 1
+ROWS_PER_BATCH = 1024
+"""Sequences in every Arrow record batch but a file's last, so that a row is found by division."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """What one language of a corpus holds."""
+
+    name: str  # code, such as ``swh_Latn``
+    file: str  # below the corpus directory
+    sequences: int
+    documents: int
+    tokens: int  # special ones included, padding not
+    unknown: int  # tokens that are the unknown token
+    characters: int
+    skipped: int  # empty documents
+    sha256: str  # of the file
+
+
+class PackedCorpus:
+    """Read access to a corpus directory; sample ids number the sequences language by language.
+
+    Attributes:
+        directory: where it lies.
+        meta: the contents of ``corpus.json``.
+        length: tokens per sequence, L.
+        languages: in the order of their sample ids.
+        fingerprint: SHA-256 over the contents, the length and the tokenizer.
+        vocab_size: the tokenizer's size; a model must have at least as many rows.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Use :meth:`open`."""
+        self.directory = directory
+        self.meta: dict[str, Any] = read_json(directory / MARKER)
+        if self.meta.get("format") != FORMAT:
+            raise InputError(f"corpus format {self.meta.get('format')!r} is not {FORMAT}", where=directory / MARKER)
+        self.length = int(self.meta["length"])
+        self.languages = [Language(**language) for language in self.meta["languages"]]
+        self.fingerprint = str(self.meta["fingerprint"])
+        self.vocab_size = int(self.meta["tokenizer"]["size"])
+        self.pad_id: int | None = self.meta["tokenizer"]["pad_id"]
+        self._starts = np.concatenate([[0], np.cumsum([language.sequences for language in self.languages])])
+        self._batches = [_record_batches(inside(directory, language.file)) for language in self.languages]
+        for language, batches in zip(self.languages, self._batches, strict=True):
+            found = sum(batch.num_rows for batch in batches)
+            if found != language.sequences:
+                raise InputError(
+                    f"the file has {found:,} sequences, {MARKER} says {language.sequences:,}",
+                    where=directory / language.file,
+                    todo="prepare the corpus again",
+                )
+
+    @classmethod
+    def open(cls, directory: str | Path) -> PackedCorpus:
+        """Open a corpus directory; nothing is read into memory.
+
+        Raises:
+            DataMissingError: there is none, or a file of it is missing.
+            InputError: a file is damaged or does not fit ``corpus.json``.
+        """
+        return cls(Path(directory))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers open the files anew."""
+        return (PackedCorpus, (self.directory,))
+
+    @property
+    def n_sequences(self) -> int:
+        """All sequences of all languages."""
+        return int(self._starts[-1])
+
+    def __len__(self) -> int:
+        return self.n_sequences
+
+    @cached_property
+    def tokens(self) -> TokenTable:
+        """What masking must know of the tokenizer."""
+        arrays = load_file(self.directory / TOKENS)
+        mask_id = self.meta["tokenizer"]["mask_id"]
+        return TokenTable(arrays["special"].astype(bool), arrays["continuation"].astype(bool), mask_id)
+
+    def languages_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index into :attr:`languages` of each sample id (n,)."""
+        return np.searchsorted(self._starts, samples, side="right") - 1
+
+    def rows(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+        """Token ids and document indices (-1 at padding) of samples (n,), each (n, L)."""
+        ids = np.empty((len(samples), self.length), dtype=np.int32)
+        segments = np.empty((len(samples), self.length), dtype=np.int16)
+        languages = self.languages_of(samples)
+        for i, (sample, language) in enumerate(zip(samples, languages, strict=True)):
+            batch, row = divmod(int(sample - self._starts[language]), ROWS_PER_BATCH)
+            record = self._batches[language][batch]
+            ids[i] = _row(record, "input_ids", row, self.length)
+            segments[i] = _row(record, "segments", row, self.length)
+        return ids, segments
+
+    def verify(self) -> None:
+        """Compare every data file's hash with ``corpus.json``; raises :class:`InputError` at the first that differs."""
+        for language in self.languages:
+            path = inside(self.directory, language.file)
+            if sha256_file(path) != language.sha256:
+                raise InputError("the checksum does not match", where=path, todo="prepare the corpus again")
+
+
+def write_sequences(
+    path: Path, sequences: Iterable[tuple[NDArray[np.int32], NDArray[np.int16]]], length: int, language: int
+) -> int:
+    """Write ``(ids, segments)`` pairs, each (L,), as an Arrow stream that ``datasets`` can read too; returns their number."""
+    schema = pa.schema(
+        {"input_ids": pa.list_(pa.int32(), length), "segments": pa.list_(pa.int16(), length), "lang": pa.int16()}
+    )
+    written = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for block in _blocks(sequences):
+            ids = np.stack([ids for ids, _ in block]).astype(np.int32, copy=False)
+            segments = np.stack([segments for _, segments in block]).astype(np.int16, copy=False)
+            columns = [
+                pa.FixedSizeListArray.from_arrays(pa.array(ids.reshape(-1)), length),
+                pa.FixedSizeListArray.from_arrays(pa.array(segments.reshape(-1)), length),
+                pa.array(np.full(len(block), language, dtype=np.int16)),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            written += len(block)
+    return written
+
+
+def language_record(**values: Any) -> dict[str, Any]:
+    """A :class:`Language` as ``corpus.json`` holds it."""
+    return asdict(Language(**values))
+
+
+def _blocks(sequences: Iterable[Any]) -> Iterator[list[Any]]:
+    block: list[Any] = []
+    for sequence in sequences:
+        block.append(sequence)
+        if len(block) == ROWS_PER_BATCH:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _record_batches(path: Path) -> list[Any]:
+    if not path.is_file():
+        raise DataMissingError("no such data file of the corpus", where=path)
+    try:
+        return list(pa.ipc.open_stream(pa.memory_map(str(path))))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"not a readable Arrow file ({error})", where=path, todo="prepare the corpus again") from None
+
+
+def _row(record: Any, column: str, row: int, length: int) -> NDArray[Any]:
+    values = record.column(column).values.to_numpy(zero_copy_only=True)
+    return values[row * length : (row + 1) * length]

@@ -1,0 +1,154 @@
+"""From text files per language to a corpus directory: read, cap, tokenise, pack, write, count."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from hyperofa.console import progress_bar
+from hyperofa.corpus.order import quotas
+from hyperofa.corpus.packed import FORMAT, MARKER, TOKENS, PackedCorpus, language_record, write_sequences
+from hyperofa.corpus.packing import pack
+from hyperofa.corpus.reading import documents
+from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenize
+from hyperofa.errors import InputError
+from hyperofa.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a corpus is made."""
+
+    length: int = 512  # tokens per sequence
+    keep_whole: bool = False  # never cut a document that fits into one sequence
+    text_field: str = "text"  # of JSONL, Parquet, Arrow and hub rows
+    caps: Mapping[str, int] = field(default_factory=dict)  # documents per language at most; "" for all others
+    weights: Mapping[str, float] = field(default_factory=dict)  # sampling weights, 1 unless named
+    temperature: float = 1.0  # sampling: shares are proportional to weight * sequences^(1 / temperature)
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.length <= 32_767:
+            raise InputError(f"a length of {self.length} is not between 8 and 32,767")
+
+
+def prepare(
+    tokenizer: Path, texts: Mapping[str, Sequence[str]], out: Path, settings: Settings, processes: int = 1
+) -> PackedCorpus:
+    """Write the corpus directory ``out`` and open it.
+
+    Args:
+        tokenizer: directory of a fast tokenizer.
+        texts: files (see :func:`hyperofa.corpus.reading.documents`) per language.
+        out: must be new, empty, or an earlier corpus.
+        settings: length, caps, sampling.
+        processes: that tokenise; the corpus does not depend on it.
+
+    Raises:
+        InputError: a file has a bad line, a language has no document, or a named language is not among the texts.
+        DataMissingError: a file or the tokenizer is not there.
+    """
+    check_output(out, MARKER)
+    for name in [*settings.caps, *settings.weights]:
+        if name and name not in texts:
+            raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(texts)}")
+    framed = DocumentTokenizer(tokenizer)
+    table = token_table(framed.tokenizer)
+    with new_directory(out, MARKER) as folder:
+        (folder / "data").mkdir()
+        languages = []
+        for index, (name, sources) in enumerate(texts.items()):
+            counter = _Counter(framed.tokenizer.unk_token_id)
+            ids = counter.tokens_of(tokenize(tokenizer, counter.texts_of(name, sources, settings), processes))
+            file = f"data/{name}.arrow"
+            sequences = pack(ids, settings.length, framed.pad_id, keep_whole=settings.keep_whole)
+            written = write_sequences(folder / file, sequences, settings.length, index)
+            if not written:
+                raise InputError("no document in the text", where=f"{name}: {', '.join(sources)}")
+            digest = sha256_file(folder / file)
+            counts = {key: getattr(counter, key) for key in ("documents", "tokens", "unknown", "characters", "skipped")}
+            languages.append(language_record(name=name, file=file, sequences=written, sha256=digest, **counts))
+        save_file(
+            {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
+            folder / TOKENS,
+        )
+        weights = [settings.weights.get(name, 1.0) for name in texts]
+        _check_sampling(languages, weights, settings.temperature)
+        meta = _describe(framed, tokenizer, settings, languages, weights)
+        write_json(folder / MARKER, meta)
+    return PackedCorpus.open(out)
+
+
+class _Counter:
+    """Counts what passes through the two generators of one language."""
+
+    def __init__(self, unknown_id: int | None) -> None:
+        self.unknown_id = unknown_id
+        self.documents = self.tokens = self.unknown = self.characters = self.skipped = 0
+
+    def texts_of(self, name: str, sources: Sequence[str], settings: Settings) -> Iterator[str]:
+        cap = settings.caps.get(name, settings.caps.get(""))
+        with progress_bar(name, cap) as advance:
+            for source in sources:
+                for text in documents(source, settings.text_field):
+                    if cap is not None and self.documents >= cap:
+                        return
+                    if not text:
+                        self.skipped += 1
+                        continue
+                    self.documents += 1
+                    self.characters += len(text)
+                    advance()
+                    yield text
+
+    def tokens_of(self, ids: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
+        for document in ids:
+            self.tokens += len(document)
+            if self.unknown_id is not None:
+                self.unknown += int((document == self.unknown_id).sum())
+            yield document
+
+
+def _check_sampling(languages: list[dict[str, Any]], weights: list[float], temperature: float) -> None:
+    try:
+        quotas([language["sequences"] for language in languages], weights, temperature)
+    except ValueError as error:
+        raise InputError(str(error), where="sampling") from None
+
+
+def _describe(
+    framed: DocumentTokenizer,
+    directory: Path,
+    settings: Settings,
+    languages: list[dict[str, Any]],
+    weights: list[float],
+) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    tokenizer = framed.tokenizer
+    hashed = sha256_tree(directory) if directory.exists() else ""
+    for part in (str(settings.length), hashed, *(f"{entry['name']}:{entry['sha256']}" for entry in languages)):
+        digest.update(part.encode() + b"\0")
+    return {
+        "format": FORMAT,
+        "length": settings.length,
+        "fingerprint": digest.hexdigest(),
+        "tokenizer": {
+            "name": directory.name,
+            "sha256": hashed,
+            "size": len(tokenizer),
+            "pad_id": framed.pad_id,
+            "mask_id": tokenizer.mask_token_id,
+        },
+        "sampling": {"weights": weights, "temperature": settings.temperature},
+        "languages": languages,
+        "made_by": {"command": "hyperofa corpus prepare", "settings": asdict(settings), "versions": versions()},
+    }

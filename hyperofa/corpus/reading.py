@@ -1,0 +1,108 @@
+"""Documents out of files: plain text, JSONL, Parquet, Arrow, and data sets of the hub that the user names."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from hyperofa.errors import DataMissingError, InputError
+
+HUB = "hub:"
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def documents(source: str, field: str = "text") -> Iterator[str]:
+    """The documents of a file, one per line or row; empty ones are yielded too, so that they can be counted.
+
+    Args:
+        source: a path, whose ending decides: ``.jsonl`` (or ``.json``, one object a line), ``.parquet``, ``.arrow``, else plain
+            text with a document a line; ``.gz`` and ``.xz`` may follow the first and the last. Or
+            ``hub:NAME[@CONFIG][#SPLIT]``, a data set to fetch (split ``train`` unless named).
+        field: which field or column of a row is the text.
+
+    Raises:
+        DataMissingError: there is no such file or data set.
+        InputError: a line is not UTF-8 or JSON, or a row has no such field; the line is named.
+    """
+    if source.startswith(HUB):
+        yield from _hub(source.removeprefix(HUB), field)
+        return
+    path = Path(source)
+    if not path.is_file():
+        raise DataMissingError("no such text file", where=path)
+    suffixes = [suffix for suffix in path.suffixes if suffix not in _OPENERS]
+    kind = suffixes[-1] if suffixes else ""
+    if kind in {".parquet", ".arrow"}:
+        yield from _table(path, kind[1:], field)
+    elif kind in {".jsonl", ".json"}:
+        yield from _json_lines(path, field)
+    else:
+        for _, line in _lines(path):
+            yield line
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rb") as handle:
+            stream: IO[bytes] = handle
+            for number, line in enumerate(stream, start=1):
+                yield number, line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 ({error.reason})", where=f"{path}:{number}", todo="convert the file") from None
+    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
+        raise InputError(f"not a readable compressed file ({error})", where=f"{path}:{number + 1}") from None
+
+
+def _json_lines(path: Path, field: str) -> Iterator[str]:
+    for number, line in _lines(path):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"not a JSON object ({error.msg})", where=f"{path}:{number}") from None
+        yield _text_of(row, field, f"{path}:{number}")
+
+
+def _table(path: Path, kind: str, field: str) -> Iterator[str]:
+    from datasets import load_dataset
+
+    try:
+        rows = load_dataset(kind, data_files=str(path), split="train", streaming=True)
+        for number, row in enumerate(rows, start=1):
+            yield _text_of(row, field, f"{path}, row {number}")
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"not a readable {kind} file ({_first_line(error)})", where=path) from error
+
+
+def _hub(name: str, field: str) -> Iterator[str]:
+    from datasets import load_dataset
+
+    name, _, split = name.partition("#")
+    name, _, config = name.partition("@")
+    where = f"{HUB}{name}"
+    try:
+        rows = iter(load_dataset(name, config or None, split=split or "train", streaming=True))
+    except Exception as error:
+        raise DataMissingError(f"cannot open the data set ({_first_line(error)})", where=where) from error
+    for number, row in enumerate(rows, start=1):
+        yield _text_of(row, field, f"{where}, row {number}")
+
+
+def _text_of(row: Any, field: str, where: str) -> str:
+    text = row.get(field) if isinstance(row, dict) else None
+    if not isinstance(text, str):
+        found = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        raise InputError(f"no text field {field!r} (found: {found})", where=where, todo="name it with --field")
+    return text.strip()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,121 @@
+"""Turning documents into token ids, in this process or several; the result is the same for any number of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa.corpus.masking import TokenTable
+from hyperofa.errors import DataMissingError, InputError
+
+DOCUMENTS_PER_TASK = 1000
+Documents = list[NDArray[np.int32]]
+
+
+class DocumentTokenizer:
+    """A tokenizer that frames each document with its special tokens.
+
+    The tokenizer's own template is used (``<s> … </s>``, ``[CLS] … [SEP]``); where it closes nothing, as with most decoders, the
+    end-of-sequence token is appended, so that a packed document always has an end.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        """Load a fast tokenizer.
+
+        Raises:
+            DataMissingError: there is none.
+            InputError: it is not a fast one, or has no token that ends a document.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise DataMissingError(f"cannot load a tokenizer ({first})", where=directory) from error
+        if not self.tokenizer.is_fast:
+            raise InputError("not a fast tokenizer", where=directory, todo="save one with a tokenizer.json")
+        framed = self.tokenizer("a")["input_ids"]
+        self.end: list[int] = []
+        if not framed or framed[-1] not in self.tokenizer.all_special_ids:
+            if self.tokenizer.eos_token_id is None:
+                raise InputError("the tokenizer has no token that ends a document", where=directory)
+            self.end = [self.tokenizer.eos_token_id]
+
+    def __call__(self, texts: list[str]) -> Documents:
+        """Token ids of each text."""
+        options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+        batch = self.tokenizer(texts, **options)["input_ids"]
+        return [np.array(ids + self.end, dtype=np.int32) for ids in batch]
+
+    @property
+    def pad_id(self) -> int:
+        """The padding token, or for tokenizers without one the end of a document (padding is masked out anyway)."""
+        pad = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if pad is None else pad
+
+
+def token_table(tokenizer: Any) -> TokenTable:
+    """Which tokens are special and which continue a word, for WordPiece, SentencePiece and byte-level vocabularies."""
+    size = len(tokenizer)
+    tokens = tokenizer.convert_ids_to_tokens(range(size))
+    special = np.zeros(size, dtype=bool)
+    special[[i for i in tokenizer.all_special_ids if i < size]] = True
+    special |= np.array([token is None for token in tokens])
+    marks = ("▁", "Ġ")
+    if any(token and token.startswith("##") for token in tokens):
+        continues = [bool(token) and token.startswith("##") for token in tokens]
+    elif any(token and token.startswith(marks) for token in tokens):
+        continues = [bool(token) and not token.startswith(marks) for token in tokens]
+    else:  # whole words only
+        continues = [False] * size
+    return TokenTable(special, np.array(continues) & ~special, tokenizer.mask_token_id)
+
+
+def tokenize(directory: str | Path, texts: Iterable[str], processes: int = 1) -> Iterator[NDArray[np.int32]]:
+    """Token ids of every text, in order; with several processes a bounded number of tasks is in flight."""
+    tasks = _chunks(texts)
+    if processes == 1:
+        here = DocumentTokenizer(directory)
+        for task in tasks:
+            yield from here(task)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start_worker, initargs=(str(directory),)
+    ) as pool:
+        waiting: deque[Future[Documents]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(_work, task))
+            if len(waiting) >= 4 * processes:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+_worker: DocumentTokenizer | None = None
+
+
+def _start_worker(directory: str) -> None:
+    global _worker  # noqa: PLW0603  (a worker process has exactly one tokenizer)
+    _worker = DocumentTokenizer(directory)
+
+
+def _work(texts: list[str]) -> Documents:
+    if _worker is None:
+        raise RuntimeError("the worker has no tokenizer")
+    return _worker(texts)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, DOCUMENTS_PER_TASK)):
+        yield chunk

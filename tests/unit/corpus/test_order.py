@@ -1,0 +1,106 @@
+"""Permutations, quotas and draws: complete, without repeats, and independent of how they are asked for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperofa.corpus.order import Order, permute, quotas, stream_key
+
+
+@given(size=st.integers(1, 700), key=st.integers(0, 2**63 - 1))
+def test_a_permutation_is_one(size, key):
+    assert sorted(permute(np.arange(size), size, key)) == list(range(size))
+
+
+def test_a_permutation_is_computed_element_by_element():
+    size = 10**12 + 39
+    index = np.array([0, 5, size - 1])
+    together = permute(index, size, 7)
+    assert [int(permute(np.array([i]), size, 7)[0]) for i in index] == together.tolist()
+    assert len(set(together.tolist())) == 3
+
+
+def test_permutations_look_random():
+    size = 4096
+    image = permute(np.arange(size), size, stream_key("look"))
+    assert abs(np.corrcoef(np.arange(size), image)[0, 1]) < 0.05
+    assert abs(np.corrcoef(image, permute(np.arange(size), size, stream_key("other")))[0, 1]) < 0.05
+    # Neighbours part: a random permutation keeps |image[i + 1] - image[i]| near size / 3.
+    assert np.abs(np.diff(image)).mean() == pytest.approx(size / 3, rel=0.05)
+
+
+def test_an_index_outside_is_refused():
+    with pytest.raises(ValueError, match=r"outside range\(4\)"):
+        permute(np.array([4]), 4, 0)
+
+
+def test_keys_depend_on_every_part():
+    keys = [stream_key(*parts) for parts in [(1, 2), (2, 1), (12,), (1, "2"), ("1", 2), (0, 1, 2)]]
+    assert len(set(keys)) == len(keys)
+    assert stream_key(1, "mask", 2) == 2_570_189_285_347_550_912  # the same on every machine and in every version
+
+
+@given(
+    counts=st.lists(st.integers(1, 10_000), min_size=1, max_size=12),
+    temperature=st.floats(0.5, 20.0),
+)
+def test_quotas_fill_the_epoch(counts, temperature):
+    found = quotas(counts, None, temperature)
+    assert found.sum() == sum(counts)
+    assert (found >= 1).all()
+
+
+def test_natural_quotas_are_the_counts():
+    assert quotas([7, 1, 30]).tolist() == [7, 1, 30]
+
+
+def test_temperature_lifts_small_languages_and_weights_scale():
+    assert quotas([900, 100], None, 1e9).tolist() == [500, 500]
+    assert quotas([500, 500], [3.0, 1.0]).tolist() == [750, 250]
+    assert quotas([500, 500], [1.0, 0.0]).tolist() == [1000, 0]
+
+
+@pytest.mark.parametrize(("weights", "temperature"), [([-1.0, 1.0], 1.0), ([0.0, 0.0], 1.0), ([1.0, 1.0], 0.0)])
+def test_senseless_sampling_is_refused(weights, temperature):
+    with pytest.raises(ValueError, match="positive"):
+        quotas([5, 5], weights, temperature)
+
+
+def test_an_epoch_draws_every_sequence_once():
+    order = Order([7, 1, 30], seed=3)
+    for epoch in range(3):
+        samples, visits = order.draw(epoch * 38 + np.arange(38))
+        assert sorted(samples.tolist()) == list(range(38))
+        assert (visits == epoch).all()
+    first, second = order.draw(np.arange(38))[0], order.draw(38 + np.arange(38))[0]
+    assert first.tolist() != second.tolist()
+
+
+def test_a_lifted_language_sees_all_its_sequences_before_any_again():
+    order = Order([90, 10], seed=0, temperature=1e9)
+    samples, visits = order.draw(np.arange(100))
+    small = samples >= 90
+    assert small.sum() == 50
+    for visit in range(5):
+        assert sorted(samples[small & (visits == visit)].tolist()) == list(range(90, 100))
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**31), cuts=st.lists(st.integers(0, 120), max_size=5))
+def test_draws_do_not_depend_on_how_they_are_split(seed, cuts):
+    order = Order([20, 5, 9], seed, [1.0, 2.0, 0.5], 2.0)
+    whole = order.draw(np.arange(120))
+    edges = [0, *sorted(cuts), 120]
+    parts = [order.draw(np.arange(a, b)) for a, b in pairwise(edges)]
+    for i in range(2):
+        assert np.concatenate([part[i] for part in parts]).tolist() == whole[i].tolist()
+
+
+def test_seeds_give_other_orders():
+    orders = {tuple(Order([50], seed).draw(np.arange(50))[0].tolist()) for seed in range(5)}
+    assert len(orders) == 5
