@@ -80,12 +80,10 @@ class DataFolder:
         other, english = read_pairs(left, right)
         return Pairs(english, other, [str(i) for i in range(1, len(other) + 1)], self.hashes(left, right))
 
-    def tagged(
-        self, corpus: str, code: str, split: str, tags: frozenset[str] | None
-    ) -> tuple[list[Sentence], dict[str, str]]:
+    def tagged(self, corpus: str, code: str, split: str, scheme: str | None) -> tuple[list[Sentence], dict[str, str]]:
         """Tagged sentences of one split, and the hash of their file."""
         (path,) = self._need(corpus, code, split)
-        return read_tagged(path, tags), self.hashes(path)
+        return read_tagged(path, scheme), self.hashes(path)
 
     def text(self, corpus: str, code: str) -> tuple[list[str], dict[str, str]]:
         """The non-empty lines of a monolingual file, and its hash."""

@@ -21,6 +21,10 @@ from hyperofa_eval.settings import EncodeSettings
 if TYPE_CHECKING:
     from torch import nn
 
+    from hyperofa_eval.readers import Sentence
+    from hyperofa_eval.tagger import Tagger
+    from hyperofa_eval.tagging import Tagging
+
 Kind = str
 """``masked``, ``causal`` or ``none``: the language-model head that was loaded."""
 
@@ -79,6 +83,18 @@ class TransformersModel:
     def encode_blocks(self, texts: Sequence[str], settings: EncodeSettings) -> NDArray[np.float32]:
         """Sentence vectors of several blocks in one pass, (n, blocks, D)."""
         return self.encoder.encode(texts, settings)
+
+    def fine_tune(self, train: Sequence[Sentence], dev: Sequence[Sentence], settings: Tagging, seed: int) -> Tagger:
+        """A tagger over a copy of the body; see :func:`hyperofa_eval.tagger.fit`."""
+        from hyperofa_eval.tagger import fit
+
+        return fit(self, train, dev, settings, seed)
+
+    def text_losses(self, texts: Sequence[str], share: float, seed: int) -> list[tuple[float, int, int, int]]:
+        """Nats, predicted tokens, their characters and unknown tokens, per text; see :mod:`hyperofa_eval.losses`."""
+        from hyperofa_eval.losses import text_losses
+
+        return text_losses(self, texts, share, seed)
 
     def blocks(self, settings: EncodeSettings) -> tuple[int, ...]:
         """The 1-based blocks that ``settings`` names on this model."""
@@ -143,7 +159,8 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
     if model.get_output_embeddings() is not None:
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
         kind = "causal" if causal or type(model).__name__.endswith("LMHeadModel") else "masked"
-    return TransformersModel(model, tokenizer, name, kind, batch_size, cache=cache)
+    processes = Processes(device=str(next(model.parameters()).device))
+    return TransformersModel(model, tokenizer, name, kind, batch_size, processes, cache)
 
 
 def _read_config(name: str, remote_code: bool) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa_eval.errors import InputError
 from hyperofa_eval.files import read_lines
+
+UPOS = "ADJ|ADP|ADV|AUX|CCONJ|DET|INTJ|NOUN|NUM|PART|PRON|PROPN|PUNCT|SCONJ|SYM|VERB|X"
+SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "upos": re.compile(UPOS)}
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,14 @@ def read_verses(path: Path) -> dict[str, str]:
     return verses
 
 
-def read_tagged(path: Path, tags: frozenset[str] | None = None) -> list[Sentence]:
+def read_tagged(path: Path, scheme: str | None = None) -> list[Sentence]:
     """Sentences of ``token<TAB>tag`` lines, blank line between sentences, or of a ``.conllu`` file (UPOS).
 
     A token may hold any character but the separator: a non-breaking space stays inside its token. PAN-X's
     language prefix (``en:word``) is removed where every token of the file has the same one.
 
     Raises:
-        InputError: a line is not of the format, or a tag is not among ``tags``.
+        InputError: a line is not of the format, or a tag is outside the scheme (``iob2``, ``upos``; None takes any).
     """
     conllu = path.name.removesuffix(".xz").endswith(".conllu")
     sentences: list[Sentence] = []
@@ -83,8 +87,8 @@ def read_tagged(path: Path, tags: frozenset[str] | None = None) -> list[Sentence
             continue
         if not all(pair):
             raise InputError("not token<TAB>tag", where=f"{path}, line {number}")
-        if tags is not None and pair[1] not in tags:
-            raise InputError(f"the tag {pair[1]!r} is not in the scheme", where=f"{path}, line {number}")
+        if scheme is not None and not SCHEMES[scheme].fullmatch(pair[1]):
+            raise InputError(f"the tag {pair[1]!r} is not in the scheme {scheme}", where=f"{path}, line {number}")
         tokens.append(pair[0])
         found.append(pair[1])
     if not sentences:

@@ -29,8 +29,6 @@ class Task(Protocol):
     """One way to score a model: a frozen dataclass whose fields are its settings, recorded in every result."""
 
     summary: ClassVar[str]
-    metric: ClassVar[str]
-    """The metric that means and comparisons use."""
     higher_is_better: ClassVar[bool]
     unit: ClassVar[str]
     seeded: ClassVar[bool]
@@ -41,6 +39,10 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What the command line and the results call it."""
+
+    @property
+    def metric(self) -> str:
+        """The metric that means and comparisons use."""
 
     def has(self, data: DataFolder, language: str) -> bool:
         """Whether the data folder holds what scoring ``language`` needs."""

@@ -1,0 +1,150 @@
+"""Fine-tuned taggers: they learn, depend on nothing but their inputs and seed, and rejoin what was cut."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from hyperofa_eval.cli import main
+from hyperofa_eval.layout import DataFolder
+from hyperofa_eval.models import TransformersModel
+from hyperofa_eval.protocols import default, paper
+from hyperofa_eval.tagging import Tagging
+
+QUICK = {"epochs": 12, "learning_rate": 3e-3, "batch_size": 4}
+
+
+def task(**options):
+    return Tagging("pos", "pos", scheme="upos", scoring="token", **QUICK | options)
+
+
+def outcomes(model, folder, chosen, seed=0, languages=("eng", "tur")):
+    data = DataFolder(folder)
+    prepared = chosen.prepare(model, data, seed, None)
+    return {code: chosen.score(prepared, data, code, seed, None) for code in languages}
+
+
+@pytest.fixture
+def model(bert, tokenizer):
+    return TransformersModel(bert, tokenizer, "small", batch_size=8)
+
+
+def test_it_learns_its_training_data_and_leaves_the_model_alone(model, data):
+    before = model.identity["sha256"]
+    for split in ("dev", "test"):
+        (data / f"pos/eng/{split}.tsv").write_text((data / "pos/eng/train.tsv").read_text())
+    result = outcomes(model, data, task(epochs=80))["eng"]
+    assert result.items["accuracy"].value() > 95
+    assert result.items["macro_f1"].value() > 80
+    assert 0 < result.chance["accuracy"] < 40
+    from hyperofa_eval.hashing import hash_model
+
+    assert hash_model(model.body) == before
+
+
+def test_the_seed_decides_and_the_global_random_state_does_not(model, data):
+    torch.manual_seed(1)
+    first = outcomes(model, data, task(epochs=2))
+    state = torch.get_rng_state()
+    second = outcomes(model, data, task(epochs=2))
+    assert torch.equal(state, torch.get_rng_state())
+    assert first["tur"].items["accuracy"].num.tolist() == second["tur"].items["accuracy"].num.tolist()
+    prepared = [task(epochs=1).prepare(model, DataFolder(data), seed, None)[0] for seed in (0, 0, 1)]
+    assert torch.equal(prepared[0].head.weight, prepared[1].head.weight)
+    assert not torch.equal(prepared[0].head.weight, prepared[2].head.weight)
+
+
+def test_long_sentences_are_rejoined_and_batch_size_does_not_matter(model, data):
+    path = data / "pos/tur/test.tsv"
+    path.write_text(path.read_text().replace("\n\n", "\n"))  # one sentence, longer than a window of 24
+    chosen = task(epochs=2, max_length=24)
+    prepared = chosen.prepare(model, DataFolder(data), 0, None)
+    outcome = chosen.score(prepared, DataFolder(data), "tur", 0, None)
+    assert len(outcome.items["accuracy"]) == 1
+    assert outcome.items["accuracy"].den.tolist() == [19.0]
+    sentences = DataFolder(data).tagged("pos", "tur", "test", "upos")[0]
+    tagger = prepared[0]
+    together = tagger(sentences)
+    tagger.batch_size = 1
+    assert tagger(sentences) == together
+    assert all(tag for tag in together[0])
+
+
+def test_paper_cuts_long_sentences_into_examples(model, data):
+    path = data / "pos/tur/test.tsv"
+    path.write_text(path.read_text().replace("\n\n", "\n"))
+    chosen = Tagging("pos", "pos", "upos", "entity-lenient", rejoin=False, **QUICK | {"epochs": 1}, max_length=24)
+    assert len(outcomes(model, data, chosen)["tur"].items["f1"]) > 1
+
+
+def test_a_kept_tagger_is_found_by_content_alone(bert, tokenizer, data, tmp_path):
+    cache = tmp_path / "cache"
+    model = TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache)
+    first = outcomes(model, data, task(epochs=1))
+    (kept,) = cache.glob("tagger-*.safetensors")
+    stamp = kept.stat().st_mtime_ns
+    assert outcomes(model, data, task(epochs=1))["tur"].items["accuracy"].num.tolist() == (
+        first["tur"].items["accuracy"].num.tolist()
+    )
+    assert kept.stat().st_mtime_ns == stamp
+    with torch.no_grad():
+        bert.bert.embeddings.word_embeddings.weight[5, 0] += 1e-3  # same name, other weights: another tagger
+    outcomes(TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache), data, task(epochs=1))
+    assert len(list(cache.glob("tagger-*.safetensors"))) == 2
+    path = data / "pos/eng/train.tsv"
+    path.write_text(path.read_text().replace("fish", "meat"))
+    outcomes(TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache), data, task(epochs=1))
+    assert len(list(cache.glob("tagger-*.safetensors"))) == 3
+
+
+def test_the_protocols_differ_as_documented():
+    assert default()["ner"].metric == "f1"
+    assert default()["pos"].metric == "accuracy"
+    assert paper()["pos"].metric == "f1"
+    assert default()["ner"].not_in_mean == ("eng",)
+    assert paper()["ner"].not_in_mean == ()
+    assert paper()["sr-t"].block == 8
+    assert paper()["sr-t"].pooling == "mean-all"
+
+
+def test_run_scores_ner_with_seeds_and_leaves_english_out_of_the_mean(model_dir, data, tmp_path, monkeypatch):
+    import dataclasses
+
+    from hyperofa_eval import tasks
+
+    monkeypatch.setattr(tasks, "_ADDED", {})
+    tasks.add_task(dataclasses.replace(default()["ner"], **QUICK | {"epochs": 1}))
+    out = tmp_path / "out"
+    words = [
+        "run",
+        model_dir,
+        "--tasks",
+        "ner",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--seed",
+        "0,1",
+        "--languages",
+        "eng,tur,ces",
+    ]
+    assert main([str(word) for word in words]) == 0
+    task = json.loads((out / "summary.json").read_text())["tasks"]["ner"]
+    assert task["languages"] == ["tur", "ces"]
+    assert [row["language"] for row in task["rows"]] == ["eng", "tur", "ces"]
+    assert task["seeds"] == [0, 1]
+    values = [json.loads((out / f"ner/tur.seed{seed}.json").read_text())["value"] for seed in (0, 1)]
+    assert task["rows"][1]["value"] == pytest.approx(sum(values) / 2)
+
+
+def test_a_tag_outside_the_scheme_names_file_and_line(model_dir, data, tmp_path, capsys):
+    path = data / "ner/tur/test.tsv"
+    path.write_text(path.read_text().replace("B-LOC", "LOC", 1))
+    out = tmp_path / "out"
+    words = ["run", model_dir, "--tasks", "ner", "--data", data, "--out", out, "--languages", "tur", "--limit", "1"]
+    assert main([str(word) for word in words]) == 2
+    assert "tur/test.tsv, line 2: the tag 'LOC' is not in the scheme iob2" in capsys.readouterr().err
+    assert not list(out.rglob("*.json"))

@@ -1,0 +1,125 @@
+"""Words to sub-tokens: one word stays one, byte-level BPE gets its space, long sentences come back whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyperofa_eval.readers import Sentence
+from hyperofa_eval.words import WordEncoder, cut_at_spaces, cut_long
+
+
+def byte_level():
+    """Byte-level BPE whose only merges make ``dog`` and `` dog`` one token each; no prefix space of its own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("d", "o"), ("do", "g"), ("Ġ", "dog")]
+    pieces = ["<unk>", "<s>", "</s>", *letters, *(a + b for a, b in merges)]
+    backend = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def unigram():
+    """SentencePiece-like pieces with a word-start mark."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [("<unk>", 0.0), ("▁dog", -1.0), ("dog", -1.0), ("▁", -2.0), ("s", -2.0)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
+def names(tokenizer, rows):
+    return [tokenizer.convert_ids_to_tokens(list(row)) for row in rows]
+
+
+def test_byte_level_words_get_the_space_of_running_text():
+    tokenizer = byte_level()
+    assert names(tokenizer, WordEncoder(tokenizer).pieces(["dog", "dog"])) == [["Ġdog"], ["Ġdog"]]
+
+
+def test_paper_gives_byte_level_words_no_space():
+    tokenizer = byte_level()
+    assert names(tokenizer, WordEncoder(tokenizer, prefix_space=False).pieces(["dog"])) == [["dog"]]
+
+
+def test_every_word_of_a_unigram_sentence_has_its_mark():
+    tokenizer = unigram()
+    assert names(tokenizer, WordEncoder(tokenizer).pieces(["dogs", "dog"])) == [["▁dog", "s"], ["▁dog"]]
+
+
+def test_a_token_with_a_no_break_space_stays_one(tokenizer):
+    words = WordEncoder(tokenizer)
+    sentence = Sentence(("10\u00a0000", "dogs"), ("NUM", "NOUN"))
+    (window,) = words.windows([sentence], 64)
+    assert len(window.first) == 2
+    assert cut_at_spaces([sentence]) == [Sentence(("10", "000", "dogs"), ("NUM", "NUM", "NOUN"))]
+
+
+def test_a_word_that_vanishes_is_one_unknown_token(tokenizer):
+    assert WordEncoder(tokenizer).pieces(["\u00a0"]) == [(tokenizer.unk_token_id,)]
+
+
+def test_windows_are_framed_cut_between_words_and_cover_every_word(tokenizer):
+    words = WordEncoder(tokenizer)
+    tokens = ("dog", "sleeps", "in", "the", "garden", "and", "eats", "fish", "today")
+    windows = words.windows([Sentence(tokens, ("X",) * len(tokens))], 16)
+    assert len(windows) > 1
+    place = 0
+    for window in windows:
+        assert len(window.ids) <= 16
+        assert window.ids[0] == tokenizer.cls_token_id
+        assert window.ids[-1] == tokenizer.sep_token_id
+        assert window.start == place
+        for i, first in enumerate(window.first):
+            assert window.ids[first] == words.pieces([tokens[place + i]])[0][0]
+        place += len(window.first)
+    assert place == len(tokens)
+
+
+def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
+    (window,) = WordEncoder(tokenizer).windows([Sentence(("a" * 50,), ("X",))], 12)
+    assert len(window.ids) == 12
+    assert window.first == (1,)
+
+
+def test_paper_scores_the_pieces_of_a_long_sentence_alone(tokenizer):
+    tokens = ("dog", "sleeps", "in", "the", "garden")
+    tags = ("B-PER", "I-PER", "I-PER", "I-PER", "O")
+    parts = cut_long([Sentence(tokens, tags)], WordEncoder(tokenizer), 12)
+    assert [part.tokens for part in parts] == [("dog", "sleeps"), ("in", "the"), ("garden",)]
+    assert parts[1].tags == ("I-PER", "I-PER")
+
+
+@pytest.mark.parametrize("line", ["dog", "dog\t", "\tNOUN", "dog NOUN extra words\t"])
+def test_a_faulty_line_is_named(tmp_path, line):
+    from hyperofa_eval.errors import InputError
+    from hyperofa_eval.readers import read_tagged
+
+    path = tmp_path / "test.tsv"
+    path.write_text(f"the\tDET\n{line}\n")
+    with pytest.raises(InputError, match=r"test\.tsv, line 2"):
+        read_tagged(path, "upos")
+
+
+def test_readers_of_foreign_formats(tmp_path):
+    from hyperofa_eval.errors import InputError
+    from hyperofa_eval.readers import read_tagged
+
+    conllu = tmp_path / "test.conllu"
+    rows = ["1-2\tvámonos\t_\t_", "1\tvamos\tir\tVERB", "2\tnos\tnosotros\tPRON", "2.1\tx\tx\tX"]
+    conllu.write_text("# text = vámonos\n" + "".join(row + "\t_" * 6 + "\n" for row in rows) + "\n")
+    assert read_tagged(conllu, "upos") == [Sentence(("vamos", "nos"), ("VERB", "PRON"))]
+    panx = tmp_path / "test"
+    panx.write_text("en:Anna\tB-PER\nen:12:30\tO\n\nen:Oslo\tB-LOC\n")
+    assert read_tagged(panx, "iob2")[0] == Sentence(("Anna", "12:30"), ("B-PER", "O"))
+    columns = tmp_path / "test.txt"
+    columns.write_text("10\u00a0000 O\nOslo B-LOC\n")
+    assert read_tagged(columns, "iob2")[0].tokens == ("10\u00a0000", "Oslo")
+    columns.write_text("Oslo LOC\n")
+    with pytest.raises(InputError, match=r"test.txt, line 1: the tag 'LOC' is not in the scheme iob2"):
+        read_tagged(columns, "iob2")
