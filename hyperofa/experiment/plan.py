@@ -120,6 +120,10 @@ class Plan:
         """A source model: a directory or hub id."""
         return self.recipe.sources[name].model or str(self.out / "sources" / name)
 
+    def reference(self, name: str) -> Path:
+        """The scores of a source model with its own tokenizer."""
+        return self.out / "references" / name
+
     def cell(self, cell: Cell) -> Path:
         """The folder of one cell."""
         return self.out / "cells" / cell.name
@@ -144,15 +148,22 @@ class Plan:
         trained, scored = [ENGLISH, *made["train"]], list(made["languages"])
         cells = list(self.recipe.cells())
         yield from self._shared(trained)
+        for name in self.recipe.sources:
+            title = f"the source model {name} as it is"
+            yield self._evaluate(Path(self.source(name)), self.reference(name), title, scored, None)
         yield from (self._init(cell) for cell in cells)
-        yield from (self._evaluate(cell, "before", self.cell(cell) / "init", scored) for cell in cells)
+        for cell in cells:
+            model, title = self.cell(cell) / "init", f"{self._called(cell)} before training"
+            yield self._evaluate(model, self.cell(cell) / "before", title, scored, cell.name)
         yield from (self._train(cell) for cell in cells)
-        yield from (self._evaluate(cell, "after", self.cell(cell) / "run" / "final", scored) for cell in cells)
+        for cell in cells:
+            model, title = self.cell(cell) / "run" / "final", f"{self._called(cell)} after training"
+            yield self._evaluate(model, self.cell(cell) / "after", title, scored, cell.name)
 
     def count(self) -> int:
         """How many stages there are."""
         shared = len(list(self._inputs())) + 1 + len(list(self._shared([])))
-        return shared + 4 * len(list(self.recipe.cells()))
+        return shared + len(self.recipe.sources) + 4 * len(list(self.recipe.cells()))
 
     def _inputs(self) -> Iterator[Stage]:
         for name, source in self.recipe.sources.items():
@@ -238,15 +249,13 @@ class Plan:
             interruption=Interruption(train.stop_at_step) if train.stop_at_step else None,
         )
 
-    def _evaluate(self, cell: Cell, when: str, model: Path, languages: Sequence[str]) -> Stage:
-        target = self.cell(cell) / when
+    def _evaluate(self, model: Path, target: Path, title: str, languages: Sequence[str], cell: str | None) -> Stage:
         data = self.data / "test"
         words = ["hyperofa-eval", "run", str(model), "--tasks", ",".join(self.recipe.evaluate.tasks)]
         words += ["--data", str(data), "--languages", ",".join(languages), *self.recipe.evaluate.args]
         words += ["--out", str(target)]
-        title = f"Evaluate {self._called(cell)} {when} training"
-        name = f"{when}-{cell.name}"
-        return Stage(name, title, tuple(words), target, "summary.json", (model, data), cell=cell.name)
+        name = "eval-" + "-".join(target.relative_to(self.out).parts[1:])
+        return Stage(name, f"Evaluate {title}", tuple(words), target, "summary.json", (model, data), cell=cell)
 
     def _called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

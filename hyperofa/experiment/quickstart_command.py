@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _carry_out(plan: Plan) -> dict[str, Any]:
-    """Run all stages, then write ``results.json``, ``summary.json`` and ``report.html``; returns the results."""
+    """Run all stages, then write the results as JSON, page and figure; returns the results."""
     from hyperofa.experiment.display import Display
     from hyperofa.experiment.results import gather, summary
     from hyperofa.experiment.runner import Runner
     from hyperofa.files import write_json, write_text
-    from hyperofa.report.page import render
+    from hyperofa.report.page import render, standalone_figure
 
     display = Display()
     runner = Runner(plan.out, display)
@@ -70,4 +70,5 @@ def _carry_out(plan: Plan) -> dict[str, Any]:
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / "report.html", render(results))
+    write_text(plan.out / "retrieval.svg", standalone_figure(results))
     return results

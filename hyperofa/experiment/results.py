@@ -38,6 +38,7 @@ def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
         "pivots": split["pivots"],
         "languages_unscored": split["languages_unscored"],
         "methods": {cell["method"]: {when: cell[when]["scores"] for when in WHEN} for cell in _first(plan, cells)},
+        "sources": {name: read_scores(plan.reference(name) / "summary.json") for name in plan.recipe.sources},
         "resumed_at_step": min(resumed) if resumed else None,
         "wall_s": round(sum(float(record.get("wall_s", 0.0)) for record in records.values()), 1),
         "peak_rss_gb": max(float(record.get("peak_rss_gb", 0.0)) for record in records.values()),
@@ -60,7 +61,7 @@ def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
 
 def summary(results: dict[str, Any]) -> dict[str, Any]:
     """The part of the results that ``summary.json`` holds: what one reads first, without the per-step figures."""
-    return {key: value for key, value in results.items() if key not in {"cells", "stages"}}
+    return {key: value for key, value in results.items() if key not in {"cells", "sources", "stages"}}
 
 
 def _first(plan: Plan, cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -64,15 +64,19 @@ def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0)
     return min(limit, step * (int(max(values, default=0.0) / step) + 1))
 
 
-def changes(rows: Sequence[Change], chance: float | None, width: float, *, title: str, unit: str) -> str:
-    """Before (hollow) and after (filled) of each method on one axis, with intervals and the value written beside."""
+def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *, title: str, unit: str) -> str:
+    """Before (hollow) and after (filled) of each method on one axis, with intervals and the value written beside.
+
+    ``lines`` are named values to compare with, such as chance, drawn down the whole figure.
+    """
     left, right, top, pitch = 8.0, width - 18, 30.0, 58.0
     bottom = top + pitch * len(rows)
     high = upper_end([end for row in rows for end in (row.before.high, row.after.high)])
     x = Scale((0, high), (left, right))
     body = _axis(x, top - 8, bottom, unit)
-    if chance is not None:
-        body += _chance(x(chance), top - 8, bottom, label=f"chance {chance:.1f}")
+    for name, value in lines.items():
+        body.append(line(x(value), top - 8, x(value), bottom, class_="chance"))
+        body.append(text(f"{name} {value:.1f}", x(value) + 4, top - 4, class_="note"))
     for number, row in enumerate(rows):
         y = top + pitch * number + 40
         body.append(text(row.label, left, y - 25, class_=f"label s{row.series}"))
@@ -222,10 +226,6 @@ def _axis(x: Scale, top: float, bottom: float, unit: str) -> list[str]:
         body.append(text(f"{tick:g}", x(tick), bottom + 15, class_="tick", text_anchor="middle"))
     body.append(text(unit, (x.pixels[0] + x.pixels[1]) / 2, bottom + 30, class_="note", text_anchor="middle"))
     return body
-
-
-def _chance(at: float, top: float, bottom: float, label: str) -> list[str]:
-    return [line(at, top, at, bottom, class_="chance"), text(label, at + 4, top + 4, class_="note")]
 
 
 def _estimate(x: Scale, y: float, estimate: Estimate, series: int, *, hollow: bool, size: float) -> list[str]:

@@ -42,7 +42,6 @@ def render(results: Mapping[str, Any]) -> str:
         _done(results),
         _numbers(results),
     ]
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     embedded = json.dumps(results, ensure_ascii=False).replace("</", "<\\/")
     return "\n".join(
         [
@@ -50,7 +49,7 @@ def render(results: Mapping[str, Any]) -> str:
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(results['recipe'])}: HyperOFA report</title>",
-            f"<style>{style}</style></head><body><main>",
+            f"<style>{_style()}</style></head><body><main>",
             *sections,
             "</main>",
             f'<script type="application/json" id="results">{embedded}</script>',
@@ -107,17 +106,33 @@ def _head(results: Mapping[str, Any]) -> str:
     )
 
 
-def _means(results: Mapping[str, Any]) -> str:
+def standalone_figure(results: Mapping[str, Any]) -> str:
+    """The figure of the means as an SVG file of its own, for a README or a slide; it follows light and dark too."""
+    drawn = _draw_means(results, WIDE)
+    style = element("style", _style().replace("--panel: #ffffff", "--panel: transparent"))
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+        "<title>", f"{style}<title>", 1
+    )
+
+
+def _style() -> str:
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+def _draw_means(results: Mapping[str, Any], width: float) -> str:
     rows = [
         Change(name, series, *(estimate(results["methods"][name][when][METRIC]) for when in WHEN))
         for name, series in methods(results).items()
     ]
     first = next(iter(results["methods"].values()))["before"][METRIC]
     unit = f"top-10 retrieval, % (mean of {first['n']} languages)"
+    lines = {"chance": first["chance"]}
+    lines |= {f"{name} as it is": source["scores"][METRIC]["mean"] for name, source in results["sources"].items()}
+    return figures.changes(rows, lines, width, title="Mean retrieval by method", unit=unit)
 
-    def draw(width: float) -> str:
-        return figures.changes(rows, first["chance"], width, title="Mean retrieval by method", unit=unit)
 
+def _means(results: Mapping[str, Any]) -> str:
+    draw = partial(_draw_means, results)
     table = _table(
         ["method", *(f"{WHEN[when]}, {_short(metric)}" for when in WHEN for metric in _metrics(results))],
         [

@@ -57,7 +57,9 @@ def test_every_marker_is_drawn(name: str) -> None:
 
 
 def test_changes_puts_marks_and_intervals_at_their_values() -> None:
-    svg = changes([Change("ofa", 0, Estimate(20, 15, 25), Estimate(40, 30, 45))], 5.0, 400, title="t", unit="%")
+    svg = changes(
+        [Change("ofa", 0, Estimate(20, 15, 25), Estimate(40, 30, 45))], {"chance": 5.0}, 400, title="t", unit="%"
+    )
     x = Scale((0, upper_end([25, 45])), (8, 400 - 18))
     assert [float(mark["cx"]) for mark in marks(svg, "circle", "mark")] == pytest.approx([x(20), x(40)], abs=0.06)
     ends = [(float(mark["x1"]), float(mark["x2"])) for mark in marks(svg, "line", "interval")]
@@ -68,7 +70,7 @@ def test_changes_puts_marks_and_intervals_at_their_values() -> None:
 
 
 def test_changes_writes_a_fall_with_the_lower_value_on_the_left() -> None:
-    svg = changes([Change("ofa", 0, Estimate(60, 55, 65), Estimate(30, 25, 35))], None, 400, title="t", unit="%")
+    svg = changes([Change("ofa", 0, Estimate(60, 55, 65), Estimate(30, 25, 35))], {}, 400, title="t", unit="%")
     found = [node for node in ET.fromstring(svg).iter("text") if "value" in node.attrib.get("class", "")]
     assert [(node.text, node.attrib["text-anchor"]) for node in found] == [
         ("after 30.0", "end"),
