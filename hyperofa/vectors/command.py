@@ -1,0 +1,83 @@
+"""``hyperofa vectors``: build word vectors from parallel text, or import a foreign vector file."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands ``build`` and ``import``."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="build|import")
+    build = commands.add_parser("build", help="from parallel text of any number of languages")
+    build.add_argument(
+        "--parallel",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders (or single files) of LANG.txt, line-aligned, or LANG.tsv, id<TAB>text; .xz is read too",
+    )
+    build.add_argument("--languages", nargs="+", metavar="LANG", help="read these languages only (default: all)")
+    build.add_argument("--dim", type=int, default=200, help="length of a vector (default: %(default)s)")
+    build.add_argument("--min-count", type=int, default=2, help="sentences a word must stand in (default: %(default)s)")
+    build.add_argument(
+        "--ngrams", type=int, default=3, help="longest n-gram of scripts without spaces (default: %(default)s)"
+    )
+    build.add_argument(
+        "--smoothing", type=float, default=0.75, help="exponent on sentence sizes in the PMI (default: %(default)s)"
+    )
+    build.add_argument("--power", type=float, default=0.5, help="exponent on singular values (default: %(default)s)")
+    build.add_argument("--no-normalise", action="store_true", help="leave vectors at the length they come with")
+    build.add_argument("--seed", type=int, default=0, help="of the randomised SVD (default: %(default)s)")
+    _add_output(build)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the store is written")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the chosen subcommand."""
+    _build(args)
+
+
+def _build(args: argparse.Namespace) -> None:
+    from hyperofa.config import build_config
+    from hyperofa.files import check_output, made_by
+    from hyperofa.vectors.build import BuildConfig, build_vectors, languages_of
+    from hyperofa.vectors.parallel import parallel_files, read_parallel
+    from hyperofa.vectors.store import MARKER, write_store
+
+    settings = {name: getattr(args, name) for name in ("dim", "min_count", "ngrams", "smoothing", "power", "seed")}
+    config = build_config(BuildConfig, settings | {"normalise": not args.no_normalise}, "vectors build")
+    check_output(args.out, MARKER)
+    text = read_parallel(args.parallel, args.languages)
+    words, vectors = build_vectors(text, config)
+    inputs = {f"{path.parent.name}/{path.name}": path for path in parallel_files(args.parallel, args.languages)}
+    made = made_by("vectors build", inputs, asdict(config))
+    counts = languages_of(words)
+    meta = {"sentences": text.n_sentences, "languages": counts, "made_by": made}
+    write_store(args.out, words, vectors, meta, dtype=args.dtype)
+    sentences = {language: len(rows) for language, rows in text.texts.items()}
+    _print_summary(args, counts, {"sentences": sentences}, {"dim": int(vectors.shape[1])})
+
+
+def _print_summary(
+    args: argparse.Namespace, words: dict[str, int], more: dict[str, dict[str, int]], facts: dict[str, Any]
+) -> None:
+    """A line per language (words and further columns), or the same as JSON."""
+    from hyperofa.console import print_json, table
+
+    if args.json:
+        print_json({"out": str(args.out), "words": sum(words.values()), **facts, "languages": words, **more})
+        return
+    rows = [
+        [language, count, *(column.get(language, 0) for column in more.values())] for language, count in words.items()
+    ]
+    title = ", ".join([f"{sum(words.values()):,} word vectors", *(f"{key} {value}" for key, value in facts.items())])
+    table(f"{title} → {args.out}", ["language", "words", *more], rows)
