@@ -1,0 +1,148 @@
+"""Recipes: what is refused, with which words; which commands a recipe becomes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hyperofa.cli import main
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment.parallel import ParallelText, write_parallel
+from hyperofa.experiment.plan import Plan, Replacements, load_recipe
+from hyperofa.experiment.recipe import SplitSettings
+from hyperofa.experiment.split import write_split
+from hyperofa.resources import resource
+
+QUICKSTART = resource("recipes/quickstart.yaml")
+
+
+@pytest.fixture
+def parallel(tmp_path: Path) -> Path:
+    """Sixty messages in two languages."""
+    english = [f"open the {chr(97 + i // 10)}{chr(97 + i % 10)} file" for i in range(60)]
+    write_parallel(
+        tmp_path / "parallel",
+        ParallelText(english, {lang: [f"{lang} {e}" for e in english] for lang in ("tur", "ces")}),
+    )
+    return tmp_path / "parallel"
+
+
+def edited(tmp_path: Path, **changes: Any) -> Path:
+    """The quick start's recipe with ``group__key=value`` changed."""
+    recipe = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        *groups, key = name.split("__")
+        inner = recipe
+        for group in groups:
+            inner = inner[group]
+        inner[key] = value
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def test_the_shipped_recipe_covers_the_mission() -> None:
+    recipe = load_recipe(QUICKSTART, Replacements())
+    assert len(recipe.parallel.languages) == 17
+    assert set(recipe.parallel.pivots) == {"deu", "fra", "spa", "rus"}
+    assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "hyperofa")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"matrix__rank": [100]}, r"unknown config key 'matrix\.rank'; did you mean 'matrix\.ranks'"),
+        ({"train__settings__learning_rte": 1e-4}, r"learning_rte.*did you mean .*learning_rate"),
+        ({"train__stop_at_step": None, "train__settings__steps": 0}, r"steps must be at least 1"),
+        ({"train__stop_at_step": 100_000}, r"stop_at_step must lie between 0 and"),
+        ({"train__settings__run": "elsewhere"}, r"train\.settings\.run is set for each cell"),
+        ({"matrix__methods": {"hyperova": {}}}, r"'hyperova'.*did you mean 'hyperofa'"),
+        ({"matrix__methods": {"Not A Name": {}}}, r"must be lower-case letters"),
+        ({"matrix__seeds": [1, 1]}, r"seeds must be a list of different values"),
+        ({"split__document": "book"}, r"split\.document"),
+        ({"sources__minilm__wheel__sha256": "123"}, r"is not a SHA-256"),
+        ({"sources__minilm__model": "some/dir"}, r"give either model, or wheel and folder"),
+    ],
+)
+def test_wrong_recipes_are_refused_before_anything_runs(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load_recipe(edited(tmp_path, **changes), Replacements())
+
+
+def test_stages_are_commands_a_person_could_type(tmp_path: Path, parallel: Path) -> None:
+    recipe = load_recipe(edited(tmp_path, matrix__ranks=[8, 16]), Replacements(data=parallel))
+    plan = Plan(recipe, tmp_path / "out", Replacements(data=parallel))
+    write_split(parallel, SplitSettings(test=50, min_test=10), [], plan.data)
+    stages = list(plan.stages())
+    assert len(stages) == plan.count() == 1 + 1 + 3 + 1 + 4 * 6
+    assert len({stage.name for stage in stages}) == len(stages)
+    assert len({stage.output for stage in stages}) == len(stages)
+    assert {stage.command[0] for stage in stages} == {"hyperofa", "hyperofa-eval", "accelerate"}
+    made = {stage.output for stage in stages}
+    for stage in stages:
+        assert all(
+            path.exists() or any(path.is_relative_to(out) for out in made)
+            for path in (*stage.inputs,)
+            if "train.yaml" not in path.name
+        )
+        words = shlex.split(stage.typed)
+        assert tuple(words[len(stage.env) :]) == stage.command
+    train = next(stage for stage in stages if stage.name == "train-minilm-r8-ofa-s0")
+    assert train.typed.startswith("OMP_NUM_THREADS=")
+    assert "accelerate launch --config_file launch/cpu_pair.yaml -m hyperofa.train" in train.typed.replace(
+        str(resource("launch/cpu_pair.yaml")), "launch/cpu_pair.yaml"
+    )
+
+
+def test_replacements_take_the_place_of_stages(tmp_path: Path, parallel: Path) -> None:
+    given = Replacements("org/model", tmp_path / "tok", tmp_path / "vec", parallel)
+    plan = Plan(load_recipe(QUICKSTART, given), tmp_path / "out", given)
+    write_split(parallel, SplitSettings(test=50, min_test=10), [], plan.data)
+    names = [stage.name for stage in plan.stages()]
+    assert len(names) == plan.count()
+    assert names[:3] == ["split", "corpus", "eval-minilm"]
+    init = next(stage for stage in plan.stages() if stage.name.startswith("init-"))
+    assert {"org/model", str(tmp_path / "tok"), str(tmp_path / "vec")} < set(init.command)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Replacements(source="./none"), r"no such model directory"),
+        (Replacements(tokenizer=Path("none")), r"no such tokenizer directory"),
+        (Replacements(vectors=Path("none")), r"no such word-vector directory"),
+        (Replacements(data=Path("none")), r"no such directory"),
+    ],
+)
+def test_missing_replacements_are_named(given: Replacements, words: str) -> None:
+    with pytest.raises(DataMissingError, match=words):
+        given.check()
+
+
+def test_the_command_refuses_with_one_line_and_writes_nothing(
+    tmp_path: Path, parallel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("precious")
+    out = str(tmp_path / "out")
+    typed = {
+        ("--out", str(full), "--data", str(parallel)): 2,
+        ("--out", out, "--recipe", str(tmp_path / "none.yaml")): 3,
+        ("--out", out, "--recipe", str(edited(tmp_path, matrix__methods={"hyperova": {}}))): 2,
+        ("--out", out, "--data", str(tmp_path / "nowhere")): 3,
+        ("--out", out, "--colour"): 2,
+    }
+    for words, code in typed.items():
+        try:
+            found = main(["quickstart", *words])
+        except SystemExit as exit_:
+            found = int(str(exit_.code))
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert (found, len(lines)) == (code, 1), (words, lines)
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in full.iterdir()] == ["mine.txt"]
