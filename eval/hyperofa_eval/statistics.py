@@ -82,7 +82,7 @@ def interval(draws: Floats) -> list[float]:
 
 
 def pack(values: Floats) -> str | list[str]:
-    """Numbers (n,) as one compact string: ``0110`` for zeros and ones, else separated by spaces; (n, c) as c strings."""
+    """Numbers (n,) as one compact string: ``0110`` for zeros and ones, else a space after each; (n, c) as c strings."""
     if values.ndim == 2:
         return [_pack(column) for column in values.T]
     return _pack(values)
@@ -94,12 +94,11 @@ def unpack(packed: str | list[str]) -> Floats:
 
 
 def _pack(values: Floats) -> str:
-    if len(values) > 1 and np.isin(values, (0.0, 1.0)).all():
+    if np.isin(values, (0.0, 1.0)).all():
         return "".join("1" if value else "0" for value in values)
-    return " ".join(f"{int(value)}" if float(value).is_integer() else repr(float(value)) for value in values)
+    # A space at the end, so that a lone 10 does not read as one and zero.
+    return "".join(f"{int(value)} " if float(value).is_integer() else f"{float(value)!r} " for value in values)
 
 
 def _unpack(text: str) -> Floats:
-    if len(text) > 1 and set(text) <= {"0", "1"}:
-        return np.array([float(character) for character in text])
-    return np.array([float(word) for word in text.split()])
+    return np.array([float(word) for word in (text.split() if " " in text else text)])

@@ -14,6 +14,7 @@ from hyperofa_eval.hashing import hash_model, hash_tokenizer
 from hyperofa_eval.models import TransformersModel, wrap
 from hyperofa_eval.settings import EncodeSettings, auto_block
 
+BLOCK_2 = EncodeSettings(2)
 TEXTS = ["Tren istasyonu nerede?", "O et yemez.", "猫在桌子上睡觉。", "a", "Kedi masanın üstünde uyuyor, köpek değil."]
 
 
@@ -103,7 +104,7 @@ def test_a_block_the_model_lacks_is_refused(bert, tokenizer):
 class TestCache:
     """On disk, by content."""
 
-    def encode(self, model, tokenizer, folder, settings=EncodeSettings(2), texts=TEXTS):
+    def encode(self, model, tokenizer, folder, settings=BLOCK_2, texts=TEXTS):
         wrapped = wrap(model, tokenizer, "same name", cache=folder)
         vectors = wrapped.encode(texts, settings)
         cache = wrapped.encoder.cache_for(settings)
@@ -171,3 +172,4 @@ def test_a_poolers_random_weights_do_not_count(bert, tmp_path, tokenizer):
     assert hash_model(first.body) != hash_model(second.body)
     with_head = load_model(str(tmp_path), head=True)
     assert with_head.head == "masked"
+    assert with_head.identity["sha256"] == first.identity["sha256"]

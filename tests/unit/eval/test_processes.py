@@ -1,0 +1,75 @@
+"""Two processes started by ``accelerate launch`` give what one gives, bit for bit, and a killed run leaves no torn file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+EXTENSION = """
+import dataclasses
+from hyperofa_eval.protocols import default
+from hyperofa_eval.tasks import add_task
+add_task(dataclasses.replace(default()["pos"], epochs=2, learning_rate=3e-3, batch_size=4))
+"""
+
+
+def command(model_dir, data, out, *words):
+    tasks = ["run", model_dir, "--data", data, "--out", out, "--device", "cpu", "--batch-size", 3, *words]
+    return [str(word) for word in tasks]
+
+
+def results(out):
+    found = {path.relative_to(out).as_posix(): json.loads(path.read_text()) for path in sorted(out.rglob("*.json"))}
+    for result in found.values():
+        result.pop("wall_s")
+    return found
+
+
+def test_two_processes_give_what_one_gives(model_dir, data, tmp_path):
+    extension = tmp_path / "quick.py"
+    extension.write_text(EXTENSION)
+    words = ["--tasks", "sr-t,sr-b,pos,lm", "--seed", "0,1", "--languages", "eng,tur,swh,ces", "--with", extension]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    one, two = tmp_path / "one", tmp_path / "two"
+    subprocess.run([sys.executable, "-m", "hyperofa_eval", *command(model_dir, data, one, *words)], check=True, env=env)
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "hyperofa_eval"]
+    done = subprocess.run(
+        [sys.executable, *launch, *command(model_dir, data, two, *words)],
+        check=False,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = results(one), results(two)
+    assert len(first) == 3 + 2 + 2 * 3 + 2 * 3 + 1
+    assert first == second
+
+
+@pytest.mark.parametrize("wait", [0.5, 2.0])
+def test_a_killed_run_leaves_whole_files_and_continues(model_dir, data, tmp_path, wait):
+    out = tmp_path / "out"
+    words = command(model_dir, data, out, "--tasks", "sr-t", "--block", "all")
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen([sys.executable, "-m", "hyperofa_eval", *words], env=env, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("sr-t/*.json")) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(wait / 100)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    for path in out.rglob("*.json"):
+        json.loads(path.read_text())
+    subprocess.run([sys.executable, "-m", "hyperofa_eval", *words], env=env, check=True, stdout=subprocess.DEVNULL)
+    whole = tmp_path / "whole"
+    words[words.index(str(out))] = str(whole)
+    subprocess.run([sys.executable, "-m", "hyperofa_eval", *words], env=env, check=True, stdout=subprocess.DEVNULL)
+    assert results(out) == results(whole)
