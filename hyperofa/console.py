@@ -32,6 +32,16 @@ def setup_logging(level: int = logging.INFO) -> None:
     root.propagate = False
 
 
+def quiet_libraries() -> None:
+    """Keep transformers' and DeepSpeed's own chatter off the screen: what matters of it, our commands say themselves."""
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    logging.getLogger("deepspeed").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Any]:
     """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal."""
