@@ -1,0 +1,185 @@
+"""The settings of a training run: frozen dataclasses, filled from YAML and ``key=value`` words, checked when built."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hyperofa.train.schedule import ScheduleName, learning_rate
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Phase = Literal["all", "embeddings", "new_rows"]
+
+FREE_TO_CHANGE = frozenset(
+    {
+        "run",
+        "stop_at",
+        "micro_batch_size",
+        "workers",
+        "precision",
+        "zero_stage",
+        "ds_config",
+        "gradient_checkpointing",
+        "compile",
+        "save_every",
+        "keep",
+        "eval_every",
+        "evaluation",
+        "timeout",
+        "max_skipped",
+        "trackers",
+        "name",
+    }
+)
+"""Settings that may differ when a run is resumed: they decide how it runs, not what it computes (up to rounding)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluation in training by the separate harness (``hyperofa_eval``), on rank 0."""
+
+    data: Path | None = None
+    tasks: tuple[str, ...] = ("sr-t",)
+    languages: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The global batch is stated once; what each rank does per step follows from it.
+
+    Raises:
+        ValueError: settings that contradict each other (:func:`hyperofa.config.load_config` makes it one line).
+    """
+
+    model: str
+    """Model directory written by ``hyperofa init`` (or any directory transformers loads), or a hub id."""
+    corpus: Path
+    """Packed corpus written by ``hyperofa corpus prepare``."""
+    run: Path
+    """Run directory: checkpoints, metrics, the trained model. The same command again resumes what is there."""
+    steps: int
+    """Optimizer steps of the whole run; the schedule is laid over them."""
+    global_batch_size: int
+    """Sequences per optimizer step over all ranks."""
+    micro_batch_size: int = 8
+    """Sequences per forward pass of one rank; the accumulation follows."""
+    stop_at: int | None = None
+    """Save and end after this step, leaving the rest for the next start (None: run to the end)."""
+    mask_rate: float = 0.15
+    """Share of tokens to predict, for a masked language model; a causal one predicts all."""
+    whole_words: bool = False
+    dropout: float | None = None
+    """Dropout probability for all layers; None keeps what the model's config says."""
+
+    learning_rate: float = 5e-5
+    schedule: ScheduleName = "linear"
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    """Length of the last part of a ``wsd`` schedule, in which the rate falls."""
+    minimum_learning_rate: float = 0.0
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    clip: float = 1.0
+    """Largest norm of the whole gradient; 0 switches clipping off."""
+    phase: Phase = "all"
+    """What learns during the first ``phase_steps``: everything, the embeddings only, or the new rows only."""
+    phase_steps: int = 0
+
+    precision: Precision = "fp32"
+    zero_stage: Literal[1, 2, 3] = 2
+    ds_config: Path | None = None
+    """A DeepSpeed config of your own in place of ``ds_configs/zero<stage>.json``."""
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    workers: int = 0
+    """Processes per rank that read and mask ahead of the training loop."""
+    seed: int = 0
+
+    save_every: int = 500
+    keep: int = 2
+    """Committed checkpoints to keep (at least two, so that one is left if the newest turns out damaged)."""
+    eval_every: int = 0
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    timeout: float = 600.0
+    """Seconds after which every group of ranks gives up waiting for one of them."""
+    max_skipped: int = 10
+    """Stop after so many steps in a row without a finite gradient."""
+    trackers: tuple[str, ...] = ()
+    """Trackers of accelerate to send the metrics to, such as ``tensorboard``."""
+    name: str | None = None
+    """Name of the run in trackers (None: the run directory's)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run, with the setting named."""
+        self._check_ranges()
+        if self.keep < 2:
+            raise ValueError(f"keep must be at least 2, not {self.keep}: one checkpoint alone may be damaged")
+        if not 0 < self.mask_rate < 1:
+            raise ValueError(f"mask_rate must lie between 0 and 1, not {self.mask_rate}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if self.global_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
+            )
+        if self.eval_every and self.evaluation.data is None:
+            raise ValueError("eval_every needs evaluation.data, the folder that hyperofa-eval reads")
+        if self.phase != "all" and not self.phase_steps:
+            raise ValueError(f"phase {self.phase!r} needs phase_steps, the number of steps it lasts")
+        self.rate(0)
+
+    def _check_ranges(self) -> None:
+        for name in ("steps", "global_batch_size", "micro_batch_size", "save_every", "max_skipped"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "timeout", "epsilon"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("weight_decay", "clip", "minimum_learning_rate", "warmup_steps", "decay_steps", "phase_steps"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of optimizer step ``step`` (the first is 0)."""
+        return learning_rate(
+            step,
+            peak=self.learning_rate,
+            steps=self.steps,
+            schedule=self.schedule,
+            warmup_steps=self.warmup_steps,
+            decay_steps=self.decay_steps,
+            minimum=self.minimum_learning_rate,
+        )
+
+    def phase_of(self, step: int) -> Phase:
+        """What learns at optimizer step ``step``."""
+        return self.phase if step < self.phase_steps else "all"
+
+    def accumulation(self, world_size: int) -> int:
+        """Forward passes per rank and optimizer step.
+
+        Raises:
+            ValueError: the global batch does not divide over the ranks.
+        """
+        per_step = self.micro_batch_size * world_size
+        if self.global_batch_size % per_step:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
+                f" x {world_size} processes; change one of the three"
+            )
+        return self.global_batch_size // per_step
+
+    @property
+    def last_step(self) -> int:
+        """The step after which this launch ends."""
+        return self.steps if self.stop_at is None else min(self.steps, self.stop_at)
+
+
+def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The names of settings that differ between two resolved configs and decide what a run computes."""
+    names = [item.name for item in dataclasses.fields(TrainConfig) if item.name not in FREE_TO_CHANGE]
+    return [name for name in names if old.get(name) != new.get(name)]

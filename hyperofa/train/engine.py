@@ -1,0 +1,369 @@
+"""The one file that touches accelerate and DeepSpeed: ranks, sharded steps, reductions, shards on disk.
+
+What the two libraries do wrong by default is put right here: the engine is asserted to be DeepSpeed's, the timeout
+reaches every process group, nothing is compiled at run time, the learning rate is set and not scheduled, and no loading
+happens that the caller has not verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import json
+import math
+import os
+import re
+import socket
+import sys
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.train.checkpoint import SHARDS
+from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
+
+if TYPE_CHECKING:
+    import torch
+
+    from hyperofa.train.config import TrainConfig
+
+_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
+
+
+class Engine:
+    """One process's part of a DeepSpeed run: collectives from the start, sharded steps after :meth:`prepare`."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Join the process group.
+
+        Raises:
+            HyperofaError: accelerate did not set up DeepSpeed, so the run would not be what was asked for.
+        """
+        _set_launch_environment()
+        import torch
+
+        cuda = torch.cuda.is_available()
+        if not cuda:
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        _quiet_libraries()
+        from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+        from accelerate.utils import DistributedType
+
+        self.config = config
+        self._timeout = datetime.timedelta(seconds=config.timeout)
+        group = InitProcessGroupKwargs(backend="nccl" if cuda else "gloo", timeout=self._timeout)
+        self.deepspeed_config = deepspeed_config(config, world_size_of_launch(), cuda=cuda)
+        _compile_nothing()
+        self._accelerator = Accelerator(
+            mixed_precision="no" if config.precision == "fp32" else config.precision,
+            deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=json.loads(json.dumps(self.deepspeed_config))),
+            gradient_accumulation_steps=self.deepspeed_config["gradient_accumulation_steps"],
+            kwargs_handlers=[group],
+            log_with=list(config.trackers) or None,
+            project_dir=str(config.run),
+        )
+        if self._accelerator.distributed_type != DistributedType.DEEPSPEED:
+            raise HyperofaError(
+                f"accelerate set up {self._accelerator.distributed_type.value}, not DeepSpeed",
+                todo="start with accelerate launch --config_file launch/….yaml and unset ACCELERATE_USE_CPU",
+            )
+        self._ds: Any = None
+        self._apply_timeout()
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among all ranks."""
+        return int(self._accelerator.process_index)
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks there are."""
+        return int(self._accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which alone writes what is written once."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this rank computes."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    @property
+    def zero_stage(self) -> int:
+        """The ZeRO stage in the DeepSpeed config in use."""
+        return int(self.deepspeed_config["zero_optimization"]["stage"])
+
+    def describe(self) -> dict[str, Any]:
+        """What really runs, for ``run.json``: the engine's and optimizer's classes, ranks, device, stage."""
+        return {
+            "engine": f"{type(self._ds).__module__}.{type(self._ds).__name__}",
+            "zero_optimizer": type(self._ds.optimizer).__name__,
+            "optimizer": type(self._ds.basic_optimizer).__name__,
+            "zero_stage": self.zero_stage,
+            "precision": self.config.precision,
+            "world_size": self.world_size,
+            "backend": str(self._accelerator.state.backend),
+            "device": str(self.device.type),
+            "accumulation": self.deepspeed_config["gradient_accumulation_steps"],
+        }
+
+    # ------------------------------------------------------------------ setting up
+
+    def prepare(self, model: torch.nn.Module, groups: Sequence[dict[str, Any]], *, universal: bool = False) -> None:
+        """Shard the model and its AdamW over the ranks; from here on :attr:`module` is the model to call.
+
+        ``universal`` says that the shards to load are in DeepSpeed's universal format.
+
+        Raises:
+            HyperofaError: the engine is not DeepSpeed's.
+        """
+        import torch
+        from deepspeed import DeepSpeedEngine
+
+        if universal:
+            self._accelerator.state.deepspeed_plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
+        fused = self.device.type == "cuda" and "offload_optimizer" not in self.deepspeed_config["zero_optimization"]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=self.config.learning_rate,
+            betas=self.config.betas,
+            eps=self.config.epsilon,
+            weight_decay=self.config.weight_decay,
+            fused=fused or None,
+        )
+        with contextlib.redirect_stdout(None):
+            self._ds, _ = self._accelerator.prepare(model, optimizer)
+        if not isinstance(self._ds, DeepSpeedEngine):
+            raise HyperofaError(f"accelerate prepared {type(self._ds).__name__}, not a DeepSpeed engine")
+        if self.config.compile:
+            self._ds.compile()
+        self._apply_timeout()
+
+    def _apply_timeout(self) -> None:
+        """Give every process group the run's timeout: accelerate's reaches the first, DeepSpeed's have their own."""
+        from torch.distributed import distributed_c10d
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for group in list(distributed_c10d._world.pg_map):
+                if not distributed_c10d._rank_not_in_group(group):
+                    distributed_c10d._set_pg_timeout(self._timeout, group)
+
+    @property
+    def module(self) -> Any:
+        """The model as it was given to :meth:`prepare`, its parameters now managed by DeepSpeed."""
+        return self._ds.module
+
+    # ------------------------------------------------------------------ one optimizer step
+
+    def train_mode(self, on: bool = True) -> None:
+        """Switch dropout on or off."""
+        self._ds.train(on)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> Any:
+        """Run the model on one micro-batch, moved to this rank's device."""
+        return self._ds(**{name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()})
+
+    def backward(self, loss_sum: torch.Tensor, n_targets_global: int) -> None:
+        """Add the gradient of ``loss_sum / n_targets_global`` to the step's; the ranks' gradients add up.
+
+        DeepSpeed averages over ranks, so the loss is multiplied by their number; it does not divide by the
+        accumulation here, since the global count already covers all micro-batches.
+        """
+        self._ds.backward(loss_sum * (self.world_size / n_targets_global), scale_wrt_gas=False)
+
+    def end_micro_batch(self) -> None:
+        """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
+        self._ds.step()
+
+    def set_learning_rate(self, rate: float, frozen: Collection[str] = ()) -> None:
+        """Set the rate of the coming update: 0 for the parameter groups named in ``frozen``, else ``rate``."""
+        for group in self._ds.optimizer.param_groups:
+            group["lr"] = 0.0 if group.get("name") in frozen else rate
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that DeepSpeed left out since the start, because the gradient was not finite."""
+        return int(self._ds.skipped_steps)
+
+    def gradient_norm(self) -> float | None:
+        """Norm of the last step's whole gradient before clipping; None if it is not known or not finite."""
+        norm = self._ds.get_global_grad_norm()
+        return float(norm) if norm is not None and math.isfinite(float(norm)) else None
+
+    def memory(self) -> dict[str, int]:
+        """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
+        import resource as usage
+
+        import torch
+
+        peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
+        if self.device.type == "cuda":
+            peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
+        return peak
+
+    # ------------------------------------------------------------------ between ranks
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Sums over all ranks, in float64."""
+        return self._reduce(values, "SUM")
+
+    def maximum(self, values: Sequence[float]) -> list[float]:
+        """Maxima over all ranks, in float64."""
+        return self._reduce(values, "MAX")
+
+    def _reduce(self, values: Sequence[float], operation: str) -> list[float]:
+        import torch
+
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(tensor, op=getattr(torch.distributed.ReduceOp, operation))
+        return [float(value) for value in tensor.tolist()]
+
+    def gather(self, value: Any) -> list[Any]:
+        """A picklable value of every rank, in the order of ranks."""
+        import torch
+
+        values: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        self._reduce([0.0], "SUM")
+
+    # ------------------------------------------------------------------ shards on disk
+
+    def save_shards(self, folder: Path) -> list[str]:
+        """Write this rank's shards below ``folder`` (which exists on all ranks); returns the names of its files."""
+        with contextlib.redirect_stdout(None):
+            self._ds.save_checkpoint(str(folder), tag=SHARDS, client_state={}, save_latest=False)
+        if self.is_main:
+            for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters, which abort on tied weights
+                script.unlink()
+        return self.own_files(folder)
+
+    def own_files(self, folder: Path) -> list[str]:
+        """The files below ``folder`` that this rank wrote: those with its number, and for rank 0 those with none."""
+        mine: list[str] = []
+        for path in sorted(folder.rglob("*")):
+            match = _RANK_FILE.search(path.name)
+            if path.is_file() and (int(match[1]) if match else 0) == self.rank:
+                mine.append(path.relative_to(folder).as_posix())
+        return mine
+
+    def load_shards(self, folder: Path) -> None:
+        """Load what :meth:`save_shards` wrote. The caller has verified the hashes: this unpickles.
+
+        Raises:
+            HyperofaError: DeepSpeed found nothing to load.
+        """
+        with contextlib.redirect_stdout(None):
+            loaded, _ = self._ds.load_checkpoint(str(folder), tag=SHARDS, load_lr_scheduler_states=False)
+        if loaded is None:
+            raise HyperofaError("DeepSpeed loaded nothing", where=folder)
+        gc.collect()
+
+    def norms(self) -> dict[str, float]:
+        """Norms over all ranks of the float32 weights and of AdamW's two moments."""
+        import torch
+
+        squares = {"weights": 0.0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
+        for shard in _weight_shards(self._ds.optimizer):
+            squares["weights"] += float(torch.linalg.vector_norm(shard.detach(), dtype=torch.float64) ** 2)
+        for state in self._ds.basic_optimizer.state.values():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if name in state:
+                    squares[name] += float(torch.linalg.vector_norm(state[name], dtype=torch.float64) ** 2)
+        totals = self.sum(list(squares.values()))
+        return {name: total**0.5 for name, total in zip(squares, totals, strict=True)}
+
+    def whole_state_dict(self) -> dict[str, torch.Tensor] | None:
+        """The gathered weights on rank 0's CPU, in the training precision, tied ones once (None on other ranks)."""
+        state = self._accelerator.get_state_dict(self._ds)
+        if not self.is_main or state is None:
+            return None
+        first_names: dict[int, str] = {}
+        for name, parameter in self.module.named_parameters(remove_duplicate=False):
+            if first_names.setdefault(id(parameter), name) != name:
+                state.pop(name, None)
+        return {name: tensor.detach().cpu() for name, tensor in state.items()}
+
+    # ------------------------------------------------------------------ trackers and the end
+
+    def start_trackers(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Open the trackers named in the config (rank 0 only, by accelerate)."""
+        if self.config.trackers:
+            plain = {key: value for key, value in settings.items() if isinstance(value, int | float | str | bool)}
+            self._accelerator.init_trackers(name, config=plain)
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """Send numbers of one step to the trackers."""
+        if self.config.trackers:
+            self._accelerator.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """End the trackers and leave the process group."""
+        import torch
+
+        self._accelerator.end_training()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def _weight_shards(optimizer: Any) -> list[torch.Tensor]:
+    """The rank's float32 weights inside a ZeRO optimizer: stages 1 and 2, then stage 3."""
+    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
+        shards = getattr(optimizer, name, None)
+        if shards is not None:
+            return [shard for shard in shards if shard is not None]
+    raise HyperofaError(f"unknown ZeRO optimizer {type(optimizer).__name__}", todo="use ds_configs/*.json")
+
+
+def _set_launch_environment() -> None:
+    """Let one process without a launcher be a launch of one; let the run's config alone decide about DeepSpeed.
+
+    Raises:
+        InputError: the launcher was given a DeepSpeed config, which would be read by nobody.
+    """
+    foreign = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if foreign != "none":
+        raise InputError(
+            "the accelerate config names a DeepSpeed config", where=foreign, todo="set ds_config in the run's"
+        )
+    os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    if "RANK" not in os.environ:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+        os.environ.update(alone, MASTER_PORT=str(port))
+
+
+def _quiet_libraries() -> None:
+    """DeepSpeed and transformers report in dozens of lines what they always do; errors still get through."""
+    import logging
+
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    for name in ("DeepSpeed", "accelerate", "deepspeed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module="torch")
+    warnings.filterwarnings("ignore", module="deepspeed")
+
+
+def _compile_nothing() -> None:
+    """Mark DeepSpeed's optional operators unavailable: building one at run time needs a compiler."""
+    with contextlib.redirect_stdout(None):
+        import deepspeed
+    deepspeed.ops.__compatible_ops__.update(dict.fromkeys(deepspeed.ops.__compatible_ops__, False))

@@ -1,0 +1,250 @@
+"""The training loop: read a step's micro-batches, sum their losses over all ranks, update, log, save, stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.console import progress_bar
+from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
+from hyperofa.train.engine import Engine
+from hyperofa.train.metrics import METRICS_FILE, MetricsWriter
+from hyperofa.train.rundir import finished, open_run, record_engine, write_final
+from hyperofa.train.saving import Saver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hyperofa.corpus import Batch, Batches
+    from hyperofa.train.config import Phase, TrainConfig
+    from hyperofa.train.signals import StopRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What all ranks know after an optimizer step."""
+
+    loss: float
+    """Global loss sum over global target count."""
+    targets: int
+    stop: bool
+    """Whether any rank was asked to stop."""
+    loss_by_language: dict[str, float]
+
+
+def train(config: TrainConfig, stop: StopRequest) -> int:
+    """Run, or resume, one training run; every rank calls this. Returns the exit code.
+
+    Raises:
+        HyperofaError: see :mod:`hyperofa.train.rundir` and :mod:`hyperofa.train.saving`; or too many skipped steps.
+    """
+    if finished(config):
+        log.info("%s is already trained to step %d", config.run, config.steps)
+        return EXIT_OK
+    engine = Engine(config)
+    run_id = open_run(config, engine)
+    model, batches = _load(config)
+    saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
+    found = saver.find()
+    from hyperofa.model import parameter_groups
+
+    engine.prepare(model, parameter_groups(model, weight_decay=config.weight_decay))
+    start = saver.load(*found) if found else 0
+    if engine.is_main:
+        record_engine(config, run_id, engine.describe(), resumed_from=start, steps=config.steps)
+        log.info(
+            "%s step %d of %d: ZeRO-%d on %d %s processes, %d x %d sequences a step",
+            "resuming after" if found else "starting at",
+            start,
+            config.steps,
+            engine.zero_stage,
+            engine.world_size,
+            engine.device.type,
+            config.global_batch_size,
+            batches.corpus.length,
+        )
+    return _Loop(config, engine, saver, stop, batches).run(start)
+
+
+class _Loop:
+    """The state of one launch's loop over optimizer steps."""
+
+    def __init__(self, config: TrainConfig, engine: Engine, saver: Saver, stop: StopRequest, batches: Batches) -> None:
+        self.config, self.engine, self.saver, self.stop, self.batches = config, engine, saver, stop, batches
+        self.languages = [language.name for language in batches.corpus.languages]
+        self.skipped_in_a_row = 0
+        self.phase: Phase = "all"
+
+    def run(self, start: int) -> int:
+        """Train from step ``start`` to this launch's last; returns the exit code."""
+        config, engine = self.config, self.engine
+        metrics = MetricsWriter(config.run / METRICS_FILE, resume_step=start) if engine.is_main else None
+        engine.start_trackers(config.name or config.run.name, vars(config))
+        engine.train_mode()
+        saved, step, stopping = start, start, False
+        with progress_bar("training", config.last_step) as advance:
+            advance(start)
+            for step, batches in enumerate(self._micro_batches(start), start + 1):
+                began = time.perf_counter()
+                skipped = engine.skipped_steps
+                result = self._step(step, batches)
+                row = self._row(step, result, time.perf_counter() - began, engine.skipped_steps - skipped)
+                if metrics is not None:
+                    metrics.write(row)
+                engine.track({name: value for name, value in row.items() if isinstance(value, float)}, step)
+                advance()
+                self._count_skipped(step, engine.skipped_steps - skipped)
+                stopping = result.stop
+                if stopping or step % config.save_every == 0 or step == config.last_step:
+                    if metrics is not None:
+                        metrics.sync()
+                    saved = self._save(step)
+                if stopping:
+                    break
+        if metrics is not None:
+            metrics.close()
+        if step == config.steps and saved == step:
+            self._finish()
+        elif stopping:
+            self._say("stopped by signal after step %d, saved; the same command goes on", step)
+        engine.close()
+        return EXIT_TERMINATED if stopping and step < config.steps else EXIT_OK
+
+    def _micro_batches(self, start: int) -> Iterator[list[Batch]]:
+        from hyperofa.corpus import rank_loader
+
+        config, engine = self.config, self.engine
+        return iter(
+            rank_loader(
+                self.batches,
+                engine.rank,
+                engine.world_size,
+                config.micro_batch_size,
+                start=start,
+                stop=config.last_step,
+                workers=config.workers,
+                pin_memory=engine.device.type == "cuda",
+            )
+        )
+
+    def _step(self, step: int, batches: Sequence[Batch]) -> StepResult:
+        """One optimizer step: forward and backward over this rank's micro-batches, one update, one reduction."""
+        import torch
+
+        from hyperofa.model.phases import frozen_groups
+
+        config, engine = self.config, self.engine
+        self._enter_phase(step)
+        engine.set_learning_rate(config.rate(step - 1), frozen=frozen_groups(self.phase))
+        targets = int(engine.sum([sum(self._count_targets(batch) for batch in batches)])[0])
+        loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
+        by_language = torch.zeros(2, len(self.languages), dtype=torch.float64, device=engine.device)
+        for batch in batches:
+            output = engine.forward(batch.inputs)
+            engine.backward(output.loss_sum, max(targets, 1))
+            engine.end_micro_batch()
+            loss_sum += output.loss_sum.detach()
+            where = batch.languages.to(engine.device)
+            by_language[0].index_add_(0, where, output.row_loss_sums.double())
+            by_language[1].index_add_(0, where, output.row_targets.double())
+        stop, total, *rest = engine.sum([float(self.stop.requested), float(loss_sum), *by_language.flatten().tolist()])
+        sums, counts = rest[: len(self.languages)], rest[len(self.languages) :]
+        return StepResult(
+            loss=total / max(targets, 1),
+            targets=targets,
+            stop=stop > 0,
+            loss_by_language={
+                name: value / count for name, value, count in zip(self.languages, sums, counts, strict=True) if count
+            },
+        )
+
+    def _count_targets(self, batch: Batch) -> int:
+        """Positions of a micro-batch that enter the loss (a causal model is never asked for the first token)."""
+        labels = batch.inputs["labels"]
+        return int(((labels[:, 1:] if self.engine.module.objective == "causal" else labels) >= 0).sum())
+
+    def _enter_phase(self, step: int) -> None:
+        from hyperofa.model.phases import new_rows
+
+        phase = self.config.phase_of(step - 1)
+        if phase != self.phase:
+            self.engine.module.set_phase(phase, new_rows(self.config.model) if phase == "new_rows" else None)
+            self.phase = phase
+
+    def _row(self, step: int, result: StepResult, seconds: float, skipped: int) -> dict[str, Any]:
+        """The step's line in ``metrics.jsonl``."""
+        tokens = self.config.global_batch_size * self.batches.corpus.length
+        return {
+            "step": step,
+            "loss": result.loss,
+            "learning_rate": self.config.rate(step - 1),
+            "gradient_norm": self.engine.gradient_norm(),
+            "masked_tokens": result.targets,
+            "tokens": step * tokens,
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "skipped": skipped,
+            **self.engine.memory(),
+            "loss_by_language": result.loss_by_language,
+        }
+
+    def _count_skipped(self, step: int, skipped: int) -> None:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if skipped:
+            self._say("step %d skipped: its gradient was not finite (%d in a row)", step, self.skipped_in_a_row)
+        if self.skipped_in_a_row >= self.config.max_skipped:
+            raise HyperofaError(
+                f"{self.skipped_in_a_row} steps in a row without a finite gradient, the last of them {step}",
+                where=self.config.run,
+                todo="lower learning_rate or use precision bf16 or fp32; the last checkpoint is untouched",
+            )
+
+    def _save(self, step: int) -> int:
+        began = time.perf_counter()
+        folder = self.saver.save(step)
+        self._say("saved %s in %.1f s", folder.name, time.perf_counter() - began)
+        return step
+
+    def _finish(self) -> None:
+        state = self.engine.whole_state_dict()
+        if state is not None:
+            model = self.engine.module
+
+            def save_model(folder: Path) -> None:
+                weights = {name.removeprefix("pretrained."): tensor for name, tensor in state.items()}
+                model.pretrained.save_pretrained(folder, state_dict=weights)
+
+            out = write_final(self.config, self.saver.run_id, save_model, {"engine": self.engine.describe()})
+            log.info("trained model: %s", out)
+        self.engine.barrier()
+
+    def _say(self, message: str, *values: object) -> None:
+        if self.engine.is_main:
+            log.info(message, *values)
+
+
+def _load(config: TrainConfig) -> tuple[Any, Batches]:
+    """The model ready for training, and the batches of its corpus."""
+    from hyperofa.corpus import Batches, Masking, PackedCorpus
+    from hyperofa.model import load_for_training
+
+    corpus = PackedCorpus.open(config.corpus)
+    model = load_for_training(config.model, dropout=config.dropout)
+    if corpus.vocab_size > model.config.vocab_size:
+        what = f"the corpus's tokenizer has {corpus.vocab_size:,} entries, the model {model.config.vocab_size:,} rows"
+        raise InputError(what, where=config.corpus, todo="prepare the corpus with the model's tokenizer")
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and corpus.length > positions:
+        what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
+        raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    causal = model.objective == "causal"
+    masking = None if causal else Masking(rate=config.mask_rate, whole_words=config.whole_words)
+    return model, Batches(corpus, global_batch=config.global_batch_size, seed=config.seed, masking=masking)

@@ -1,0 +1,60 @@
+"""``metrics.jsonl``: one line a step, written by rank 0 only, cut back to the resumed step on resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import InputError
+from hyperofa.files import write_text
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsWriter:
+    """Appends one JSON object a line; floats keep every digit (Python's shortest repr that reads back the same)."""
+
+    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
+        """Open ``path`` for the steps after ``resume_step``; lines of later steps (lost work) are removed."""
+        if path.exists():
+            kept = [json.dumps(row) for row in read_metrics(path) if row["step"] <= resume_step]
+            write_text(path, "".join(f"{line}\n" for line in kept))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = path.open("a", encoding="utf-8")
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row, which must have a ``step``, and hand it to the operating system at once."""
+        self._handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._handle.flush()
+
+    def sync(self) -> None:
+        """Have everything on the disk (called before a checkpoint is committed, which must not outlive its metrics)."""
+        os.fsync(self._handle.fileno())
+
+    def close(self) -> None:
+        """Flush to the disk and close."""
+        self.sync()
+        self._handle.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All rows of a metrics file; a torn last line, left by a killed process, is dropped.
+
+    Raises:
+        InputError: any other line is not a JSON object with a ``step``.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            row["step"] = int(row["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(lines) and not line.endswith("\n"):
+                break
+            raise InputError(f"line {number} is not a metrics row ({error})", where=path, todo="move it away") from None
+        rows.append(row)
+    return rows

@@ -1,0 +1,144 @@
+"""The run directory: what makes a folder one, whose it is, what may change on resume, and what it ends with."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.config import read_yaml, save_config, to_plain
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa.files import check_output, new_directory, read_json, versions, write_json
+from hyperofa.train.config import TrainConfig, changed_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hyperofa.train.engine import Engine
+
+CONFIG_FILE = "config.yaml"
+RUN_FILE = "run.json"
+FINAL = "final"
+FINAL_MARKER = "train.json"
+_WEIGHTS = (
+    "model*.safetensors*",
+    "pytorch_model*",
+    "*.bin",
+    "*.h5",
+    "*.msgpack",
+    "config.json",
+    "generation_config.json",
+)
+
+
+def check_inputs(config: TrainConfig) -> None:
+    """Refuse, before anything heavy is loaded, what cannot work: missing inputs, a foreign or changed run directory.
+
+    Raises:
+        InputError: the model is not there, the run directory holds something else, or settings changed on resume.
+        DataMissingError: the corpus is not there.
+    """
+    model = Path(config.model)
+    if model.is_dir():
+        if not (model / "config.json").is_file():
+            raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
+    elif not _looks_like_hub_id(config.model):
+        raise InputError("no such model directory", where=model, todo="write one with hyperofa init")
+    if not (config.corpus / "corpus.json").is_file():
+        raise DataMissingError(
+            "no packed corpus (no corpus.json)", where=config.corpus, todo="write one with hyperofa corpus prepare"
+        )
+    check_output(config.run, CONFIG_FILE)
+    if (config.run / CONFIG_FILE).is_file():
+        changed = changed_settings(read_yaml(config.run / CONFIG_FILE), to_plain(config))
+        if changed:
+            what = f"{', '.join(changed)} changed since this run began"
+            raise InputError(what, where=config.run, todo="give the same settings, or another run directory")
+
+
+def finished(config: TrainConfig) -> bool:
+    """Whether the run directory already holds the model of the last step."""
+    marker = config.run / FINAL / FINAL_MARKER
+    return marker.is_file() and read_json(marker).get("step") == config.steps
+
+
+def open_run(config: TrainConfig, engine: Engine) -> str:
+    """Make or reopen the run directory on rank 0, check that all ranks see it, and return the run's id.
+
+    Raises:
+        InputError: the directory is not on a file system that all ranks share.
+    """
+    nonce = uuid.uuid4().hex
+    if engine.is_main:
+        config.run.mkdir(parents=True, exist_ok=True)
+        if not (config.run / RUN_FILE).is_file():
+            write_json(config.run / RUN_FILE, {"run_id": nonce})
+        save_config(config, config.run / CONFIG_FILE)
+        (config.run / ".shared").write_text(nonce, encoding="utf-8")
+    nonce = engine.gather(nonce)[0]
+    blind = [name for name in engine.gather(_sees(config.run, nonce)) if name is not None]
+    if blind:
+        what = f"the run directory is not shared: {', '.join(sorted(set(blind)))} cannot see what rank 0 writes there"
+        raise InputError(what, where=config.run, todo="name a directory on a shared file system")
+    run_id = str(read_json(config.run / RUN_FILE)["run_id"])
+    engine.barrier()
+    if engine.is_main:
+        (config.run / ".shared").unlink()
+    return run_id
+
+
+def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:
+    """Write ``run.json``: which engine ran, on how many ranks, with which versions (rank 0 only)."""
+    write_json(config.run / RUN_FILE, {"run_id": run_id, **description, **facts, "versions": versions()})
+
+
+def write_final(config: TrainConfig, run_id: str, save_model: Callable[[Path], None], facts: dict[str, Any]) -> Path:
+    """Write ``RUN/final``: the trained model with the tokenizer and provenance files of the model it came from."""
+    out = config.run / FINAL
+    source = Path(config.model)
+    with new_directory(out, FINAL_MARKER) as folder:
+        save_model(folder)
+        if source.is_dir():
+            shutil.copytree(source, folder, ignore=_already_there(folder), dirs_exist_ok=True)
+        write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": config.steps, **facts, "versions": versions()})
+    return out
+
+
+def _already_there(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """Files of the source model not to copy: weights and configs, whose trained form the folder holds already."""
+    weights = shutil.ignore_patterns(*_WEIGHTS, ".*")
+    return lambda path, names: weights(path, names) | {name for name in names if (folder / name).exists()}
+
+
+def _sees(run: Path, nonce: str) -> str | None:
+    """None if this process reads ``nonce`` in the run directory, else this host's name."""
+    import socket
+    import time
+
+    for attempt in range(20):  # network file systems may show a new file late
+        try:
+            if (run / ".shared").read_text(encoding="utf-8") == nonce:
+                return None
+        except OSError:
+            pass
+        if attempt < 19:
+            time.sleep(0.25)
+    return socket.gethostname()
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return not name.startswith((".", "/", "~")) and len(parts) == 2 and all(parts) and not Path(parts[0]).is_dir()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse to begin writing what cannot fit.
+
+    Raises:
+        HyperofaError: the file system of ``folder`` has fewer than ``needed`` bytes free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        what = f"a checkpoint needs {needed / 1e6:,.1f} MB, but only {free / 1e6:,.1f} MB are free"
+        raise HyperofaError(what, where=folder, todo="make room; the last checkpoint is untouched")

@@ -1,0 +1,122 @@
+"""Saving and resuming over all ranks: who writes, hashes and commits, and which checkpoint a start goes on from."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperofa.errors import HyperofaError
+from hyperofa.files import versions
+from hyperofa.train import checkpoint
+from hyperofa.train.checkpoint import FORMAT, Manifest
+from hyperofa.train.rundir import require_space
+
+if TYPE_CHECKING:
+    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.engine import Engine
+
+log = logging.getLogger(__name__)
+
+NORM_TOLERANCE = 1e-6
+"""Relative difference of a norm, summed in another order on another world size, that is still the same tensor's."""
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Saves and loads the checkpoints of one run; every method is called by all ranks together."""
+
+    config: TrainConfig
+    engine: Engine
+    run_id: str
+    data_fingerprint: str
+
+    def save(self, step: int) -> Path:
+        """Commit a checkpoint of the state after ``step`` optimizer steps, then prune old ones.
+
+        Raises:
+            HyperofaError: there is no room; nothing committed is touched.
+        """
+        final = checkpoint.step_folder(self.config.run, step)
+        temporary = final.with_name(f"{final.name}.tmp")
+        if self.engine.is_main:
+            require_space(self.config.run, self._expected_bytes())
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+        norms = self.engine.norms()  # also the barrier after which the folder is there for everyone
+        try:
+            names = self.engine.save_shards(temporary)
+            entries = checkpoint.hash_and_sync(temporary, names)
+        except OSError as error:
+            what = f"rank {self.engine.rank} could not save step {step} ({error.strerror or error})"
+            raise HyperofaError(what, where=temporary, todo="make room; the last checkpoint is untouched") from error
+        files = {name: entry for part in self.engine.gather(entries) for name, entry in part.items()}
+        if self.engine.is_main:
+            manifest = Manifest(
+                format=FORMAT,
+                run_id=self.run_id,
+                step=step,
+                world_size=self.engine.world_size,
+                zero_stage=self.engine.zero_stage,
+                precision=self.config.precision,
+                data_fingerprint=self.data_fingerprint,
+                norms=norms,
+                files=dict(sorted(files.items())),
+                versions=versions(),
+            )
+            checkpoint.commit(temporary, final, manifest)
+            checkpoint.prune(self.config.run, self.config.keep)
+        self.engine.barrier()
+        return final
+
+    def find(self) -> tuple[Path, Manifest] | None:
+        """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside."""
+        found: tuple[Path, Manifest] | None = None
+        skipped: list[Path] = []
+        for folder in self.engine.gather(checkpoint.committed(self.config.run))[0]:
+            mine = checkpoint.verify(folder, self.run_id, rank=self.engine.rank, world_size=self.engine.world_size)
+            problems = [problem for problem in self.engine.gather(mine) if problem is not None]
+            if not problems:
+                found = folder, checkpoint.read_manifest(folder)
+                break
+            skipped.append(folder)
+            self._say("skipping %s: %s", folder.name, problems[0])
+        if self.engine.is_main:
+            for folder in checkpoint.uncommitted(self.config.run):
+                self._say("skipping %s: it has no %s, so it was never committed", folder.name, checkpoint.MANIFEST)
+                skipped.append(folder)
+            for folder in skipped:
+                checkpoint.set_aside(folder)
+        self.engine.barrier()
+        return found
+
+    def load(self, folder: Path, manifest: Manifest) -> int:
+        """Load a verified checkpoint and return its step.
+
+        Raises:
+            HyperofaError: the loaded tensors are not the saved ones, or the data changed.
+        """
+        if manifest.data_fingerprint != self.data_fingerprint:
+            raise HyperofaError(
+                f"the corpus changed since {folder.name} was saved",
+                where=self.config.corpus,
+                todo="restore the corpus, or train in another run directory",
+            )
+        self.engine.load_shards(folder)
+        norms = self.engine.norms()
+        for name, saved in manifest.norms.items():
+            if abs(norms[name] - saved) > NORM_TOLERANCE * max(abs(saved), 1e-12):
+                what = f"after loading, the norm of {name} is {norms[name]!r}, but {saved!r} was saved"
+                raise HyperofaError(what, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
+        return manifest.step
+
+    def _expected_bytes(self) -> int:
+        """Bytes of the newest checkpoint: the next one will be as large (0 before the first)."""
+        folders = checkpoint.committed(self.config.run)
+        return checkpoint.read_manifest(folders[0]).size if folders else 0
+
+    def _say(self, message: str, *values: object) -> None:
+        if self.engine.is_main:
+            log.warning(message, *values)

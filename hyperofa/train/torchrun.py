@@ -1,0 +1,78 @@
+"""What ``accelerate launch`` itself must do for us: wait for a clean save, and end with the exit code of its workers.
+
+``accelerate launch`` starts the workers through torchrun's agent in its own process. That agent dies by SIGUSR1, kills
+its workers 30 seconds after SIGTERM, and turns every end that is not success into a traceback and exit code 1. torchrun
+loads the entry points of the group ``torchrun.handlers`` (meant for rendezvous backends) in the launching process, so
+this module is one: when the command line runs ``hyperofa.train``, it corrects those three things, and otherwise does
+nothing. It imports nothing heavy, since every torchrun on the machine loads it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+TRAIN_MODULE = "hyperofa.train"
+SHUTDOWN_SECONDS = "600"
+"""How long workers may take to save after SIGTERM; the scheduler's own grace period is the real limit."""
+
+PASSED_ON = frozenset({2, 3, 143})
+"""Exit codes of a worker that has already said what there is to say."""
+
+
+def register() -> Callable[[Any], Any]:
+    """Entry point of the group ``torchrun.handlers``; the backend it names is torchrun's own static one."""
+    if launches_training(sys.argv):
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
+        signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+        os.environ.setdefault("LOGLEVEL", "CRITICAL")  # of torchrun's loggers, those made from now on
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        sys.excepthook = _end_like_the_workers
+    return _static_rendezvous
+
+
+def launches_training(argv: Sequence[str]) -> bool:
+    """Whether this command line starts workers of ``hyperofa.train`` (and is not such a worker itself)."""
+    return any(flag in {"-m", "--module"} and name == TRAIN_MODULE for flag, name in itertools.pairwise(argv))
+
+
+def exit_code(error: BaseException) -> tuple[int, str | None]:
+    """The launcher's exit code for an exception of the agent, and a line that names the rank where one is needed."""
+    number = getattr(error, "sigval", None)
+    if number in {signal.SIGTERM, signal.SIGUSR1, signal.SIGINT}:
+        return 143, None
+    failures = getattr(error, "failures", None)
+    if not failures:
+        return 1, None
+    codes = {failure.exitcode for failure in failures.values()}
+    for code in sorted(codes & PASSED_ON):
+        return code, None
+    _, first = min(failures.items(), key=lambda item: item[1].timestamp)
+    rank = min(rank for rank, failure in failures.items() if failure is first)
+    end = f"was killed by {signal.Signals(-first.exitcode).name}" if first.exitcode < 0 else f"exited {first.exitcode}"
+    host = socket.gethostname()
+    return 1, f"rank {rank} on {host} (pid {first.pid}) {end}; the same command resumes from the last checkpoint"
+
+
+def _end_like_the_workers(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if kind.__name__ not in {"SignalException", "ChildFailedError"}:
+        sys.__excepthook__(kind, error, traceback)
+        return
+    code, line = exit_code(error)
+    if line is not None:
+        sys.stderr.write(f"hyperofa train: error: {line}\n")
+    raise SystemExit(code)
+
+
+def _static_rendezvous(parameters: Any) -> Any:
+    from torch.distributed.elastic.rendezvous import static_tcp_rendezvous
+
+    return static_tcp_rendezvous.create_rdzv_handler(parameters)

@@ -1,0 +1,269 @@
+"""A tiny tied encoder and untied decoder, a packed corpus, and real ``accelerate launch`` processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = ("swh_Latn", "ell_Grek", "kab_Latn")
+LENGTH = 16
+SECONDS = 180.0
+"""How long any launch may take before the test gives up on it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.distributed)
+
+
+@dataclass
+class Launch:
+    """One started ``accelerate launch``; ``wait`` gives its exit code and leaves its output in ``output``."""
+
+    process: subprocess.Popen[str]
+    run: Path
+    output: str = ""
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        try:
+            self.output, _ = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"the launch did not end in {seconds} s")
+        return self.process.returncode
+
+    def kill(self) -> None:
+        for pid in [*self.workers(), self.process.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.communicate()
+
+    def workers(self) -> list[int]:
+        """Process ids of the ranks, in the order of ranks."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = []
+        for pid in path.read_text().split() if path.exists() else []:
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            ranks = [int(item[5:]) for item in environment if item.startswith(b"RANK=")]
+            found += [(rank, int(pid)) for rank in ranks]
+        return [pid for _, pid in sorted(found)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.jsonl`` written so far."""
+        from hyperofa.train.metrics import METRICS_FILE, read_metrics
+
+        path = self.run / METRICS_FILE
+        return read_metrics(path) if path.exists() else []
+
+    def losses(self) -> list[float]:
+        """The losses of all steps; they must be there once each and in order."""
+        rows = self.rows()
+        assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+        return [row["loss"] for row in rows]
+
+    def facts(self) -> dict[str, Any]:
+        return json.loads((self.run / "run.json").read_text())
+
+    def checkpoints(self) -> list[int]:
+        """The committed steps, newest first."""
+        from hyperofa.train.checkpoint import committed, step_of
+
+        return [step_of(folder) for folder in committed(self.run)]
+
+    def weights(self) -> dict[str, Any]:
+        """The trained model's tensors."""
+        from safetensors.torch import load_file
+
+        return load_file(self.run / "final" / "model.safetensors")
+
+    def same_weights(self, other: Launch) -> bool:
+        """Whether two runs ended with the same bits."""
+        one, two = self.weights(), other.weights()
+        return one.keys() == two.keys() and all(one[name].equal(two[name]) for name in one)
+
+    def wait_for_step(self, step: int, seconds: float = SECONDS) -> None:
+        """Return as soon as the metrics hold ``step``."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            rows = self.rows()
+            if rows and rows[-1]["step"] >= step:
+                return
+            if self.process.poll() is not None:
+                self.output, _ = self.process.communicate()
+                pytest.fail(f"ended with {self.process.returncode} before step {step}:\n{self.output}")
+            time.sleep(0.02)
+        self.kill()
+        pytest.fail(f"no step {step} in {seconds} s")
+
+
+@dataclass
+class Trainer:
+    """Starts training runs of one model on one corpus."""
+
+    model: Path
+    corpus: Path
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def start(
+        self, name: str, *, config_file: str = "cpu_pair", arguments: tuple[str, ...] = (), **settings: Any
+    ) -> Launch:
+        run = self.folder / name
+        values = {
+            "model": self.model,
+            "corpus": self.corpus,
+            "run": run,
+            "steps": 8,
+            "global_batch_size": 8,
+            "micro_batch_size": 2,
+            "learning_rate": 1e-2,
+            "save_every": 100,
+            "timeout": 60,
+            **self.settings,
+            **settings,
+        }
+        config = self.folder / f"{name}.yaml"
+        config.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
+        accelerate = Path(sys.executable).with_name("accelerate")
+        launch = ["launch", "--config_file", str(ROOT / "launch" / f"{config_file}.yaml"), "--main_process_port", "0"]
+        command = [str(accelerate), *launch, *arguments, "-m", "hyperofa.train", str(config)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.folder
+        )
+        return Launch(process, run)
+
+    def train(self, name: str, *, code: int = 0, **settings: Any) -> Launch:
+        """Start, wait, and check the exit code."""
+        launch = self.start(name, **settings)
+        assert launch.wait() == code, launch.output
+        return launch
+
+
+def sentences(language: str, count: int = 60) -> list[str]:
+    words = {
+        "swh_Latn": "mtoto anasoma kitabu shuleni leo",
+        "ell_Grek": "το παιδί διαβάζει ένα βιβλίο",
+        "kab_Latn": "aqcic yeɣra adlis",
+    }
+    parts = words[language].split()
+    return [" ".join(parts[(i + j) % len(parts)] for j in range(2 + i % len(parts))) for i in range(count)]
+
+
+def write_tokenizer(path: Path, lines: list[str], vocab_size: int = 120) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size, special_tokens=specials, unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    roles = {"bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+    names = {f"{role}_token": token for role, token in roles.items()}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(path)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokenizer, corpus and both models, made once."""
+    folder = tmp_path_factory.mktemp("distributed")
+    lines = [line for language in LANGUAGES for line in sentences(language)]
+    write_tokenizer(folder / "tokenizer", lines)
+    texts = {}
+    for language in LANGUAGES:
+        path = folder / f"{language}.txt"
+        path.write_text("\n".join(sentences(language)) + "\n", encoding="utf-8")
+        texts[language] = [str(path)]
+    from hyperofa.corpus.prepare import Settings, prepare
+
+    prepare(folder / "tokenizer", texts, folder / "corpus", Settings(length=LENGTH))
+    write_encoder(folder / "encoder", folder / "tokenizer")
+    write_decoder(folder / "decoder", folder / "tokenizer")
+    return folder
+
+
+def write_encoder(out: Path, tokenizer: Path) -> None:
+    """A factorised BERT of two layers with a tied head, as ``hyperofa init`` writes one."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
+
+    from hyperofa.model import assemble, load_source
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=90,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=LENGTH,
+    )
+    source = out.with_name("bert")
+    BertForMaskedLM(config).save_pretrained(source)
+    write_tokenizer(source, [line for language in LANGUAGES for line in sentences(language)], vocab_size=80)
+    target = AutoTokenizer.from_pretrained(tokenizer)
+    model = assemble(
+        load_source(str(source), head="mlm"),
+        target,
+        coordinates=torch.randn(len(target), 8) * 0.3,
+        primitives=torch.randn(8, 32) * 0.3,
+        head_bias=torch.zeros(len(target)),
+    )
+    model.save_pretrained(out)
+    target.save_pretrained(out)
+    (out / "init.json").write_text("{}")
+
+
+def write_decoder(out: Path, tokenizer: Path) -> None:
+    """A plain Llama of two layers with a head of its own."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    target = AutoTokenizer.from_pretrained(tokenizer)
+    config = LlamaConfig(
+        vocab_size=len(target),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=LENGTH,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(out)
+    target.save_pretrained(out)
+
+
+@pytest.fixture
+def trainer(home: Path, tmp_path: Path) -> Iterator[Callable[..., Trainer]]:
+    """``trainer("encoder", zero_stage=2)`` makes a :class:`Trainer` whose runs lie in the test's own folder."""
+
+    def make(model: str = "encoder", **settings: Any) -> Trainer:
+        return Trainer(home / model, home / "corpus", tmp_path, settings)
+
+    return make
