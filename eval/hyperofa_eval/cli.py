@@ -16,6 +16,8 @@ from hyperofa_eval.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError, un
 COMMANDS = {
     "list": ("hyperofa_eval.list_command", "the tasks, protocols and languages this harness knows"),
     "run": ("hyperofa_eval.run_command", "score a model on tasks, one JSON per task, language and seed"),
+    "compare": ("hyperofa_eval.compare_command", "paired comparison of runs: Markdown, CSV, HTML"),
+    "data": ("hyperofa_eval.data_command", "check a data folder, or fetch a named hub data set into one"),
 }
 
 

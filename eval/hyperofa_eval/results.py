@@ -60,6 +60,7 @@ def make_result(
         "protocol": protocol,
         "metric": task.metric,
         "unit": task.unit,
+        "higher_is_better": task.higher_is_better,
         **main,
         "n": len(outcome.items[task.metric]),
         "limit": limit,

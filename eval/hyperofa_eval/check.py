@@ -1,0 +1,180 @@
+"""``data check``: what a data folder holds, what is missing, and what looks wrong before a model is scored on it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperofa_eval.errors import EvalError
+from hyperofa_eval.files import find, read_lines, sha256_file
+from hyperofa_eval.languages import PIVOT, language, languages
+from hyperofa_eval.layout import TAGGED, DataFolder
+from hyperofa_eval.readers import Sentence
+
+CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
+SCHEMES = {"ner": "iob2", "pos": "upos"}
+MANIFEST = "manifest.json"
+# How Unicode's character names begin, by ISO 15924 code; enough to tell a wrong file, not to identify a language.
+SCRIPTS = {
+    "Latn": ("LATIN",),
+    "Grek": ("GREEK",),
+    "Cyrl": ("CYRILLIC",),
+    "Hang": ("HANGUL", "CJK"),
+    "Geor": ("GEORGIAN",),
+    "Khmr": ("KHMER",),
+    "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
+    "Hani": ("CJK",),
+    "Arab": ("ARABIC",),
+}
+LEAST_IN_SCRIPT = 0.5
+LEAST_CORRELATION = 0.3
+ENOUGH = 50
+"""Pairs from which a correlation of lengths says something."""
+
+
+@dataclass
+class Report:
+    """What was found: counts by corpus and language, and findings, of which ``faults`` would stop a run."""
+
+    present: dict[str, dict[str, int]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return {"schema": 1, **vars(self)}
+
+
+def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequence[Path] = ()) -> Report:
+    """Read every test set of the folder and look at it.
+
+    ``training`` are files of text a model was trained on (``text`` or ``id<TAB>text`` lines): test lines found there
+    are leaked. A folder's own ``bible/L.train.tsv`` and tagged training sets are looked at too.
+    """
+    report = Report()
+    seen = _lines_of(training)
+    for corpus in CORPORA:
+        wanted = [c for c in codes or languages() if c != PIVOT or corpus not in {"tatoeba", "bible"}]
+        report.present[corpus], report.missing[corpus] = {}, []
+        for code in wanted:
+            if not data.has(corpus, code):
+                report.missing[corpus].append(code)
+                continue
+            try:
+                report.present[corpus][code] = _one(data, corpus, code, seen, report)
+            except EvalError as error:
+                report.faults.append(str(error))
+        if corpus in TAGGED and report.present[corpus]:
+            for split in ("train", "dev"):
+                if not data.has(corpus, PIVOT, split):
+                    report.faults.append(f"{corpus}: no English {split} set, so nothing can be fine-tuned")
+    _manifest(data.root, report)
+    return report
+
+
+def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Report) -> int:
+    place = f"{corpus}/{code}"
+    if corpus in {"tatoeba", "bible"}:
+        pairs = data.pairs(corpus, code)
+        report.files |= pairs.files
+        known = seen | (_bible_training(data, code) if corpus == "bible" else set())
+        report.warnings += _pairs(place, code, pairs.english, pairs.other)
+        report.warnings += _leaked(place, pairs.other, known)
+        return len(pairs.ids)
+    if corpus == "text":
+        lines, files = data.text(corpus, code)
+        report.files |= files
+        report.warnings += _script(place, code, lines)
+        return len(lines)
+    sentences, files = data.tagged(corpus, code, "test", SCHEMES[corpus])
+    report.files |= files
+    report.warnings += _tagged(place, code, sentences)
+    if code == PIVOT and data.has(corpus, code, "train"):
+        train, files = data.tagged(corpus, code, "train", SCHEMES[corpus])
+        report.files |= files
+        report.warnings += _leaked(place, [" ".join(s.tokens) for s in sentences], {" ".join(s.tokens) for s in train})
+    return len(sentences)
+
+
+def _pairs(place: str, code: str, english: list[str], other: list[str]) -> Iterator[str]:
+    yield from _script(place, code, other)
+    for side, lines in (("English", english), (code, other)):
+        twice = sum(count - 1 for count in Counter(lines).values())
+        if twice:
+            yield f"{place}: {twice} of {len(lines)} {side} lines are duplicates; only one of each can be found"
+    same = sum(a == b for a, b in zip(english, other, strict=True))
+    if same > len(english) // 10:
+        yield f"{place}: {same} of {len(english)} lines are the same on both sides: not translated?"
+    if len(english) >= ENOUGH:
+        lengths = np.array([[len(a), len(b)] for a, b in zip(english, other, strict=True)], dtype=float)
+        if (lengths.std(axis=0) > 0).all():
+            correlation = float(np.corrcoef(np.log(lengths.T))[0, 1])
+            if correlation < LEAST_CORRELATION:
+                yield f"{place}: the sides' lengths correlate by {correlation:.2f} only: misaligned lines?"
+
+
+def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
+    begins = SCRIPTS.get(language(code).script)
+    if begins is None:
+        return
+    counts = Counter(unicodedata.name(c, "?").startswith(begins) for line in lines for c in line if c.isalpha())
+    total = counts.total()
+    if total and counts[True] / total < LEAST_IN_SCRIPT:
+        share = 100 * counts[True] / total
+        yield f"{place}: {share:.0f} % of the letters are {language(code).script}: wrong language or encoding?"
+
+
+def _tagged(place: str, code: str, sentences: Sequence[Sentence]) -> Iterator[str]:
+    yield from _script(place, code, (token for s in sentences for token in s.tokens))
+    orphans = sum(
+        tag.startswith("I-") and (i == 0 or s.tags[i - 1][2:] != tag[2:] or s.tags[i - 1] == "O")
+        for s in sentences
+        for i, tag in enumerate(s.tags)
+    )
+    if orphans:
+        yield f"{place}: {orphans} gold I- tags continue nothing; strict scoring drops those entities"
+    twice = sum(count - 1 for count in Counter(s.tokens for s in sentences).values())
+    if twice:
+        yield f"{place}: {twice} of {len(sentences)} sentences are duplicates"
+
+
+def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
+    found = sum(_plain(line) in known for line in lines) if known else 0
+    if found:
+        yield f"{place}: {found} of {len(lines)} test lines are in the training text: leaked"
+
+
+def _bible_training(data: DataFolder, code: str) -> set[str]:
+    path = find(data.root / f"bible/{code}.train.tsv")
+    return _lines_of([path]) if path is not None else set()
+
+
+def _lines_of(paths: Iterable[Path]) -> set[str]:
+    return {_plain(line.rpartition("\t")[2]) for path in paths for line in read_lines(path) if line.strip()}
+
+
+def _plain(line: str) -> str:
+    """A line as it is compared: composed characters, single spaces, no case."""
+    return " ".join(unicodedata.normalize("NFC", line).casefold().split())
+
+
+def _manifest(root: Path, report: Report) -> None:
+    """Compare the files with the hashes of ``manifest.json``, where there is one."""
+    from hyperofa_eval.files import read_json
+
+    if not (root / MANIFEST).is_file():
+        return
+    for name, digest in read_json(root / MANIFEST)["files"].items():
+        path = root / name
+        if not path.is_file():
+            report.faults.append(f"{name}: named in {MANIFEST}, but not there")
+        elif sha256_file(path) != digest:
+            report.faults.append(f"{name}: not the file whose SHA-256 {MANIFEST} names")

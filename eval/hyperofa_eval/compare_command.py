@@ -1,0 +1,67 @@
+"""``hyperofa-eval compare``: runs against each other, in the terminal and as Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.console import LOG, print_json, setup_logging, table
+from hyperofa_eval.errors import InputError
+
+FILES = ("compare.json", "compare.md", "compare.csv", "compare.html")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``compare``."""
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="DIR", help="--out folders of runs; the first is the reference"
+    )
+    parser.add_argument("--tasks", help="comma-separated (default: all that every run has)")
+    parser.add_argument("--against", choices=("paper",), help="put the published table beside")
+    parser.add_argument("--out", type=Path, help=f"write {', '.join(FILES)} here")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare and show; raises the harness's errors."""
+    setup_logging()
+    if len(args.runs) < 2 and args.against is None:
+        raise InputError("one run has nothing to be compared with", todo="name another, or --against paper")
+    if args.out is not None and args.out.exists():
+        if not args.out.is_dir():
+            raise InputError("the output path is a file", where=args.out, todo="name a directory")
+        if any(args.out.iterdir()) and not (args.out / FILES[0]).is_file():
+            raise InputError("the output directory holds something else", where=args.out, todo="name a new one")
+    from hyperofa_eval import render
+    from hyperofa_eval.comparison import compare, labels, load_run
+    from hyperofa_eval.files import write_json, write_text
+
+    runs = [load_run(folder, label) for folder, label in zip(args.runs, labels(args.runs), strict=True)]
+    found = compare(runs, args.tasks.split(",") if args.tasks else None)
+    paper = args.against == "paper"
+    if args.out is not None:
+        write_text(args.out / "compare.md", render.markdown(found, paper))
+        write_text(args.out / "compare.csv", render.table_csv(found))
+        write_text(args.out / "compare.html", render.page(found, paper))
+        write_json(args.out / "compare.json", found)
+        LOG.info("written: %s", ", ".join(str(args.out / name) for name in FILES))
+    print_json(found) if args.json else _show(found, paper)
+
+
+def _show(found: dict[str, Any], paper: bool) -> None:
+    from hyperofa_eval.comparison import published
+    from hyperofa_eval.render import differences
+
+    for task, entry in found["tasks"].items():
+        rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
+        rows.append(
+            [f"mean of {len(entry['in_mean'])}", *(float(entry["means"][run]["mean"]) for run in found["runs"])]
+        )
+        table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows)
+        if entry["against_first"]:
+            columns = ["run", "group", "difference, paired 95 % interval", "languages"]
+            table(f"{task}: against {found['runs'][0]}", columns, differences(entry))
+        if paper and published(task):
+            rows = [[row["model"], row["method"], row["mean"]] for row in published(task)]
+            table(f"{task}: published (other languages, one seed)", ["model", "method", "mean"], rows)

@@ -1,0 +1,199 @@
+"""Runs against each other: paired bootstrap per language, for the mean, and by resource class and script."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.files import read_json
+from hyperofa_eval.languages import language
+from hyperofa_eval.results import SUMMARY, Result, path_of, stored
+from hyperofa_eval.statistics import Floats, interval
+from hyperofa_eval.summary import language_draws
+
+PUBLISHED = Path(__file__).with_name("published.tsv")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one output folder, by task and language (a list over seeds)."""
+
+    label: str
+    summary: Mapping[str, Any]
+    results: Mapping[str, Mapping[str, list[Result]]]
+
+
+def load_run(folder: Path, label: str) -> Run:
+    """Read the results that a folder's summary rests on.
+
+    Raises:
+        DataMissingError: no summary there, or one of its results is gone.
+    """
+    if not (folder / SUMMARY).is_file():
+        raise DataMissingError(
+            f"no {SUMMARY}", where=folder, todo="name the --out folder of a finished hyperofa-eval run"
+        )
+    summary = read_json(folder / SUMMARY)
+    found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
+    results: dict[str, dict[str, list[Result]]] = {}
+    for task, entry in summary["tasks"].items():
+        results[task] = {}
+        for row in entry["rows"]:
+            places = [(task, row["language"], seed) for seed in entry["seeds"]]
+            missing = [place for place in places if place not in found]
+            if missing:
+                where = path_of(folder, *missing[0])
+                raise DataMissingError("the summary names a result that is not there", where=where, todo="run it again")
+            results[task][row["language"]] = [found[place] for place in places]
+    return Run(label, summary, results)
+
+
+def labels(folders: Sequence[Path]) -> list[str]:
+    """A short, distinct name for each folder: its last part, with as many parents as it takes."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while len({part[-depth:] for part in parts}) < len({*parts}) and depth < max(map(len, parts)):
+        depth += 1
+    names = ["/".join(part[-depth:]) for part in parts]
+    return [name if names.count(name) == 1 else f"{name} #{i}" for i, name in enumerate(names, 1)]
+
+
+def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None) -> dict[str, Any]:
+    """Every run against the first, on the languages all of them have.
+
+    A difference is the run minus the first; its interval is a paired bootstrap over the same items (and seeds). A
+    language is won or lost where that interval leaves out 0.
+
+    Raises:
+        InputError: the runs share no task, or were not measured alike (protocol, limit, data, metric).
+    """
+    common = [task for task in runs[0].results if all(task in run.results for run in runs)]
+    if tasks is not None:
+        lacking = [task for task in tasks if task not in common]
+        if lacking:
+            raise InputError(
+                f"not every run has the task {lacking[0]!r}", todo=f"in all: {', '.join(common) or 'none'}"
+            )
+        common = list(tasks)
+    if not common:
+        raise InputError("the runs have no task in common", where=", ".join(run.label for run in runs))
+    return {"schema": 1, "runs": [run.label for run in runs], "tasks": {task: _task(runs, task) for task in common}}
+
+
+def published(task: str) -> list[dict[str, Any]]:
+    """The paper's Table 3 before continual pre-training, for one task: means over its own languages, one seed."""
+    header, *rows = [line.split("\t") for line in PUBLISHED.read_text(encoding="utf-8").splitlines()]
+    if task not in header:
+        return []
+    return [{"model": row[0], "method": row[1], "mean": float(row[header.index(task)])} for row in rows]
+
+
+def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
+    codes = [code for code in runs[0].results[task] if all(code in run.results[task] for run in runs)]
+    if not codes:
+        raise InputError(f"the runs share no language in task {task}", where=", ".join(run.label for run in runs))
+    for run in runs[1:]:
+        _check_alike(runs[0], run, task, codes)
+    entry = runs[0].summary["tasks"][task]
+    metric = entry["metric"]
+    averaged = [code for code in codes if code in entry["languages"]] or codes
+    draws = {run.label: {code: language_draws(run.results[task][code], metric) for code in codes} for run in runs}
+    values = {run.label: {code: _value(run.results[task][code], metric) for code in codes} for run in runs}
+    first = runs[0].label
+    better = runs[0].results[task][codes[0]][0]["higher_is_better"]
+    return {
+        "metric": metric,
+        "unit": entry["unit"],
+        "higher_is_better": better,
+        "languages": codes,
+        "in_mean": averaged,
+        "rows": [_row(code, runs, values, draws) for code in codes],
+        "means": {run.label: _mean(values[run.label], draws[run.label], averaged) for run in runs},
+        "against_first": {
+            run.label: _against(values, draws, (first, run.label), averaged, better)
+            for run in runs
+            if run.label != first
+        },
+    }
+
+
+def _check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
+    for code in codes:
+        left, right = a.results[task][code][0], b.results[task][code][0]
+        for key, what in (
+            ("protocol", "protocols"),
+            ("limit", "--limit"),
+            ("metric", "metrics"),
+            ("n", "numbers of items"),
+        ):
+            if left[key] != right[key]:
+                raise InputError(
+                    f"{a.label} and {b.label} have different {what} ({left[key]} and {right[key]})",
+                    where=f"{task}, {code}",
+                    todo="only runs measured alike can be paired",
+                )
+        if left["data"] != right["data"]:
+            raise InputError(f"{a.label} and {b.label} were measured on different data files", where=f"{task}, {code}")
+
+
+def _value(group: Sequence[Result], metric: str) -> float:
+    return float(np.mean([result["values"][metric]["value"] for result in group]))
+
+
+def _row(code: str, runs: Sequence[Run], values: Any, draws: Any) -> dict[str, Any]:
+    row = language(code)
+    first = runs[0].label
+    return {
+        "language": code,
+        "script": row.script,
+        "resource_class": row.resource_class,
+        "values": {run.label: values[run.label][code] for run in runs},
+        "ci95": {run.label: interval(draws[run.label][code]) for run in runs},
+        "difference": {
+            run.label: {
+                "value": values[run.label][code] - values[first][code],
+                "ci95": interval(draws[run.label][code] - draws[first][code]),
+            }
+            for run in runs[1:]
+        },
+    }
+
+
+def _mean(values: Mapping[str, float], draws: Mapping[str, Floats], codes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "mean": float(np.mean([values[code] for code in codes])),
+        "ci95": interval(np.mean([draws[code] for code in codes], axis=0)),
+        "n_languages": len(codes),
+    }
+
+
+def _against(values: Any, draws: Any, pair: tuple[str, str], codes: Sequence[str], better: bool) -> dict[str, Any]:
+    first, second = pair
+    gaps = {code: values[second][code] - values[first][code] for code in codes}
+    spread = {code: draws[second][code] - draws[first][code] for code in codes}
+    sides = [_side(interval(spread[code])) * (1 if better else -1) for code in codes]
+    return {
+        "difference": _mean(gaps, spread, codes),
+        "wins": sides.count(1),
+        "losses": sides.count(-1),
+        "undecided": sides.count(0),
+        "by_resource_class": _grouped(gaps, spread, codes, lambda code: language(code).resource_class),
+        "by_script": _grouped(gaps, spread, codes, lambda code: language(code).script),
+    }
+
+
+def _side(bounds: Sequence[float]) -> int:
+    return 1 if bounds[0] > 0 else -1 if bounds[1] < 0 else 0
+
+
+def _grouped(gaps: Any, spread: Any, codes: Sequence[str], key: Callable[[str], str]) -> dict[str, Any]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for code in codes:
+        groups[key(code)].append(code)
+    return {name: {**_mean(gaps, spread, members), "languages": members} for name, members in groups.items()}
