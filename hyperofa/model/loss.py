@@ -81,7 +81,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """The loss and, in the same pass over the chunks, its gradients: the scores are made once and never stored."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917  (autograd passes no keywords)
+    def forward(
         ctx: Any,
         z: Tensor,
         weight: Tensor,

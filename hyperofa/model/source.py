@@ -13,6 +13,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
+from hyperofa.model.quiet import quiet_transformers
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def load_source(
         raise InputError(f"a {family.model_type} model has a {family.objective} head, not {head}", where=where)
     plain = lm_class(family, factorized=is_factorized(config))
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
             torch.manual_seed(seed)
             loaded, info = plain.from_pretrained(
                 where, dtype=dtype or "auto", use_safetensors=True, output_loading_info=True

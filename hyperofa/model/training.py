@@ -25,6 +25,7 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.phases import Phase, apply_phase
+from hyperofa.model.quiet import quiet_transformers
 
 IGNORED = -100
 """The label of a position that is not wanted."""
@@ -98,7 +99,8 @@ class TrainingModel(nn.Module):
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing its activations."""
-        self.pretrained.gradient_checkpointing_enable({"use_reentrant": False})
+        new = getattr(self.pretrained, "activation_checkpointing_enable", None)  # transformers 5.2x; the old name warns
+        (new or self.pretrained.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def forward(
         self,
@@ -182,9 +184,10 @@ def load_for_training(
     model_class = lm_class(family, factorized=is_factorized(config))
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     try:
-        pretrained, info = model_class.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-        )
+        with quiet_transformers():
+            pretrained, info = model_class.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
     except (OSError, ValueError) as error:
         raise DataMissingError(f"cannot load the model ({str(error).splitlines()[0]})", where=path) from error
     missing = sorted(info["missing_keys"])

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from hyperofa.model.families import FAMILIES, lm_class
 
 VOCABULARY, WIDTH = 40, 16
+SIZE, RANK = 64, 5
 
 SMALL = {
     "hidden_size": WIDTH,
@@ -44,6 +45,24 @@ def small_source(name: str, *, tied: bool = True):
             if parameter.dim() == 1 or "embed" in key or "wte" in key:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
+
+
+def new_embeddings(source, *, seed: int = 0, rank: int | None = RANK) -> dict[str, torch.Tensor | None]:
+    """Random arguments of the right shapes for :func:`assemble`."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def product(rank: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if rank is None:
+            return torch.randn(SIZE, WIDTH, generator=draw) * 0.1, None
+        return torch.randn(SIZE, rank, generator=draw) * 0.1, torch.randn(rank, WIDTH, generator=draw)
+
+    values: dict[str, torch.Tensor | None] = {}
+    values["coordinates"], values["primitives"] = product(rank)
+    if source.output_embeddings is not None:
+        values["output_coordinates"], values["output_primitives"] = product(None if rank is None else rank - 2)
+    if source.head_bias is not None:
+        values["head_bias"] = torch.randn(SIZE, generator=draw)
+    return values
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -11,27 +11,7 @@ from hyperofa.errors import InputError
 from hyperofa.model import FAMILIES, assemble, export_dense
 from hyperofa.model.source import source_of
 
-from .conftest import WIDTH, small_source
-
-SIZE, RANK = 64, 5
-
-
-def new_embeddings(source, *, seed: int = 0, rank: int | None = RANK) -> dict[str, torch.Tensor | None]:
-    """Random arguments of the right shapes for :func:`assemble`."""
-    draw = torch.Generator().manual_seed(seed)
-
-    def product(rank: int | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if rank is None:
-            return torch.randn(SIZE, WIDTH, generator=draw) * 0.1, None
-        return torch.randn(SIZE, rank, generator=draw) * 0.1, torch.randn(rank, WIDTH, generator=draw)
-
-    values: dict[str, torch.Tensor | None] = {}
-    values["coordinates"], values["primitives"] = product(rank)
-    if source.output_embeddings is not None:
-        values["output_coordinates"], values["output_primitives"] = product(None if rank is None else rank - 2)
-    if source.head_bias is not None:
-        values["head_bias"] = torch.randn(SIZE, generator=draw)
-    return values
+from .conftest import RANK, SIZE, WIDTH, new_embeddings, small_source
 
 
 def auto_class(name: str):

@@ -1,0 +1,190 @@
+"""``hyperofa corpus prepare``: what it writes, that it is the same each time, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from hyperofa.cli import main
+from hyperofa.corpus import PackedCorpus
+from hyperofa.corpus.prepare import Settings, prepare
+from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table
+from hyperofa.errors import DataMissingError, InputError
+
+from .conftest import LINES, decoder_tokenizer, encoder_tokenizer
+
+
+def test_counts_and_contents(corpus, tokenizer_directory):
+    tokenizer = DocumentTokenizer(tokenizer_directory).tokenizer
+    assert [language.name for language in corpus.languages] == list(LINES)
+    for index, language in enumerate(corpus.languages):
+        lines = LINES[language.name]
+        expected = [token for line in lines for token in tokenizer(line)["input_ids"]]
+        samples = np.flatnonzero(corpus.languages_of(np.arange(corpus.n_sequences)) == index)
+        ids, segments = corpus.rows(samples)
+        assert ids[segments >= 0].tolist() == expected
+        assert language.documents == len(lines)
+        assert language.tokens == len(expected)
+        assert language.characters == sum(map(len, lines))
+        assert language.unknown == expected.count(tokenizer.unk_token_id)
+        assert language.sequences == len(samples) == -(-len(expected) // corpus.length)
+    assert corpus.n_sequences == len(corpus) == sum(language.sequences for language in corpus.languages)
+    corpus.verify()
+
+
+def test_datasets_reads_the_files_too(corpus):
+    rows = Dataset.from_file(str(corpus.directory / corpus.languages[0].file))
+    assert rows.num_rows == corpus.languages[0].sequences
+    ids, segments = corpus.rows(np.array([0]))
+    assert rows[0] == {"input_ids": ids[0].tolist(), "segments": segments[0].tolist(), "lang": 0}
+
+
+@pytest.mark.slow
+def test_the_corpus_does_not_depend_on_the_number_of_processes(corpus, tokenizer_directory, text_files, tmp_path):
+    again = prepare(tokenizer_directory, text_files, tmp_path / "again", Settings(length=32), processes=2)
+    assert again.fingerprint == corpus.fingerprint
+
+
+def test_settings_change_the_fingerprint(corpus, tokenizer_directory, text_files, tmp_path):
+    same = prepare(tokenizer_directory, text_files, tmp_path / "same", Settings(length=32))
+    longer = prepare(tokenizer_directory, text_files, tmp_path / "longer", Settings(length=64))
+    capped = prepare(
+        tokenizer_directory, text_files, tmp_path / "capped", Settings(length=32, caps={"": 20, "kab_Latn": 4})
+    )
+    assert same.fingerprint == corpus.fingerprint
+    assert len({corpus.fingerprint, longer.fingerprint, capped.fingerprint}) == 3
+    assert [language.documents for language in capped.languages] == [20, 20, 4]
+
+
+def test_a_decoders_documents_end_with_its_end_token(decoder_directory, text_files, tmp_path):
+    corpus = prepare(decoder_directory, text_files, tmp_path / "c", Settings(length=32, keep_whole=True))
+    ids, segments = corpus.rows(np.arange(corpus.n_sequences))
+    ends = np.ones_like(segments, dtype=bool)
+    ends[:, :-1] = segments[:, 1:] != segments[:, :-1]
+    assert (ids[ends & (segments >= 0)] == 0).mean() > 0.9  # but where a document is longer than a sequence
+    assert (ids[segments < 0] == corpus.pad_id).all()
+    assert corpus.tokens.mask_id is None
+
+
+def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
+    encoder = encoder_tokenizer()
+    table = token_table(encoder)
+    assert table.special[:5].all()
+    assert not table.special[5:].any()
+    for token, index in encoder.get_vocab().items():
+        assert table.continuation[index] == (index >= 5 and not token.startswith("▁"))
+    decoder = decoder_tokenizer()
+    table = token_table(decoder)
+    assert table.special.sum() == 1
+    vocabulary = decoder.get_vocab()
+    assert not table.continuation[vocabulary["Ġ"]]
+    assert table.continuation[vocabulary["a"]]
+
+
+def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, text_files, tmp_path, capsys):
+    words = [f"{language}={file}" for language, files in text_files.items() for file in files]
+    command = [
+        "corpus",
+        "prepare",
+        "--tokenizer",
+        str(tokenizer_directory),
+        "--length",
+        "16",
+        "--out",
+        str(tmp_path / "c"),
+    ]
+    assert main([*command, "--text", *words, "--cap", "5", "eng_Latn=7", "--weight", "kab_Latn=2"]) == 0
+    assert "eng_Latn" in capsys.readouterr().out
+    assert main([*command, "--text", *words, "--temperature", "2", "--json"]) == 0
+    meta = json.loads(capsys.readouterr().out)
+    assert meta["sampling"] == {"weights": [1.0, 1.0, 1.0], "temperature": 2.0}
+    assert main(["corpus", "show", str(tmp_path / "c"), "--verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == meta
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"--text": ["eng_Latn"]}, 2, "'eng_Latn' is not LANG=FILE"),
+        ({"--text": ["../x=a.txt"]}, 2, "is not LANG=FILE"),
+        ({"--text": ["eng_Latn=nothing.txt"]}, 3, "no such text file"),
+        ({"--tokenizer": ["nothing"]}, 3, "cannot load a tokenizer"),
+        ({"--cap": ["eng_Latn=x"]}, 2, "is not [LANG=]N"),
+        ({"--cap": ["deu_Latn=3"]}, 2, "names 'deu_Latn', which has no text"),
+        ({"--weight": ["3"]}, 2, "'3' is not LANG=W"),
+        ({"--weight": ["eng_Latn=0"]}, 2, "one must be positive"),
+        ({"--temperature": ["0"]}, 2, "so must the temperature"),
+        ({"--length": ["4"]}, 2, "a length of 4"),
+        ({"--processes": ["0"]}, 2, "less than 1"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(
+    change, code, message, tokenizer_directory, text_files, tmp_path, capsys
+):
+    options = {
+        "--tokenizer": [str(tokenizer_directory)],
+        "--text": [f"eng_Latn={text_files['eng_Latn'][0]}"],
+        "--out": [str(tmp_path / "c")],
+        **change,
+    }
+    assert main(["corpus", "prepare", *(word for key, values in options.items() for word in (key, *values))]) == code
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_language_without_a_document_is_refused(tokenizer_directory, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n  \n")
+    with pytest.raises(InputError, match=r"eng_Latn: .*no document"):
+        prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "empty.txt")]}, tmp_path / "c", Settings())
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_directory_that_holds_something_else_is_kept(tokenizer_directory, text_files, tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "precious").write_text("x")
+    with pytest.raises(InputError, match="holds something else"):
+        prepare(tokenizer_directory, text_files, tmp_path / "c", Settings())
+    assert (tmp_path / "c" / "precious").read_text() == "x"
+
+
+@pytest.fixture
+def damaged(tokenizer_directory, tmp_path) -> Path:
+    (tmp_path / "a.txt").write_text("one dog\n")
+    prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "a.txt")]}, tmp_path / "c", Settings(length=16))
+    return tmp_path / "c"
+
+
+def test_damage_is_found(damaged):
+    data = damaged / "data" / "eng_Latn.arrow"
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-40])
+    with pytest.raises(InputError, match="eng_Latn"):
+        PackedCorpus.open(damaged)
+    flipped = bytearray(whole)
+    flipped[whole.index(b"\2\0\0\0", 400)] ^= 1
+    data.write_bytes(flipped)
+    with pytest.raises(InputError, match="checksum"):
+        PackedCorpus.open(damaged).verify()
+    data.unlink()
+    with pytest.raises(DataMissingError, match="no such data file"):
+        PackedCorpus.open(damaged)
+    (damaged / "corpus.json").write_text('{"format": 99}')
+    with pytest.raises(InputError, match="corpus format 99 is not 1"):
+        PackedCorpus.open(damaged)
+    with pytest.raises(DataMissingError, match="no such file"):
+        PackedCorpus.open(damaged / "data")
+
+
+def test_a_path_that_leaves_the_corpus_is_refused(damaged):
+    meta = json.loads((damaged / "corpus.json").read_text())
+    meta["languages"][0]["file"] = "../a.txt"
+    (damaged / "corpus.json").write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="leaves its folder"):
+        PackedCorpus.open(damaged)

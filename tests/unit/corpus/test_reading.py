@@ -1,0 +1,68 @@
+"""Reading documents from every kind of file, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from hyperofa.corpus.reading import documents
+from hyperofa.errors import DataMissingError, InputError
+
+LINES = ["aqjun yettwali", "ein Hund", "", "狗在跑"]
+
+
+def test_plain_text_keeps_empty_lines_for_the_count(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\r\n".join(LINES).encode() + b"\n")
+    assert list(documents(str(tmp_path / "a.txt"))) == LINES
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".gz", gzip), (".xz", lzma)])
+def test_compressed_text_and_json(tmp_path, suffix, module):
+    with module.open(tmp_path / f"a.txt{suffix}", "wt", encoding="utf-8") as handle:
+        handle.write("\n".join(LINES))
+    assert list(documents(str(tmp_path / f"a.txt{suffix}"))) == LINES
+    with module.open(tmp_path / f"a.jsonl{suffix}", "wt", encoding="utf-8") as handle:
+        handle.write("\n".join(json.dumps({"body": line, "n": 1}) for line in LINES) + "\n\n")
+    assert list(documents(str(tmp_path / f"a.jsonl{suffix}"), "body")) == LINES
+
+
+def test_parquet_and_arrow(tmp_path):
+    table = pa.table({"text": LINES, "n": range(4)})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    assert list(documents(str(tmp_path / "a.parquet"))) == LINES
+    assert list(documents(str(tmp_path / "a.arrow"))) == LINES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"good\n\xff\xfe bad\n", r"a\.txt:2: not UTF-8"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl:2: not a JSON object"),
+        ("a.jsonl", b'{"text": "x"}\n\n{"body": "x"}\n', r"a\.jsonl:3: no text field 'text' \(found: body\)"),
+        ("a.jsonl", b"[1]\n", r"a\.jsonl:1: no text field 'text' \(found: list\); name it with --field"),
+        ("a.txt.gz", b"not gzip", r"a\.txt\.gz:1: not a readable compressed file"),
+        ("a.parquet", b"PAR1 not really", "not a readable parquet file"),
+    ],
+)
+def test_bad_content_names_its_place(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(documents(str(tmp_path / name)))
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path):
+    pyarrow.parquet.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"row 1: no text field 'text' \(found: body\)"):
+        list(documents(str(tmp_path / "a.parquet")))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataMissingError, match="no such text file"):
+        list(documents(str(tmp_path / "a.txt")))

@@ -1,0 +1,92 @@
+"""Loading source models: heads that are there, heads that are missing, and what cannot be loaded."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.model import assemble, load_source
+from hyperofa.model.families import FAMILIES
+from hyperofa.model.source import source_of
+
+from .conftest import VOCABULARY, WIDTH, new_embeddings, small_source
+
+
+def test_a_model_with_a_head_is_loaded_as_it_is(family_name, tmp_path):
+    model = small_source(family_name)
+    model.save_pretrained(tmp_path)
+    source = load_source(tmp_path)
+    assert not source.head_is_new
+    assert source.family is FAMILIES[family_name]
+    assert source.input_embeddings.shape == (VOCABULARY, WIDTH)
+    assert source.input_embeddings.dtype == torch.float32
+    assert torch.equal(source.input_embeddings, model.get_input_embeddings().weight)
+    assert source.output_embeddings is None
+    assert (source.head_bias is None) == (model.get_output_embeddings().bias is None)
+    if source.head_bias is not None:
+        assert torch.equal(source.head_bias, model.get_output_embeddings().bias)
+    for key, value in model.state_dict().items():
+        assert torch.equal(source.model.state_dict()[key], value), key
+
+
+def test_an_untied_head_has_embeddings_of_its_own(family_name, tmp_path):
+    model = small_source(family_name, tied=False)
+    model.save_pretrained(tmp_path)
+    source = load_source(tmp_path)
+    assert torch.equal(source.output_embeddings, model.get_output_embeddings().weight)
+    assert not torch.equal(source.output_embeddings, source.input_embeddings)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "modernbert"])
+def test_a_missing_head_is_made_with_the_seed_and_said(name, tmp_path, caplog):
+    small_source(name).base_model.save_pretrained(tmp_path)
+    state = torch.get_rng_state()
+    with caplog.at_level(logging.WARNING, logger="hyperofa"):
+        logging.getLogger("hyperofa").propagate = True
+        sources = [load_source(tmp_path, head="mlm", seed=seed) for seed in (1, 1, 2)]
+    assert all(source.head_is_new for source in sources)
+    assert "made new with seed 1" in caplog.text
+    assert torch.equal(torch.get_rng_state(), state)
+    heads = [
+        {
+            key: value
+            for key, value in source.model.state_dict().items()
+            if not key.startswith(source.model.base_model_prefix + ".")
+        }
+        for source in sources
+    ]
+    dense = next(key for key in heads[0] if key.endswith("dense.weight"))
+    assert torch.equal(heads[0][dense], heads[1][dense])
+    assert not torch.equal(heads[0][dense], heads[2][dense])
+    assert not sources[0].head_bias.any()
+
+
+def test_a_factorised_model_can_be_a_source(target_tokenizer, tmp_path):
+    first = source_of(small_source("roberta"))
+    model = assemble(first, target_tokenizer, **new_embeddings(first))
+    model.save_pretrained(tmp_path)
+    source = load_source(tmp_path)
+    assert source.input_embeddings.shape == (64, WIDTH)
+    embedding = model.get_input_embeddings()
+    torch.testing.assert_close(source.input_embeddings, embedding.coordinates @ embedding.primitives)
+    assert source.model.config.model_type == "roberta"
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path):
+    with pytest.raises(DataMissingError, match="cannot load the model"):
+        load_source(tmp_path / "nothing")
+    with pytest.raises(DataMissingError, match=r"no config\.json"):
+        load_source(tmp_path)
+    small_source("llama").save_pretrained(tmp_path / "llama")
+    with pytest.raises(InputError, match="a llama model has a causal head, not mlm"):
+        load_source(tmp_path / "llama", head="mlm")
+    (tmp_path / "llama" / "model.safetensors").write_bytes(b"\0" * 64)
+    with pytest.raises(DataMissingError, match="cannot load the model"):
+        load_source(tmp_path / "llama")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(InputError, match="unknown model family 't5'"):
+        load_source(tmp_path / "other")

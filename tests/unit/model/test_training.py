@@ -1,0 +1,205 @@
+"""The training model: its loss against transformers' own scores, for every family, factorised and plain."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.model import FAMILIES, TrainingModel, assemble, load_for_training, parameter_groups
+from hyperofa.model.source import source_of
+
+from .conftest import SIZE, new_embeddings, small_source
+
+
+@pytest.fixture(params=[5, None], ids=["factorised", "plain"])
+def rank(request) -> int | None:
+    return request.param
+
+
+def made(name: str, tokenizer, rank: int | None, *, tied: bool = True, **options) -> TrainingModel:
+    source = source_of(small_source(name, tied=tied))
+    pretrained = assemble(source, tokenizer, **new_embeddings(source, rank=rank))
+    return TrainingModel(pretrained, **{"dropout": 0.0, **options})
+
+
+@pytest.fixture
+def batch() -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(2)
+    ids = torch.randint(7, 60, (3, 16), generator=draw)
+    labels = torch.where(torch.rand(3, 16, generator=draw) < 0.3, ids, -100)
+    labels[1] = -100
+    return {"input_ids": ids, "labels": labels}
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_the_loss_is_the_cross_entropy_of_the_models_scores(family_name, tied, rank, target_tokenizer, batch):
+    model = made(family_name, target_tokenizer, rank, tied=tied, chunk_bytes=4 * SIZE * 5)
+    scores, labels = model.pretrained(input_ids=batch["input_ids"]).logits, batch["labels"]
+    if model.objective == "causal":
+        scores, labels = scores[:, :-1], labels[:, 1:]
+    losses = functional.cross_entropy(scores.transpose(1, 2), labels, reduction="none")
+    expected = torch.autograd.grad(losses.sum(), list(model.parameters()), allow_unused=True)
+
+    out = model(**batch)
+    torch.testing.assert_close(out.loss_sum, losses.sum(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(out.row_loss_sums, losses.sum(1), rtol=1e-5, atol=1e-5)
+    assert out.n_targets == (labels != -100).sum()
+    assert torch.equal(out.row_targets, (labels != -100).sum(1))
+    assert not out.row_loss_sums.requires_grad
+    out.loss_sum.backward()
+    for (key, parameter), gradient in zip(model.named_parameters(), expected, strict=True):
+        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        wanted = torch.zeros_like(parameter) if gradient is None else gradient
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+
+
+def test_nothing_wanted_still_reaches_every_parameter_of_the_head(family_name, rank, target_tokenizer, batch):
+    model = made(family_name, target_tokenizer, rank)
+    out = model(**{**batch, "labels": torch.full_like(batch["labels"], -100)})
+    out.loss_sum.backward()
+    assert out.loss_sum.item() == 0.0
+    assert out.n_targets.item() == 0
+    missing = [key for key, parameter in model.named_parameters() if parameter.grad is None]
+    assert not missing
+    assert all(not parameter.grad.any() for parameter in model.parameters())
+
+
+def test_padding_does_not_change_the_loss(family_name, target_tokenizer, batch):
+    model = made(family_name, target_tokenizer, 5)
+    expected = model(**batch)
+    padded = {
+        "input_ids": functional.pad(batch["input_ids"], (0, 6), value=model.config.pad_token_id),
+        "labels": functional.pad(batch["labels"], (0, 6), value=-100),
+        "attention_mask": functional.pad(torch.ones_like(batch["labels"]), (0, 6), value=0),
+    }
+    torch.testing.assert_close(model(**padded).loss_sum, expected.loss_sum, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_separate_documents_give_the_loss_of_each_alone(family_name, attention, target_tokenizer):
+    model = made(family_name, target_tokenizer, 5, separate_documents=True)
+    if attention == "sdpa" and not model.pretrained._supports_sdpa:
+        pytest.skip(f"transformers has no sdpa attention for {family_name}")
+    model.pretrained.set_attn_implementation(attention)
+    draw = torch.Generator().manual_seed(4)
+    ids = torch.randint(7, 60, (1, 23), generator=draw)
+    edges = [(0, 9), (9, 12), (12, 23)]
+    segments, labels = torch.empty_like(ids), ids.clone()
+    for index, (start, stop) in enumerate(edges):
+        segments[:, start:stop] = index
+        labels[:, start] = -100  # a document's first token is never predicted from another document
+    alone = sum(
+        model(input_ids=ids[:, a:b], labels=labels[:, a:b], segments=torch.zeros_like(ids[:, a:b])).loss_sum
+        for a, b in edges
+    )
+    together = model(input_ids=ids, labels=labels, segments=segments).loss_sum
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
+    model.separate_documents = False
+    assert (model(input_ids=ids, labels=labels).loss_sum - alone).abs() > 1e-3
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_activation_checkpointing_changes_nothing(family_name, dropout, target_tokenizer, batch):
+    batch = {**batch, "dropout_keys": torch.tensor([11, 12, 13])}
+    gradients = []
+    for checkpointing in (False, True):
+        model = made(family_name, target_tokenizer, 5, dropout=dropout).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model(**batch).loss_sum.backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "modernbert", "llama"])
+def test_a_compiled_model_gives_the_same_loss(name, target_tokenizer, batch):
+    model = made(name, target_tokenizer, 5)
+    expected = model(**batch).loss_sum
+    torch.testing.assert_close(torch.compile(model)(**batch).loss_sum, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_groups_hold_every_parameter_once(family_name, rank, target_tokenizer):
+    model = made(family_name, target_tokenizer, rank)
+    groups = {group["name"]: group for group in parameter_groups(model, weight_decay=0.1)}
+    found = [id(parameter) for group in groups.values() for parameter in group["params"]]
+    assert sorted(found) == sorted({id(parameter) for parameter in model.parameters()})
+    assert {name: group["weight_decay"] for name, group in groups.items()} == {
+        "embeddings": 0.0,
+        "body": 0.1,
+        "body_no_decay": 0.0,
+    }
+    assert all(parameter.dim() == 1 for parameter in groups["body_no_decay"]["params"])
+    expected = {"coordinates", "primitives"} if rank else {"weight"}
+    names = {
+        key.rpartition(".")[2]
+        for key, p in model.named_parameters()
+        if id(p) in map(id, groups["embeddings"]["params"])
+    }
+    assert names - {"bias"} == expected
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_only_new_rows_learn(family_name, tied, rank, target_tokenizer, batch):
+    model = made(family_name, target_tokenizer, rank, tied=tied)
+    new = torch.zeros(SIZE, dtype=torch.uint8)
+    new[30:] = 1
+    model.set_phase("new_rows", new)
+    groups = [group for group in parameter_groups(model, weight_decay=0.1) if group["name"] == "embeddings"]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(**batch).loss_sum.backward()
+        optimizer.step()
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    factor = "coordinates" if rank else "weight"
+    assert any(key.endswith(factor) for key in changed)
+    assert not any(key.endswith("primitives") for key in changed)
+    for key in changed:
+        value = model.state_dict()[key]
+        assert value.shape[0] == SIZE
+        assert torch.equal(value[:30], before[key][:30])
+        assert not torch.equal(value[30:], before[key][30:])
+
+    model.set_phase("all")
+    optimizer.zero_grad()
+    model(**batch).loss_sum.backward()
+    assert all(parameter.grad[:30].any() for group in groups for parameter in group["params"])
+
+
+def test_a_phase_needs_the_right_rows(target_tokenizer):
+    model = made("bert", target_tokenizer, 5)
+    with pytest.raises(InputError, match="did you mean 'new_rows'"):
+        model.set_phase("new_row")
+    with pytest.raises(InputError, match="provenance"):
+        model.set_phase("new_rows")
+    with pytest.raises(InputError, match="7 rows, the vocabulary 64"):
+        model.set_phase("new_rows", torch.ones(7))
+
+
+def test_a_saved_model_trains_and_saves_again(family_name, rank, target_tokenizer, batch, tmp_path):
+    model = made(family_name, target_tokenizer, rank)
+    expected = model(**batch).loss_sum.detach()
+    model.pretrained.save_pretrained(tmp_path)
+    loaded = load_for_training(tmp_path, dropout=0.0)
+    assert loaded.training
+    torch.testing.assert_close(loaded(**batch).loss_sum.detach(), expected)
+    names = {key.removeprefix("pretrained.") for key in loaded.state_dict()}
+    assert names == set(model.pretrained.state_dict())
+
+
+def test_what_cannot_be_trained_is_named(tmp_path, target_tokenizer):
+    with pytest.raises(DataMissingError, match="no model to train"):
+        load_for_training(tmp_path / "nothing")
+    model = small_source("bert")
+    model.base_model.save_pretrained(tmp_path / "bare")
+    with pytest.raises(InputError, match=r"the checkpoint lacks .* weights, such as cls\.predictions"):
+        load_for_training(tmp_path / "bare")
+
+
+def test_every_family_is_covered():
+    assert {"bert", "roberta", "xlm-roberta", "modernbert", "llama", "qwen2", "qwen3", "gemma", "gpt2"} <= set(FAMILIES)
