@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("swh_Latn", "ell_Grek", "kab_Latn")
 LENGTH = 16
+STEPS = 40
+"""Of every run unless it says otherwise: long enough to be met in the middle, a second or two."""
 SECONDS = 180.0
 """How long any launch may take before the test gives up on it."""
 
@@ -131,7 +133,7 @@ class Trainer:
             "model": self.model,
             "corpus": self.corpus,
             "run": run,
-            "steps": 8,
+            "steps": STEPS,
             "global_batch_size": 8,
             "micro_batch_size": 2,
             "learning_rate": 1e-2,
@@ -260,10 +262,62 @@ def write_decoder(out: Path, tokenizer: Path) -> None:
 
 
 @pytest.fixture
-def trainer(home: Path, tmp_path: Path) -> Iterator[Callable[..., Trainer]]:
+def trainer(home: Path, tmp_path: Path) -> Callable[..., Trainer]:
     """``trainer("encoder", zero_stage=2)`` makes a :class:`Trainer` whose runs lie in the test's own folder."""
 
     def make(model: str = "encoder", **settings: Any) -> Trainer:
         return Trainer(home / model, home / "corpus", tmp_path, settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def straight(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Launch]:
+    """``straight("encoder", 2)`` is an undisturbed run, made once for all tests that compare with it."""
+    folder = tmp_path_factory.mktemp("straight")
+    done: dict[tuple[str, int], Launch] = {}
+
+    def get(model: str, stage: int) -> Launch:
+        if (model, stage) not in done:
+            trainer = Trainer(home / model, home / "corpus", folder, {"zero_stage": stage})
+            done[model, stage] = trainer.train(f"{model}-{stage}")
+        return done[model, stage]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def plain_losses(home: Path) -> Callable[[str], list[float]]:
+    """The losses of the same run in one process of plain torch: one batch a step, AdamW, clipping, nothing sharded."""
+    done: dict[str, list[float]] = {}
+
+    def get(model: str) -> list[float]:
+        if model not in done:
+            done[model] = _train_plainly(home / model, home / "corpus")
+        return done[model]
+
+    return get
+
+
+def _train_plainly(path: Path, corpus: Path) -> list[float]:
+    import torch
+
+    from hyperofa.corpus import Batches, Masking, PackedCorpus
+    from hyperofa.model import load_for_training, parameter_groups
+
+    model = load_for_training(path)
+    masking = None if model.objective == "causal" else Masking(rate=0.15)
+    batches = Batches(PackedCorpus.open(corpus), global_batch=8, seed=0, masking=masking)
+    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), lr=1e-2)
+    found = []
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * (1 - step / STEPS)
+        output = model(**batches.for_rank(step, 0, 1, 8)[0].inputs)
+        loss = output.loss_sum / output.n_targets
+        found.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return found

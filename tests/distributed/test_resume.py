@@ -1,55 +1,87 @@
-"""Train, save, resume with every ZeRO stage: the same bits as without the interruption."""
+"""Interrupted and resumed with every ZeRO stage: the same bits as without the interruption, and the right losses."""
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
-
-@pytest.mark.parametrize(
-    ("model", "stage"),
-    [
-        ("encoder", 1),
-        ("encoder", 2),
-        ("encoder", 3),
-        pytest.param("decoder", 1, marks=pytest.mark.slow),
-        pytest.param("decoder", 2, marks=pytest.mark.slow),
-        pytest.param("decoder", 3, marks=pytest.mark.slow),
-    ],
-)
-def test_four_and_four_steps_equal_eight(trainer, model, stage):
-    runs = trainer(model, zero_stage=stage)
-    straight = runs.start("straight")
-    assert straight.wait() == 0, straight.output
-    halves = runs.train("halves", stop_at=4)
-    assert halves.checkpoints() == [4]
-    assert not (halves.run / "final").exists()
-    halves = runs.train("halves")
-    assert "resuming after step 4" in halves.output
-
-    assert len(straight.losses()) == 8
-    assert straight.losses() == halves.losses()
-    assert straight.losses()[-1] < straight.losses()[0]
-    assert straight.same_weights(halves)
-    for run in (straight, halves):
-        facts = run.facts()
-        assert facts["engine"] == "deepspeed.runtime.engine.DeepSpeedEngine"
-        assert facts["zero_optimizer"].startswith("DeepSpeedZeroOptimizer")
-        assert (facts["zero_stage"], facts["world_size"], facts["backend"]) == (stage, 2, "gloo")
+MODELS = ("encoder", pytest.param("decoder", marks=pytest.mark.slow))
 
 
-def test_a_finished_run_is_left_alone_and_its_model_loads(trainer):
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
+def assert_same(first, second):
+    assert first.losses() == second.losses()
+    assert len(first.losses()) == 40
+    assert first.same_weights(second)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_zero1_loses_nothing_committed_when_a_rank_is_killed(trainer, straight, model):
+    runs = trainer(model, zero_stage=1, save_every=5)
+    killed = runs.start("killed")
+    killed.wait_for_step(12)
+    os.kill(killed.workers()[1], signal.SIGKILL)
+    assert killed.wait() == 1
+    assert "rank 1" in killed.output
+    assert "SIGKILL" in killed.output
+    newest = killed.checkpoints()[0]
+    assert newest >= 10
+    resumed = runs.train("killed")
+    assert f"resuming after step {newest}" in resumed.output
+    assert_same(straight(model, 1), resumed)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_zero2_saves_and_ends_with_143_at_sigterm(trainer, straight, model):
+    runs = trainer(model, zero_stage=2)
+    stopped = runs.start("stopped")
+    stopped.wait_for_step(3)
+    stopped.process.send_signal(signal.SIGTERM)
+    assert stopped.wait() == 143, stopped.output
+    assert "Traceback" not in stopped.output
+    step = stopped.rows()[-1]["step"]
+    assert stopped.checkpoints() == [step]
+    assert step < 40
+    assert not (stopped.run / "final").exists()
+    resumed = runs.train("stopped")
+    assert f"resuming after step {step}" in resumed.output
+    assert_same(straight(model, 2), resumed)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_zero3_stops_at_a_step_and_goes_on(trainer, straight, model):
+    runs = trainer(model, zero_stage=3)
+    assert runs.train("halves", stop_at=20).checkpoints() == [20]
+    assert_same(straight(model, 3), runs.train("halves"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_every_stage_is_deepspeed_and_equals_plain_torch(straight, plain_losses, model, stage):
+    run = straight(model, stage)
+    facts = run.facts()
+    assert facts["engine"] == "deepspeed.runtime.engine.DeepSpeedEngine"
+    assert facts["zero_optimizer"] == ("DeepSpeedZeroOptimizer_Stage3" if stage == 3 else "DeepSpeedZeroOptimizer")
+    assert (facts["zero_stage"], facts["world_size"], facts["backend"]) == (stage, 2, "gloo")
+    assert run.losses() == pytest.approx(plain_losses(model), abs=1e-5)
+    assert run.losses()[-1] < 0.8 * run.losses()[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_final_model_loads_and_a_finished_run_is_left_alone(trainer, straight, model):
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     import hyperofa.model  # noqa: F401  registers the factorised families
 
-    runs = trainer()
-    done = runs.train("done", steps=2)
-    before = {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
-    again = runs.train("done", steps=2)
-    assert "already trained to step 2" in again.output
-    assert before == {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
-    model, info = AutoModelForMaskedLM.from_pretrained(done.run / "final", output_loading_info=True)
+    done = straight(model, 2)
+    kind = AutoModelForMaskedLM if model == "encoder" else AutoModelForCausalLM
+    loaded, info = kind.from_pretrained(done.run / "final", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    assert model.config.vocab_size == len(AutoTokenizer.from_pretrained(done.run / "final"))
-    assert (done.run / "final" / "init.json").is_file()
+    assert loaded.config.vocab_size == len(AutoTokenizer.from_pretrained(done.run / "final"))
+
+    before = {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
+    again = trainer(model).train("again", run=done.run)
+    assert "already trained to step 40" in again.output
+    assert before == {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.train import checkpoint
+
+
+def test_a_committed_checkpoint_verifies(write_checkpoint):
+    folder = write_checkpoint(4)
+    assert checkpoint.committed(folder.parent) == [folder]
+    assert checkpoint.verify(folder, "ours") is None
+    assert all(checkpoint.verify(folder, "ours", rank=rank, world_size=3) is None for rank in range(3))
+    paths = [folder / name for name in checkpoint.files_below(folder)]
+    assert checkpoint.read_manifest(folder).size == sum(path.stat().st_size for path in paths)
+        path.stat().st_size for path in folder.rglob("*.*") if path.name != "manifest.json"
+    )
+
+
+def flip(folder):
+    path = folder / "shards" / "b.pt"
+    data = bytearray(path.read_bytes())
+    data[7] ^= 1
+    path.write_bytes(data)
+
+
+def edit(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (flip, "shards/b.pt does not match its SHA-256"),
+        (lambda folder: (folder / "c.bin").write_bytes(b"short"), "c.bin has 5 bytes, not"),
+        (lambda folder: (folder / "shards" / "a.pt").unlink(), "shards/a.pt is missing"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format": 1,'), "not valid JSON"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "not a manifest"),
+        (lambda folder: edit(folder, format=9), "format 9"),
+        (lambda folder: edit(folder, step=5), "is of step 5"),
+        (lambda folder: edit(folder, run_id="theirs"), "from another run (theirs"),
+        (lambda folder: edit(folder, files={"../secret": {"size": 1, "sha256": "0"}}), "leaves its folder"),
+        (lambda folder: edit(folder, files={"/etc/passwd": {"size": 1, "sha256": "0"}}), "leaves its folder"),
+        (lambda folder: edit(folder, files={"c.bin": {"size": "many", "sha256": "0"}}), "files"),
+    ],
+)
+def test_each_damage_gives_its_line(write_checkpoint, damage, said):
+    folder = write_checkpoint(4)
+    damage(folder)
+    problem = checkpoint.verify(folder, "ours")
+    assert problem is not None
+    assert said in problem
+    assert "\n" not in problem
+
+
+def test_the_ranks_together_read_every_file(write_checkpoint):
+    folder = write_checkpoint(4)
+    flip(folder)
+    found = [checkpoint.verify(folder, rank=rank, world_size=3) for rank in range(3)]
+    assert sorted(problem is None for problem in found) == [False, True, True]
+
+
+def test_a_torn_save_is_no_checkpoint(write_checkpoint):
+    good = write_checkpoint(4)
+    torn = good.with_name("step_00000008.tmp")
+    shutil.copytree(good, torn)
+    bare = good.with_name("step_00000012")
+    shutil.copytree(good, bare)
+    (bare / "manifest.json").unlink()
+    assert checkpoint.committed(good.parent) == [good]
+    assert checkpoint.uncommitted(good.parent) == [bare]
+    checkpoint.prune(good.parent, keep=2)
+    assert not torn.exists()
+    assert good.exists()
+
+
+def test_prune_keeps_the_newest(write_checkpoint):
+    folders = [write_checkpoint(step) for step in (2, 10, 4, 8)]
+    run = folders[0].parent
+    checkpoint.prune(run, keep=2)
+    assert [checkpoint.step_of(folder) for folder in checkpoint.committed(run)] == [10, 8]
+
+
+def test_what_is_set_aside_is_kept_but_not_counted(write_checkpoint):
+    folder = write_checkpoint(4)
+    aside = checkpoint.set_aside(folder)
+    assert aside.is_dir()
+    assert checkpoint.committed(folder.parent) == []
+    again = write_checkpoint(4)
+    assert checkpoint.set_aside(again) != aside
+
+
+def test_a_file_nobody_vouches_for_stops_the_commit(tmp_path, write_checkpoint):
+    manifest = checkpoint.read_manifest(write_checkpoint(4))
+    stray = tmp_path / "run" / "step_00000008.tmp"
+    stray.mkdir()
+    (stray / "left.pt").write_bytes(b"?")
+    with pytest.raises(HyperofaError, match=r"left\.pt"):
+        checkpoint.commit(stray, tmp_path / "run" / "step_00000008", manifest)
+    assert not (tmp_path / "run" / "step_00000008").exists()
+
+
+def test_choosing_a_step_names_what_there_is(write_checkpoint):
+    run = write_checkpoint(4).parent
+    write_checkpoint(8)
+    assert checkpoint.only_folder(run, None).name == "step_00000008"
+    assert checkpoint.only_folder(run, 4).name == "step_00000004"
+    with pytest.raises(InputError, match=r"there are: \[8, 4\]"):
+        checkpoint.only_folder(run, 5)

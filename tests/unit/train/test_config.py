@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from hyperofa.config import load_config, save_config, to_plain
+from hyperofa.errors import InputError
+from hyperofa.train.config import TrainConfig, changed_settings
+
+VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("learning_rat=1", "did you mean 'learning_rate'"),
+        ("steps=0", "steps must be at least 1"),
+        ("keep=1", "keep must be at least 2"),
+        ("micro_batch_size=5", "no multiple of micro_batch_size 5"),
+        ("schedule=stairs", "schedule"),
+        ("precision=fp8", "precision"),
+        ("zero_stage=4", "zero_stage"),
+        ("warmup_steps=11", "longer than the run"),
+        ("mask_rate=1.5", "mask_rate"),
+        ("phase=embeddings", "needs phase_steps"),
+        ("eval_every=5", "evaluation.data"),
+        ("learning_rate=.nan", "learning_rate must be above 0"),
+        ("evaluation.dat=x", "did you mean 'evaluation.data'"),
+    ],
+)
+def test_refuses_in_one_line(word, said):
+    with pytest.raises(InputError) as caught:
+        load_config(TrainConfig, None, [*VALID, word])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_accumulation_follows_from_the_global_batch():
+    config = load_config(TrainConfig, None, [*VALID, "micro_batch_size=4"])
+    assert [config.accumulation(world_size) for world_size in (1, 2, 4, 8)] == [8, 4, 2, 1]
+    with pytest.raises(ValueError, match="x 3 processes"):
+        config.accumulation(3)
+
+
+def test_the_saved_config_reads_back(tmp_path):
+    config = load_config(TrainConfig, None, [*VALID, "evaluation.tasks=[sr-t]", "betas=[0.8, 0.95]"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(TrainConfig, tmp_path / "config.yaml") == config
+
+
+def test_phase_lasts_for_its_steps():
+    config = load_config(TrainConfig, None, [*VALID, "phase=new_rows", "phase_steps=3"])
+    assert [config.phase_of(step) for step in range(5)] == ["new_rows"] * 3 + ["all"] * 2
+
+
+def test_names_what_changed_but_not_what_may_change():
+    old = load_config(TrainConfig, None, VALID)
+    new = load_config(TrainConfig, None, [*VALID[:-1], "global_batch_size=64", "zero_stage=3", "seed=1", "keep=5"])
+    assert changed_settings(to_plain(old), to_plain(new)) == ["global_batch_size", "seed"]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hyperofa.errors import InputError
+from hyperofa.resources import resource
+from hyperofa.train.dsconfig import deepspeed_config
+
+SHIPPED = ("zero1", "zero2", "zero3", "zero3_offload")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configs_are_filled_in(settings, name):
+    config = settings(ds_config=resource(f"ds_configs/{name}.json"), precision="bf16", micro_batch_size=4, clip=0.5)
+    values = deepspeed_config(config, 2, cuda=False)
+    assert "auto" not in json.dumps(values)
+    assert values["train_micro_batch_size_per_gpu"] == 4
+    assert values["gradient_accumulation_steps"] == 4
+    assert values["gradient_clipping"] == 0.5
+    assert (values["bf16"]["enabled"], values["fp16"]["enabled"]) == (True, False)
+    assert values["zero_force_ds_cpu_optimizer"] is False
+    assert values["zero_optimization"]["stage"] == int(name[4])
+
+
+def test_the_stage_chooses_the_file(settings):
+    for stage in (1, 2, 3):
+        assert deepspeed_config(settings(zero_stage=stage), 1, cuda=True)["zero_optimization"]["stage"] == stage
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gradient_clipping": 3.0}, "gradient_clipping is 3.0, but the run's config makes it 1.0"),
+        ({"optimizer": {"type": "Adam"}}, "'optimizer' must not be set here"),
+        ({"train_batch_size": 32}, "'train_batch_size' must not be set here"),
+        ({"zero_optimization": "yes"}, "zero_optimization section"),
+        ({"zero_optimization": {"stage": 2, "reduce_bucket_size": "auto"}}, "zero_optimization.reduce_bucket_size"),
+    ],
+)
+def test_refuses_a_config_that_contradicts_the_run(settings, tmp_path, changes, said):
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps({**json.loads(resource("ds_configs/zero2.json").read_text()), **changes}))
+    with pytest.raises(InputError) as caught:
+        deepspeed_config(settings(ds_config=path), 1, cuda=False)
+    assert said in str(caught.value)

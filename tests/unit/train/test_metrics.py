@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hyperofa.errors import InputError
+from hyperofa.train.metrics import MetricsWriter, read_metrics
+
+
+def test_floats_keep_every_digit(tmp_path):
+    writer = MetricsWriter(tmp_path / "m.jsonl")
+    value = 0.1 + 0.2
+    writer.write({"step": 1, "loss": value})
+    writer.close()
+    assert read_metrics(tmp_path / "m.jsonl")[0]["loss"].hex() == value.hex()
+
+
+def test_resume_cuts_back_and_drops_a_torn_line(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1, 7)) + '{"step": 7, "lo')
+    writer = MetricsWriter(path, resume_step=4)
+    writer.write({"step": 5, "loss": 2.0})
+    writer.close()
+    assert [(row["step"], row["loss"]) for row in read_metrics(path)][3:] == [(4, 1.0), (5, 2.0)]
+
+
+@pytest.mark.parametrize("bad", ["nonsense", '{"loss": 1}', "[1]", '{"step": "x"}'])
+def test_a_bad_line_is_named(tmp_path, bad):
+    path = tmp_path / "m.jsonl"
+    path.write_text(f'{{"step": 1}}\n{bad}\n{{"step": 3}}\n')
+    with pytest.raises(InputError, match="line 2"):
+        read_metrics(path)

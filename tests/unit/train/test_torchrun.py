@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from types import SimpleNamespace
+
+import pytest
+
+from hyperofa.train import torchrun
+
+
+def failed(**codes):
+    failures = {
+        int(rank[1:]): SimpleNamespace(exitcode=code, timestamp=float(order), pid=100 + order)
+        for order, (rank, code) in enumerate(codes.items())
+    }
+    return SimpleNamespace(failures=failures)
+
+
+@pytest.mark.parametrize("code", [2, 3, 143])
+def test_what_the_workers_said_is_not_said_again(code):
+    assert torchrun.exit_code(failed(r0=code, r1=-15)) == (code, None)
+
+
+def test_the_first_rank_to_fail_is_named():
+    code, line = torchrun.exit_code(failed(r3=-9, r0=1, r1=-15))
+    assert code == 1
+    assert "rank 3" in line
+    assert "SIGKILL" in line
+    assert "resumes" in line
+    assert "exited 1" in torchrun.exit_code(failed(r1=1))[1]
+
+
+def test_a_signal_to_the_launcher_is_143():
+    assert torchrun.exit_code(SimpleNamespace(sigval=signal.SIGTERM)) == (143, None)
+
+
+def test_only_our_own_launches_are_touched():
+    assert torchrun.launches_training(["accelerate", "launch", "-m", "hyperofa.train", "c.yaml"])
+    assert not torchrun.launches_training(["accelerate", "launch", "-m", "other.train", "hyperofa.train"])
+    assert not torchrun.launches_training(["/site-packages/hyperofa/train/__main__.py", "c.yaml"])
+
+
+def test_torchrun_finds_the_plugin():
+    names = {point.name: point.value for point in entry_points(group="torchrun.handlers")}
+    assert names["hyperofa"] == "hyperofa.train.torchrun:register"
+
+
+def test_other_errors_keep_their_traceback():
+    script = (
+        "import sys; sys.argv = ['x', '-m', 'hyperofa.train']\n"
+        "from hyperofa.train.torchrun import register\n"
+        "register()\n"
+        "raise RuntimeError('a bug')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "a bug" in done.stderr
