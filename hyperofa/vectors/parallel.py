@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import lzma
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.textfiles import read_lines
 from hyperofa.wordkeys import is_language
 
 _NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz)?")
@@ -67,23 +67,6 @@ def parallel_files(paths: Sequence[Path], languages: Sequence[str] | None = None
     return [file for corpus in _corpora(paths, languages) for file in corpus.values()]
 
 
-def open_text(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain or ``.xz``, without their ends; bad UTF-8 is named with its line."""
-    opener = lzma.open if path.suffix == ".xz" else open
-    number = 0
-    try:
-        with opener(path, "rb") as handle:
-            for number, raw in enumerate(handle, start=1):
-                text = raw.decode("utf-8").rstrip("\r\n")
-                yield text.removeprefix("\ufeff") if number == 1 else text
-    except FileNotFoundError:
-        raise DataMissingError("no such file", where=path) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8", where=f"{path}, line {number}", todo="convert the file") from None
-    except (lzma.LZMAError, EOFError) as error:
-        raise InputError(f"a damaged .xz file ({error})", where=path) from None
-
-
 def _corpora(paths: Sequence[Path], languages: Sequence[str] | None) -> list[dict[str, Path]]:
     """Files by language, one mapping for each (folder, kind)."""
     corpora: dict[tuple[Path, str], dict[str, Path]] = {}
@@ -119,12 +102,12 @@ def _kind(path: Path) -> str:
 
 
 def _lines(path: Path) -> dict[str, str]:
-    return {str(number): text for number, text in enumerate(open_text(path))}
+    return {str(number): text for number, text in enumerate(read_lines(path))}
 
 
 def _tsv(path: Path) -> dict[str, str]:
     rows: dict[str, str] = {}
-    for number, line in enumerate(open_text(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         key, tab, text = line.partition("\t")
         if not tab:
             if not line.strip():

@@ -1,0 +1,65 @@
+"""``hyperofa tokenizer``: train a tokenizer for many languages, or extend one that a model has."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands ``train`` and ``extend``."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="train|extend")
+    train = commands.add_parser("train", help="a new SentencePiece-style unigram tokenizer")
+    _add_common(train)
+    train.add_argument(
+        "--normalizer", choices=("nfkc", "nfc", "none"), default="nfkc", help="(default: %(default)s, as XLM-R)"
+    )
+    train.add_argument(
+        "--byte-fallback",
+        action="store_true",
+        help="spell unknown characters as bytes (256 entries) instead of <unk>",
+    )
+    train.add_argument(
+        "--coverage", type=float, default=0.9999, help="share of characters covered (default: %(default)s)"
+    )
+    train.add_argument("--max-length", type=int, default=512, help="longest input in tokens (default: %(default)s)")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        required=True,
+        metavar="LANG=FILE",
+        help="text, one sentence or paragraph a line, .xz is read too; a bare FILE takes LANG from its name",
+    )
+    parser.add_argument("--vocab-size", type=int, required=True, metavar="N", help="entries in all, specials included")
+    parser.add_argument(
+        "--alpha", type=float, default=0.5, help="exponent on language sizes; 1: text as it is (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tokenizer is written")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the chosen subcommand."""
+    _train(args)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from hyperofa.config import build_config
+    from hyperofa.files import check_output
+    from hyperofa.textfiles import language_files
+    from hyperofa.vocab.report import MARKER, print_fertility, save_tokenizer, text_fertility
+    from hyperofa.vocab.train import TokenizerConfig, train_tokenizer
+
+    names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "max_length")
+    config = build_config(TokenizerConfig, {name: getattr(args, name) for name in names}, "tokenizer train")
+    check_output(args.out, MARKER)
+    files = language_files(args.text)
+    tokenizer = train_tokenizer(files, config)
+    fertility = {"new": text_fertility(tokenizer, files)}
+    save_tokenizer(args.out, tokenizer, "tokenizer train", files, asdict(config), fertility)
+    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)

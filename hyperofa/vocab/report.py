@@ -1,0 +1,82 @@
+"""What a tokenizer makes of text, per language (fertility, unknown rate), and saving it with that record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hyperofa.console import print_json, table
+from hyperofa.files import made_by, new_directory, write_json
+from hyperofa.textfiles import read_lines
+
+MARKER = "tokenizer.json"
+SAMPLE_LINES = 2_000
+"""Lines per language on which fertility is counted, from the start of its files."""
+
+Fertility = dict[str, dict[str, float]]
+"""Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens) and ``words``."""
+
+
+def text_fertility(tokenizer: Any, files: Mapping[str, Sequence[Path]]) -> Fertility:
+    """Fertility per language on the first :data:`SAMPLE_LINES` lines of its files.
+
+    Words are what spaces separate; where a script has none, ``characters_per_token`` is the figure to compare.
+    """
+    found: Fertility = {}
+    for language, paths in sorted(files.items()):
+        lines = list(islice((line for path in paths for line in read_lines(path) if line.strip()), SAMPLE_LINES))
+        found[language] = fertility(tokenizer, lines)
+    return found
+
+
+def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
+    """Tokens per word, characters (without spaces) per token and the share of unknown tokens in ``lines``."""
+    encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
+    ids = [token_id for item in encoded for token_id in item.ids]
+    words = sum(len(line.split()) for line in lines)
+    characters = sum(len(word) for line in lines for word in line.split())
+    unknown = sum(token_id == tokenizer.unk_token_id for token_id in ids) if tokenizer.unk_token is not None else 0
+    return {
+        "words": words,
+        "tokens_per_word": len(ids) / max(words, 1),
+        "characters_per_token": characters / max(len(ids), 1),
+        "unknown": unknown / max(len(ids), 1),
+    }
+
+
+def save_tokenizer(
+    out: Path,
+    tokenizer: Any,
+    command: str,
+    files: Mapping[str, Sequence[Path]],
+    settings: Mapping[str, Any],
+    report: Mapping[str, Fertility],
+) -> None:
+    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its fertility."""
+    inputs = {f"{language}/{path.name}": path for language, paths in files.items() for path in paths}
+    with new_directory(out, MARKER) as folder:
+        tokenizer.save_pretrained(str(folder))
+        record = {"entries": len(tokenizer), "fertility": dict(report), "made_by": made_by(command, inputs, settings)}
+        write_json(folder / "training.json", record)
+
+
+def print_fertility(out: Path, size: int, report: Mapping[str, Fertility], *, as_json: bool) -> None:
+    """Print fertility per language, one group of columns for each tokenizer in ``report``."""
+    if as_json:
+        print_json({"out": str(out), "entries": size, "fertility": dict(report)})
+        return
+    names = ("tokens_per_word", "characters_per_token", "unknown")
+    heads = {"tokens_per_word": "tokens/word", "characters_per_token": "characters/token", "unknown": "unknown %"}
+    several = len(report) > 1
+    columns = [f"{heads[name]} {which}" if several else heads[name] for name in names for which in report]
+    languages = list(next(iter(report.values())))
+    rows = [
+        [
+            language,
+            *(report[which][language][name] * (100 if name == "unknown" else 1) for name in names for which in report),
+        ]
+        for language in languages
+    ]
+    table(f"{size:,} entries → {out}", ["language", *columns], rows)
