@@ -79,8 +79,8 @@ def _mixed(problem: Problem) -> np.ndarray:
             problem.predict_subwords @ weights + intercept - centre
         )
     if options["network_weight"]:
-        network = _override(NetworkConfig(), options)
-        config = _override(FitConfig(), options)
+        network = _override(NetworkConfig("bilstm", layers=1, hidden=200, dropout=0.2), options)
+        config = _override(FitConfig(epochs=12, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options)
         rows = _network_rows(problem, anchors - centre, network, config)
         total += float(options["network_weight"]) * normalise_rows(rows)
     if not total.any():
@@ -92,7 +92,7 @@ def _network_rows(problem: Problem, targets: np.ndarray, network: NetworkConfig,
     """Fit the network on the anchors and predict (m, r); its report goes to ``problem.options['report']``."""
     from hyperofa.init import hypernet
 
-    limit = int(problem.options["max_words"])
+    limit = 256 if problem.options["preset"] == "paper" else int(problem.options["max_words"])
     model, report = hypernet.fit(
         hypernet.WordSets(problem.source_words, problem.anchor_ids, limit=limit),
         targets,
@@ -130,7 +130,7 @@ register(
             "ofa_weight": 1.0,
             "ridge_weight": 0.7,
             "network_weight": 0.7,
-            "max_words": 256,
+            "max_words": 64,
             "checkpoint": None,
             # None leaves the preset's value; see hypernet.NetworkConfig and hypernet.FitConfig for their meaning.
             "network": None,
