@@ -134,11 +134,14 @@ class DataFolder:
 
 
 def _templates(corpus: str) -> list[tuple[str, ...]]:
+    """The file names of a corpus; one that a user's task invents may hold pairs, tagged sentences or text."""
     if corpus == "tatoeba":
         return list(PAIRS)
     if corpus == "bible":
         return [(name,) for name in VERSES]
     if corpus == "text":
         return [(name,) for name in TEXT]
-    names = TAGGED.get(corpus, (corpus + "/{L}/{split}.tsv",))
-    return [(name,) for name in names]
+    if corpus in TAGGED:
+        return [(name,) for name in TAGGED[corpus]]
+    folder = corpus + "/"
+    return [(folder + "{L}-eng.{L}", folder + "{L}-eng.eng"), (folder + "{L}/{split}.tsv",), (folder + "{L}.txt",)]

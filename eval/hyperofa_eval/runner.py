@@ -11,7 +11,7 @@ from typing import Any
 from hyperofa_eval.console import LOG, progress_bar
 from hyperofa_eval.errors import DataMissingError, InputError, unknown
 from hyperofa_eval.files import read_json, versions, write_json
-from hyperofa_eval.languages import PIVOT, languages, normalise
+from hyperofa_eval.languages import PIVOT, languages, normalise, paper_languages
 from hyperofa_eval.layout import DataFolder
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.results import SUMMARY, Result, check_folder, key_of, make_result, path_of, still_holds
@@ -33,8 +33,8 @@ def run_tasks(
 ) -> dict[str, Any]:
     """Score ``model`` and return the summary; with ``out``, also keep every result there and reuse those that hold.
 
-    ``codes`` are the languages, all of the table where None; ``limit`` keeps the first items of each, for trials, and
-    marks every result.
+    ``codes`` are the languages; where None, all of the table, or the paper's list under its protocol. ``limit`` keeps
+    the first items of each, for trials, and marks every result.
 
     Raises:
         DataMissingError: a task has no data for any of the languages.
@@ -46,12 +46,12 @@ def run_tasks(
         raise InputError(f"--limit {limit} leaves nothing to score")
     if out is not None:
         check_folder(out, protocol, limit)
-    wanted = _languages(codes, chosen, data)
-    present = {task.name: [code for code in wanted if task.has(data, code)] for task in chosen}
+    wanted = {task.name: _languages(codes, task, chosen, data, protocol) for task in chosen}
+    present = {task.name: [code for code in wanted[task.name] if task.has(data, code)] for task in chosen}
     for task in chosen:
         if not present[task.name]:
             raise DataMissingError(
-                f"no data for task {task.name} in {', '.join(wanted)}",
+                f"no data for task {task.name} in {', '.join(wanted[task.name])}",
                 where=data.root,
                 todo="see: hyperofa-eval data check",
             )
@@ -65,7 +65,7 @@ def run_tasks(
     for task in chosen:
         used = list(seeds) if task.seeded else list(seeds)[:1]
         results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
-        missing = [code for code in wanted if code not in present[task.name] and not _no_pair(task, code)]
+        missing = [c for c in wanted[task.name] if c not in present[task.name] and not _no_pair(task, c)]
         if missing and processes.main:
             LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
         summary["tasks"][task.name] = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
@@ -146,10 +146,12 @@ class _Run:
         return result if still_holds(result, key, self.data) else None
 
 
-def _languages(codes: Sequence[str] | None, chosen: Sequence[Task], data: DataFolder) -> list[str]:
+def _languages(
+    codes: Sequence[str] | None, task: Task, chosen: Sequence[Task], data: DataFolder, protocol: str
+) -> list[str]:
     """The languages to score, in order, once each; raises for a code that neither table nor data knows."""
     if codes is None:
-        return list(languages())
+        return list((protocol == "paper" and paper_languages(task.name)) or languages())
     wanted = list(dict.fromkeys(normalise(code) for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")

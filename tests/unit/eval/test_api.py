@@ -81,6 +81,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hyperofa_eval.languages import Language, add_language
+from hyperofa_eval.retrieval import Retrieval
 from hyperofa_eval.statistics import hits
 from hyperofa_eval.tasks import Outcome, add_task
 
@@ -107,6 +108,7 @@ class Upper:
 
 
 add_task(Upper())
+add_task(Retrieval("sr-news", "news", direction="both"))
 add_language(Language("lij", "Latn", "Ligurian", "Indo-European", "low", "lij"))
 '''
 
@@ -120,10 +122,14 @@ def test_a_task_and_a_language_come_from_one_file(model_dir, data, tmp_path, mon
     extension.write_text(EXTENSION)
     (data / "text/lij.txt").write_text("O gatto o dorme in sciâ töa.\nancheu ciêuve.\n")
     out = tmp_path / "out"
-    words = ["run", model_dir, "--tasks", "upper", "--data", data, "--out", out, "--languages", "lij,tur"]
+    (data / "news").mkdir()
+    (data / "news/lij-eng.lij").write_text("O gatto o dorme.\nAncheu ciêuve.\n")
+    (data / "news/lij-eng.eng").write_text("The cat sleeps.\nIt is raining today.\n")
+    words = ["run", model_dir, "--tasks", "upper,sr-news", "--data", data, "--out", out, "--languages", "lij,tur"]
     assert main([str(word) for word in [*words, "--with", extension, "--device", "cpu"]]) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert [row["value"] for row in summary["tasks"]["upper"]["rows"]] == [50.0, 100.0]
+    assert summary["tasks"]["sr-news"]["languages"] == ["lij"]
     assert main(["list", "--with", str(extension)]) == 0
     assert "Ligurian" in capsys.readouterr().out
     extension.write_text("raise ValueError('mine')")
