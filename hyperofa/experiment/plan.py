@@ -18,6 +18,9 @@ from hyperofa.experiment.stages import Interruption, Stage
 from hyperofa.files import existing_file, read_json, write_text
 from hyperofa.resources import resource
 
+WHEN = ("before", "after")
+"""The two evaluations of a cell, named for the training between them; also their folders' names."""
+
 
 @dataclass(frozen=True)
 class Replacements:
@@ -84,6 +87,15 @@ def _check_training(recipe: Recipe, path: Path) -> None:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Evaluations that are compared with the first of them."""
+
+    name: str
+    title: str
+    runs: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """The stages of a recipe below ``out``. Those after the split are known once the split is made."""
 
@@ -128,6 +140,24 @@ class Plan:
         """The folder of one cell."""
         return self.out / "cells" / cell.name
 
+    def comparisons(self) -> list[Comparison]:
+        """What is compared, sentence by sentence: methods with the recipe's ``against``, and each cell with itself."""
+        cells = list(self.recipe.cells())
+        found = []
+        for when in WHEN:
+            for first in cells:
+                later = cells[cells.index(first) + 1 :]
+                others = tuple(cell for cell in later if replace(cell, method=first.method) == first)
+                if first.method in self.recipe.evaluate.against and others:
+                    runs = tuple(self.cell(cell) / when for cell in (first, *others))
+                    found.append(
+                        Comparison(f"{when}-{first.name}", f"methods with {self._called(first)}, {when} training", runs)
+                    )
+        for cell in cells:
+            runs = tuple(self.cell(cell) / when for when in WHEN)
+            found.append(Comparison(f"training-{cell.name}", f"{self._called(cell)} after with before training", runs))
+        return found
+
     def write_train_config(self) -> None:
         """Write the settings that all cells' training shares."""
         text = yaml.safe_dump(self.recipe.train.settings, sort_keys=False)
@@ -159,11 +189,14 @@ class Plan:
         for cell in cells:
             model, title = self.cell(cell) / "run" / "final", f"{self._called(cell)} after training"
             yield self._evaluate(model, self.cell(cell) / "after", title, scored, cell.name)
+        for comparison in self.comparisons():
+            yield self._compare(comparison)
 
     def count(self) -> int:
         """How many stages there are."""
         shared = len(list(self._inputs())) + 1 + len(list(self._shared([])))
-        return shared + len(self.recipe.sources) + 4 * len(list(self.recipe.cells()))
+        cells = 4 * len(list(self.recipe.cells()))
+        return shared + len(self.recipe.sources) + cells + len(self.comparisons())
 
     def _inputs(self) -> Iterator[Stage]:
         for name, source in self.recipe.sources.items():
@@ -256,6 +289,19 @@ class Plan:
         words += ["--out", str(target)]
         name = "eval-" + "-".join(target.relative_to(self.out).parts[1:])
         return Stage(name, f"Evaluate {title}", tuple(words), target, "summary.json", (model, data), cell=cell)
+
+    def _compare(self, comparison: Comparison) -> Stage:
+        target = self.out / "comparisons" / comparison.name
+        words = [
+            "hyperofa-eval",
+            "compare",
+            *map(str, comparison.runs),
+            "--tasks",
+            ",".join(self.recipe.evaluate.tasks),
+        ]
+        words += ["--out", str(target)]
+        title = f"Compare {comparison.title}"
+        return Stage(f"compare-{comparison.name}", title, tuple(words), target, "compare.json", comparison.runs)
 
     def _called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

@@ -111,6 +111,8 @@ class Evaluation:
 
     tasks: list[str] = field(default_factory=lambda: ["sr-t"])
     args: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=lambda: ["random"])
+    """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,9 @@ class Recipe:
         if not self.sources:
             raise ValueError("sources must name at least one source model")
         _check_names(self.sources, "source")
+        for name in self.evaluate.against:
+            if name not in self.matrix.methods:
+                raise ValueError(f"evaluate.against names {name!r}, which matrix.methods does not have")
         _check_names([self.name], "recipe")
 
     def cells(self) -> Iterator[Cell]:

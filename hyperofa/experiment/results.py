@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import InputError
-from hyperofa.experiment.plan import Plan
+from hyperofa.experiment.plan import WHEN, Comparison, Plan
 from hyperofa.experiment.recipe import Cell
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
 from hyperofa.experiment.stages import Ledger, Stage
@@ -17,8 +17,6 @@ from hyperofa.files import read_json, versions
 
 PROVENANCE = ("special", "copied", "predicted", "drawn", "appended")
 """The meaning of the codes 0 to 4 in ``provenance.safetensors``."""
-
-WHEN = ("before", "after")
 
 
 def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
@@ -39,6 +37,7 @@ def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
         "languages_unscored": split["languages_unscored"],
         "methods": {cell["method"]: {when: cell[when]["scores"] for when in WHEN} for cell in _first(plan, cells)},
         "sources": {name: read_scores(plan.reference(name) / "summary.json") for name in plan.recipe.sources},
+        "paired": [row for comparison in plan.comparisons() for row in read_paired(plan, comparison)],
         "resumed_at_step": min(resumed) if resumed else None,
         "wall_s": round(sum(float(record.get("wall_s", 0.0)) for record in records.values()), 1),
         "peak_rss_gb": max(float(record.get("peak_rss_gb", 0.0)) for record in records.values()),
@@ -122,3 +121,22 @@ def read_scores(path: Path) -> dict[str, Any]:
     }
     rows = {row["language"]: {"script": row["script"], "n": row["n"], **row["values"]} for row in task["rows"]}
     return {"scores": scores, "languages": rows, "settings": task["settings"]}
+
+
+def read_paired(plan: Plan, comparison: Comparison) -> list[dict[str, Any]]:
+    """Differences of top-10 retrieval in points, each run against the comparison's first, with paired 95 % intervals."""
+    path = plan.out / "comparisons" / comparison.name / "compare.json"
+    found = read_json(path)
+    cells = {plan.cell(cell): cell for cell in plan.recipe.cells()}
+    first = comparison.runs[0]
+    rows = []
+    for label, run in zip(found["runs"][1:], comparison.runs[1:], strict=True):
+        difference = found["tasks"]["sr-t"]["against_first"][label]["difference"]
+        own, other = cells[run.parent].method, cells[first.parent].method
+        what = (
+            f"{own} against {other}, {run.name} training" if own != other else f"{own}, after against before training"
+        )
+        rows.append(
+            {"what": what, "cell": run.parent.name, "difference": difference["mean"], "ci95": difference["ci95"]}
+        )
+    return rows

@@ -41,7 +41,7 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
             inner = inner[group]
         inner[key] = value
     path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
     return path
 
 
@@ -60,8 +60,9 @@ def test_the_shipped_recipe_covers_the_mission() -> None:
         ({"train__stop_at_step": None, "train__settings__steps": 0}, r"steps must be at least 1"),
         ({"train__stop_at_step": 100_000}, r"stop_at_step must lie between 0 and"),
         ({"train__settings__run": "elsewhere"}, r"train\.settings\.run is set for each cell"),
-        ({"matrix__methods": {"hyperova": {}}}, r"'hyperova'.*did you mean 'hyperofa'"),
+        ({"matrix__methods": {"hyperova": {}}, "evaluate__against": []}, r"'hyperova'.*did you mean 'hyperofa'"),
         ({"matrix__methods": {"Not A Name": {}}}, r"must be lower-case letters"),
+        ({"evaluate__against": ["mean"]}, r"names 'mean', which matrix\.methods does not have"),
         ({"matrix__seeds": [1, 1]}, r"seeds must be a list of different values"),
         ({"split__document": "book"}, r"split\.document"),
         ({"sources__minilm__wheel__sha256": "123"}, r"is not a SHA-256"),
@@ -78,19 +79,15 @@ def test_stages_are_commands_a_person_could_type(tmp_path: Path, parallel: Path)
     plan = Plan(recipe, tmp_path / "out", Replacements(data=parallel))
     write_split(parallel, SplitSettings(test=50, min_test=10), [], plan.data)
     stages = list(plan.stages())
-    assert len(stages) == plan.count() == 1 + 1 + 3 + 1 + 4 * 6
+    assert len(stages) == plan.count() == 1 + 1 + 3 + 1 + 4 * 6 + 2 * 2 * 2 + 6
     assert len({stage.name for stage in stages}) == len(stages)
     assert len({stage.output for stage in stages}) == len(stages)
     assert {stage.command[0] for stage in stages} == {"hyperofa", "hyperofa-eval", "accelerate"}
-    made = {stage.output for stage in stages}
+    known = [*(stage.output for stage in stages), parallel, plan.train_config, plan.data]
     for stage in stages:
-        assert all(
-            path.exists() or any(path.is_relative_to(out) for out in made)
-            for path in (*stage.inputs,)
-            if "train.yaml" not in path.name
-        )
-        words = shlex.split(stage.typed)
-        assert tuple(words[len(stage.env) :]) == stage.command
+        assert tuple(shlex.split(stage.typed)[len(stage.env) :]) == stage.command
+        for path in stage.inputs:
+            assert path.exists() or any(path.is_relative_to(place) for place in known), path
     train = next(stage for stage in stages if stage.name == "train-minilm-r8-ofa-s0")
     assert train.typed.startswith("OMP_NUM_THREADS=")
     assert "accelerate launch --config_file launch/cpu_pair.yaml -m hyperofa.train" in train.typed.replace(
@@ -133,7 +130,7 @@ def test_the_command_refuses_with_one_line_and_writes_nothing(
     typed = {
         ("--out", str(full), "--data", str(parallel)): 2,
         ("--out", out, "--recipe", str(tmp_path / "none.yaml")): 3,
-        ("--out", out, "--recipe", str(edited(tmp_path, matrix__methods={"hyperova": {}}))): 2,
+        ("--out", out, "--recipe", str(edited(tmp_path, matrix__methods={"hyperova": {}}, evaluate__against=[]))): 2,
         ("--out", out, "--data", str(tmp_path / "nowhere")): 3,
         ("--out", out, "--colour"): 2,
     }
