@@ -33,6 +33,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--no-normalise", action="store_true", help="leave vectors at the length they come with")
     build.add_argument("--seed", type=int, default=0, help="of the randomised SVD (default: %(default)s)")
     _add_output(build)
+    _add_import(commands.add_parser("import", help="from a gensim, word2vec, fastText or plain text file"))
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help=".wv, .vec, .bin, .txt (text also .gz, .xz)")
+    parser.add_argument(
+        "--format", metavar="NAME", help="gensim, fasttext, binary (word2vec) or text (default: by the first bytes)"
+    )
+    parser.add_argument(
+        "--separator", default=":", help="between language and word, or none for bare words (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--default-language", default="eng", metavar="LANG", help="of bare keys, or none (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--boundary", default="$", help="the mark that stands for a word boundary, or none (default: %(default)s)"
+    )
+    parser.add_argument("--languages", nargs="+", metavar="LANG", help="keep these only (default: all)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="count and skip bad rows; otherwise the first one ends it"
+    )
+    _add_output(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +65,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the chosen subcommand."""
-    _build(args)
+    if args.action == "build":
+        _build(args)
+    else:
+        _import(args)
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -65,6 +90,40 @@ def _build(args: argparse.Namespace) -> None:
     write_store(args.out, words, vectors, meta, dtype=args.dtype)
     sentences = {language: len(rows) for language, rows in text.texts.items()}
     _print_summary(args, counts, {"sentences": sentences}, {"dim": int(vectors.shape[1])})
+
+
+def _import(args: argparse.Namespace) -> None:
+    from hyperofa.errors import InputError
+    from hyperofa.vectors.importing import import_vectors
+    from hyperofa.wordkeys import KeyScheme, is_language
+
+    separator, language, boundary = (
+        None if value == "none" else value for value in (args.separator, args.default_language, args.boundary)
+    )
+    if language is not None and not is_language(language):
+        raise InputError(f"{language!r} is no language code", where="--default-language", todo="such as eng, or none")
+    for option, value in (("--separator", separator), ("--boundary", boundary)):
+        if value is not None and (len(value) != 1 or value.isalnum()):
+            raise InputError(f"{value!r} is not one sign", where=option, todo="give a single sign, or none")
+    summary = import_vectors(
+        args.file,
+        args.out,
+        scheme=KeyScheme(separator, language, boundary),
+        languages=args.languages,
+        format_name=args.format,
+        skip_bad=args.skip_bad,
+        dtype=args.dtype,
+    )
+    skipped = {"malformed keys": summary.malformed, "duplicates": summary.duplicates, "unwanted": summary.unwanted}
+    skipped |= summary.bad_rows
+    facts = {"dim": summary.dim, "format": summary.format}
+    if args.json:
+        facts["skipped"] = skipped
+    _print_summary(args, dict(sorted(summary.languages.items())), {}, facts)
+    if any(skipped.values()) and not args.json:
+        from hyperofa.console import table
+
+        table("left out", ["what", "rows"], [[what, count] for what, count in skipped.items() if count])
 
 
 def _print_summary(

@@ -1,0 +1,228 @@
+"""Readers of foreign vector files: word2vec text and binary, fastText ``.vec``, plain text; and which reader a file needs."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import mmap
+import re
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa.errors import InputError, unknown_name
+from hyperofa.files import existing_file
+
+BLOCK = 8192
+"""Rows that a reader yields at once."""
+
+_HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
+_MAX_WORD = 4096  # bytes; without a bound, a damaged binary file is one long word
+
+Block = tuple[list[str], np.ndarray]
+"""Words (k) and their vectors (k, d) float32."""
+
+
+@dataclass
+class Faults:
+    """What to do about a bad row: refuse the file by its first one, or count and skip them."""
+
+    path: Path
+    skip: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def bad(self, what: str, place: str) -> None:
+        """Report a bad row at ``place`` (``line 7``); raises :class:`InputError` unless bad rows are skipped."""
+        if not self.skip:
+            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or pass --skip-bad")
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An opened vector file: the length d of its vectors, and its blocks, read as they are asked for."""
+
+    dim: int
+    blocks: Iterator[Block]
+
+
+def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path, Faults], Rows]]:
+    """The name and the reader of a vector file, by its first bytes unless ``name`` says which.
+
+    Raises:
+        DataMissingError: the file is not there.
+        InputError: ``name`` is unknown, or the file is empty.
+    """
+    from hyperofa.vectors.fasttext import MAGIC, read_fasttext
+    from hyperofa.vectors.gensim import read_gensim
+
+    readers: dict[str, Callable[[Path, Faults], Rows]] = {
+        "gensim": read_gensim,
+        "fasttext": read_fasttext,
+        "binary": read_binary,
+        "text": read_text,
+    }
+    existing_file(path, "vector file")
+    with path.open("rb") as handle:
+        head = handle.read(1 << 12)
+    if not head:
+        raise InputError("an empty file", where=path)
+    if name is None:
+        first, _, rest = head.partition(b"\n")
+        if head[:1] == b"\x80" or path.suffix in {".wv", ".kv"}:
+            name = "gensim"
+        elif head[:4] == MAGIC:
+            name = "fasttext"
+        elif path.suffix == ".bin" or (_HEADER.fullmatch(first) and b"\0" in rest):
+            name = "binary"
+        else:
+            name = "text"
+    if name not in readers:
+        raise unknown_name("vector format", name, readers, where="--format")
+    return name, readers[name]
+
+
+def read_text(path: Path, faults: Faults) -> Rows:
+    """A text file: an optional first line ``count dimension``, then a word and its numbers on each line."""
+    lines = _numbered(path)
+    number, first = next(lines, (1, b""))
+    header = _HEADER.fullmatch(first)
+    declared = int(header[1]) if header else None
+    if header is None:
+        dim = len(first.split()) - 1
+        lines = _again(number, first, lines)
+    else:
+        dim = int(header[2])
+    if dim < 1:
+        raise InputError("no word with numbers after it", where=f"{path}, line {number}")
+    return Rows(dim, _text_blocks(lines, dim, declared, faults))
+
+
+def read_binary(path: Path, faults: Faults) -> Rows:
+    """A word2vec binary file: ``count dimension``, then words, each followed by a space and its float32 values."""
+    with path.open("rb") as handle:
+        header = _HEADER.fullmatch(handle.readline(64))
+    if header is None or int(header[2]) < 1:
+        raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
+    return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
+
+
+def finite(vector: np.ndarray) -> bool:
+    """Whether all values are numbers."""
+    return bool(np.isfinite(vector).all())
+
+
+def finite_rows(vectors: np.ndarray) -> NDArray[np.bool_]:
+    """Which rows of (k, d) have numbers only, (k,)."""
+    good: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
+    return good
+
+
+def blocks_of(rows: Iterator[tuple[str, np.ndarray]]) -> Iterator[Block]:
+    """Single rows gathered into blocks."""
+    words: list[str] = []
+    vectors: list[np.ndarray] = []
+    for word, vector in rows:
+        words.append(word)
+        vectors.append(vector)
+        if len(words) == BLOCK:
+            yield words, np.stack(vectors)
+            words, vectors = [], []
+    if words:
+        yield words, np.stack(vectors)
+
+
+def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | None, faults: Faults) -> Iterator[Block]:
+    seen = 0
+
+    def rows() -> Iterator[tuple[str, np.ndarray]]:
+        nonlocal seen
+        for number, line in lines:
+            if not line.strip():
+                continue
+            seen += 1
+            parts = line.rstrip().rsplit(None, dim)
+            vector = _numbers(parts[1:], dim)
+            if vector is None:
+                faults.bad(f"not a word and {dim} numbers", f"line {number}")
+                continue
+            try:
+                word = parts[0].decode("utf-8")
+            except UnicodeDecodeError:
+                faults.bad("not UTF-8", f"line {number}")
+                continue
+            if finite(vector):
+                yield word, vector
+            else:
+                faults.bad("NaN or infinite values", f"line {number}")
+
+    yield from blocks_of(rows())
+    if declared is not None and seen != declared:
+        faults.bad(f"{seen} rows where the first line promises {declared}", "last line")
+
+
+def _numbers(parts: list[bytes], dim: int) -> np.ndarray | None:
+    if len(parts) != dim:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # how numpy reports a number that it cannot read
+        try:
+            vector = np.fromstring(b" ".join(parts).decode("ascii"), dtype=np.float32, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
+    return vector if len(vector) == dim else None
+
+
+def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Iterator[Block]:
+    size = 4 * dim
+
+    def rows() -> Iterator[tuple[str, np.ndarray]]:
+        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place = data.find(b"\n") + 1
+            for number in range(1, declared + 1):
+                end = data.find(b" ", place, place + _MAX_WORD)
+                if end < 0 or end + 1 + size > len(data):
+                    faults.bad(f"the file ends in row {number} of {declared}", f"byte {place}")
+                    return
+                raw, values = data[place:end].lstrip(b"\n"), data[end + 1 : end + 1 + size]
+                place = end + 1 + size
+                vector = np.frombuffer(values, dtype="<f4")
+                try:
+                    word = raw.decode("utf-8")
+                except UnicodeDecodeError:
+                    faults.bad("not UTF-8", f"row {number}")
+                    continue
+                if finite(vector):
+                    yield word, vector
+                else:
+                    faults.bad("NaN or infinite values", f"row {number}")
+            if data[place:].strip(b"\n"):
+                faults.bad(f"more bytes after the {declared} rows of the header", f"byte {place}")
+
+    return blocks_of(rows())
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    with _opened(path) as handle:
+        try:
+            for number, line in enumerate(handle, start=1):
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+            raise InputError(f"a damaged {path.suffix} file ({error})", where=path) from None
+
+
+def _again(number: int, first: bytes, rest: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    yield number, first
+    yield from rest
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")

@@ -1,0 +1,135 @@
+"""Turning a foreign vector file into a store: which keys are kept, under which name, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyperofa import wordkeys
+from hyperofa.console import progress_bar
+from hyperofa.errors import InputError
+from hyperofa.files import check_output, made_by
+from hyperofa.vectors.foreign import Faults, reader_for
+from hyperofa.vectors.store import MARKER, new_store
+from hyperofa.wordkeys import KeyScheme
+
+
+@dataclass
+class ImportSummary:
+    """What an import kept (``languages``: words in each) and left out.
+
+    ``malformed`` keys are not of the scheme, ``duplicates`` come a second time, ``unwanted`` are in a language that
+    was not asked for; ``bad_rows`` counts skipped rows by what was wrong with them.
+    """
+
+    format: str
+    dim: int
+    languages: dict[str, int] = field(default_factory=dict)
+    malformed: int = 0
+    duplicates: int = 0
+    unwanted: int = 0
+    bad_rows: dict[str, int] = field(default_factory=dict)
+
+
+def import_vectors(
+    path: Path,
+    out: Path,
+    *,
+    scheme: KeyScheme = wordkeys.STORED,
+    languages: Collection[str] | None = None,
+    format_name: str | None = None,
+    skip_bad: bool = False,
+    dtype: str = "float16",
+) -> ImportSummary:
+    """Write the vectors of ``path`` as a store at ``out``, streaming: the file need not fit into memory.
+
+    Args:
+        path: gensim ``.wv``, word2vec text or binary, fastText ``.vec`` or ``.bin``, plain text; text also as
+            ``.gz``, ``.xz``.
+        out: The new store.
+        scheme: How the file's keys are read; stored keys are ``lang:word``, boundary marks kept.
+        languages: Keep these only.
+        format_name: ``gensim``, ``fasttext``, ``binary`` or ``text``; by default the file's first bytes decide.
+        skip_bad: Count and skip rows that are ragged, not finite or not UTF-8; otherwise the first one refuses the
+            file.
+        dtype: ``float16`` or ``float32``.
+
+    Raises:
+        DataMissingError: a file is not there.
+        InputError: a bad row, a damaged file, a pickle that asks for more than vectors, or no word left.
+    """
+    check_output(out, MARKER)
+    name, read = reader_for(path, format_name)
+    faults = Faults(path, skip=skip_bad)
+    rows = read(path, faults)
+    keys = _Keys(scheme, languages)
+    summary = ImportSummary(name, rows.dim)
+    meta: dict[str, Any] = {}
+    with new_store(out, rows.dim, meta, dtype=dtype) as writer, progress_bar("importing vectors", None) as advance:
+        for words, vectors in rows.blocks:
+            fit = _fitting(words, vectors, writer.dtype, faults)
+            chosen, kept = keys.choose([words[row] for row in fit], summary)
+            writer.append(kept, vectors[fit[chosen]])
+            advance(len(words))
+        summary.bad_rows = faults.counts
+        if not writer.count:
+            raise InputError("no word left", where=path, todo=_why(summary))
+        settings = {"format": name, "languages": sorted(languages) if languages else None, "skip_bad": skip_bad}
+        settings |= {"separator": scheme.separator, "default_language": scheme.default_language}
+        meta |= {"boundary": scheme.boundary, "languages": summary.languages}
+        meta["left_out"] = {
+            "malformed": summary.malformed,
+            "duplicates": summary.duplicates,
+            "unwanted": summary.unwanted,
+            "bad_rows": summary.bad_rows,
+        }
+        meta["made_by"] = made_by("vectors import", {"file": path}, settings)
+    return summary
+
+
+def _fitting(words: list[str], vectors: np.ndarray, dtype: np.dtype[Any], faults: Faults) -> np.ndarray:
+    """The rows whose values ``dtype`` can hold (float16 ends at 65,504); the others are bad rows."""
+    fits = np.abs(vectors).max(axis=1, initial=0.0) <= float(np.finfo(dtype).max)
+    for row in np.flatnonzero(~fits):
+        faults.bad(f"values too large for {dtype.name}", f"word {words[row]!r}")
+    return np.flatnonzero(fits)
+
+
+class _Keys:
+    """Chooses and names the rows to keep."""
+
+    def __init__(self, scheme: KeyScheme, languages: Collection[str] | None) -> None:
+        self.scheme = scheme
+        self.stored = KeyScheme(boundary=scheme.boundary)
+        self.languages = None if languages is None else frozenset(languages)
+        self.seen: set[str] = set()
+
+    def choose(self, words: list[str], summary: ImportSummary) -> tuple[np.ndarray, list[str]]:
+        """Rows to keep and their keys ``lang:word``."""
+        rows: list[int] = []
+        keys: list[str] = []
+        for row, word in enumerate(words):
+            parsed = self.scheme.parse(word)
+            key = "" if parsed is None else f"{parsed[0]}:{parsed[1]}"
+            if parsed is None or self.stored.parse(key) != parsed:
+                summary.malformed += 1
+            elif self.languages is not None and parsed[0] not in self.languages:
+                summary.unwanted += 1
+            elif key in self.seen:
+                summary.duplicates += 1
+            else:
+                self.seen.add(key)
+                rows.append(row)
+                keys.append(key)
+                summary.languages[parsed[0]] = summary.languages.get(parsed[0], 0) + 1
+        return np.array(rows, dtype=np.int64), keys
+
+
+def _why(summary: ImportSummary) -> str:
+    if summary.unwanted:
+        return "check --languages"
+    return "check --separator and --default-language" if summary.malformed else "the file holds no vectors"
