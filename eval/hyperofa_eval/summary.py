@@ -101,6 +101,7 @@ def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Fl
     }
     return {
         "language": code,
+        "name": row.name,
         "script": row.script,
         "resource_class": row.resource_class,
         **values[first["metric"]],
