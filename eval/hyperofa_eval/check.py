@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ SCRIPTS = {
     "Arab": ("ARABIC",),
 }
 LEAST_IN_SCRIPT = 0.5
+LETTERS = 100_000
+"""Letters looked at to tell a file's script."""
 LEAST_CORRELATION = 0.3
 ENOUGH = 50
 """Pairs from which a correlation of lengths says something."""
@@ -125,7 +128,8 @@ def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
     begins = SCRIPTS.get(language(code).script)
     if begins is None:
         return
-    counts = Counter(unicodedata.name(c, "?").startswith(begins) for line in lines for c in line if c.isalpha())
+    letters = (c for line in lines for c in line if c.isalpha())
+    counts = Counter(unicodedata.name(c, "?").startswith(begins) for c in islice(letters, LETTERS))
     total = counts.total()
     if total and counts[True] / total < LEAST_IN_SCRIPT:
         share = 100 * counts[True] / total

@@ -21,21 +21,45 @@ def setup_logging(quiet: bool = False) -> None:
     LOG.propagate = False
 
 
+_shown: list[Any] = []
+"""The display that bars are added to while one is open: a terminal holds only one."""
+
+
 @contextmanager
 def progress_bar(label: str, total: int) -> Iterator[Any]:
-    """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal."""
+    """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal.
+
+    A bar opened inside another is a line below it.
+    """
+    if _shown:
+        with _line(_shown[-1], label, total) as advance:
+            yield advance
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(label, total=total)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
+        _shown.append(display)
+        try:
+            with _line(display, label, total) as advance:
+                yield advance
+        finally:
+            _shown.pop()
 
-        def advance(n: int = 1) -> None:
-            bar.advance(task, n)
 
+@contextmanager
+def _line(display: Any, label: str, total: int) -> Iterator[Any]:
+    task = display.add_task(label, total=total)
+
+    def advance(n: int = 1) -> None:
+        display.advance(task, n)
+
+    try:
         yield advance
+    finally:
+        display.remove_task(task)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

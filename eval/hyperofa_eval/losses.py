@@ -120,7 +120,7 @@ def _covered(text: str, offsets: Sequence[tuple[int, int]]) -> int:
 
 def _batches(order: Sequence[int], passages: Sequence[Passage], model: TransformersModel) -> Iterator[list[int]]:
     """Passages of similar length, as many as the batch size and the logits' memory allow."""
-    room = LOGIT_BYTES // (4 * model.model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    room = LOGIT_BYTES // (4 * model.body.config.get_text_config().vocab_size)
     batch: list[int] = []
     used = 0
     for k in order:

@@ -138,13 +138,14 @@ def load_model(
             config=config,
             dtype=getattr(torch, dtype),
             output_loading_info=True,
+            use_safetensors=True,  # other formats are pickles
             trust_remote_code=remote_code,
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
     unread = _unread(model, info["missing_keys"], name)
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = model.config.get_text_config().vocab_size
     if len(tokenizer) > rows:
         raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the embeddings {rows} rows", where=name)
     processes = processes or Processes()

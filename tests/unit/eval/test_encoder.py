@@ -122,6 +122,17 @@ class TestCache:
         _, hits, misses = self.encode(bert, tokenizer, tmp_path, texts=[*TEXTS, "yeni", "yeni"])
         assert (hits, misses) == (5, 1)
 
+    def test_english_is_encoded_once_for_all_languages(self, bert, tokenizer, data):
+        from hyperofa_eval.layout import DataFolder
+        from hyperofa_eval.protocols import default
+        from hyperofa_eval.runner import run_tasks
+
+        model = wrap(bert, tokenizer, "small")
+        task = default()["sr-t"]
+        run_tasks(model, [task], DataFolder(data), codes=["tur", "ces", "swh"])
+        cache = model.encoder.cache_for(task.encoding())
+        assert (cache.hits, cache.misses) == (24, 48)
+
     def test_a_changed_weight_misses(self, bert, tokenizer, tmp_path):
         self.encode(bert, tokenizer, tmp_path)
         with torch.no_grad():

@@ -9,7 +9,11 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from hyperofa_eval.cli import main
+
+pytestmark = pytest.mark.distributed
 
 EXTENSION = """
 import dataclasses

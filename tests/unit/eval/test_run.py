@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def test_writes_a_result_per_language_and_a_summary(model_dir, data, tmp_path, c
     assert hits == "".join("1" if rank < 10 else "0" for rank in ranks)
     assert result["details"]["block"] == 3  # two thirds of four blocks
     assert set(result["data"]) == {"tatoeba/tur-eng.tur", "tatoeba/tur-eng.eng"}
+
+
+def test_progress_bars_nest_on_a_terminal(model_dir, data, tmp_path):
+    if shutil.which("script") is None:
+        pytest.skip("needs the script command for a terminal")
+    words = ["-m", "hyperofa_eval", "run", model_dir, "--tasks", "sr-t", "--data", data, "--out", tmp_path / "out"]
+    line = shlex.join([sys.executable, *map(str, words), "--batch-size", "2", "--device", "cpu"])
+    done = subprocess.run(["script", "-qec", line, "/dev/null"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "encoding" in done.stdout
+    assert "sr-t" in done.stdout
 
 
 def test_continues_and_notices_what_changed(model_dir, data, tmp_path):
