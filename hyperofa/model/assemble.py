@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from hyperofa.errors import InputError
 from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead
@@ -69,13 +70,11 @@ def assemble(
     rows = _Rows(coordinates, primitives, output_coordinates, output_primitives, head_bias)
     _check(source, target_tokenizer, rows)
     config = _target_config(source, target_tokenizer, rows)
-    with torch.random.fork_rng(devices=[]):  # the random start of what is overwritten below moves no one's generator
-        model = lm_class(family, factorized=primitives is not None)(config)
-    model = model.to(parameter_dtype(source.model)).eval()
+    model = _blank(lm_class(family, factorized=primitives is not None), config, parameter_dtype(source.model)).eval()
     state = _body(source.model)
     if family.shifted_positions:
         _shift_positions(state, source.model.config.pad_token_id, config.pad_token_id)
-    model.load_state_dict(state, strict=False)
+    _load(model, state, given=("coordinates", "primitives", *_per_token_keys(model)))
     with torch.no_grad():
         _fill(input_embedding(model), coordinates, primitives)
         head = output_head(model)
@@ -105,9 +104,7 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
     config = family.config_class.from_dict(
         {k: v for k, v in values.items() if k not in {"embedding_rank", "head_rank"}}
     )
-    with torch.random.fork_rng(devices=[]):
-        dense = model.plain_class(config)
-    dense = dense.to(parameter_dtype(model)).train(model.training)
+    dense = _blank(model.plain_class, config, parameter_dtype(model)).train(model.training)
     state = {
         key: value for key, value in model.state_dict().items() if not key.endswith((".coordinates", ".primitives"))
     }
@@ -118,7 +115,7 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
     twin = f"{family.head.rpartition('.')[0]}.bias"  # the second name of the head's bias in BERT and RoBERTa
     if twin in dense.state_dict():
         state.setdefault(twin, state[f"{family.head}.bias"])
-    dense.load_state_dict(state, strict=True)
+    _load(dense, state)
     if model.can_generate():
         dense.generation_config = model.generation_config
     return dense
@@ -159,16 +156,42 @@ def _target_config(source: Source, tokenizer: Any, rows: _Rows) -> PreTrainedCon
     return config_class.from_dict(values)
 
 
-def _body(source: PreTrainedModel) -> dict[str, Tensor]:
-    """Everything of the source but its embeddings and its head's bias (of which BERT and RoBERTa keep two names)."""
-    family = family_of(source.config)
+def _blank(model_class: Any, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """A model without initialised weights, all of which are to be loaded.
+
+    The dtype is set while it is built, as ``from_pretrained`` does: casting it afterwards would round the rotary
+    frequencies, which stay float32.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with no_init_weights():
+            model = model_class(config)
+    finally:
+        torch.set_default_dtype(before)
+    model.tie_weights()
+    return model
+
+
+def _load(model: PreTrainedModel, state: dict[str, Tensor], given: tuple[str, ...] = ()) -> None:
+    """Load ``state``, which holds every parameter but those whose names end with one of ``given``."""
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    lost = [key for key in missing if not key.endswith(given)]
+    if lost or unexpected:
+        raise RuntimeError(f"the model does not take the weights: missing {lost}, unexpected {unexpected}")
+
+
+def _per_token_keys(model: PreTrainedModel) -> list[str]:
+    """Names of a plain model's embeddings and of its head's bias (of which BERT and RoBERTa keep two)."""
+    family = family_of(model.config)
     around = family.head.rpartition(".")[0]
-    per_token = {
-        f"{source.base_model_prefix}.{family.embedding}.weight",
-        f"{family.head}.weight",
-        f"{family.head}.bias",
-        *([f"{around}.bias"] if around else []),
-    }
+    embedding = f"{model.base_model_prefix}.{family.embedding}.weight"
+    return [embedding, f"{family.head}.weight", f"{family.head}.bias", *([f"{around}.bias"] if around else [])]
+
+
+def _body(source: PreTrainedModel) -> dict[str, Tensor]:
+    """Everything of the source but what has one entry per token."""
+    per_token = set(_per_token_keys(source))
     return {key: value for key, value in source.state_dict().items() if key not in per_token}
 
 

@@ -92,6 +92,28 @@ def test_the_source_is_left_alone(source, target_tokenizer):
     assert all(torch.equal(value, before[key]) for key, value in source.model.state_dict().items())
 
 
+def test_a_sixteen_bit_source_stays_one_and_its_rotary_frequencies_do_not(target_tokenizer, ids, tmp_path):
+    source = source_of(small_source("llama", tied=False).to(torch.bfloat16))
+    model = assemble(source, target_tokenizer, **new_embeddings(source))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert loaded.dtype == torch.bfloat16
+    assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+    dense = export_dense(model)
+    assert {buffer.dtype for buffer in dense.buffers()} == {torch.float32}
+    # Two more roundings to 8 bits lie between the factors' scores and those of their product.
+    torch.testing.assert_close(dense(input_ids=ids).logits, model(input_ids=ids).logits, atol=0.02, rtol=0.05)
+
+
+def test_assembling_moves_no_ones_generator(source, target_tokenizer):
+    values = new_embeddings(source)
+    state = torch.get_rng_state()
+    export_dense(assemble(source, target_tokenizer, **values))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].plain_class("ForTokenClassification")])
 def test_a_tagger_takes_the_body_and_embeddings(name, target_tokenizer, ids, tmp_path):
     source = source_of(small_source(name))
