@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,11 +25,15 @@ GRACE_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended. ``peak_rss`` is in bytes, summed over the processes alive at one time."""
+    """How a command ended.
+
+    ``peak_rss`` is in bytes, summed over the processes alive at one time; ``cpu_seconds`` are those of all its processes.
+    """
 
     code: int
     seconds: float
     peak_rss: int
+    cpu_seconds: float
 
 
 def resolve(command: Sequence[str]) -> list[str]:
@@ -59,7 +64,7 @@ def run_command(
     ``keep_open`` stay open in the command (a lock held by them outlives this process with it).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
+    start, cpu_before = time.monotonic(), _children_cpu()
     with log.open("ab") as handle:
         process = subprocess.Popen(
             resolve(command),
@@ -86,7 +91,13 @@ def run_command(
         if process.poll() is None:
             kill_session(process.pid)
             process.wait()
-    return Finished(process.returncode, time.monotonic() - start, peak)
+    return Finished(process.returncode, time.monotonic() - start, peak, _children_cpu() - cpu_before)
+
+
+def _children_cpu() -> float:
+    """CPU seconds of all ended and awaited descendants of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tree_rss(pid: int) -> int:

@@ -50,8 +50,7 @@ def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
                 "name": stage.name,
                 "title": stage.title,
                 "command": stage.typed,
-                "wall_s": records[stage.name].get("wall_s"),
-                "peak_rss_gb": records[stage.name].get("peak_rss_gb"),
+                **{key: records[stage.name].get(key) for key in ("wall_s", "cpu_s", "peak_rss_gb")},
             }
             for stage in stages
         ],
@@ -119,7 +118,7 @@ def read_scores(path: Path) -> dict[str, Any]:
         }
         for metric, values in task["values"].items()
     }
-    rows = {row["language"]: {"script": row["script"], "n": row["n"], **row["values"]} for row in task["rows"]}
+    rows = {row["language"]: {"name": row["name"], "n": row["n"], **row["values"]} for row in task["rows"]}
     return {"scores": scores, "languages": rows, "settings": task["settings"]}
 
 

@@ -126,6 +126,7 @@ class Runner:
         self.ledger.note(
             stage,
             wall_s=round(float(record.get("wall_s", 0.0)) + ended.seconds, 2),
+            cpu_s=round(float(record.get("cpu_s", 0.0)) + ended.cpu_seconds, 2),
             peak_rss_gb=round(max(float(record.get("peak_rss_gb", 0.0)), ended.peak_rss / 1e9), 3),
         )
         if self._asked:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
 
 GAP = 12.0
-CHARACTER, BOLD_CHARACTER = 6.6, 8.0
+CHARACTER, LABEL_CHARACTER, BOLD_CHARACTER = 6.6, 6.9, 8.0
 """Widths in pixels to allow for a character of the figures' 12-pixel text."""
 
 
@@ -101,7 +101,7 @@ def intervals(
     rows: Sequence[Row], names: Mapping[int, str], high: float, width: float, *, title: str, unit: str
 ) -> str:
     """A row a language, a mark and an interval a method, a dashed line at chance; ``high`` ends the axis."""
-    label_width = max((len(row.label) for row in rows), default=3) * BOLD_CHARACTER + 10
+    label_width = max((len(row.label) for row in rows), default=3) * LABEL_CHARACTER + 10
     left, right, top = label_width, width - 14, 26.0
     pitch = 9.0 * len(names) + 12
     bottom = top + pitch * len(rows)
@@ -111,7 +111,7 @@ def intervals(
         base = top + pitch * number
         if number % 2:
             body.insert(0, element("rect", x=0, y=base, width=width, height=pitch, class_="stripe"))
-        body.append(text(row.label, 4, base + pitch / 2 + 1, class_="label"))
+        body.append(text(row.label, 4, base + pitch / 2 + 1))
         body.append(text(row.note, 4, base + pitch / 2 + 13, class_="note"))
         if row.chance is not None:
             body.append(line(x(row.chance), base + 2, x(row.chance), base + pitch - 2, class_="chance"))

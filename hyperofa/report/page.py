@@ -178,8 +178,8 @@ def _languages(results: Mapping[str, Any]) -> str:
     for when, title in WHEN.items():
         rows = [
             Row(
-                code,
-                f"n {best[when]['languages'][code]['n']}",
+                best[when]["languages"][code]["name"],
+                f"{code}, n {best[when]['languages'][code]['n']}",
                 best[when]["languages"][code][METRIC]["chance"],
                 [(named[name], estimate(cells[name][when]["languages"][code][METRIC])) for name in named],
             )
@@ -296,7 +296,14 @@ def _numbers(results: Mapping[str, Any]) -> str:
         for code in results["languages"]:
             rows = [cells[name][when]["languages"][code] for name in cells for when in WHEN]
             chance = rows[0][metric]["chance"]
-            body.append([code, str(rows[0]["n"]), f"{chance:.1f}", *(_value(row[metric]) for row in rows)])
+            body.append(
+                [
+                    f"{escape(rows[0]['name'])} ({code})",
+                    str(rows[0]["n"]),
+                    f"{chance:.1f}",
+                    *(_value(row[metric]) for row in rows),
+                ]
+            )
         tables.append(f"<h3>{_short(metric)}, % with 95 % interval</h3>{_table(head, body)}")
     data = base64.b64encode(json.dumps(results, ensure_ascii=False, indent=1).encode()).decode()
     link = f'<a download="results.json" href="data:application/json;base64,{data}">Download results.json</a>'

@@ -21,9 +21,10 @@ def print_results(results: Mapping[str, Any]) -> None:
         chance = f"{scores[0][0][METRIC]['chance']:.1f}"
         values = [f"{before[METRIC]['value']:.1f} → {after[METRIC]['value']:.1f}" for before, after in scores]
         rows.append([code, str(scores[0][0]["n"]), chance, *values])
-    means = [[results["methods"][name][when][METRIC] for when in ("before", "after")] for name in cells]
-    rows.append(["mean", "", f"{means[0][0]['chance']:.1f}", *(" → ".join(map(_interval, pair)) for pair in means)])
     table("Top-10 retrieval, %: before → after training", ("language", "n", "chance", *cells), rows)
+    means = {name: [results["methods"][name][when][METRIC] for when in ("before", "after")] for name in cells}
+    title = f"Mean of {len(results['languages'])} languages, with 95 % interval"
+    table(title, ("method", "before", "after"), [[name, *map(_interval, pair)] for name, pair in means.items()])
     for row in results.get("paired", ()):
         low, high = row["ci95"]
         output.print(f"{row['what']}: {row['difference']:+.1f} points, paired 95 % interval [{low:+.1f}, {high:+.1f}]")

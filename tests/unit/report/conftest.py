@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 LANGUAGES = ["tur", "ell", "bul", "ces", "kor", "kat", "zsm", "jpn", "tuk", "uig", "gla", "swh", "cmn", "pes"]
+NAMES = dict.fromkeys(LANGUAGES, "Turkish") | {"cmn": "Mandarin Chinese", "gla": "Scottish Gaelic"}
 LEVEL = {"random": 34.0, "ofa": 45.0, "hyperofa": 51.0}
 CUTS = {"top1": 0.5, "top5": 0.8, "top10": 1.0}
 
@@ -20,7 +21,7 @@ def _scores(level: float, draw: random.Random) -> dict[str, Any]:
         for cut, share in CUTS.items():
             value = share * level + draw.uniform(-8, 8)
             values[cut] = {"value": value, "ci95": [value - 6, value + 6], "chance": 100 * int(cut[3:]) / n}
-        rows[language] = {"script": "Latn", "n": n, **values}
+        rows[language] = {"name": NAMES[language], "n": n, **values}
     means = {cut: sum(row[cut]["value"] for row in rows.values()) / len(rows) for cut in CUTS}
     scores = {
         cut: {"mean": mean, "ci95": [mean - 1.8, mean + 1.8], "n": len(rows), "pairs": 2300, "chance": 5.9}
