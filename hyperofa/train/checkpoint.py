@@ -50,7 +50,7 @@ class Manifest:
     """Euclidean norms over all ranks of the weights and the optimizer's moments, compared after loading."""
     files: dict[str, FileEntry]
     universal: bool = False
-    """Whether the shards are DeepSpeed's universal format, which any world size and stage can load."""
+    """Whether it holds the unsharded state (:mod:`hyperofa.train.whole`), which any world size and stage can load."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -17,18 +17,20 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint import SHARDS
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
+from hyperofa.train.whole import KINDS
 
 if TYPE_CHECKING:
     import torch
 
     from hyperofa.train.config import TrainConfig
+    from hyperofa.train.whole import WholeState
 
 _RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
 
@@ -115,10 +117,8 @@ class Engine:
 
     # ------------------------------------------------------------------ setting up
 
-    def prepare(self, model: torch.nn.Module, groups: Sequence[dict[str, Any]], *, universal: bool = False) -> None:
+    def prepare(self, model: torch.nn.Module, groups: Sequence[dict[str, Any]]) -> None:
         """Shard the model and its AdamW over the ranks; from here on :attr:`module` is the model to call.
-
-        ``universal`` says that the shards to load are in DeepSpeed's universal format.
 
         Raises:
             HyperofaError: the engine is not DeepSpeed's.
@@ -126,8 +126,6 @@ class Engine:
         import torch
         from deepspeed import DeepSpeedEngine
 
-        if universal:
-            self._accelerator.state.deepspeed_plugin.deepspeed_config["checkpoint"] = {"load_universal": True}
         fused = self.device.type == "cuda" and "offload_optimizer" not in self.deepspeed_config["zero_optimization"]
         optimizer = torch.optim.AdamW(
             groups,
@@ -269,6 +267,24 @@ class Engine:
             raise HyperofaError("DeepSpeed loaded nothing", where=folder)
         gc.collect()
 
+    def load_whole(self, state: WholeState) -> None:
+        """Take this rank's share of an unsharded state, whatever world size and stage it was saved with."""
+        import torch
+
+        optimizer = self._ds.optimizer
+        if self.zero_stage == 3:
+            optimizer.checkpoint_event_prologue()
+        for flat, stretches in _stretches(optimizer, self.rank):
+            values = {kind: flat.detach().new_zeros(flat.shape) for kind in KINDS}
+            for name, start, taken, count in stretches:
+                for kind, target in values.items():
+                    part = state.read(name, kind)[taken : taken + count]
+                    target[start : start + part.numel()] = part.to(target.device)
+            flat.data.copy_(values.pop("fp32"))
+            self._ds.basic_optimizer.state[flat] = {"step": torch.tensor(state.adam_step), **values}
+        _update_model_weights(optimizer, self.zero_stage)
+        gc.collect()
+
     def norms(self) -> dict[str, float]:
         """Norms over all ranks of the float32 weights and of AdamW's two moments."""
         import torch
@@ -323,6 +339,49 @@ def _weight_shards(optimizer: Any) -> list[torch.Tensor]:
         if shards is not None:
             return [shard for shard in shards if shard is not None]
     raise HyperofaError(f"unknown ZeRO optimizer {type(optimizer).__name__}", todo="use ds_configs/*.json")
+
+
+def _stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[tuple[str, int, int, int]]]]:
+    """The rank's flat float32 tensors, and which stretch of each holds what: (name, start, start in the parameter, count).
+
+    The optimizer's ``param_names`` know a tied parameter by one name, the one that checkpoints use.
+    """
+    names = optimizer.param_names
+    if hasattr(optimizer, "single_partition_of_fp32_groups"):
+        for group, flat in zip(optimizer.bit16_groups, optimizer.single_partition_of_fp32_groups, strict=True):
+            mapped = [(names[parameter], parameter._hp_mapping) for parameter in group if parameter._hp_mapping]
+            yield (
+                flat,
+                [
+                    (name, m.hp_fragment_address.start, m.lp_fragment_address.start, m.hp_fragment_address.numel)
+                    for name, m in mapped
+                ],
+            )
+        return
+    for group, flat in zip(optimizer.fp16_groups, optimizer.fp32_partitioned_groups_flat, strict=True):
+        start, found = 0, []
+        for parameter in group:
+            share = parameter.partition_numel()
+            found.append((names[parameter], start, share * rank, share))
+            start += share
+        yield flat, found
+
+
+def _update_model_weights(optimizer: Any, stage: int) -> None:
+    """Copy the float32 weights of all ranks into the model, in its own precision, as DeepSpeed does after loading."""
+    if stage < 3:
+        optimizer.update_lp_params()
+        return
+    for number, flat in enumerate(optimizer.fp32_partitioned_groups_flat):
+        whole = optimizer.fp16_partitioned_groups_flat[number]
+        whole.data.copy_(flat.data)
+        parts = optimizer.fp16_partitioned_groups[number]
+        for part, value in zip(parts, optimizer.unflatten(whole, parts), strict=True):
+            part.data = value.data
+    persistent = optimizer.persistent_parameters
+    if persistent:
+        persistent[0].partition(persistent)
+    optimizer.checkpoint_event_epilogue()
 
 
 def _set_launch_environment() -> None:

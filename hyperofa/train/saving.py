@@ -13,6 +13,7 @@ from hyperofa.files import versions
 from hyperofa.train import checkpoint
 from hyperofa.train.checkpoint import FORMAT, Manifest
 from hyperofa.train.rundir import require_space
+from hyperofa.train.whole import read_shards, read_whole
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
@@ -104,7 +105,20 @@ class Saver:
                 where=self.config.corpus,
                 todo="restore the corpus, or train in another run directory",
             )
-        self.engine.load_shards(folder)
+        here = (self.engine.world_size, self.engine.zero_stage, self.config.precision)
+        if not manifest.universal and here == (manifest.world_size, manifest.zero_stage, manifest.precision):
+            self.engine.load_shards(folder)
+        else:
+            self._say(
+                "%s was saved by ZeRO-%d on %d ranks in %s: taking it apart anew",
+                folder.name,
+                manifest.zero_stage,
+                manifest.world_size,
+                manifest.precision,
+            )
+            self.engine.load_whole(
+                read_whole(folder) if manifest.universal else read_shards(folder / checkpoint.SHARDS)
+            )
         norms = self.engine.norms()
         for name, saved in manifest.norms.items():
             if abs(norms[name] - saved) > NORM_TOLERANCE * max(abs(saved), 1e-12):

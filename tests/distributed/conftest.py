@@ -125,9 +125,7 @@ class Trainer:
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def start(
-        self, name: str, *, config_file: str = "cpu_pair", arguments: tuple[str, ...] = (), **settings: Any
-    ) -> Launch:
+    def start(self, name: str, *, ranks: int = 2, arguments: tuple[str, ...] = (), **settings: Any) -> Launch:
         run = self.folder / name
         values = {
             "model": self.model,
@@ -145,8 +143,17 @@ class Trainer:
         config = self.folder / f"{name}.yaml"
         config.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
         accelerate = Path(sys.executable).with_name("accelerate")
-        launch = ["launch", "--config_file", str(ROOT / "launch" / f"{config_file}.yaml"), "--main_process_port", "0"]
-        command = [str(accelerate), *launch, *arguments, "-m", "hyperofa.train", str(config)]
+        launch = ["launch", "--config_file", str(ROOT / "launch" / "cpu_pair.yaml"), "--num_processes", str(ranks)]
+        command = [
+            str(accelerate),
+            *launch,
+            "--main_process_port",
+            "0",
+            *arguments,
+            "-m",
+            "hyperofa.train",
+            str(config),
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.folder
