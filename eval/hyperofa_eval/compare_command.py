@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _show(found: dict[str, Any], paper: bool) -> None:
     from hyperofa_eval.comparison import published
-    from hyperofa_eval.render import differences
+    from hyperofa_eval.render import differences, published_table
 
     for task, entry in found["tasks"].items():
         rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
@@ -63,5 +63,4 @@ def _show(found: dict[str, Any], paper: bool) -> None:
             columns = ["run", "group", "difference, paired 95 % interval", "languages"]
             table(f"{task}: against {found['runs'][0]}", columns, differences(entry))
         if paper and published(task):
-            rows = [[row["model"], row["method"], row["mean"]] for row in published(task)]
-            table(f"{task}: published (other languages, one seed)", ["model", "method", "mean"], rows)
+            table(f"{task}: published (other languages, one seed)", *published_table(task))

@@ -86,12 +86,17 @@ def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None) -> dict[str
     return {"schema": 1, "runs": [run.label for run in runs], "tasks": {task: _task(runs, task) for task in common}}
 
 
-def published(task: str) -> list[dict[str, Any]]:
-    """The paper's Table 3 before continual pre-training, for one task: means over its own languages, one seed."""
+def published(task: str) -> dict[str, dict[str, float]]:
+    """The paper's scores before continual pre-training, of one task: model, then method, then the published mean.
+
+    They are means over the paper's own languages, of one seed. Empty for a task the paper has not.
+    """
     header, *rows = [line.split("\t") for line in PUBLISHED.read_text(encoding="utf-8").splitlines()]
-    if task not in header:
-        return []
-    return [{"model": row[0], "method": row[1], "mean": float(row[header.index(task)])} for row in rows]
+    found: dict[str, dict[str, float]] = {}
+    if task in header:
+        for row in rows:
+            found.setdefault(row[0], {})[row[1]] = float(row[header.index(task)])
+    return found
 
 
 def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def pad(rows: Sequence[Sequence[int]], fill: int, device: Any) -> tuple[torch.Te
     """Lists of numbers as one tensor filled up on the right, and its mask; both (n, longest)."""
     import torch
 
-    width = max(1, *map(len, rows)) if len(rows) > 1 else max(1, len(rows[0]))
+    width = max(1, *map(len, rows))
     out = torch.full((len(rows), width), fill, dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
     for i, row in enumerate(rows):

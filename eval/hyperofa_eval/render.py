@@ -32,7 +32,7 @@ def markdown(comparison: Comparison, against_paper: bool) -> str:
             parts.append(_table(["run", "group", "difference", "languages"], differences(entry)))
         if against_paper and published(task):
             parts.append("\nPublished, before continual pre-training; other languages, one seed, no interval:\n")
-            parts.append(_published(task))
+            parts.append(_table(*published_table(task)))
     return "\n".join(parts) + "\n"
 
 
@@ -63,11 +63,10 @@ def page(comparison: Comparison, against_paper: bool) -> str:
             body.append(f"<h3>Against {_e(comparison['runs'][0])} (paired)</h3>")
             body.append(_html_table(["run", "group", "difference", "languages"], differences(entry)))
         if against_paper and published(task):
-            rows = [[row["model"], row["method"], f"{row['mean']:.1f}"] for row in published(task)]
             body.append(
                 "<h3>Published</h3><p>Before continual pre-training; other languages, one seed, no interval.</p>"
             )
-            body.append(_html_table(["model", "method", "mean"], rows))
+            body.append(_html_table(*published_table(task)))
         body.append("</section>")
     style = STYLE.read_text(encoding="utf-8")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -104,13 +103,11 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _published(task: str) -> str:
+def published_table(task: str) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the published table of one task: a model a row, a method a column."""
     found = published(task)
-    methods = list(dict.fromkeys(row["method"] for row in found))
-    values = {(row["model"], row["method"]): row["mean"] for row in found}
-    models = list(dict.fromkeys(row["model"] for row in found))
-    rows = [[model, *(f"{values[model, method]:.1f}" for method in methods)] for model in models]
-    return _table(["model", *methods], rows)
+    columns = list(next(iter(found.values())))
+    return ["model", *columns], [[model, *(f"{row[name]:.1f}" for name in columns)] for model, row in found.items()]
 
 
 def _heat_map(runs: Sequence[str], entry: Mapping[str, Any]) -> str:

@@ -96,8 +96,11 @@ def fit(
     cache folder the fitted weights are kept there by the hash of model, tokenizer, sentences, settings and seed.
 
     Raises:
+        InputError: the model's weights are not finite.
         EvalError: the loss is not finite.
     """
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.body.parameters()):
+        raise InputError("the model's weights hold NaN or infinity", where=model.name)
     device = torch.device(model.processes.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -137,6 +137,20 @@ def test_a_task_and_a_language_come_from_one_file(model_dir, data, tmp_path, mon
     assert "ValueError: mine" in capsys.readouterr().err
 
 
+def test_the_extension_shown_in_the_docs_runs(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from hyperofa_eval import extensions, languages, tasks
+
+    monkeypatch.setattr(tasks, "_ADDED", {})
+    monkeypatch.setattr(languages, "_ADDED", {})
+    text = (Path(__file__).parents[3] / "docs/evaluation.md").read_text()
+    (tmp_path / "mine.py").write_text(text.rpartition("```python\n")[2].partition("```")[0])
+    extensions.load([tmp_path / "mine.py"])
+    assert tasks.tasks("default")["sr-news"].direction == "both"
+    assert languages.languages()["lij"].name == "Ligurian"
+
+
 def test_aliases_are_off_unless_asked(model_dir, data, tmp_path):
     for suffix in ("cmn", "eng"):
         (data / f"tatoeba/cmn-eng.{suffix}").rename(data / f"tatoeba/zho-eng.{suffix.replace('cmn', 'zho')}")

@@ -141,6 +141,9 @@ def test_runs_that_cannot_be_paired_are_refused(pair, tmp_path, capsys):
 
 def test_the_published_table_is_whole():
     for task in ("sr-t", "sr-b", "ner", "pos"):
-        assert len(published(task)) == 18
-    assert {"model": "multi-400", "method": "ofa", "mean": 54.6} in published("pos")
-    assert published("lm") == []
+        found = published(task)
+        assert len(found) == 6
+        assert all(list(row) == ["random", "ofa", "hyperofa"] for row in found.values())
+    assert published("pos")["multi-400"]["ofa"] == 54.6
+    assert published("sr-b")["mono-100"]["hyperofa"] == 5.0
+    assert published("lm") == {}

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hyperofa_eval.cli import main
+from hyperofa_eval.errors import InputError
 from hyperofa_eval.layout import DataFolder
 from hyperofa_eval.models import TransformersModel
 from hyperofa_eval.protocols import default, paper
@@ -97,6 +98,13 @@ def test_a_kept_tagger_is_found_by_content_alone(bert, tokenizer, data, tmp_path
     path.write_text(path.read_text().replace("fish", "meat"))
     outcomes(TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache), data, task(epochs=1))
     assert len(list(cache.glob("tagger-*.safetensors"))) == 3
+
+
+def test_nan_weights_are_named(bert, tokenizer, data):
+    with torch.no_grad():
+        bert.bert.encoder.layer[0].output.dense.weight[0, 0] = float("nan")
+    with pytest.raises(InputError, match="weights hold NaN"):
+        task().prepare(TransformersModel(bert, tokenizer, "small"), DataFolder(data), 0, None)
 
 
 def test_the_protocols_differ_as_documented():
