@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="LANG=FILE",
         help="text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[@CONFIG]"
-        "[#SPLIT] to fetch a data set; a language may be named again",
+        "[#SPLIT] to fetch a data set; a bare FILE takes LANG from its name; a language may be named again",
     )
     prepare.add_argument("--length", type=int, default=512, metavar="N", help="tokens per sequence (default 512)")
     prepare.add_argument("--keep-whole", action="store_true", help="do not cut a document that fits into one sequence")
@@ -76,7 +76,9 @@ def _prepare(args: argparse.Namespace) -> PackedCorpus:
     texts: dict[str, list[str]] = {}
     for word in args.text:
         language, equals, file = word.partition("=")
-        if not equals or not file or not language.replace("_", "").replace("-", "").isalnum():
+        if not equals and "." in word:
+            language, file = Path(word).name.partition(".")[0], word
+        if not file or not language.replace("_", "").replace("-", "").isalnum():
             raise InputError(f"{word!r} is not LANG=FILE", where="--text")
         texts.setdefault(language, []).append(file)
     settings = Settings(

@@ -175,7 +175,7 @@ class Plan:
         yield from self._inputs()
         yield self._split()
         made = read_json(self.data / SPLIT_MARKER)
-        trained, scored = [ENGLISH, *made["train"]], list(made["languages"])
+        trained, scored = sorted([ENGLISH, *made["train"]]), list(made["languages"])
         cells = list(self.recipe.cells())
         yield from self._shared(trained)
         for name in self.recipe.sources:
@@ -232,15 +232,24 @@ class Plan:
             target, folder = self.tokenizer, self.data / "text"
             words = ["hyperofa", "tokenizer", "train", "--text", *self._texts("text", languages)]
             words += [*self.recipe.tokenizer, "--out", str(target)]
-            yield Stage("tokenizer", "Target tokenizer", tuple(words), target, "tokenizer.json", (folder,))
+            yield Stage(
+                "tokenizer",
+                "Target tokenizer",
+                tuple(words),
+                target,
+                "tokenizer.json",
+                (folder,),
+                pattern=folder / "*.txt",
+            )
         corpus = self.out / "corpus"
+        folder = self.data / "documents"
         words = ["hyperofa", "corpus", "prepare", "--tokenizer", str(self.tokenizer)]
         words += ["--text", *self._texts("documents", languages), *self.recipe.corpus, "--out", str(corpus)]
-        inputs = (self.data / "documents", self.tokenizer)
-        yield Stage("corpus", "Packed corpus", tuple(words), corpus, "corpus.json", inputs)
+        inputs = (folder, self.tokenizer)
+        yield Stage("corpus", "Packed corpus", tuple(words), corpus, "corpus.json", inputs, pattern=folder / "*.txt")
 
     def _texts(self, folder: str, languages: Sequence[str]) -> list[str]:
-        return [f"{language}={self.data / folder / language}.txt" for language in languages]
+        return [str(self.data / folder / f"{language}.txt") for language in languages]
 
     def _init(self, cell: Cell) -> Stage:
         target = self.cell(cell) / "init"

@@ -42,12 +42,19 @@ class Stage:
     steps: int | None = None
     metrics: Path | None = None
     interruption: Interruption | None = None
+    pattern: Path | None = None
+    """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
 
     @property
     def typed(self) -> str:
         """The command as a person would type it."""
         words = [f"{key}={value}" for key, value in self.env.items()]
-        return " ".join([*words, shlex.join(self.command)])
+        for word in self.command:
+            if self.pattern is not None and Path(word).match(str(self.pattern)):
+                words += [str(self.pattern)] if words[-1] != str(self.pattern) else []
+            else:
+                words.append(shlex.quote(word))
+        return " ".join(words)
 
 
 @dataclass
