@@ -125,9 +125,10 @@ def check_folder(out: Path, protocol: str, limit: int | None) -> None:
         return
     if not out.is_dir():
         raise InputError("the output path is a file", where=out, todo="name a directory")
-    names = {path.name for path in out.iterdir()}
+    # Hidden files are a killed run's unfinished ones; they and the empty folders around them are nobody's work.
+    files = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
     found = list(stored(out))
-    if names and SUMMARY not in names and not found:
+    if files and out / SUMMARY not in files and not found:
         raise InputError(f"the output directory holds something else (no {SUMMARY})", where=out, todo="name a new one")
     for result in found:
         where = path_of(out, result["task"], result["language"], result["seed"])

@@ -60,6 +60,43 @@ def test_progress_bars_nest_on_a_terminal(model_dir, data, tmp_path):
     assert "sr-t" in done.stdout
 
 
+def test_the_paper_protocol_is_named_and_has_the_papers_languages(model_dir, data, tmp_path, capsys):
+    words = [model_dir, "--tasks", "sr-t", "--data", data, "--protocol", "paper", "--device", "cpu"]
+    assert "has 4 blocks, so none is number 8" in fails(capsys, 2, *words, "--out", tmp_path / "deep")
+    out = tmp_path / "out"
+    run(*words, "--out", out, "--block", 3)
+    task = json.loads((out / "summary.json").read_text())["tasks"]["sr-t"]
+    assert task["protocol"] == "paper"
+    assert task["settings"]["pooling"] == "mean-all"
+    assert task["mean_read_from_text"] == pytest.approx(task["mean"])
+    assert "kat" in task["without_data"]
+    assert "jpn" not in task["without_data"]
+    line = fails(capsys, 2, model_dir, "--tasks", "sr-t", "--data", data, "--out", out)
+    assert "holds results of protocol 'paper'" in line
+
+
+def test_what_a_killed_first_run_left_is_no_obstacle(model_dir, data, tmp_path):
+    out = tmp_path / "out"
+    (out / "sr-t").mkdir(parents=True)
+    (out / "sr-t/.tur.seed0.json.x1y2z3").write_text('{"schema"')
+    run(model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur", "--device", "cpu")
+    assert (out / "summary.json").is_file()
+
+
+def test_lm_needs_a_head_that_was_trained(model_dir, data, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    headless = tmp_path / "headless"
+    shutil.copytree(model_dir, headless)
+    weights = {
+        key: value for key, value in load_file(headless / "model.safetensors").items() if key.startswith("bert.")
+    }
+    save_file(weights, headless / "model.safetensors", metadata={"format": "pt"})
+    words = [headless, "--data", data, "--languages", "tur", "--device", "cpu", "--out", tmp_path / "out"]
+    assert "its head or body would be random" in fails(capsys, 2, *words, "--tasks", "lm")
+    run(*words, "--tasks", "sr-t")
+
+
 def test_continues_and_notices_what_changed(model_dir, data, tmp_path):
     out = tmp_path / "out"
     words = [model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur,ces", "--device", "cpu"]
