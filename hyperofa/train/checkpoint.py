@@ -155,16 +155,29 @@ def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
     Raises:
         HyperofaError: a file in the folder is in no rank's list, so nobody vouches for it.
     """
-    strays = set(files_below(temporary)) - set(manifest.files)
-    if strays:
-        raise HyperofaError(f"files that no rank listed: {', '.join(sorted(strays))}", where=temporary)
-    write_json(temporary / MANIFEST, to_plain(manifest))
-    for folder in [temporary, *(path for path in temporary.rglob("*") if path.is_dir())]:
-        _sync_folder(folder)
+    _seal(temporary, manifest)
     if final.exists():  # not committed, or resume would have started from it or set it aside
         set_aside(final)
     temporary.rename(final)
     _sync_folder(final.parent)
+
+
+def replace(temporary: Path, final: Path, manifest: Manifest) -> None:
+    """Like :func:`commit`, in place of a committed checkpoint of the same step, which is removed last."""
+    _seal(temporary, manifest)
+    old = set_aside(final)
+    temporary.rename(final)
+    _sync_folder(final.parent)
+    shutil.rmtree(old)
+
+
+def _seal(folder: Path, manifest: Manifest) -> None:
+    strays = set(files_below(folder)) - set(manifest.files)
+    if strays:
+        raise HyperofaError(f"files that no rank listed: {', '.join(sorted(strays))}", where=folder)
+    write_json(folder / MANIFEST, to_plain(manifest))
+    for part in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        _sync_folder(part)
 
 
 def set_aside(folder: Path) -> Path:
@@ -177,13 +190,18 @@ def set_aside(folder: Path) -> Path:
 
 
 def prune(run: Path, keep: int) -> list[Path]:
-    """Remove all but the newest ``keep`` committed checkpoints and what torn saves left; returns what was removed."""
+    """Remove all but the newest ``keep`` committed checkpoints; returns what was removed."""
     removed = committed(run)[keep:]
-    removed += [path for path in run.glob("step_*.tmp") if path.is_dir()]
     for folder in removed:
-        (folder / MANIFEST).unlink(missing_ok=True)  # first, so that an interrupted removal leaves no checkpoint
+        (folder / MANIFEST).unlink()  # first, so that an interrupted removal leaves no checkpoint
         shutil.rmtree(folder, ignore_errors=True)
     return removed
+
+
+def remove_torn(run: Path) -> None:
+    """Remove what saves that never ended left behind."""
+    for folder in run.glob("step_*.tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe(folder: Path) -> dict[str, Any]:

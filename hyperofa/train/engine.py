@@ -17,13 +17,15 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint import SHARDS
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
+from hyperofa.train.heartbeat import Heartbeat
+from hyperofa.train.partition import stretches, update_model_weights, weight_shards
 from hyperofa.train.whole import KINDS
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Engine:
             )
         self._ds: Any = None
         self._apply_timeout()
+        store = torch.distributed.distributed_c10d._get_default_store()
+        self._heartbeat = Heartbeat(store, self.rank, self.world_size)
+        self._heartbeat.start()
 
     @property
     def rank(self) -> int:
@@ -231,11 +236,24 @@ class Engine:
         torch.distributed.all_gather_object(values, value)
         return values
 
+    def explain(self, error: RuntimeError) -> HyperofaError | None:
+        """A line for an error of a collective that names the ranks gone silent; None if all ranks are alive."""
+        silent = self._heartbeat.silent_ranks()
+        if not silent:
+            return None
+        what = f"{', '.join(silent)} went silent, so rank {self.rank} gave up ({str(error).splitlines()[0][:160]})"
+        return HyperofaError(what, todo="the same command resumes from the last checkpoint")
+
     def barrier(self) -> None:
         """Wait until all ranks are here."""
         self._reduce([0.0], "SUM")
 
     # ------------------------------------------------------------------ shards on disk
+
+    def checkpoint_bytes(self) -> int:
+        """About how many bytes the shards of all ranks take: float32 weights and moments, and the model's own copy."""
+        numbers = [(getattr(p, "ds_numel", p.numel()), p.element_size()) for p in self.module.parameters()]
+        return sum(count * (12 + (0 if self.zero_stage == 3 else size)) for count, size in numbers)
 
     def save_shards(self, folder: Path) -> list[str]:
         """Write this rank's shards below ``folder`` (which exists on all ranks); returns the names of its files."""
@@ -274,15 +292,15 @@ class Engine:
         optimizer = self._ds.optimizer
         if self.zero_stage == 3:
             optimizer.checkpoint_event_prologue()
-        for flat, stretches in _stretches(optimizer, self.rank):
+        for flat, parts in stretches(optimizer, self.rank):
             values = {kind: flat.detach().new_zeros(flat.shape) for kind in KINDS}
-            for name, start, taken, count in stretches:
+            for part in parts:
                 for kind, target in values.items():
-                    part = state.read(name, kind)[taken : taken + count]
-                    target[start : start + part.numel()] = part.to(target.device)
+                    share = state.read(part.name, kind)[part.taken : part.taken + part.count]
+                    target[part.start : part.start + share.numel()] = share.to(target.device)
             flat.data.copy_(values.pop("fp32"))
             self._ds.basic_optimizer.state[flat] = {"step": torch.tensor(state.adam_step), **values}
-        _update_model_weights(optimizer, self.zero_stage)
+        update_model_weights(optimizer, self.zero_stage)
         gc.collect()
 
     def norms(self) -> dict[str, float]:
@@ -290,7 +308,7 @@ class Engine:
         import torch
 
         squares = {"weights": 0.0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
-        for shard in _weight_shards(self._ds.optimizer):
+        for shard in weight_shards(self._ds.optimizer):
             squares["weights"] += float(torch.linalg.vector_norm(shard.detach(), dtype=torch.float64) ** 2)
         for state in self._ds.basic_optimizer.state.values():
             for name in ("exp_avg", "exp_avg_sq"):
@@ -327,61 +345,10 @@ class Engine:
         """End the trackers and leave the process group."""
         import torch
 
+        self._heartbeat.stop()
         self._accelerator.end_training()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-
-
-def _weight_shards(optimizer: Any) -> list[torch.Tensor]:
-    """The rank's float32 weights inside a ZeRO optimizer: stages 1 and 2, then stage 3."""
-    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
-        shards = getattr(optimizer, name, None)
-        if shards is not None:
-            return [shard for shard in shards if shard is not None]
-    raise HyperofaError(f"unknown ZeRO optimizer {type(optimizer).__name__}", todo="use ds_configs/*.json")
-
-
-def _stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[tuple[str, int, int, int]]]]:
-    """The rank's flat float32 tensors, and which stretch of each holds what: (name, start, start in the parameter, count).
-
-    The optimizer's ``param_names`` know a tied parameter by one name, the one that checkpoints use.
-    """
-    names = optimizer.param_names
-    if hasattr(optimizer, "single_partition_of_fp32_groups"):
-        for group, flat in zip(optimizer.bit16_groups, optimizer.single_partition_of_fp32_groups, strict=True):
-            mapped = [(names[parameter], parameter._hp_mapping) for parameter in group if parameter._hp_mapping]
-            yield (
-                flat,
-                [
-                    (name, m.hp_fragment_address.start, m.lp_fragment_address.start, m.hp_fragment_address.numel)
-                    for name, m in mapped
-                ],
-            )
-        return
-    for group, flat in zip(optimizer.fp16_groups, optimizer.fp32_partitioned_groups_flat, strict=True):
-        start, found = 0, []
-        for parameter in group:
-            share = parameter.partition_numel()
-            found.append((names[parameter], start, share * rank, share))
-            start += share
-        yield flat, found
-
-
-def _update_model_weights(optimizer: Any, stage: int) -> None:
-    """Copy the float32 weights of all ranks into the model, in its own precision, as DeepSpeed does after loading."""
-    if stage < 3:
-        optimizer.update_lp_params()
-        return
-    for number, flat in enumerate(optimizer.fp32_partitioned_groups_flat):
-        whole = optimizer.fp16_partitioned_groups_flat[number]
-        whole.data.copy_(flat.data)
-        parts = optimizer.fp16_partitioned_groups[number]
-        for part, value in zip(parts, optimizer.unflatten(whole, parts), strict=True):
-            part.data = value.data
-    persistent = optimizer.persistent_parameters
-    if persistent:
-        persistent[0].partition(persistent)
-    optimizer.checkpoint_event_epilogue()
 
 
 def _set_launch_environment() -> None:

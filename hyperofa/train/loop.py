@@ -6,18 +6,18 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
 from hyperofa.train.engine import Engine
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter
-from hyperofa.train.rundir import finished, open_run, record_engine, write_final
+from hyperofa.train.rundir import FINAL, finished, open_run, record_engine, write_final
 from hyperofa.train.saving import Saver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from hyperofa.corpus import Batch, Batches
     from hyperofa.train.config import Phase, TrainConfig
@@ -48,6 +48,16 @@ def train(config: TrainConfig, stop: StopRequest) -> int:
         log.info("%s is already trained to step %d", config.run, config.steps)
         return EXIT_OK
     engine = Engine(config)
+    try:
+        return _train(config, stop, engine)
+    except RuntimeError as error:  # what a collective raises when another rank is gone
+        explained = engine.explain(error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     run_id = open_run(config, engine)
     model, batches = _load(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
@@ -220,7 +230,10 @@ class _Loop:
                 weights = {name.removeprefix("pretrained."): tensor for name, tensor in state.items()}
                 model.pretrained.save_pretrained(folder, state_dict=weights)
 
-            out = write_final(self.config, self.saver.run_id, save_model, {"engine": self.engine.describe()})
+            config, facts = self.config, {"engine": self.engine.describe()}
+            out = write_final(
+                config.run / FINAL, Path(config.model), self.saver.run_id, config.steps, save_model, facts
+            )
             log.info("trained model: %s", out)
         self.engine.barrier()
 

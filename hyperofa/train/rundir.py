@@ -93,15 +93,15 @@ def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any],
     write_json(config.run / RUN_FILE, {"run_id": run_id, **description, **facts, "versions": versions()})
 
 
-def write_final(config: TrainConfig, run_id: str, save_model: Callable[[Path], None], facts: dict[str, Any]) -> Path:
-    """Write ``RUN/final``: the trained model with the tokenizer and provenance files of the model it came from."""
-    out = config.run / FINAL
-    source = Path(config.model)
+def write_final(
+    out: Path, source: Path, run_id: str, step: int, save_model: Callable[[Path], Any], facts: dict[str, Any]
+) -> Path:
+    """Write a trained model as a model directory, with the tokenizer and provenance files of the one it came from."""
     with new_directory(out, FINAL_MARKER) as folder:
         save_model(folder)
         if source.is_dir():
             shutil.copytree(source, folder, ignore=_already_there(folder), dirs_exist_ok=True)
-        write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": config.steps, **facts, "versions": versions()})
+        write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": step, **facts, "versions": versions()})
     return out
 
 

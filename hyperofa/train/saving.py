@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from hyperofa.files import versions
 from hyperofa.train import checkpoint
 from hyperofa.train.checkpoint import FORMAT, Manifest
 from hyperofa.train.rundir import require_space
-from hyperofa.train.whole import read_shards, read_whole
+from hyperofa.train.whole import WholeState, read_shards, read_whole, write_whole
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
@@ -43,15 +44,18 @@ class Saver:
         final = checkpoint.step_folder(self.config.run, step)
         temporary = final.with_name(f"{final.name}.tmp")
         if self.engine.is_main:
-            require_space(self.config.run, self._expected_bytes())
+            require_space(self.config.run, self.engine.checkpoint_bytes())
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
         norms = self.engine.norms()  # also the barrier after which the folder is there for everyone
         try:
             names = self.engine.save_shards(temporary)
             entries = checkpoint.hash_and_sync(temporary, names)
-        except OSError as error:
-            what = f"rank {self.engine.rank} could not save step {step} ({error.strerror or error})"
+        except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
+            shutil.rmtree(temporary, ignore_errors=True)
+            reason = str(error).splitlines()[0][:160]
+            what = f"rank {self.engine.rank} could not save step {step}, which needs"
+            what += f" {self.engine.checkpoint_bytes() / 1e6:,.1f} MB ({reason})"
             raise HyperofaError(what, where=temporary, todo="make room; the last checkpoint is untouched") from error
         files = {name: entry for part in self.engine.gather(entries) for name, entry in part.items()}
         if self.engine.is_main:
@@ -90,6 +94,7 @@ class Saver:
                 skipped.append(folder)
             for folder in skipped:
                 checkpoint.set_aside(folder)
+            checkpoint.remove_torn(self.config.run)
         self.engine.barrier()
         return found
 
@@ -116,9 +121,7 @@ class Saver:
                 manifest.world_size,
                 manifest.precision,
             )
-            self.engine.load_whole(
-                read_whole(folder) if manifest.universal else read_shards(folder / checkpoint.SHARDS)
-            )
+            self.engine.load_whole(open_whole(folder, manifest))
         norms = self.engine.norms()
         for name, saved in manifest.norms.items():
             if abs(norms[name] - saved) > NORM_TOLERANCE * max(abs(saved), 1e-12):
@@ -126,11 +129,26 @@ class Saver:
                 raise HyperofaError(what, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
         return manifest.step
 
-    def _expected_bytes(self) -> int:
-        """Bytes of the newest checkpoint: the next one will be as large (0 before the first)."""
-        folders = checkpoint.committed(self.config.run)
-        return checkpoint.read_manifest(folders[0]).size if folders else 0
-
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:
             log.warning(message, *values)
+
+
+def open_whole(folder: Path, manifest: Manifest) -> WholeState:
+    """The unsharded state of a verified checkpoint of either kind."""
+    return read_whole(folder) if manifest.universal else read_shards(folder / checkpoint.SHARDS)
+
+
+def write_universal(folder: Path, manifest: Manifest) -> None:
+    """Replace a verified sharded checkpoint by one with the unsharded state, committed before the old one goes."""
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        names = write_whole(temporary, read_shards(folder / checkpoint.SHARDS))
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        what = f"cannot write the portable copy ({error.strerror or error})"
+        raise HyperofaError(what, where=folder, todo="make room; the checkpoint is untouched") from error
+    files = checkpoint.hash_and_sync(temporary, names)
+    checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))

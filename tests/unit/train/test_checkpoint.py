@@ -71,7 +71,7 @@ def test_a_torn_save_is_no_checkpoint(write_checkpoint):
     (bare / "manifest.json").unlink()
     assert checkpoint.committed(good.parent) == [good]
     assert checkpoint.uncommitted(good.parent) == [bare]
-    checkpoint.prune(good.parent, keep=2)
+    checkpoint.remove_torn(good.parent)
     assert not torn.exists()
     assert good.exists()
 

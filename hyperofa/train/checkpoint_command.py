@@ -1,0 +1,134 @@
+"""``hyperofa checkpoint list|verify|reshard|export RUN``: what a run has saved, for people and for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.console import console, print_json, table, track
+from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
+from hyperofa.files import check_output, read_json
+from hyperofa.train import checkpoint
+from hyperofa.train.rundir import CONFIG_FILE, FINAL, FINAL_MARKER, RUN_FILE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ACTIONS = {
+    "list": "the committed checkpoints of a run",
+    "verify": "compare every file with its SHA-256",
+    "reshard": "write a checkpoint anew so that any number of processes and any ZeRO stage can load it",
+    "export": "write a model directory from the trained model or from a checkpoint",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the four actions."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(ACTIONS))
+    for name, summary in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.add_argument("run", type=Path, help="run directory")
+        if name != "list":
+            which = "all" if name == "verify" else "the newest"
+            which = "the trained model" if name == "export" else which
+            action.add_argument("--step", type=int, help=f"the checkpoint of this step (default: {which})")
+        if name in {"list", "verify"}:
+            action.add_argument("--json", action="store_true", help="print JSON")
+        if name == "export":
+            action.add_argument("--out", type=Path, required=True, help="new model directory")
+            action.add_argument(
+                "--dense", action="store_true", help="multiply factorised embeddings out, for plain transformers"
+            )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; verify ends with 1 if a checkpoint is damaged."""
+    if not (args.run / CONFIG_FILE).is_file():
+        raise DataMissingError(f"not a run directory (no {CONFIG_FILE})", where=args.run)
+    actions = {"list": _list, "verify": _verify, "reshard": _reshard, "export": _export}
+    return actions[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    rows = [checkpoint.describe(folder) for folder in checkpoint.committed(args.run)]
+    if args.json:
+        print_json(rows)
+        return EXIT_OK
+    columns = ["checkpoint", "step", "ZeRO", "ranks", "precision", "files", "MB"]
+    names = ["folder", "step", "zero_stage", "world_size", "precision", "n_files"]
+    table(str(args.run), columns, [[*(row[name] for name in names), row["bytes"] / 1e6] for row in rows])
+    return EXIT_OK
+
+
+def _verify(args: argparse.Namespace) -> int:
+    run_id = read_json(args.run / RUN_FILE)["run_id"]
+    folders = checkpoint.committed(args.run) if args.step is None else [checkpoint.only_folder(args.run, args.step)]
+    found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
+    if args.step is None:
+        found |= {folder.name: f"no {checkpoint.MANIFEST}" for folder in checkpoint.uncommitted(args.run)}
+    if args.json:
+        print_json([{"folder": name, "problem": problem} for name, problem in found.items()])
+    else:
+        table(str(args.run), ["checkpoint", "state"], [[name, problem or "ok"] for name, problem in found.items()])
+    return EXIT_FAILED if any(found.values()) else EXIT_OK
+
+
+def _reshard(args: argparse.Namespace) -> int:
+    folder = checkpoint.only_folder(args.run, args.step)
+    manifest = _verified(args.run, folder)
+    if manifest.universal:
+        console.print(f"{folder.name} can be loaded by any number of processes already")
+        return EXIT_OK
+    from hyperofa.train.saving import write_universal
+
+    write_universal(folder, manifest)
+    console.print(f"{folder.name} can now be loaded by any number of processes and any ZeRO stage")
+    return EXIT_OK
+
+
+def _export(args: argparse.Namespace) -> int:
+    check_output(args.out, FINAL_MARKER)
+    source = args.run / FINAL
+    if args.step is None and not (source / FINAL_MARKER).is_file():
+        steps = [checkpoint.step_of(folder) for folder in checkpoint.committed(args.run)]
+        raise InputError("the run has no trained model yet", where=args.run, todo=f"name --step, one of {steps}")
+    from hyperofa.config import load_config
+    from hyperofa.model import export_dense, load_for_training
+    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.rundir import write_final
+
+    config = load_config(TrainConfig, args.run / CONFIG_FILE)
+    model: PreTrainedModel = load_for_training(config.model if args.step is not None else source).pretrained
+    if args.step is not None:
+        folder = checkpoint.only_folder(args.run, args.step)
+        _take_weights(model, folder, _verified(args.run, folder))
+    if args.dense:
+        model = export_dense(model)
+    run_id = read_json(args.run / RUN_FILE)["run_id"]
+    step = config.steps if args.step is None else args.step
+    facts: dict[str, Any] = {"exported_from_step": step, "dense": args.dense}
+    write_final(args.out, Path(config.model), run_id, step, model.save_pretrained, facts)
+    console.print(f"model of step {step}: {args.out}")
+    return EXIT_OK
+
+
+def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Manifest) -> None:
+    """Copy the float32 weights of a verified checkpoint into a model, each by its name."""
+    import torch
+
+    from hyperofa.train.saving import open_whole
+
+    state = open_whole(folder, manifest)
+    parameters = dict(model.named_parameters())
+    for name in track(state.names, "reading", len(state.names)):
+        parameter = parameters[name.removeprefix("pretrained.")]
+        with torch.no_grad():
+            parameter.copy_(state.read(name, "fp32").view(parameter.shape))
+
+
+def _verified(run: Path, folder: Path) -> checkpoint.Manifest:
+    problem = checkpoint.verify(folder, read_json(run / RUN_FILE)["run_id"])
+    if problem is not None:
+        raise HyperofaError(problem, where=folder, todo="use another --step; hyperofa checkpoint verify shows all")
+    return checkpoint.read_manifest(folder)
