@@ -93,6 +93,14 @@ class TrainingModel(nn.Module):
         """The pre-trained model's config (DeepSpeed integrations look for it here)."""
         return self.pretrained.config
 
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence the model has positions for; None where the config states no limit."""
+        positions = getattr(self.config, "max_position_embeddings", None)
+        if positions is None or not self.family.shifted_positions:
+            return positions
+        return positions - self.config.pad_token_id - 1
+
     def set_phase(self, phase: Phase, new_rows: Tensor | None = None) -> None:
         """Choose what learns from now on; see :func:`hyperofa.model.phases.apply_phase`."""
         apply_phase(self, phase, new_rows)

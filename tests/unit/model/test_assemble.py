@@ -155,6 +155,47 @@ def test_an_encoder_needs_a_mask_token(target_tokenizer):
         assemble(source, target_tokenizer, **new_embeddings(source))
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_generation_is_the_dense_models(name, target_tokenizer, ids):
+    source = source_of(small_source(name, tied=False))
+    model = assemble(source, target_tokenizer, **new_embeddings(source))
+    options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 8, "do_sample": False}
+    found = model.generate(ids, **options)
+    assert found.shape[1] > ids.shape[1]
+    assert torch.equal(found, export_dense(model).generate(ids, **options))
+
+
+def test_a_large_decoder_is_built_on_the_meta_device():
+    family = FAMILIES["llama"]
+    size, width, rank = 401_145, 4096, 400
+    config = family.factorized_config(
+        vocab_size=size, hidden_size=width, num_hidden_layers=2, embedding_rank=rank, tie_word_embeddings=True
+    )
+    with torch.device("meta"):
+        model = family.factorized_class("ForCausalLM")(config)
+    assert model.lm_head.coordinates is model.model.embed_tokens.coordinates
+    assert model.model.embed_tokens.coordinates.shape == (size, rank)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_building_never_makes_the_dense_matrix(monkeypatch):
+    sizes = []
+    plain_init = torch.nn.Embedding.__init__
+
+    def recorded(self, num_embeddings, *arguments, **options):
+        sizes.append(num_embeddings)
+        plain_init(self, num_embeddings, *arguments, **options)
+
+    monkeypatch.setattr(torch.nn.Embedding, "__init__", recorded)
+    family = FAMILIES["llama"]
+    values = small_source("llama").config.to_dict() | {"vocab_size": 10_000, "embedding_rank": 4}
+    values.pop("model_type")
+    sizes.clear()
+    family.factorized_class("ForCausalLM")(family.factorized_config.from_dict(values))
+    assert sizes
+    assert max(sizes) == values["pad_token_id"] + 1
+
+
 def test_resizing_is_refused(target_tokenizer):
     source = source_of(small_source("llama"))
     model = assemble(source, target_tokenizer, **new_embeddings(source))

@@ -122,6 +122,13 @@ def test_a_compiled_model_gives_the_same_loss(name, target_tokenizer, batch):
     torch.testing.assert_close(torch.compile(model)(**batch).loss_sum, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_longest_sequence_is_known_and_runs(family_name, target_tokenizer):
+    model = made(family_name, target_tokenizer, 5)
+    assert model.max_length == (62 if "roberta" in family_name else 64)
+    ids = torch.randint(7, 60, (1, model.max_length))
+    assert model(input_ids=ids, labels=ids).n_targets > 0
+
+
 def test_groups_hold_every_parameter_once(family_name, rank, target_tokenizer):
     model = made(family_name, target_tokenizer, rank)
     groups = {group["name"]: group for group in parameter_groups(model, weight_decay=0.1)}
