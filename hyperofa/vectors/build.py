@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """How word vectors are made; the defaults are what retrieved translations best on held-out sentences."""
+    """How word vectors are made."""
 
     dim: int = 200
     """Length of a vector; fewer where the text has fewer sentences."""

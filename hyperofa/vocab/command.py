@@ -19,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="spell unknown characters as bytes (256 entries) instead of <unk>",
     )
-    train.add_argument(
-        "--coverage", type=float, default=0.9999, help="share of characters covered (default: %(default)s)"
-    )
     train.add_argument("--max-length", type=int, default=512, help="longest input in tokens (default: %(default)s)")
+    extend = commands.add_parser("extend", help="more entries for a model's tokenizer; old ids stay")
+    extend.add_argument(
+        "--source", required=True, metavar="MODEL", help="hub id or directory of the model or tokenizer"
+    )
+    _add_common(extend)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +39,22 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", type=float, default=0.5, help="exponent on language sizes; 1: text as it is (default: %(default)s)"
     )
+    parser.add_argument(
+        "--coverage", type=float, default=0.9999, help="share of characters covered (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--longest", type=int, default=16, help="characters of the longest piece (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tokenizer is written")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the chosen subcommand."""
-    _train(args)
+    if args.action == "train":
+        _train(args)
+    else:
+        _extend(args)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -55,11 +66,32 @@ def _train(args: argparse.Namespace) -> None:
     from hyperofa.vocab.report import MARKER, print_fertility, save_tokenizer, text_fertility
     from hyperofa.vocab.train import TokenizerConfig, train_tokenizer
 
-    names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "max_length")
+    names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "longest", "max_length")
     config = build_config(TokenizerConfig, {name: getattr(args, name) for name in names}, "tokenizer train")
     check_output(args.out, MARKER)
     files = language_files(args.text)
     tokenizer = train_tokenizer(files, config)
     fertility = {"new": text_fertility(tokenizer, files)}
     save_tokenizer(args.out, tokenizer, "tokenizer train", files, asdict(config), fertility)
+    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)
+
+
+def _extend(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from hyperofa.config import build_config
+    from hyperofa.files import check_output
+    from hyperofa.textfiles import language_files
+    from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
+    from hyperofa.vocab.report import MARKER, load_tokenizer, print_fertility, save_tokenizer, text_fertility
+
+    names = ("vocab_size", "alpha", "coverage", "longest")
+    config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
+    check_output(args.out, MARKER)
+    files = language_files(args.text)
+    source = load_tokenizer(args.source)
+    tokenizer = extend_tokenizer(source, files, config)
+    fertility = {"before": text_fertility(source, files), "after": text_fertility(tokenizer, files)}
+    settings = {"source": Path(args.source).name, **asdict(config)}
+    save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, fertility)
     print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)

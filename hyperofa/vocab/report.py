@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hyperofa.console import print_json, table
+from hyperofa.errors import DataMissingError
 from hyperofa.files import made_by, new_directory, write_json
 from hyperofa.textfiles import read_lines
 
@@ -17,6 +19,19 @@ SAMPLE_LINES = 2_000
 
 Fertility = dict[str, dict[str, float]]
 """Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens) and ``words``."""
+
+
+def load_tokenizer(source: str) -> Any:
+    """The fast tokenizer of a hub id or directory; raises :class:`DataMissingError` where there is none."""
+    from transformers import AutoTokenizer
+
+    if (source.startswith((".", "/", "~")) or source.count("/") > 1) and not Path(source).is_dir():
+        raise DataMissingError("no such directory", where=source)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataMissingError(f"no tokenizer could be loaded ({reason})", where=source) from None
 
 
 def text_fertility(tokenizer: Any, files: Mapping[str, Sequence[Path]]) -> Fertility:
@@ -33,11 +48,14 @@ def text_fertility(tokenizer: Any, files: Mapping[str, Sequence[Path]]) -> Ferti
 
 def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
     """Tokens per word, characters (without spaces) per token and the share of unknown tokens in ``lines``."""
-    encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.no_truncation()  # some tokenizers cut or pad on their own, as sentence-transformers' do
+    backend.no_padding()
+    encoded = backend.encode_batch_fast(list(lines), add_special_tokens=False)
     ids = [token_id for item in encoded for token_id in item.ids]
     words = sum(len(line.split()) for line in lines)
     characters = sum(len(word) for line in lines for word in line.split())
-    unknown = sum(token_id == tokenizer.unk_token_id for token_id in ids) if tokenizer.unk_token is not None else 0
+    unknown = 0 if tokenizer.unk_token is None else ids.count(tokenizer.unk_token_id)
     return {
         "words": words,
         "tokens_per_word": len(ids) / max(words, 1),

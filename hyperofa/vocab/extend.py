@@ -1,0 +1,224 @@
+"""Growing a model's tokenizer for new languages: pieces are appended, so every old id keeps its token."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa.console import track
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.textfiles import read_lines
+from hyperofa.vocab.merges import Merge, learn_merges
+from hyperofa.vocab.roles import ROLES
+from hyperofa.vocab.surfaces import backend_spec, family
+from hyperofa.vocab.train import balance
+
+log = logging.getLogger(__name__)
+
+_BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
+_NEVER = (
+    -100.0
+)  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
+
+
+@dataclass(frozen=True)
+class ExtendConfig:
+    """How a tokenizer is extended."""
+
+    vocab_size: int
+    """Entries in all, those of the source included."""
+    alpha: float = 0.5
+    """Exponent on the languages' sizes: 1 takes the text as it is, 0 gives all languages the same weight."""
+    coverage: float = 0.9999
+    """Share of all characters that have a piece of their own afterwards."""
+    longest: int = 16
+    """Characters of the longest new piece (of bytes, for byte-level tokenizers)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1 or not 0 < self.coverage <= 1 or self.longest < 2:
+            raise ValueError("alpha must lie in 0 … 1, coverage in 0 … 1, longest must be 2 or more")
+
+
+def extend_tokenizer(source: Any, files: Mapping[str, Sequence[Path]], config: ExtendConfig) -> Any:
+    """A tokenizer with all of the source's entries under their ids, and new ones after them.
+
+    The text is cut as the source cuts it; then the most frequent neighbours are merged until ``vocab_size`` is
+    reached, and characters that the source does not know become pieces first. BPE gets the merges after its own,
+    WordPiece the pieces, unigram the pieces with a score that lets each win over its parts.
+
+    Raises:
+        InputError: ``vocab_size`` is not above the source's, the text is empty, or the tokenizer's family is unknown.
+    """
+    spec = backend_spec(source)
+    kind = family(spec)
+    old_size = max(source.get_vocab().values()) + 1
+    if config.vocab_size <= old_size:
+        raise InputError(
+            f"{config.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
+        )
+    cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
+    counts = {language: cutter.count(paths, language) for language, paths in sorted(files.items())}
+    words = balance(counts, config.alpha)
+    if not words:
+        raise InputError("no words in the text", where="--text")
+    number = config.vocab_size - old_size
+    characters = cutter.new_characters(words, config.coverage)[:number]
+    new = frozenset(characters)
+    cut = [(pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, new)]
+    known = {**cutter.vocabulary, **dict.fromkeys(characters, 0)}
+    merges = learn_merges(cut, known, number - len(characters), cutter.join, longest=config.longest)
+    total = sum(weight * len(pieces) for pieces, weight in cut)
+    grown = _assemble(source, characters, merges, total, {c: cutter.weight_of(c, words) for c in characters})
+    if len(grown) < config.vocab_size:
+        log.warning("the text holds only %d entries of the %d asked for", len(grown), config.vocab_size)
+    _check_ids(source, grown)
+    return grown
+
+
+class _Cutter:
+    """Cuts text as the source tokenizer does, and spells words in its pieces."""
+
+    def __init__(self, source: Any, kind: str, prefix: str) -> None:
+        self.backend = source.backend_tokenizer
+        self.kind, self.prefix = kind, prefix if kind == "wordpiece" else ""
+        self.vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=False)
+
+    def count(self, paths: Sequence[Path], label: str) -> dict[str, int]:
+        """The words of files, as the source's normalizer and pre-tokenizer give them to its model."""
+        counts: dict[str, int] = {}
+        for path in paths:
+            for line in track(read_lines(path), f"reading {label}"):
+                for word in self._words(line):
+                    counts[word] = counts.get(word, 0) + 1
+        return counts
+
+    def join(self, left: str, right: str) -> str:
+        """The piece that two neighbouring pieces make."""
+        return left + right.removeprefix(self.prefix) if self.prefix else left + right
+
+    def new_characters(self, words: Mapping[str, float], coverage: float) -> list[str]:
+        """Pieces for the characters that the source lacks, the most frequent first, until ``coverage`` of all is reached."""
+        if self.kind == "byte-level":
+            return []
+        weights: dict[str, float] = {}
+        everything = 0.0
+        for word, weight in words.items():
+            everything += weight * len(word)
+            for piece in self._characters(word):
+                if piece not in self.vocabulary:
+                    weights[piece] = weights.get(piece, 0.0) + weight
+        ranked = sorted(weights, key=lambda piece: (-weights[piece], piece))
+        missing = sum(weights.values())
+        chosen = []
+        for piece in ranked:
+            if missing <= (1 - coverage) * everything:
+                break
+            missing -= weights[piece]
+            chosen.append(piece)
+        return chosen
+
+    def weight_of(self, piece: str, words: Mapping[str, float]) -> float:
+        """How often a character occurs."""
+        character = piece.removeprefix(self.prefix) if self.prefix else piece
+        return sum(weight * word.count(character) for word, weight in words.items() if character in word)
+
+    def cut(self, word: str, characters: frozenset[str]) -> list[list[str]]:
+        """``word`` in pieces of the source and new characters; cut in two at characters that stay unknown."""
+        singles = self._characters(word)
+        if all(piece in self.vocabulary for piece in singles):
+            return [[token.value for token in self.backend.model.tokenize(word)]]
+        parts: list[list[str]] = [[]]
+        run = ""
+        for piece in singles:
+            if not self.prefix and piece in self.vocabulary:
+                run += piece
+                continue
+            if run:
+                parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
+                run = ""
+            if piece in characters or piece in self.vocabulary:
+                parts[-1].append(piece)
+            else:
+                parts.append([])
+        if run:
+            parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
+        return [part for part in parts if part]
+
+    def _characters(self, word: str) -> list[str]:
+        if not self.prefix:
+            return list(word)
+        return [character if i == 0 else f"{self.prefix}{character}" for i, character in enumerate(word)]
+
+    def _words(self, line: str) -> list[str]:
+        text = line if self.backend.normalizer is None else self.backend.normalizer.normalize_str(line)
+        words = [text]
+        if self.backend.pre_tokenizer is not None:
+            words = [word for word, _ in self.backend.pre_tokenizer.pre_tokenize_str(text)]
+        if self.kind != "sentencepiece":
+            return [word for word in words if word]
+        # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
+        return [f"▁{part}" if i else part for word in words for i, part in enumerate(word.split("▁")) if part]
+
+
+def _assemble(
+    source: Any, characters: Sequence[str], merges: Sequence[Merge], total: float, weights: Mapping[str, float]
+) -> Any:
+    """The source's tokenizer.json with further pieces, as a tokenizer with the source's special tokens."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    spec = json.loads(source.backend_tokenizer.to_str())
+    model = spec["model"]
+    pieces = list(characters) + [merge.piece for merge in merges if merge.new]
+    added = {token["content"]: token["id"] for token in spec["added_tokens"]}
+    # Loading a tokenizer numbers added tokens after the model's pieces, so those have to be pieces to keep their ids.
+    if model["type"] == "Unigram":
+        vocabulary = model["vocab"]
+        score = dict(vocabulary)
+        for content, token_id in sorted(added.items(), key=lambda item: item[1]):
+            if content not in score:
+                if token_id != len(vocabulary):
+                    raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
+                vocabulary.append([content, _NEVER])
+        for piece in characters:
+            score[piece] = math.log(max(weights[piece], 1.0) / total)
+        for merge in merges:
+            if merge.new:
+                parts = score[merge.left] + score[merge.right] + _BESIDE_PARTS
+                score[merge.piece] = max(math.log(merge.count / total), parts)
+        vocabulary += [[piece, score[piece]] for piece in pieces]
+    else:
+        vocabulary = model["vocab"]
+        vocabulary.update({content: token_id for content, token_id in added.items() if content not in vocabulary})
+        first = max(vocabulary.values()) + 1
+        vocabulary.update({piece: first + i for i, piece in enumerate(pieces)})
+        if model["type"] == "BPE":
+            model["merges"] += [[merge.left, merge.right] for merge in merges]
+    spec["truncation"] = spec["padding"] = None
+    roles = {f"{role}_token": getattr(source, f"{role}_token", None) for role in ROLES}
+    grown = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
+        model_max_length=source.model_max_length,
+        padding_side=source.padding_side,
+        truncation_side=source.truncation_side,
+        model_input_names=source.model_input_names,
+        **{name: token for name, token in roles.items() if token is not None},
+    )
+    if getattr(source, "chat_template", None):
+        grown.chat_template = source.chat_template
+    return grown
+
+
+def _check_ids(source: Any, grown: Any) -> None:
+    """Fail rather than hand out a tokenizer under which the model's rows would mean other tokens."""
+    new = grown.get_vocab()
+    for token, token_id in source.get_vocab().items():
+        if new.get(token) != token_id:
+            raise HyperofaError(
+                f"the token {token!r} would move from id {token_id} to {new.get(token)}", where="extend"
+            )
