@@ -17,7 +17,7 @@ from hyperofa.experiment.parallel import ParallelText, write_parallel
 from hyperofa.files import read_json
 from hyperofa.resources import resource
 
-pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1800)]
 
 PARTS = (
     ["open", "close", "delete", "rename", "print", "share", "copy", "move"],
