@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from hyperofa.config import build_config, load_config, read_yaml
+from hyperofa.config import build_config, load_config, read_yaml, save_config
 from hyperofa.errors import InputError
 from hyperofa.experiment.parallel import ENGLISH, read_parallel
 from hyperofa.experiment.recipe import Cell, Parallel, Recipe, Source
@@ -17,6 +17,9 @@ from hyperofa.experiment.split import MARKER as SPLIT_MARKER
 from hyperofa.experiment.stages import Interruption, Stage
 from hyperofa.files import existing_file, read_json, write_text
 from hyperofa.resources import resource
+
+MARKER = "recipe.yaml"
+"""The file that says a directory is an experiment's."""
 
 WHEN = ("before", "after")
 """The two evaluations of a cell, named for the training between them; also their folders' names."""
@@ -158,11 +161,10 @@ class Plan:
             found.append(Comparison(f"training-{cell.name}", f"{self._called(cell)} after with before training", runs))
         return found
 
-    def write_train_config(self) -> None:
-        """Write the settings that all cells' training shares."""
-        text = yaml.safe_dump(self.recipe.train.settings, sort_keys=False)
-        if not self.train_config.is_file() or self.train_config.read_text(encoding="utf-8") != text:
-            write_text(self.train_config, text)
+    def write_configs(self) -> None:
+        """Write the resolved recipe, and the settings that all cells' training shares."""
+        save_config(self.recipe, self.out / MARKER)
+        write_text(self.train_config, yaml.safe_dump(self.recipe.train.settings, sort_keys=False))
 
     def stages(self) -> Iterator[Stage]:
         """All stages in order. Those after the split need the languages it found: run each one before asking on.
@@ -172,6 +174,7 @@ class Plan:
         Raises:
             DataMissingError: the split has not been made when the stages after it are asked for.
         """
+        self.write_configs()
         yield from self._inputs()
         yield self._split()
         made = read_json(self.data / SPLIT_MARKER)

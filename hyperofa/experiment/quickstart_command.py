@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hyperofa.experiment.plan import Plan
 
-MARKER = "recipe.yaml"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options of ``hyperofa quickstart``."""
@@ -27,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
-    from hyperofa.config import save_config
     from hyperofa.console import console, print_json
-    from hyperofa.experiment.plan import Plan, Replacements, load_recipe
+    from hyperofa.experiment.plan import MARKER, Plan, Replacements, load_recipe
     from hyperofa.files import check_output
     from hyperofa.report.terminal import print_results
     from hyperofa.resources import resource
@@ -40,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     check_output(out, MARKER)
     given.check()
     plan = Plan(recipe, out, given)
-    save_config(recipe, out / MARKER)
-    plan.write_train_config()
+    if not (out / MARKER).is_file():
+        plan.write_configs()
     results = _carry_out(plan)
     if args.json:
         from hyperofa.experiment.results import summary
