@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from hyperofa.config import load_config
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import HyperofaError
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.dsconfig import deepspeed_config, rank_of_launch, world_size_of_launch
 from hyperofa.train.rundir import check_inputs
@@ -22,10 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check everything cheap, then train in this process; exit codes 0, 1, 2, 3, or 143 after a clean stop."""
     config = load_config(TrainConfig, args.config, args.overrides)
-    try:
-        config.accumulation(world_size_of_launch())
-    except ValueError as error:
-        raise InputError(str(error), where=args.config) from None
+    config.accumulation(world_size_of_launch())
     check_inputs(config)
     deepspeed_config(config, world_size_of_launch(), cuda=False)
     _check_deepspeed()

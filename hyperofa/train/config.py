@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hyperofa.errors import InputError
 from hyperofa.train.schedule import ScheduleName, learning_rate
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -163,13 +164,14 @@ class TrainConfig:
         """Forward passes per rank and optimizer step.
 
         Raises:
-            ValueError: the global batch does not divide over the ranks.
+            InputError: the global batch does not divide over the ranks.
         """
         per_step = self.micro_batch_size * world_size
         if self.global_batch_size % per_step:
-            raise ValueError(
+            raise InputError(
                 f"global_batch_size {self.global_batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
-                f" x {world_size} processes; change one of the three"
+                f" x {world_size} processes",
+                todo="change one of the three",
             )
         return self.global_batch_size // per_step
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint import SHARDS
+from hyperofa.train.cost import peak_flops
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
 from hyperofa.train.heartbeat import Heartbeat
 from hyperofa.train.partition import stretches, update_model_weights, weight_shards
@@ -199,6 +200,12 @@ class Engine:
         """Norm of the last step's whole gradient before clipping; None if it is not known or not finite."""
         norm = self._ds.get_global_grad_norm()
         return float(norm) if norm is not None and math.isfinite(float(norm)) else None
+
+    def peak_flops(self) -> float | None:
+        """Peak operations per second of this rank's GPU; None on the CPU and for kinds that are not in the table."""
+        import torch
+
+        return peak_flops(torch.cuda.get_device_name(self.device)) if self.device.type == "cuda" else None
 
     def memory(self) -> dict[str, int]:
         """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""

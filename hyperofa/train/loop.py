@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
+from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter
 from hyperofa.train.rundir import FINAL, finished, open_run, record_engine, write_final
@@ -89,6 +90,9 @@ class _Loop:
         self.config, self.engine, self.saver, self.stop, self.batches = config, engine, saver, stop, batches
         self.languages = [language.name for language in batches.corpus.languages]
         self.skipped_in_a_row = 0
+        flops = shape_of(engine.module.pretrained, config.mask_rate).flops_per_token(batches.corpus.length)
+        peak = engine.peak_flops()
+        self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
         self.phase: Phase = "all"
 
     def run(self, start: int) -> int:
@@ -199,6 +203,7 @@ class _Loop:
             "tokens": step * tokens,
             "seconds": seconds,
             "tokens_per_second": tokens / seconds,
+            **({} if self.mfu_per_speed is None else {"mfu": self.mfu_per_speed * tokens / seconds}),
             "skipped": skipped,
             **self.engine.memory(),
             "loss_by_language": result.loss_by_language,
@@ -253,6 +258,8 @@ def _load(config: TrainConfig) -> tuple[Any, Batches]:
         what = f"the corpus's tokenizer has {corpus.vocab_size:,} entries, the model {model.config.vocab_size:,} rows"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with the model's tokenizer")
     positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and model.family.shifted_positions:  # RoBERTa's table begins behind the padding id
+        positions -= model.config.pad_token_id + 1
     if positions is not None and corpus.length > positions:
         what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")

@@ -38,7 +38,7 @@ def test_refuses_in_one_line(word, said):
 def test_accumulation_follows_from_the_global_batch():
     config = load_config(TrainConfig, None, [*VALID, "micro_batch_size=4"])
     assert [config.accumulation(world_size) for world_size in (1, 2, 4, 8)] == [8, 4, 2, 1]
-    with pytest.raises(ValueError, match="x 3 processes"):
+    with pytest.raises(InputError, match="x 3 processes"):
         config.accumulation(3)
 
 
