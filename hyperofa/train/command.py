@@ -10,6 +10,7 @@ from hyperofa.config import load_config
 from hyperofa.errors import HyperofaError
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.dsconfig import deepspeed_config, rank_of_launch, world_size_of_launch
+from hyperofa.train.evaluation import check_evaluation
 from hyperofa.train.rundir import check_inputs
 
 
@@ -24,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(TrainConfig, args.config, args.overrides)
     config.accumulation(world_size_of_launch())
     check_inputs(config)
+    check_evaluation(config)
     deepspeed_config(config, world_size_of_launch(), cuda=False)
     _check_deepspeed()
     from hyperofa.train.loop import train

@@ -25,8 +25,8 @@ from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint import SHARDS
 from hyperofa.train.cost import peak_flops
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
-from hyperofa.train.heartbeat import Heartbeat
 from hyperofa.train.partition import stretches, update_model_weights, weight_shards
+from hyperofa.train.ranks import Ranks
 from hyperofa.train.whole import KINDS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
 
 
-class Engine:
+class Engine(Ranks):
     """One process's part of a DeepSpeed run: collectives from the start, sharded steps after :meth:`prepare`."""
 
     def __init__(self, config: TrainConfig) -> None:
@@ -75,32 +75,12 @@ class Engine:
                 f"accelerate set up {self._accelerator.distributed_type.value}, not DeepSpeed",
                 todo="start with accelerate launch --config_file launch/….yaml and unset ACCELERATE_USE_CPU",
             )
+        ready = {str(tracker) for tracker in self._accelerator.log_with}
+        if missing := [name for name in config.trackers if name not in ready]:
+            raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
         self._ds: Any = None
         self._apply_timeout()
-        store = torch.distributed.distributed_c10d._get_default_store()
-        self._heartbeat = Heartbeat(store, self.rank, self.world_size)
-        self._heartbeat.start()
-
-    @property
-    def rank(self) -> int:
-        """The number of this process among all ranks."""
-        return int(self._accelerator.process_index)
-
-    @property
-    def world_size(self) -> int:
-        """How many ranks there are."""
-        return int(self._accelerator.num_processes)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this is rank 0, which alone writes what is written once."""
-        return self.rank == 0
-
-    @property
-    def device(self) -> torch.device:
-        """Where this rank computes."""
-        device: torch.device = self._accelerator.device
-        return device
+        super().__init__(self._accelerator.device)
 
     @property
     def zero_stage(self) -> int:
@@ -218,43 +198,6 @@ class Engine:
             peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
         return peak
 
-    # ------------------------------------------------------------------ between ranks
-
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """Sums over all ranks, in float64."""
-        return self._reduce(values, "SUM")
-
-    def maximum(self, values: Sequence[float]) -> list[float]:
-        """Maxima over all ranks, in float64."""
-        return self._reduce(values, "MAX")
-
-    def _reduce(self, values: Sequence[float], operation: str) -> list[float]:
-        import torch
-
-        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(tensor, op=getattr(torch.distributed.ReduceOp, operation))
-        return [float(value) for value in tensor.tolist()]
-
-    def gather(self, value: Any) -> list[Any]:
-        """A picklable value of every rank, in the order of ranks."""
-        import torch
-
-        values: list[Any] = [None] * self.world_size
-        torch.distributed.all_gather_object(values, value)
-        return values
-
-    def explain(self, error: RuntimeError) -> HyperofaError | None:
-        """A line for an error of a collective that names the ranks gone silent; None if all ranks are alive."""
-        silent = self._heartbeat.silent_ranks()
-        if not silent:
-            return None
-        what = f"{', '.join(silent)} went silent, so rank {self.rank} gave up ({str(error).splitlines()[0][:160]})"
-        return HyperofaError(what, todo="the same command resumes from the last checkpoint")
-
-    def barrier(self) -> None:
-        """Wait until all ranks are here."""
-        self._reduce([0.0], "SUM")
-
     # ------------------------------------------------------------------ shards on disk
 
     def checkpoint_bytes(self) -> int:
@@ -350,12 +293,8 @@ class Engine:
 
     def close(self) -> None:
         """End the trackers and leave the process group."""
-        import torch
-
-        self._heartbeat.stop()
         self._accelerator.end_training()
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        self.leave()
 
 
 def _set_launch_environment() -> None:

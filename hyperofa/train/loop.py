@@ -13,7 +13,8 @@ from hyperofa.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
 from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
-from hyperofa.train.metrics import METRICS_FILE, MetricsWriter
+from hyperofa.train.evaluation import Evaluator
+from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
 from hyperofa.train.rundir import FINAL, finished, open_run, record_engine, write_final
 from hyperofa.train.saving import Saver
 
@@ -93,6 +94,7 @@ class _Loop:
         flops = shape_of(engine.module.pretrained, config.mask_rate).flops_per_token(batches.corpus.length)
         peak = engine.peak_flops()
         self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
+        self.evaluator = Evaluator(config, engine)
         self.phase: Phase = "all"
 
     def run(self, start: int) -> int:
@@ -109,9 +111,12 @@ class _Loop:
                 skipped = engine.skipped_steps
                 result = self._step(step, batches)
                 row = self._row(step, result, time.perf_counter() - began, engine.skipped_steps - skipped)
+                if self.evaluator.due(step):
+                    row["evaluation"] = self.evaluator.run(step)
+                    engine.train_mode()
                 if metrics is not None:
                     metrics.write(row)
-                engine.track({name: value for name, value in row.items() if isinstance(value, float)}, step)
+                engine.track(flatten(row), step)
                 advance()
                 self._count_skipped(step, engine.skipped_steps - skipped)
                 stopping = result.stop
@@ -227,20 +232,20 @@ class _Loop:
         return step
 
     def _finish(self) -> None:
+        """Write ``RUN/final`` on rank 0."""
+        config, model, run_id = self.config, self.engine.module, self.saver.run_id
         state = self.engine.whole_state_dict()
-        if state is not None:
-            model = self.engine.module
+
+        def write() -> Path:
+            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
 
             def save_model(folder: Path) -> None:
-                weights = {name.removeprefix("pretrained."): tensor for name, tensor in state.items()}
                 model.pretrained.save_pretrained(folder, state_dict=weights)
 
-            config, facts = self.config, {"engine": self.engine.describe()}
-            out = write_final(
-                config.run / FINAL, Path(config.model), self.saver.run_id, config.steps, save_model, facts
-            )
-            log.info("trained model: %s", out)
-        self.engine.barrier()
+            facts = {"engine": self.engine.describe()}
+            return write_final(config.run / FINAL, Path(config.model), run_id, config.steps, save_model, facts)
+
+        self._say("trained model: %s", self.engine.on_main("final", write))
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

@@ -58,3 +58,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"line {number} is not a metrics row ({error})", where=path, todo="move it away") from None
         rows.append(row)
     return rows
+
+
+def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a row for trackers, those of nested mappings under ``outer/inner``."""
+    flat: dict[str, float] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and name != "step":
+            flat[f"{prefix}{name}"] = float(value)
+    return flat

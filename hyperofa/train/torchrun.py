@@ -4,7 +4,8 @@
 its workers 30 seconds after SIGTERM, and turns every end that is not success into a traceback and exit code 1. torchrun
 loads the entry points of the group ``torchrun.handlers`` (meant for rendezvous backends) in the launching process, so
 this module is one: when the command line runs ``hyperofa.train``, it corrects those three things, and otherwise does
-nothing. It imports nothing heavy, since every torchrun on the machine loads it.
+nothing. It also refuses a number of processes that the machines do not divide, which accelerate would round down. It
+imports nothing heavy, since every torchrun on the machine loads it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import yaml
 
 TRAIN_MODULE = "hyperofa.train"
 SHUTDOWN_SECONDS = "600"
@@ -30,6 +34,9 @@ PASSED_ON = frozenset({2, 3, 143})
 def register() -> Callable[[Any], Any]:
     """Entry point of the group ``torchrun.handlers``; the backend it names is torchrun's own static one."""
     if launches_training(sys.argv):
+        if problem := uneven_topology(sys.argv):
+            sys.stderr.write(f"hyperofa train: error: {problem}\n")
+            raise SystemExit(2)
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
         signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
         os.environ.setdefault("LOGLEVEL", "CRITICAL")  # of torchrun's loggers, those made from now on
@@ -42,6 +49,24 @@ def register() -> Callable[[Any], Any]:
 def launches_training(argv: Sequence[str]) -> bool:
     """Whether this command line starts workers of ``hyperofa.train`` (and is not such a worker itself)."""
     return any(flag in {"-m", "--module"} and name == TRAIN_MODULE for flag, name in itertools.pairwise(argv))
+
+
+def uneven_topology(argv: Sequence[str]) -> str | None:
+    """What is wrong with the launch's numbers, if anything: accelerate drops the processes that do not divide."""
+    values: dict[str, object] = {}
+    given = {flag.lstrip("-").replace("-", "_"): value for flag, value in itertools.pairwise(argv) if flag[:1] == "-"}
+    if "config_file" in given:
+        try:
+            values = yaml.safe_load(Path(given["config_file"]).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return None  # accelerate says it better
+    try:
+        processes, machines = (int(given.get(key, values.get(key, 1))) for key in ("num_processes", "num_machines"))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        return None
+    if machines < 1 or processes % machines == 0:
+        return None
+    return f"{processes} processes do not divide over {machines} machines; change --num_processes or --num_machines"
 
 
 def exit_code(error: BaseException) -> tuple[int, str | None]:

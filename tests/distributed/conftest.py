@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("swh_Latn", "ell_Grek", "kab_Latn")
@@ -125,7 +126,17 @@ class Trainer:
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def start(self, name: str, *, ranks: int = 2, arguments: tuple[str, ...] = (), **settings: Any) -> Launch:
+    def start(
+        self,
+        name: str,
+        *,
+        ranks: int = 2,
+        port: str = "0",
+        prefix: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        **settings: Any,
+    ) -> Launch:
         run = self.folder / name
         values = {
             "model": self.model,
@@ -141,22 +152,18 @@ class Trainer:
             **settings,
         }
         config = self.folder / f"{name}.yaml"
-        config.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
-        accelerate = Path(sys.executable).with_name("accelerate")
-        launch = ["launch", "--config_file", str(ROOT / "launch" / "cpu_pair.yaml"), "--num_processes", str(ranks)]
-        command = [
-            str(accelerate),
-            *launch,
-            "--main_process_port",
-            "0",
-            *arguments,
-            "-m",
-            "hyperofa.train",
-            str(config),
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        config.write_text(yaml.safe_dump({key: str(v) if isinstance(v, Path) else v for key, v in values.items()}))
+        accelerate = [str(Path(sys.executable).with_name("accelerate")), "launch"]
+        topology = ["--config_file", str(ROOT / "launch" / "cpu_pair.yaml"), "--num_processes", str(ranks)]
+        words = [*topology, "--main_process_port", port, *arguments, "-m", "hyperofa.train", str(config)]
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.folder
+            [*prefix, *accelerate, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=variables,
+            cwd=self.folder,
         )
         return Launch(process, run)
 

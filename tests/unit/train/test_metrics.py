@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hyperofa.errors import InputError
-from hyperofa.train.metrics import MetricsWriter, read_metrics
+from hyperofa.train.metrics import MetricsWriter, flatten, read_metrics
 
 
 def test_floats_keep_every_digit(tmp_path):
@@ -31,3 +31,8 @@ def test_a_bad_line_is_named(tmp_path, bad):
     path.write_text(f'{{"step": 1}}\n{bad}\n{{"step": 3}}\n')
     with pytest.raises(InputError, match="line 2"):
         read_metrics(path)
+
+
+def test_trackers_get_numbers_only():
+    row = {"step": 3, "loss": 2, "gradient_norm": None, "loss_by_language": {"swh_Latn": 1.5}, "evaluation": {}}
+    assert flatten(row) == {"loss": 2.0, "loss_by_language/swh_Latn": 1.5}

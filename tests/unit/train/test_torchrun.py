@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,3 +60,49 @@ def test_other_errors_keep_their_traceback():
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "a bug" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["--num_processes", "7", "--num_machines", "2"], False),
+        (["--num_processes", "8", "--num_machines", "2"], True),
+        (["--config_file", "{file}"], True),
+        (["--config_file", "{file}", "--num-machines", "3"], False),
+        (["--config_file", "/nowhere.yaml"], True),
+        ([], True),
+    ],
+)
+def test_a_topology_that_does_not_divide_is_refused(tmp_path, words, fits):
+    file = tmp_path / "launch.yaml"
+    file.write_text("num_processes: 16\nnum_machines: 2\n")
+    argv = ["accelerate", "launch", *(word.format(file=file) for word in words), "-m", "hyperofa.train", "run.yaml"]
+    problem = torchrun.uneven_topology(argv)
+    assert (problem is None) == fits
+    if problem:
+        assert "do not divide over" in problem
+
+
+def test_the_launch_itself_refuses(tmp_path):
+    words = [
+        "--use_deepspeed",
+        "--num_processes",
+        "3",
+        "--num_machines",
+        "2",
+        "--deepspeed_multinode_launcher",
+        "standard",
+    ]
+    command = [
+        Path(sys.executable).with_name("accelerate"),
+        "launch",
+        *words,
+        "--machine_rank",
+        "1",
+        "--main_process_ip",
+        "::1",
+    ]
+    done = subprocess.run([*command, "-m", "hyperofa.train", "x.yaml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "3 processes do not divide over 2 machines" in done.stderr
+    assert "Traceback" not in done.stderr
