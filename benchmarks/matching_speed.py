@@ -2,8 +2,8 @@
 
     python benchmarks/matching_speed.py --tokenizer DIR [--vectors DIR] [--words N]
 
-Without ``--vectors`` the words are generated: N keys of 100 languages, a fifth of which several languages share. The loop is timed
-on every ``--every``-th word and scaled, since all of them take minutes; its matches must be the matrix's.
+Without ``--vectors`` the words are generated: N keys of 100 languages, a fifth of them shared by several languages. The loop is
+timed on every ``--every``-th word and scaled, since all of them take minutes; its matches must be the matrix's.
 """
 
 from __future__ import annotations

@@ -45,14 +45,15 @@ def token_surfaces(tokenizer: Any) -> list[Surface]:
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     roles = token_roles(tokenizer)
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-    pieces: dict[str, int] = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
-    reader = _reader(tokenizer, spec, pieces)
+    model = tokenizer.backend_tokenizer.model
+    beyond = {token_id for token_id, token in added.items() if model.token_to_id(token.content) is None}
+    reader = _reader(tokenizer, spec)
     surfaces = [Surface(b"", False, kind="hole")] * (max(vocabulary.values(), default=-1) + 1)
     for piece, token_id in vocabulary.items():
         if token_id in roles or (token_id in added and added[token_id].special):
             role = roles.get(token_id, "other")
             surfaces[token_id] = Surface(piece.encode("utf-8", "surrogatepass"), False, role, "special")
-        elif token_id in added and piece not in pieces:
+        elif token_id in beyond:
             surfaces[token_id] = _literal(piece)
         else:
             surfaces[token_id] = reader(piece)
@@ -122,12 +123,12 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(0x100 + index): byte for index, byte in enumerate(rest)}
 
 
-def _reader(tokenizer: Any, spec: dict[str, Any], pieces: dict[str, int]) -> Callable[[str], Surface]:
+def _reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str], Surface]:
     kind = family(spec)
     if kind == "byte-level":
         return _byte_level
     if kind == "sentencepiece":
-        return _sentencepiece_reader(spec, pieces)
+        return _sentencepiece_reader(tokenizer, spec)
     return _wordpiece_reader(tokenizer, spec)
 
 
@@ -140,11 +141,13 @@ def _byte_level(piece: str) -> Surface:
     return Surface(raw[1:], True) if raw.startswith(b" ") else Surface(raw, False)
 
 
-def _sentencepiece_reader(spec: dict[str, Any], pieces: dict[str, int]) -> Callable[[str], Surface]:
+def _sentencepiece_reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str], Surface]:
     parts = [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in components(spec.get(key))]
     marks = [part["replacement"] for part in parts if part.get("type") == "Metaspace"]
     mark = marks[0] if marks else "▁"
-    has_bytes = bool(spec["model"].get("byte_fallback")) or pieces.keys() >= {"<0x00>", "<0xFF>"}
+    model = tokenizer.backend_tokenizer.model
+    names = ("<0x00>", "<0xFF>")  # unigram models do not tell their byte_fallback; all 256 are there or none
+    has_bytes = all(model.token_to_id(name) is not None for name in names)
 
     def read(piece: str) -> Surface:
         match = _BYTE_PIECE.fullmatch(piece) if has_bytes else None
