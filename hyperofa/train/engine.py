@@ -276,7 +276,8 @@ class Engine(Ranks):
         for name, parameter in self.module.named_parameters(remove_duplicate=False):
             if first_names.setdefault(id(parameter), name) != name:
                 state.pop(name, None)
-        return {name: tensor.detach().cpu() for name, tensor in state.items()}
+        # Small parameters may be views of one buffer, which safetensors writers take for tied weights and drop.
+        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
 
     # ------------------------------------------------------------------ trackers and the end
 

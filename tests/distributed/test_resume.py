@@ -69,19 +69,23 @@ def test_every_stage_is_deepspeed_and_equals_plain_torch(straight, plain_losses,
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_final_model_loads_and_a_finished_run_is_left_alone(trainer, straight, model):
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_the_final_model_is_whole(straight, model, stage):
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     import hyperofa.model  # noqa: F401  registers the factorised families
 
-    done = straight(model, 2)
+    done = straight(model, stage)
     kind = AutoModelForMaskedLM if model == "encoder" else AutoModelForCausalLM
     loaded, info = kind.from_pretrained(done.run / "final", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert loaded.config.vocab_size == len(AutoTokenizer.from_pretrained(done.run / "final"))
 
+
+def test_a_finished_run_is_left_alone(trainer, straight):
+    done = straight("encoder", 2)
     before = {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
-    again = trainer(model).train("again", run=done.run)
+    again = trainer("encoder").train("again", run=done.run)
     assert "already trained to step 40" in again.output
     assert before == {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
