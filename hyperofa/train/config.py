@@ -11,7 +11,8 @@ from hyperofa.errors import InputError
 from hyperofa.train.schedule import ScheduleName, learning_rate
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Phase = Literal["all", "embeddings", "new_rows"]
+Phase = Literal["all", "embeddings", "new_rows", "head"]
+Part = Literal["embeddings", "primitives", "head", "body"]
 
 FREE_TO_CHANGE = frozenset(
     {
@@ -76,6 +77,9 @@ class TrainConfig:
     """Dropout probability for all layers; None keeps what the model's config says."""
 
     learning_rate: float = 5e-5
+    learning_rates: dict[Part, float] = field(default_factory=dict)
+    """Peak rates of parts where they differ from ``learning_rate``: ``embeddings`` (one row per token), ``primitives`` (what
+    all rows share), ``head`` (between body and scores), ``body``. 0 freezes a part and saves its gradients."""
     schedule: ScheduleName = "linear"
     warmup_steps: int = 0
     decay_steps: int = 0
@@ -87,7 +91,8 @@ class TrainConfig:
     clip: float = 1.0
     """Largest norm of the whole gradient; 0 switches clipping off."""
     phase: Phase = "all"
-    """What learns during the first ``phase_steps``: everything, the embeddings only, or the new rows only."""
+    """What learns during the first ``phase_steps``: everything, the embeddings, the new rows only, or the head alone (for a
+    source without one: a head that was made new would pull the tied embeddings in random directions)."""
     phase_steps: int = 0
 
     precision: Precision = "fp32"
@@ -131,6 +136,8 @@ class TrainConfig:
             raise ValueError("eval_every needs evaluation.data, the folder that hyperofa-eval reads")
         if self.phase != "all" and not self.phase_steps:
             raise ValueError(f"phase {self.phase!r} needs phase_steps, the number of steps it lasts")
+        if any(rate < 0 for rate in self.learning_rates.values()):
+            raise ValueError(f"learning_rates must not be negative: {self.learning_rates}")
         self.rate(0)
 
     def _check_ranges(self) -> None:
@@ -155,6 +162,15 @@ class TrainConfig:
             decay_steps=self.decay_steps,
             minimum=self.minimum_learning_rate,
         )
+
+    def part_rate(self, part: str, step: int) -> float:
+        """The learning rate of a part: its own peak under the run's schedule."""
+        return self.rate(step) * self.learning_rates.get(part, self.learning_rate) / self.learning_rate  # type: ignore[call-overload]
+
+    @property
+    def frozen(self) -> tuple[Part, ...]:
+        """The parts that never learn."""
+        return tuple(part for part, rate in self.learning_rates.items() if rate == 0)
 
     def phase_of(self, step: int) -> Phase:
         """What learns at optimizer step ``step``."""

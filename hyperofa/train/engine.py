@@ -17,7 +17,7 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,10 +166,10 @@ class Engine(Ranks):
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
         self._ds.step()
 
-    def set_learning_rate(self, rate: float, frozen: Collection[str] = ()) -> None:
-        """Set the rate of the coming update: 0 for the parameter groups named in ``frozen``, else ``rate``."""
+    def set_learning_rates(self, rate_of: Callable[[str], float]) -> None:
+        """Set the rate of the coming update for every parameter group, by the group's name."""
         for group in self._ds.optimizer.param_groups:
-            group["lr"] = 0.0 if group.get("name") in frozen else rate
+            group["lr"] = rate_of(group["name"])
 
     @property
     def skipped_steps(self) -> int:

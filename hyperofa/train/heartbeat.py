@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,12 +37,19 @@ class Heartbeat:
         self._stop.set()
         self._thread.join()
 
-    def silent_ranks(self) -> list[str]:
-        """The ranks that do not count, with host and process id; takes :data:`SILENCE` seconds."""
+    def silent_ranks(self, unless: Callable[[], bool] = lambda: False) -> list[str]:
+        """The ranks that do not count, with host and process id; takes :data:`SILENCE` seconds.
+
+        ``unless`` is asked again and again; as soon as it is true, the answer is that nobody is silent.
+        """
         before = [self._count(rank) for rank in range(self._world_size)]
-        time.sleep(SILENCE)
+        end = time.monotonic() + SILENCE
+        while time.monotonic() < end:
+            if unless():
+                return []
+            time.sleep(min(0.1, SILENCE / 10))
         silent = [rank for rank in range(self._world_size) if self._count(rank) == before[rank]]
-        return [f"rank {rank} on {self._read(f'hyperofa/where/{rank}')}" for rank in silent]
+        return [] if unless() else [f"rank {rank} on {self._read(f'hyperofa/where/{rank}')}" for rank in silent]
 
     def _beat(self) -> None:
         number = 0

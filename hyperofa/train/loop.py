@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,9 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     found = saver.find()
     from hyperofa.model import parameter_groups
+    from hyperofa.model.phases import freeze
 
+    freeze(model, config.frozen)
     engine.prepare(model, parameter_groups(model, weight_decay=config.weight_decay))
     start = saver.load(*found) if found else 0
     if engine.is_main:
@@ -156,11 +158,9 @@ class _Loop:
         """One optimizer step: forward and backward over this rank's micro-batches, one update, one reduction."""
         import torch
 
-        from hyperofa.model.phases import frozen_groups
-
-        config, engine = self.config, self.engine
+        engine = self.engine
         self._enter_phase(step)
-        engine.set_learning_rate(config.rate(step - 1), frozen=frozen_groups(self.phase))
+        engine.set_learning_rates(self._rate_of_group(step))
         targets = int(engine.sum([sum(self._count_targets(batch) for batch in batches)])[0])
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
         by_language = torch.zeros(2, len(self.languages), dtype=torch.float64, device=engine.device)
@@ -187,6 +187,17 @@ class _Loop:
         """Positions of a micro-batch that enter the loss (a causal model is never asked for the first token)."""
         labels = batch.inputs["labels"]
         return int(((labels[:, 1:] if self.engine.module.objective == "causal" else labels) >= 0).sum())
+
+    def _rate_of_group(self, step: int) -> Callable[[str], float]:
+        from hyperofa.model.phases import frozen_parts, part_of
+
+        frozen = frozen_parts(self.phase)
+
+        def rate(group: str) -> float:
+            part = part_of(group)
+            return 0.0 if part in frozen else self.config.part_rate(part, step - 1)
+
+        return rate
 
     def _enter_phase(self, step: int) -> None:
         from hyperofa.model.phases import new_rows
@@ -246,6 +257,7 @@ class _Loop:
             return write_final(config.run / FINAL, Path(config.model), run_id, config.steps, save_model, facts)
 
         self._say("trained model: %s", self.engine.on_main("final", write))
+        self.engine.barrier()
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

@@ -74,7 +74,7 @@ class Ranks:
             self._store.set(key, "1")
             return result
         while not self._store.check([key]):
-            silent = self._heartbeat.silent_ranks()
+            silent = self._heartbeat.silent_ranks(unless=lambda: self._store.check([key]))
             if any(rank.startswith("rank 0 ") for rank in silent):
                 raise HyperofaError(f"{silent[0]} went silent during {name}", todo="start the same command again")
         return None
@@ -96,4 +96,5 @@ class Ranks:
         import torch
 
         self._heartbeat.stop()
-        torch.distributed.destroy_process_group()
+        if torch.distributed.is_initialized():  # accelerate may have left already
+            torch.distributed.destroy_process_group()
