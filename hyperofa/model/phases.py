@@ -1,7 +1,8 @@
-"""Which part of the model learns: everything, the embeddings only, or only the rows of new tokens."""
+"""Which part of the model learns: everything, the embeddings, only the rows of new tokens, or the head alone."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +16,10 @@ from hyperofa.model.families import input_embedding, output_head
 if TYPE_CHECKING:
     from hyperofa.model.training import TrainingModel
 
-Phase = Literal["all", "embeddings", "new_rows"]
+Phase = Literal["all", "embeddings", "new_rows", "head"]
+Part = Literal["embeddings", "primitives", "head", "body"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""
 COPIED_CODES = (0, 1)
 """Provenance codes of rows that are not new: special tokens and tokens copied from the source vocabulary."""
 
@@ -36,8 +40,8 @@ def new_rows(model_directory: str | Path) -> Tensor:
 def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) -> None:
     """Let ``phase`` learn from the next step on.
 
-    ``embeddings`` needs nothing here: the trainer sets the learning rate of the groups named ``body`` to 0 (see
-    :func:`frozen_groups`), so that no engine has to rebuild its buffers when the phase ends. ``new_rows`` also zeroes
+    ``embeddings`` and ``head`` need nothing here: the trainer sets the learning rates of the other parts to 0 (see
+    :func:`frozen_parts`), so that no engine has to rebuild its buffers when the phase ends. ``new_rows`` also zeroes
     the gradients of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero
     gradient from the first step on leaves a parameter as it is under Adam without weight decay, which the embeddings
     group has.
@@ -59,31 +63,71 @@ def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) 
         module.trainable_rows = None if mask is None else mask.to(_device(module))
 
 
-def frozen_groups(phase: Phase) -> frozenset[str]:
-    """Names of the parameter groups whose learning rate is 0 in a phase."""
-    return frozenset() if phase == "all" else frozenset({"body", "body_no_decay"})
+def frozen_parts(phase: Phase) -> frozenset[Part]:
+    """The parts whose learning rate is 0 in a phase.
+
+    ``head`` leaves only the layers between body and scores: a head that was made new must learn to speak before its
+    gradients are worth anything to the tied embeddings.
+    """
+    learning: dict[Phase, frozenset[Part]] = {
+        "all": frozenset(PARTS),
+        "embeddings": frozenset({"embeddings", "primitives"}),
+        "new_rows": frozenset({"embeddings", "primitives"}),
+        "head": frozenset({"head"}),
+    }
+    return frozenset(PARTS) - learning[phase]
+
+
+def part_of(group: str) -> str:
+    """The part that a parameter group belongs to."""
+    return group.removesuffix("_no_decay")
+
+
+def freeze(model: TrainingModel, parts: Collection[Part]) -> None:
+    """Take parts out of training altogether: their gradients are never computed, the optimizer never sees them."""
+    for part, parameters in _by_part(model).items():
+        if part in parts:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
 
 
 def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimizer groups ``embeddings``, ``body`` and ``body_no_decay``; each has ``name``, ``params``, ``weight_decay``.
+    """Optimizer groups; each has ``name``, ``params`` and ``weight_decay``. Empty ones are left out.
 
-    Embeddings, output bias included, are never decayed: rows of tokens that a batch does not hold would shrink with
-    every step. Biases and norms (one-dimensional parameters) are not decayed either. Tied parameters appear once.
+    ``embeddings`` are coordinates (or dense rows) and the output bias, ``primitives`` the factor that all tokens share,
+    ``head`` what lies between body and scores, ``body`` the rest. Embeddings and primitives are never decayed: rows of tokens
+    that a batch does not hold would shrink with every step. Biases and norms (one-dimensional parameters) of the others are
+    in ``head_no_decay`` and ``body_no_decay``. Tied parameters appear once.
     """
-    modules = (input_embedding(model.pretrained), output_head(model.pretrained))
-    embeddings = {id(p) for module in modules for p in module.parameters(recurse=False)}
-    groups: dict[str, list[Tensor]] = {"embeddings": [], "body": [], "body_no_decay": []}
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            continue
-        if id(parameter) in embeddings:
-            groups["embeddings"].append(parameter)
-        else:
+    groups: dict[str, list[Tensor]] = {}
+    for part, parameters in _by_part(model).items():
+        for parameter in parameters:
+            if not parameter.requires_grad:
+                continue
             # Under ZeRO-3 a parameter is an empty stub that keeps its real shape as ds_shape.
-            shape = getattr(parameter, "ds_shape", parameter.shape)
-            groups["body" if len(shape) > 1 else "body_no_decay"].append(parameter)
-    decay = {"embeddings": 0.0, "body": weight_decay, "body_no_decay": 0.0}
-    return [{"name": name, "params": params, "weight_decay": decay[name]} for name, params in groups.items() if params]
+            flat = len(getattr(parameter, "ds_shape", parameter.shape)) < 2
+            name = f"{part}_no_decay" if flat and part in {"head", "body"} else part
+            groups.setdefault(name, []).append(parameter)
+    decayed = {"head", "body"}
+    return [
+        {"name": name, "params": params, "weight_decay": weight_decay if name in decayed else 0.0}
+        for name, params in groups.items()
+    ]
+
+
+def _by_part(model: TrainingModel) -> dict[Part, list[Tensor]]:
+    """Every parameter of the model under its part."""
+    modules = (input_embedding(model.pretrained), output_head(model.pretrained))
+    shared = {id(parameter): name for module in modules for name, parameter in module.named_parameters(recurse=False)}
+    base = {id(parameter) for parameter in model.pretrained.base_model.parameters()}
+    parts: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
+    for parameter in model.parameters():
+        if id(parameter) in shared:
+            part: Part = "primitives" if shared[id(parameter)] == "primitives" else "embeddings"
+        else:
+            part = "body" if id(parameter) in base else "head"
+        parts[part].append(parameter)
+    return parts
 
 
 def _device(module: Any) -> torch.device:

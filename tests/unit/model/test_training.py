@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model import FAMILIES, TrainingModel, assemble, load_for_training, parameter_groups
+from hyperofa.model.phases import freeze, frozen_parts, part_of
 from hyperofa.model.source import source_of
 
 from .conftest import SIZE, new_embeddings, small_source
@@ -142,13 +143,15 @@ def test_groups_hold_every_parameter_once(family_name, rank, target_tokenizer):
     groups = {group["name"]: group for group in parameter_groups(model, weight_decay=0.1)}
     found = [id(parameter) for group in groups.values() for parameter in group["params"]]
     assert sorted(found) == sorted({id(parameter) for parameter in model.parameters()})
+    decay = {"embeddings": 0.0, "primitives": 0.0, "head": 0.1, "head_no_decay": 0.0, "body": 0.1, "body_no_decay": 0.0}
+    absent = set() if rank else {"primitives"}
+    absent |= {name for name in decay if name.startswith("head") and name not in groups}  # decoders have no such layers
     assert {name: group["weight_decay"] for name, group in groups.items()} == {
-        "embeddings": 0.0,
-        "body": 0.1,
-        "body_no_decay": 0.0,
+        name: value for name, value in decay.items() if name not in absent
     }
     assert all(parameter.dim() == 1 for parameter in groups["body_no_decay"]["params"])
-    expected = {"coordinates", "primitives"} if rank else {"weight"}
+    assert "head" in groups or model.objective == "causal"
+    expected = {"coordinates"} if rank else {"weight"}
     names = {
         key.rpartition(".")[2]
         for key, p in model.named_parameters()
@@ -157,13 +160,33 @@ def test_groups_hold_every_parameter_once(family_name, rank, target_tokenizer):
     assert names - {"bias"} == expected
 
 
+def test_a_frozen_part_has_no_gradients_and_no_group(target_tokenizer, batch):
+    model = made("bert", target_tokenizer, 5)
+    freeze(model, {"body", "primitives"})
+    names = {group["name"] for group in parameter_groups(model, weight_decay=0.1)}
+    assert names == {"embeddings", "head", "head_no_decay"}
+    model(**batch).loss_sum.backward()
+    learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert not any("encoder" in name or "primitives" in name for name in learned)
+    assert any("coordinates" in name for name in learned)
+
+
+def test_phases_name_what_stands_still():
+    assert frozen_parts("all") == frozenset()
+    assert frozen_parts("head") == {"embeddings", "primitives", "body"}
+    assert frozen_parts("embeddings") == frozen_parts("new_rows") == {"head", "body"}
+    assert part_of("body_no_decay") == "body"
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_only_new_rows_learn(family_name, tied, rank, target_tokenizer, batch):
     model = made(family_name, target_tokenizer, rank, tied=tied)
     new = torch.zeros(SIZE, dtype=torch.uint8)
     new[30:] = 1
     model.set_phase("new_rows", new)
-    groups = [group for group in parameter_groups(model, weight_decay=0.1) if group["name"] == "embeddings"]
+    groups = [
+        group for group in parameter_groups(model, weight_decay=0.1) if group["name"] in {"embeddings", "primitives"}
+    ]
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(groups, lr=0.1)
     for _ in range(2):

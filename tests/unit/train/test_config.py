@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa.config import load_config, save_config, to_plain
+from hyperofa.config import build_config, load_config, save_config, to_plain
 from hyperofa.errors import InputError
 from hyperofa.train.config import TrainConfig, changed_settings
 
@@ -57,3 +57,35 @@ def test_names_what_changed_but_not_what_may_change():
     old = load_config(TrainConfig, None, VALID)
     new = load_config(TrainConfig, None, [*VALID[:-1], "global_batch_size=64", "zero_stage=3", "seed=1", "keep=5"])
     assert changed_settings(to_plain(old), to_plain(new)) == ["global_batch_size", "seed"]
+
+
+def test_parts_have_rates_of_their_own_under_one_schedule():
+    config = build_config(
+        TrainConfig,
+        {
+            "model": "m",
+            "corpus": "c",
+            "run": "r",
+            "steps": 100,
+            "global_batch_size": 8,
+            "learning_rate": 1e-3,
+            "warmup_steps": 10,
+            "learning_rates": {"embeddings": 1e-2, "body": 0},
+        },
+    )
+    for step in (0, 5, 9, 50, 99):
+        assert config.part_rate("embeddings", step) == pytest.approx(10 * config.rate(step))
+        assert config.part_rate("head", step) == config.rate(step)
+        assert config.part_rate("body", step) == 0
+    assert config.frozen == ("body",)
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"), [({"body": -1.0}, "must not be negative"), ({"tail": 1.0}, "learning_rates.tail")]
+)
+def test_wrong_part_rates_are_refused(rates, message):
+    with pytest.raises(InputError, match=message):
+        build_config(
+            TrainConfig,
+            {"model": "m", "corpus": "c", "run": "r", "steps": 1, "global_batch_size": 8, "learning_rates": rates},
+        )
