@@ -301,26 +301,26 @@ def straight(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 
 
 @pytest.fixture(scope="session")
-def plain_losses(home: Path) -> Callable[[str], list[float]]:
+def plain_losses(home: Path) -> Callable[..., list[float]]:
     """The losses of the same run in one process of plain torch: one batch a step, AdamW, clipping, nothing sharded."""
-    done: dict[str, list[float]] = {}
+    done: dict[tuple[str, float], list[float]] = {}
 
-    def get(model: str) -> list[float]:
-        if model not in done:
-            done[model] = _train_plainly(home / model, home / "corpus")
-        return done[model]
+    def get(model: str, mask_rate: float = 0.15) -> list[float]:
+        if (model, mask_rate) not in done:
+            done[model, mask_rate] = _train_plainly(home / model, home / "corpus", mask_rate)
+        return done[model, mask_rate]
 
     return get
 
 
-def _train_plainly(path: Path, corpus: Path) -> list[float]:
+def _train_plainly(path: Path, corpus: Path, mask_rate: float) -> list[float]:
     import torch
 
     from hyperofa.corpus import Batches, Masking, PackedCorpus
     from hyperofa.model import load_for_training, parameter_groups
 
     model = load_for_training(path)
-    masking = None if model.objective == "causal" else Masking(rate=0.15)
+    masking = None if model.objective == "causal" else Masking(rate=mask_rate)
     batches = Batches(PackedCorpus.open(corpus), global_batch=8, seed=0, masking=masking)
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), lr=1e-2)
     found = []
@@ -328,7 +328,7 @@ def _train_plainly(path: Path, corpus: Path) -> list[float]:
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * (1 - step / STEPS)
         output = model(**batches.for_rank(step, 0, 1, 8)[0].inputs)
-        loss = output.loss_sum / output.n_targets
+        loss = output.loss_sum / output.n_targets.clamp(min=1)
         found.append(float(loss.detach()))
         optimizer.zero_grad()
         loss.backward()
