@@ -25,8 +25,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokenizer", required=True, help="directory or hub id of a fast tokenizer")
     parser.add_argument("--vectors", help="word-vector store whose words are matched")
-    parser.add_argument("--words", type=int, default=500_000, help="generated words (default: %(default)s)")
-    parser.add_argument("--every", type=int, default=50, help="the loop takes every n-th word (default: %(default)s)")
+    parser.add_argument("--words", type=int, default=1_000_000, help="generated words (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=100, help="the loop takes every n-th word (default: %(default)s)")
     args = parser.parse_args()
 
     from hyperofa.vocab.matching import match

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z0-9]{2,8})*")
 
@@ -30,13 +31,11 @@ class KeyScheme:
         language, word = self.default_language, key
         if self.separator is not None and self.separator in key:
             language, _, word = key.partition(self.separator)
-            if self.separator in word or not _LANGUAGE.fullmatch(language):
+            if self.separator in word or not is_language(language):
                 return None
-        if language is None or not word or not (word.isprintable() or _printable(word)):
+        if language is None or not (word.isprintable() or _printable(word)) or word != word.strip():
             return None
-        if word[0].isspace() or word[-1].isspace():
-            return None
-        if not (word if self.boundary is None else word.replace(self.boundary, "")).strip():
+        if not word or (self.boundary is not None and word[0] == self.boundary and not word.strip(self.boundary + " ")):
             return None
         return language, word
 
@@ -55,6 +54,7 @@ STORED = KeyScheme()
 """The scheme of keys in a store: ``lang:word``; what a store's ``meta.json`` says about boundaries overrides ``$``."""
 
 
+@lru_cache(maxsize=4096)
 def is_language(code: str) -> bool:
     """Whether ``code`` looks like a language code: ``eng``, ``eng_Latn``, ``zh-Hant``."""
     return _LANGUAGE.fullmatch(code) is not None

@@ -139,8 +139,8 @@ def _load_array(path: Path) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataMissingError("the vectors' array is not there", where=path, todo="copy it beside the .wv") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"not a whole .npy array ({error})", where=path) from None
+    except Exception as error:  # noqa: BLE001  (numpy parses the header as Python, and fails in as many ways)
+        raise InputError(f"not a whole .npy array ({' '.join(str(error).split())})", where=path) from None
     return array
 
 

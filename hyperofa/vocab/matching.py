@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,7 @@ Weights = Literal["binary", "share"]
 _VERSION = 1
 _BATCH = 1 << 15
 _JOINED = 256
+_CACHE_OF_TOKENIZERS = 10_000  # the library's default
 _BREAK = "\ue0ff"  # private use: a key that holds it is malformed, so it is in no word
 
 
@@ -114,7 +116,8 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
     spelled = spell(words, scheme, capitalised=not _folds_case(contexts))
     shape = (len(surfaces), len(words))
     total: csr_matrix | None = None
-    with progress_bar("matching words to tokens", len(spelled.texts) * len(contexts)) as advance:
+    label, steps = "matching words to tokens", len(spelled.texts) * len(contexts)
+    with _uncached(tokenizer.backend_tokenizer.model), progress_bar(label, steps) as advance:
         for context in contexts:
             tokens = _tokenise(context, spelled.texts, counts, weights, advance)
             # Every word's spellings in this context; the inside of a word is no context for keys that start one.
@@ -137,6 +140,20 @@ def _contexts(tokenizer: Any, spec: dict[str, Any]) -> list[_Context]:
     if start.backend.encode(f"{start.prefix}a", add_special_tokens=False).ids == bare:  # every string starts a word
         return [start]
     return [start, _Context(never, "", bounded=False)]
+
+
+@contextmanager
+def _uncached(model: Any) -> Iterator[None]:
+    """Switch off the model's cache of words: every string comes once, so it would only be filled and locked."""
+    resize = getattr(model, "_resize_cache", None)  # BPE and unigram have one, WordPiece has not
+    if resize is None:
+        yield
+        return
+    resize(0)
+    try:
+        yield
+    finally:
+        resize(_CACHE_OF_TOKENIZERS)
 
 
 def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,9 +38,9 @@ def spell(keys: Iterable[str], scheme: KeyScheme, *, capitalised: bool = True) -
     boundary mark gets one boundary, never two.
     """
     index: dict[str, int] = {}
-    words: list[int] = []
-    spellings: list[int] = []
-    bounded: list[bool] = []
+    number = index.setdefault
+    words, spellings = array("q"), array("q")
+    bounded: list[int] = []  # words that start at a boundary; nearly always none
     malformed: list[str] = []
     count = 0
     for column, key in enumerate(keys):
@@ -49,21 +50,21 @@ def spell(keys: Iterable[str], scheme: KeyScheme, *, capitalised: bool = True) -
             if len(malformed) < 5:
                 malformed.append(key)
             continue
-        language, word = parsed
-        text, starts = scheme.spoken(word)
+        text, starts = scheme.spoken(parsed[1])
+        if starts:
+            bounded.append(column)
         words.append(column)
-        spellings.append(index.setdefault(text, len(index)))
-        bounded.append(starts)
-        other = capital(text, language) if capitalised else text
+        spellings.append(number(text, len(index)))
+        other = capital(text, parsed[0]) if capitalised else text
         if other != text:
             words.append(column)
-            spellings.append(index.setdefault(other, len(index)))
-            bounded.append(starts)
+            spellings.append(number(other, len(index)))
+    columns = np.asarray(words, dtype=np.int64)
     return Spellings(
         list(index),
-        np.asarray(words, dtype=np.int64),
+        columns,
         np.asarray(spellings, dtype=np.int64),
-        np.asarray(bounded, dtype=bool),
+        np.isin(columns, np.asarray(bounded, dtype=np.int64)),
         count,
         tuple(malformed),
     )
@@ -72,6 +73,9 @@ def spell(keys: Iterable[str], scheme: KeyScheme, *, capitalised: bool = True) -
 def capital(text: str, language: str) -> str:
     """``text`` with its first character in title case; i becomes İ in languages with a dotless ı."""
     first = text[0]
+    title = first.title()
+    if title == first:
+        return text
     if first == "i" and language.partition("_")[0] in _DOTTED:
-        return "İ" + text[1:]
-    return first.title() + text[1:]
+        title = "İ"
+    return title + text[1:]

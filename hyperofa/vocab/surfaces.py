@@ -150,8 +150,7 @@ def _sentencepiece_reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str
     has_bytes = all(model.token_to_id(name) is not None for name in names)
 
     def read(piece: str) -> Surface:
-        match = _BYTE_PIECE.fullmatch(piece) if has_bytes else None
-        if match:
+        if has_bytes and (match := _BYTE_PIECE.fullmatch(piece)):
             return Surface(bytes.fromhex(match[1]), False, kind="byte")
         return _literal(piece.replace(mark, " "))
 
