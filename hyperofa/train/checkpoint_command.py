@@ -108,7 +108,11 @@ def _export(args: argparse.Namespace) -> int:
     run_id = read_json(args.run / RUN_FILE)["run_id"]
     step = config.steps if args.step is None else args.step
     facts: dict[str, Any] = {"exported_from_step": step, "dense": args.dense}
-    write_final(args.out, Path(config.model), run_id, step, model.save_pretrained, facts)
+
+    def save_model(folder: Path) -> None:
+        model.save_pretrained(folder, save_original_format=False)
+
+    write_final(args.out, Path(config.model), run_id, step, save_model, facts)
     console.print(f"model of step {step}: {args.out}")
     return EXIT_OK
 

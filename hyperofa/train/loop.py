@@ -251,7 +251,8 @@ class _Loop:
             weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
 
             def save_model(folder: Path) -> None:
-                model.pretrained.save_pretrained(folder, state_dict=weights)
+                # The "original format" would be the names of BERT's first release, if loading took that path.
+                model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
 
             facts = {"engine": self.engine.describe()}
             return write_final(config.run / FINAL, Path(config.model), run_id, config.steps, save_model, facts)

@@ -80,6 +80,7 @@ def test_the_final_model_is_whole(straight, model, stage):
     loaded, info = kind.from_pretrained(done.run / "final", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
+    assert {name for name, _ in loaded.named_parameters()} == set(done.weights())
     assert loaded.config.vocab_size == len(AutoTokenizer.from_pretrained(done.run / "final"))
 
 
