@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import shutil
 import time
@@ -15,7 +16,7 @@ import numpy as np
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import check_output, made_by, new_directory, write_json
 from hyperofa.init import provenance as origin
-from hyperofa.init.factorize import Algorithm, Factorization, factorize
+from hyperofa.init.factorize import Algorithm, Factorization, check_settings, factorize
 from hyperofa.init.methods.drawn import draw_like
 from hyperofa.init.problem import Problem
 from hyperofa.init.registry import Method, find_method, resolve_options, run_method
@@ -97,6 +98,10 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     began = time.monotonic()
     method = find_method(config.method)
     options = resolve_options(method, config.options)
+    split = config.scale_split
+    if split is None:
+        split = 0.0 if options.get("preset") == "paper" else 1.0
+    check_settings(config.rank, config.energy, split)
     check_output(config.out, MARKER)
     from hyperofa.model import assemble, load_source
     from hyperofa.vocab.overlap import find_overlap
@@ -119,9 +124,6 @@ def initialise(config: InitConfig) -> dict[str, Any]:
 
     def extend(embeddings: np.ndarray, stream: int) -> Extended:
         real = embeddings[: len(source_tokenizer)]  # rows beyond the tokenizer were never trained
-        split = 1.0 if config.scale_split is None else config.scale_split
-        if config.scale_split is None and options.get("preset") == "paper":
-            split = 0.0
         factors = factorize(
             real,
             rank=config.rank,
@@ -225,10 +227,8 @@ def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any) -> np.
 
 
 def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
-    from hyperofa.vocab.surfaces import backend_spec
-
     bias = np.zeros(len(found.code), dtype=np.float32)
-    vocabulary = backend_spec(tokenizer)["model"].get("vocab")
+    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("vocab")
     if not isinstance(vocabulary, list):
         return bias
     scores = np.array([score for _, score in vocabulary], dtype=np.float32)[: len(bias)]

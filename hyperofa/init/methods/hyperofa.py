@@ -80,7 +80,9 @@ def _mixed(problem: Problem) -> np.ndarray:
         )
     if options["network_weight"]:
         network = _override(NetworkConfig("bilstm", layers=1, hidden=200, dropout=0.2), options)
-        config = _override(FitConfig(epochs=12, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options)
+        config = _override(
+            FitConfig(epochs=12, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options
+        )
         rows = _network_rows(problem, anchors - centre, network, config)
         total += float(options["network_weight"]) * normalise_rows(rows)
     if not total.any():

@@ -1,0 +1,220 @@
+"""The whole of ``hyperofa init`` on a tiny model: provenance, copying, draws, bias, determinism, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+import hyperofa.model
+from hyperofa.cli import main
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.init import provenance as origin
+from hyperofa.init.pipeline import InitConfig, initialise, surface_groups
+
+
+def config(rooms: Path, out: Path, **settings) -> InitConfig:
+    asked = {"method": "ofa", "rank": 8, "seed": 1} | settings
+    return InitConfig(str(rooms / "source"), rooms / "target", rooms / "vectors", out, **asked)
+
+
+def rows_of(folder: Path) -> torch.Tensor:
+    """The dense input rows (V, D) of a model directory."""
+    embedding = AutoModelForMaskedLM.from_pretrained(folder).get_input_embeddings()
+    if hasattr(embedding, "coordinates"):
+        return (embedding.coordinates @ embedding.primitives).detach()
+    return embedding.weight.detach()
+
+
+def test_rows_come_from_where_the_provenance_says(rooms, tmp_path):
+    record = initialise(config(rooms, tmp_path / "out", rank=None))
+    source = AutoTokenizer.from_pretrained(rooms / "source")
+    target = AutoTokenizer.from_pretrained(tmp_path / "out")
+    found = origin.Provenance.load(tmp_path / "out")
+    old = AutoModelForMaskedLM.from_pretrained(rooms / "source").get_input_embeddings().weight.detach()
+    new = rows_of(tmp_path / "out")
+    code = {token: origin.NAMES[found.code[i]] for token, i in target.get_vocab().items()}
+    assert {code[t] for t in ("<s>", "<pad>", "</s>", "<unk>", "<mask>")} == {"special"}
+    assert {code[t] for t in ("▁dog", "▁cat", "▁walk", "s", "▁1")} == {"copied"}
+    assert {code[t] for t in ("▁hund", "▁katze", "▁haus", "▁feuer")} == {"predicted"}
+    assert code["▁zzz"] == "drawn"
+    pairs = {"▁dog": "dog", "s": "##s", "<s>": "[CLS]", "<pad>": "[PAD]", "<mask>": "[MASK]", "</s>": "[SEP]"}
+    for mine, theirs in pairs.items():
+        i, j = target.convert_tokens_to_ids(mine), source.convert_tokens_to_ids(theirs)
+        torch.testing.assert_close(new[i], old[j])
+        assert found.source_id[i] == j
+    assert record["counts"]["copied"] == int((found.code == origin.COPIED).sum())
+    assert sum(record["counts"].values()) == len(target)
+
+
+def test_a_translation_gets_a_row_near_its_word(rooms, tmp_path):
+    initialise(config(rooms, tmp_path / "out", rank=None, options={"neighbours": 1}))
+    target = AutoTokenizer.from_pretrained(tmp_path / "out")
+    new = rows_of(tmp_path / "out")
+    ids = target.convert_tokens_to_ids(["▁hund", "▁dog", "▁katze", "▁cat"])
+    torch.testing.assert_close(new[ids[0]], new[ids[1]])
+    torch.testing.assert_close(new[ids[2]], new[ids[3]])
+
+
+def test_all_methods_share_overlap_and_fallback_rows(rooms, tmp_path):
+    rows, codes = {}, {}
+    for method in ("random", "ofa", "ridge", "mean"):
+        initialise(config(rooms, tmp_path / method, method=method))
+        rows[method] = rows_of(tmp_path / method)
+        codes[method] = origin.Provenance.load(tmp_path / method).code
+    untouched = torch.from_numpy(codes["ofa"] != origin.PREDICTED)
+    for method in ("random", "ridge", "mean"):
+        assert torch.equal(rows[method][untouched], rows["ofa"][untouched])
+    assert not torch.equal(rows["random"], rows["ofa"])
+    assert (codes["random"] == origin.DRAWN).sum() == (~untouched).sum() + (codes["ofa"] == origin.DRAWN).sum()
+
+
+def test_a_copied_zero_row_stays_zero(rooms, tmp_path):
+    source = tmp_path / "zeroed"
+    shutil.copytree(rooms / "source", source)
+    model = AutoModelForMaskedLM.from_pretrained(source)
+    dog = AutoTokenizer.from_pretrained(source).convert_tokens_to_ids("dog")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[dog] = 0
+    model.save_pretrained(source)
+    initialise(InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
+    found = AutoTokenizer.from_pretrained(tmp_path / "out").convert_tokens_to_ids("▁dog")
+    assert not rows_of(tmp_path / "out")[found].any()
+
+
+def test_the_heads_bias_follows_the_token_and_not_the_index(rooms, tmp_path):
+    initialise(config(rooms, tmp_path / "out"))
+    old = AutoModelForMaskedLM.from_pretrained(rooms / "source").cls.predictions.bias.detach()
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
+    new = model.get_output_embeddings().bias.detach()
+    source, target = (AutoTokenizer.from_pretrained(p) for p in (rooms / "source", tmp_path / "out"))
+    for mine, theirs in (("▁dog", "dog"), ("s", "##s"), ("<mask>", "[MASK]")):
+        assert new[target.convert_tokens_to_ids(mine)] == old[source.convert_tokens_to_ids(theirs)]
+    assert new[target.convert_tokens_to_ids("▁hund")] == pytest.approx(float(old.mean()))
+
+
+def test_a_new_head_starts_at_the_tokenizers_unigram_scores(rooms, tmp_path):
+    from transformers import BertModel
+
+    source = tmp_path / "headless"
+    shutil.copytree(rooms / "source", source)
+    BertModel.from_pretrained(source).save_pretrained(source)
+    record = initialise(
+        InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa", rank=8)
+    )
+    assert record["head"]["is_new"]
+    target = AutoTokenizer.from_pretrained(tmp_path / "out")
+    bias = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_output_embeddings().bias.detach()
+    assert float(bias[target.convert_tokens_to_ids("▁dog")]) == pytest.approx(-2.0)
+    assert float(bias[target.convert_tokens_to_ids("▁hund")]) == pytest.approx(-2.2)
+    assert float(bias[target.pad_token_id]) == pytest.approx(-9.0)  # specials are never predicted: the smallest score
+
+
+def test_special_ids_follow_their_roles(rooms, tmp_path):
+    initialise(config(rooms, tmp_path / "out"))
+    values = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (values["pad_token_id"], values["vocab_size"]) == (1, len(AutoTokenizer.from_pretrained(tmp_path / "out")))
+    assert AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_input_embeddings().padding_idx == 1
+
+
+def test_two_runs_write_identical_tensors_and_another_seed_does_not(rooms, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        initialise(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options={"epochs": 2, "hidden": 8}))
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert (tmp_path / "a" / origin.FILE).read_bytes() == (tmp_path / "b" / origin.FILE).read_bytes()
+
+
+def test_padding_rows_are_appended_and_marked(rooms, tmp_path):
+    record = initialise(config(rooms, tmp_path / "out", pad_to_multiple=16))
+    tensors = load_file(tmp_path / "out" / "model.safetensors")
+    size = next(t.shape[0] for name, t in tensors.items() if name.endswith("coordinates"))
+    assert size % 16 == 0
+    assert record["counts"]["padding"] == size - len(AutoTokenizer.from_pretrained(tmp_path / "out"))
+
+
+def test_surface_groups_join_cases_and_boundaries(rooms):
+    tokenizer = AutoTokenizer.from_pretrained(rooms / "target")
+    groups = surface_groups(tokenizer, len(tokenizer) + 3)
+    ids = tokenizer.get_vocab()
+    assert groups[ids["▁dog"]] != groups[ids["▁cat"]]
+    assert len(set(groups[-3:].tolist())) == 3
+
+
+def test_quality_is_reported(rooms, tmp_path):
+    quality = initialise(config(rooms, tmp_path / "out"))["quality"]
+    assert quality["source_norm"] > 0
+    assert quality["predicted_norm"] > 0
+    assert quality["scripts"]["LATIN"]["predicted"] >= 4
+    assert all(len(words) == 5 for words in quality["neighbours"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"method": "offa"}, InputError, "did you mean 'ofa'"),
+        ({"options": {"temprature": 1}}, InputError, "did you mean 'temperature'"),
+        ({"rank": -1}, InputError, "rank -1 is below 1"),
+        ({"vectors": None}, InputError, "needs word vectors"),
+        ({"tokenizer": Path("nowhere")}, DataMissingError, "nowhere"),
+        ({"vectors": Path("nowhere")}, DataMissingError, "nowhere"),
+        ({"source": "nowhere-at-all/x"}, DataMissingError, "nowhere-at-all"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(rooms, tmp_path, change, error, message, monkeypatch):
+    import dataclasses
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = dataclasses.replace(config(rooms, tmp_path / "out"), **change)
+    with pytest.raises(error, match=message) as caught:
+        initialise(asked)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(rooms, tmp_path):
+    source = tmp_path / "grown"
+    shutil.copytree(rooms / "source", source)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.add_tokens([f"extra{i}" for i in range(50)])
+    tokenizer.save_pretrained(source)
+    with pytest.raises(InputError, match="tokens but the model"):
+        initialise(InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
+
+
+def test_an_output_that_holds_something_else_is_left_alone(rooms, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds something else"):
+        initialise(config(rooms, tmp_path / "out"))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_the_command_prints_json_and_exit_codes(rooms, tmp_path, capsys):
+    arguments = ["init", "--source", str(rooms / "source"), "--tokenizer", str(rooms / "target")]
+    arguments += ["--vectors", str(rooms / "vectors"), "--out", str(tmp_path / "out"), "--rank", "4"]
+    assert main([*arguments, "--method", "ofa", "--option", "neighbours=3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["made_by"]["settings"]["options"]["neighbours"] == 3
+    assert main([*arguments, "--method", "none"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main([*arguments, "--option", "neighbours"]) == 2
+    assert (
+        main([*arguments[:-4], "--out", str(tmp_path / "x"), "--vectors", str(tmp_path / "no"), "--method", "ofa"]) == 3
+    )
+    assert main(["init", "--list-methods", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) >= 9
+
+
+def test_importing_the_model_room_is_enough_to_load(rooms, tmp_path):
+    initialise(config(rooms, tmp_path / "out"))
+    assert hyperofa.model.FAMILIES
+    ids = AutoTokenizer.from_pretrained(tmp_path / "out")("dog hund", return_tensors="pt")
+    assert torch.isfinite(AutoModelForMaskedLM.from_pretrained(tmp_path / "out")(**ids).logits).all()
+    assert np.isfinite(rows_of(tmp_path / "out")).all()
