@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """How word vectors are made."""
+    """How word vectors are made; ``benchmarks/vectors_quality.py`` compares the choices on held-out sentences."""
 
     dim: int = 200
     """Length of a vector; fewer where the text has fewer sentences."""
@@ -30,10 +30,12 @@ class BuildConfig:
     """Sentences that a word must stand in."""
     ngrams: int = 3
     """Longest character n-gram of scripts without spaces."""
-    smoothing: float = 0.75
-    """Exponent on the sentences' sizes, so that short sentences count less than PMI would have it."""
-    power: float = 0.5
+    smoothing: float = 1.0
+    """Exponent on the sentences' sizes; below 1, short sentences count less than PMI would have it."""
+    power: float = 0.0
     """Exponent on the singular values: 0 weighs all directions alike, 1 as they stand in the matrix."""
+    balance: float = 1.0
+    """1 gives all languages the same say in the SVD, 0 all words (n-grams make six times as many as words do)."""
     normalise: bool = True
     """Scale every vector to length 1."""
     seed: int = 0
@@ -43,6 +45,8 @@ class BuildConfig:
             raise ValueError("dim, min_count and ngrams must be 1 or more")
         if not 0 <= self.smoothing <= 1:
             raise ValueError("smoothing must lie between 0 and 1")
+        if not 0 <= self.balance <= 1:
+            raise ValueError("balance must lie between 0 and 1")
 
 
 def build_vectors(text: ParallelText, config: BuildConfig) -> tuple[list[str], np.ndarray]:
@@ -59,7 +63,7 @@ def build_vectors(text: ParallelText, config: BuildConfig) -> tuple[list[str], n
         raise InputError(
             f"only {matrix.shape[0]} words in {matrix.shape[1]} sentences", todo="give more text, or a lower min-count"
         )
-    return words, embed(positive_pmi(matrix, config.smoothing), config)
+    return words, embed(positive_pmi(matrix, config.smoothing), _row_weights(words, config.balance), config)
 
 
 def word_by_sentence(text: ParallelText, config: BuildConfig) -> tuple[list[str], csr_matrix]:
@@ -104,18 +108,33 @@ def positive_pmi(matrix: csr_matrix, smoothing: float) -> csr_matrix:
     return result
 
 
-def embed(matrix: csr_matrix, config: BuildConfig) -> np.ndarray:
-    """The rows of ``matrix`` (n, s) in ``dim`` dimensions: U S^power of its truncated SVD, (n, d) float32."""
+def embed(matrix: csr_matrix, weights: np.ndarray, config: BuildConfig) -> np.ndarray:
+    """The rows of ``matrix`` (n, s) in ``dim`` dimensions, (n, d) float32: M V S^(power - 1).
+
+    V and S are from the truncated SVD of the matrix with its rows scaled by ``weights`` (n,); with equal weights this is
+    U S^power.
+    """
+    from scipy.sparse import diags
     from sklearn.utils.extmath import randomized_svd
 
     dim = min(config.dim, *matrix.shape)
     if dim < config.dim:
         log.warning("only %d dimensions: the text has %d sentences, %d words", dim, matrix.shape[1], matrix.shape[0])
-    left, values, _ = randomized_svd(matrix, n_components=dim, n_iter=6, random_state=config.seed)
-    vectors: np.ndarray = left * values**config.power
+    weighted = (diags(weights) @ matrix).tocsr()
+    _, values, right = randomized_svd(weighted, n_components=dim, n_iter=6, random_state=config.seed)
+    floor = max(float(values[0]) * 1e-6, 1e-12)
+    vectors: np.ndarray = (matrix @ right.T) * np.maximum(values, floor) ** (config.power - 1)
     if config.normalise:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors.astype(np.float32)
+
+
+def _row_weights(words: list[str], balance: float) -> np.ndarray:
+    """Weights (n,) by which a language's words together count as much as its number of words to the power 1 - balance."""
+    languages = [word.partition(":")[0] for word in words]
+    counts = Counter(languages)
+    weights: np.ndarray = np.array([counts[language] for language in languages], dtype=np.float32) ** (-balance / 2)
+    return weights / weights.mean()
 
 
 def languages_of(words: list[str]) -> dict[str, int]:

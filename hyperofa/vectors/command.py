@@ -27,9 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ngrams", type=int, default=3, help="longest n-gram of scripts without spaces (default: %(default)s)"
     )
     build.add_argument(
-        "--smoothing", type=float, default=0.75, help="exponent on sentence sizes in the PMI (default: %(default)s)"
+        "--smoothing", type=float, default=1.0, help="exponent on sentence sizes in the PMI (default: %(default)s)"
     )
-    build.add_argument("--power", type=float, default=0.5, help="exponent on singular values (default: %(default)s)")
+    build.add_argument("--power", type=float, default=0.0, help="exponent on singular values (default: %(default)s)")
+    build.add_argument(
+        "--balance",
+        type=float,
+        default=1.0,
+        help="1: languages have equal say in the SVD, 0: words have (default: %(default)s)",
+    )
     build.add_argument("--no-normalise", action="store_true", help="leave vectors at the length they come with")
     build.add_argument("--seed", type=int, default=0, help="of the randomised SVD (default: %(default)s)")
     _add_output(build)
@@ -78,7 +84,9 @@ def _build(args: argparse.Namespace) -> None:
     from hyperofa.vectors.parallel import parallel_files, read_parallel
     from hyperofa.vectors.store import MARKER, write_store
 
-    settings = {name: getattr(args, name) for name in ("dim", "min_count", "ngrams", "smoothing", "power", "seed")}
+    settings = {
+        name: getattr(args, name) for name in ("dim", "min_count", "ngrams", "smoothing", "power", "balance", "seed")
+    }
     config = build_config(BuildConfig, settings | {"normalise": not args.no_normalise}, "vectors build")
     check_output(args.out, MARKER)
     text = read_parallel(args.parallel, args.languages)

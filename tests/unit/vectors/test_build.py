@@ -7,10 +7,18 @@ import lzma
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from hyperofa import cli
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.vectors.build import BuildConfig, build_vectors, positive_pmi, word_by_sentence
+from hyperofa.vectors.build import (
+    BuildConfig,
+    _row_weights,
+    build_vectors,
+    embed,
+    positive_pmi,
+    word_by_sentence,
+)
 from hyperofa.vectors.parallel import ParallelText, read_parallel
 from hyperofa.vectors.segment import words_of
 from hyperofa.vectors.store import WordVectors
@@ -125,6 +133,26 @@ def test_matrix_and_pmi_against_the_definition():
 def test_rare_words_are_left_out():
     text = ParallelText({"eng": {0: "a b", 1: "a"}, "deu": {0: "x", 1: "x"}}, 2)
     assert word_by_sentence(text, BuildConfig(min_count=2))[0] == ["deu:x", "eng:a"]
+
+
+def test_embedding_is_the_svd_and_its_weights_count_rows():
+    matrix = csr_matrix(np.random.default_rng(0).random((12, 8)))
+    left, values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
+    config = BuildConfig(dim=5, power=0.5, normalise=False)
+    got = embed(matrix, np.ones(12), config)
+    np.testing.assert_allclose(got @ got.T, (left[:, :5] * values[:5]) @ left[:, :5].T, atol=1e-4)
+    # A row that weighs like three is three rows, and every copy has the same vector.
+    thrice = csr_matrix(np.vstack([matrix.toarray(), matrix.toarray()[:1], matrix.toarray()[:1]]))
+    weights = np.array([3**0.5] + [1] * 11)
+    weighted, copied = embed(matrix, weights, config), embed(thrice, np.ones(14), config)
+    np.testing.assert_allclose(weighted @ weighted.T, copied[:12] @ copied[:12].T, atol=1e-4)
+
+
+def test_balance_gives_languages_an_equal_say():
+    words = ["eng:a", "jpn:a", "jpn:b", "jpn:c", "jpn:d"]
+    squared = _row_weights(words, 1.0) ** 2
+    assert squared[0] == pytest.approx(squared[1:].sum())
+    assert len(set(_row_weights(words, 0.0))) == 1
 
 
 def test_translations_are_neighbours(parallel):
