@@ -44,7 +44,8 @@ class Display:
 
     def interrupted(self, step: int) -> None:
         """Say that a training run was stopped on purpose, and goes on."""
-        console.print(f"  stopped by SIGTERM after step {step}, checkpoint committed; the same command goes on")
+        line = f"  stopped by SIGTERM after step {step}, checkpoint committed; the same command goes on"
+        console.print(line, soft_wrap=True)
 
     def finished(self, seconds: float) -> None:
         """Say how long a stage took."""
@@ -58,4 +59,4 @@ class Display:
 
     def _end(self, line: str) -> None:
         self.close()
-        console.print(f"  {line}", style="green")
+        console.print(f"  {line}", style="green", soft_wrap=True)
