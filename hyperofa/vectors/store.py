@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -31,21 +32,32 @@ _SCAN = 1 << 22
 
 
 class WordList(Sequence[str]):
-    """The words of a store, decoded only when asked for (4 M of them cost one scan for line ends, not 4 M strings)."""
+    """The words of a store: line ends are looked for at the first access, words decoded when they are asked for.
 
-    def __init__(self, path: Path, scheme: KeyScheme) -> None:
+    ``count`` is their number where it is known; otherwise the lines are counted now.
+    """
+
+    def __init__(self, path: Path, scheme: KeyScheme, count: int | None = None) -> None:
         self.path = path
         self.scheme = scheme
         with path.open("rb") as handle:
             empty = handle.seek(0, 2) == 0
             self._bytes: mmap.mmap | bytes = b"" if empty else mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        self._recorded = count
+        self._count = len(self._starts) - 1 if count is None else count
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where each line starts, and after the last where the next would."""
         ends = _line_ends(self._bytes)
         if len(self._bytes) and (len(ends) == 0 or ends[-1] != len(self._bytes) - 1):
             ends = np.append(ends, len(self._bytes))
-        self._starts = np.concatenate(([0], ends + 1)).astype(np.int64)
+        if self._recorded not in (None, len(ends)):
+            raise InputError(f"{len(ends)} words, not {self._recorded}", where=self.path, todo="make the store again")
+        return np.concatenate(([0], ends + 1)).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -105,7 +117,10 @@ class WordVectors:
             raise InputError("not a word-vector store", where=path / MARKER, todo="make one: hyperofa vectors import")
         vectors = _map_tensor(existing_file(path / VECTORS))
         scheme = KeyScheme(boundary=meta.get("boundary", wordkeys.STORED.boundary))
-        words = WordList(existing_file(path / WORDS), scheme)
+        file = existing_file(path / WORDS)
+        # The writer's own count holds as long as the file is the one it wrote, to the byte.
+        count = meta.get("words") if file.stat().st_size == meta.get("words_bytes") else None
+        words = WordList(file, scheme, count if isinstance(count, int) else None)
         if len(words) != len(vectors):
             raise InputError(f"{len(words)} words but {len(vectors)} vectors", where=path, todo="make the store again")
         return cls(path, words, vectors, meta)
@@ -174,7 +189,14 @@ def new_store(out: Path, dim: int, meta: dict[str, Any], *, dtype: str = "float1
             writer.close()
         finally:
             writer.abandon()
-        shape = {"words": writer.count, "dim": dim, "dtype": dtype, "boundary": wordkeys.STORED.boundary}
+        size = (folder / WORDS).stat().st_size
+        shape = {
+            "words": writer.count,
+            "words_bytes": size,
+            "dim": dim,
+            "dtype": dtype,
+            "boundary": wordkeys.STORED.boundary,
+        }
         write_json(folder / MARKER, {"format": FORMAT, **shape, **meta})
 
 

@@ -123,6 +123,17 @@ def test_bad_utf8_in_words(store):
         list(WordVectors.open(path).words)
 
 
+def test_words_changed_by_hand_are_counted_again(store):
+    path, _ = store
+    with (path / "words.txt").open("a", encoding="utf-8") as handle:
+        handle.write("eng:more\n")
+    with pytest.raises(InputError, match="6 words but 5 vectors"):
+        WordVectors.open(path)
+    (path / "words.txt").write_bytes((path / "words.txt").read_bytes()[: -len("eng:more\n")].replace(b"\n", b"_", 1))
+    with pytest.raises(InputError, match="4 words, not 5"):
+        list(WordVectors.open(path).words)
+
+
 def test_missing_and_foreign(store, tmp_path):
     path, _ = store
     with pytest.raises(DataMissingError, match="hyperofa vectors build"):
