@@ -73,6 +73,8 @@ class TrainConfig:
     mask_rate: float = 0.15
     """Share of tokens to predict, for a masked language model; a causal one predicts all."""
     whole_words: bool = False
+    separate_documents: bool = False
+    """Keep the documents packed into one sequence from seeing each other (the paper lets them)."""
     dropout: float | None = None
     """Dropout probability for all layers; None keeps what the model's config says."""
 

@@ -271,13 +271,11 @@ def _load(config: TrainConfig) -> tuple[Any, Batches]:
     from hyperofa.model import load_for_training
 
     corpus = PackedCorpus.open(config.corpus)
-    model = load_for_training(config.model, dropout=config.dropout)
+    model = load_for_training(config.model, dropout=config.dropout, separate_documents=config.separate_documents)
     if corpus.vocab_size > model.config.vocab_size:
         what = f"the corpus's tokenizer has {corpus.vocab_size:,} entries, the model {model.config.vocab_size:,} rows"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with the model's tokenizer")
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and model.family.shifted_positions:  # RoBERTa's table begins behind the padding id
-        positions -= model.config.pad_token_id + 1
+    positions = model.max_length
     if positions is not None and corpus.length > positions:
         what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
