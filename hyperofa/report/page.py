@@ -161,7 +161,7 @@ def _differences(results: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    head = ["difference in top-10 points", "mean", "paired 95 % interval", "beyond the interval"]
+    head = ["difference in top-10 points", "mean", "paired 95 % interval", "leaves out 0"]
     return _table(head, rows)
 
 
