@@ -13,7 +13,7 @@ from hyperofa.errors import InputError, unknown_name
 from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.methods.ofa import combine_nearest
 from hyperofa.init.methods.ridge import fit_ridge, rescale
-from hyperofa.init.problem import Problem
+from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa.init.registry import Method, register
 
 if TYPE_CHECKING:
@@ -68,16 +68,16 @@ def _mixed(problem: Problem) -> np.ndarray:
     anchors = problem.anchor_rows
     centre = anchors.mean(axis=0)
     total = np.zeros((len(problem.predict_ids), anchors.shape[1]), dtype=np.float32)
+    queries, keys = (
+        subword_vectors(words, ids, problem.vectors, power=float(options["share_power"]))
+        for words, ids in ((problem.target_words, problem.predict_ids), (problem.source_words, problem.anchor_ids))
+    )
     if options["ofa_weight"]:
-        near = combine_nearest(
-            problem.predict_subwords, problem.anchor_subwords, anchors, neighbours=10, temperature=0.1
-        )
+        near = combine_nearest(queries, keys, anchors, neighbours=10, temperature=0.1)
         total += float(options["ofa_weight"]) * normalise_rows(near - centre)
     if options["ridge_weight"]:
-        weights, intercept = fit_ridge(problem.anchor_subwords, anchors, 0.1)
-        total += float(options["ridge_weight"]) * normalise_rows(
-            problem.predict_subwords @ weights + intercept - centre
-        )
+        weights, intercept = fit_ridge(keys, anchors, float(options["ridge_penalty"]))
+        total += float(options["ridge_weight"]) * normalise_rows(queries @ weights + intercept - centre)
     if options["network_weight"]:
         network = _override(NetworkConfig("bilstm", layers=1, hidden=200, dropout=0.2), options)
         config = _override(
@@ -129,9 +129,11 @@ register(
         hyperofa,
         {
             "preset": "default",
-            "ofa_weight": 1.0,
-            "ridge_weight": 0.7,
-            "network_weight": 0.7,
+            "ofa_weight": 0.5,
+            "ridge_weight": 1.0,
+            "network_weight": 0.5,
+            "ridge_penalty": 0.03,
+            "share_power": 1.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
             "max_words": 64,
             "checkpoint": None,
             # None leaves the preset's value; see hypernet.NetworkConfig and hypernet.FitConfig for their meaning.
