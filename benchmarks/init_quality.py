@@ -1,0 +1,132 @@
+"""Quality of every method of initialisation before any training: MiniLM with XLM-R's vocabulary, SR-T and SR-B.
+
+    python benchmarks/init_quality.py --source DIR --tokenizer DIR --data DIR --work DIR [--ranks 100 full] [--seeds 0 1 2]
+
+``--data`` holds ``ntrex/``, ``bible/`` and ``tatoeba/`` (any file may be .xz). Vectors are built from NTREX and the Bible's
+training verses; the test sets are those of ``hyperofa-eval``. Everything runs as the ordinary commands, finished ones are kept
+in ``--work``, and the last line is one JSON with each method's mean, the ratio of the default to OFA, and whether its floor
+(1.35 times OFA's top-10 on SR-T) holds; exit code 1 where it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+FLOOR = 1.35
+METHODS: dict[str, list[str]] = {
+    "random": [],
+    "mean": [],
+    "multivariate": [],
+    "subword-mean": [],
+    "ofa": [],
+    "focus": [],
+    "wechsel": [],
+    "ridge": [],
+    "hyperofa": [],
+    "hyperofa-paper": ["--preset", "paper"],
+}
+
+
+def run(*words: object) -> None:
+    """Run a command of the project, shown as typed."""
+    line = [str(word) for word in words]
+    print("$", *line, file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", *line], check=True, stdout=sys.stderr)
+
+
+def parallel_text(data: Path, out: Path) -> Path:
+    """One ``LANG.tsv`` a language with the ids of NTREX's lines and the Bible's verses, so that both meet in one matrix."""
+    import lzma
+
+    def lines(path: Path) -> list[str]:
+        opener = lzma.open if path.suffix == ".xz" else open
+        with opener(path, "rt", encoding="utf-8") as handle:
+            return handle.read().splitlines()
+
+    if out.is_dir():
+        return out
+    found: dict[str, list[str]] = {}
+    for path in sorted((data / "ntrex").glob("*.txt*")):
+        found.setdefault(path.name[:3], []).extend(
+            f"N{i}\t{text}" for i, text in enumerate(lines(path)) if text.strip()
+        )
+    for path in sorted((data / "bible").glob("*.train.tsv*")):
+        found.setdefault(path.name[:3], []).extend(line for line in lines(path) if line.strip())
+    temporary = out.with_suffix(".tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    for language, rows in found.items():
+        (temporary / f"{language}.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    temporary.rename(out)
+    return out
+
+
+def main() -> int:
+    """Run the matrix; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--ranks", nargs="+", default=["100", "full"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--languages", help="passed on to hyperofa-eval")
+    parser.add_argument("--tasks", default="sr-t,sr-b")
+    parser.add_argument("--option", action="append", default=[], help="further KEY=VALUE for the default hyperofa")
+    asked = parser.parse_args()
+    vectors = asked.work / "vectors"
+    if not (vectors / "meta.json").is_file():
+        run(
+            "hyperofa.cli",
+            "vectors",
+            "build",
+            "--parallel",
+            parallel_text(asked.data, asked.work / "parallel"),
+            "--out",
+            vectors,
+        )
+    scores: dict[str, dict[str, list[float]]] = {}
+    for rank in asked.ranks:
+        for name in asked.methods:
+            for seed in asked.seeds:
+                cell = asked.work / f"{name}-r{rank}-s{seed}"
+                score(asked, vectors, name, rank, seed, cell)
+                summary = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))
+                for task, found in summary["tasks"].items():
+                    values = scores.setdefault(f"{task} r{rank}", {}).setdefault(name, [])
+                    values.append(found["values"]["top10"]["mean"])
+    means = {key: {name: round(statistics.mean(v), 2) for name, v in row.items()} for key, row in scores.items()}
+    ratios = {
+        key: round(row["hyperofa"] / row["ofa"], 3) for key, row in means.items() if {"hyperofa", "ofa"} <= set(row)
+    }
+    held = all(ratio >= FLOOR for key, ratio in ratios.items() if key.startswith("sr-t"))
+    print(
+        json.dumps({"top10": means, "ratio_to_ofa": ratios, "floor": FLOOR, "floor_holds": held, "seeds": asked.seeds})
+    )
+    return 0 if held else 1
+
+
+def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: int, cell: Path) -> None:
+    """Initialise and evaluate one cell, unless that is done."""
+    if (cell / "eval" / "summary.json").is_file():
+        return
+    words: list[object] = ["hyperofa.cli", "init", "--source", asked.source, "--tokenizer", asked.tokenizer]
+    words += ["--vectors", vectors, "--method", name.removesuffix("-paper"), *METHODS[name], "--seed", seed]
+    words += ["--out", cell / "model"]
+    words += [] if rank == "full" else ["--rank", rank]
+    if name == "hyperofa":
+        words += [word for option in asked.option for word in ("--option", option)]
+    if not (cell / "model" / "init.json").is_file():
+        run(*words)
+    evaluate: list[object] = ["hyperofa_eval", "run", cell / "model", "--tasks", asked.tasks, "--data", asked.data]
+    evaluate += ["--out", cell / "eval", *(["--languages", asked.languages] if asked.languages else [])]
+    run(*evaluate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
