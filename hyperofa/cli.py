@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -58,6 +59,11 @@ def run_guarded(prog: str, run: object, *arguments: object) -> int:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return EXIT_FAILED
+    except OSError as error:  # a full disk, no permission: not a bug, and nothing half-written is left
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        sys.stderr.write(f"{prog}: error: {error.filename or 'writing'}: {os.strerror(error.errno)}\n")
         return EXIT_FAILED
     return EXIT_OK if code is None else int(code)
 

@@ -1,0 +1,65 @@
+"""The command table: help at once, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from hyperofa.cli import COMMANDS, main, run_guarded
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    code = "import sys; from hyperofa.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(name in done.stdout for name in COMMANDS)
+    assert not {"torch", "transformers", "deepspeed", "scipy", "sklearn", "datasets"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_without_heavy_imports(name):
+    assert find_spec(COMMANDS[name][0]) is not None
+    code = (
+        f"import sys; from hyperofa.cli import main\ntry: main([{name!r}, '--help'])\n"
+        "except SystemExit as end: print(end.code, *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "usage: hyperofa" in done.stdout
+    words = done.stderr.split()
+    assert words[0] == "0"
+    assert not {"torch", "transformers", "deepspeed", "scipy", "sklearn"} & set(words)
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert main(["trian"]) == 2
+    assert capsys.readouterr().err == "hyperofa: error: unknown command 'trian'; did you mean 'train'?\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (InputError("bad", where="here", todo="mend it"), 2),
+        (DataMissingError("none", where="here"), 3),
+        (HyperofaError("broke"), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/model"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_are_one_line_with_their_code(raised, code, capsys):
+    def fail() -> None:
+        raise raised
+
+    assert run_guarded("hyperofa x", fail) == code
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback():
+    def fail() -> None:
+        raise OSError(errno.EBADF, "not the user's doing")
+
+    with pytest.raises(OSError, match="not the user"):
+        run_guarded("hyperofa x", fail)
