@@ -118,7 +118,10 @@ def read_scores(path: Path) -> dict[str, Any]:
         }
         for metric, values in task["values"].items()
     }
-    rows = {row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]} for row in task["rows"]}
+    rows = {
+        row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]}
+        for row in task["rows"]
+    }
     return {"scores": scores, "languages": rows, "settings": task["settings"]}
 
 
