@@ -131,7 +131,7 @@ register(
             "preset": "default",
             "ofa_weight": 0.5,
             "ridge_weight": 1.0,
-            "network_weight": 0.3,
+            "network_weight": 0.5,
             "ridge_penalty": 0.03,
             "share_power": 1.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
             "max_words": 64,
