@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from hyperofa.errors import DataMissingError, InputError, unknown_name
+from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import write_text
 
 C = TypeVar("C")
@@ -22,9 +22,8 @@ def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) 
     """Build the dataclass ``cls`` from a YAML file and ``dotted.key=value`` words (values are read as YAML).
 
     Raises:
-        DataMissingError: the file is not there.
-        InputError: it is not YAML, a key is unknown (the nearest is named), a value has the wrong type, or the
-            dataclass's ``__post_init__`` refuses it with a ``ValueError``.
+        InputError: the file is not there or is not YAML, a key is unknown (the nearest is named), a value has the
+            wrong type, or the dataclass's ``__post_init__`` refuses it with a ``ValueError``.
     """
     values = read_yaml(path) if path is not None else {}
     where = path if path is not None else "config"
@@ -53,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
-        raise DataMissingError("no such config file", where=path) from None
+        raise InputError("no such config file", where=path) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not valid YAML ({error})", where=path) from None
     if value is None:

@@ -133,7 +133,7 @@ def test_the_command_refuses_with_one_line_and_writes_nothing(
     out = str(tmp_path / "out")
     typed = {
         ("--out", str(full), "--data", str(parallel)): 2,
-        ("--out", out, "--recipe", str(tmp_path / "none.yaml")): 3,
+        ("--out", out, "--recipe", str(tmp_path / "none.yaml")): 2,
         ("--out", out, "--recipe", str(edited(tmp_path, matrix__methods={"hyperova": {}}, evaluate__against=[]))): 2,
         ("--out", out, "--data", str(tmp_path / "nowhere")): 3,
         ("--out", out, "--colour"): 2,
