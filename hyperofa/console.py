@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -23,11 +22,20 @@ output = Console(highlight=False, soft_wrap=True)
 """Results: tables and JSON on standard output."""
 
 
+class _ConsoleHandler(logging.Handler):
+    """Log lines on the console, above a progress bar if there is one; never wrapped, so that a log can be searched."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            console.print(self.format(record), markup=False, soft_wrap=True)
+        except Exception:  # noqa: BLE001  (as logging's own handlers: a log line never ends a run)
+            self.handleError(record)
+
+
 def setup_logging(level: int = logging.INFO) -> None:
     """Send the package's log to the console; other libraries only from WARNING up."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
     root = logging.getLogger("hyperofa")
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_ConsoleHandler()]
     root.setLevel(level)
     root.propagate = False
 
