@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -106,7 +107,9 @@ def test_a_full_disk_keeps_the_last_checkpoint(trainer, tmp_path):
         assert "the last checkpoint is untouched" in " ".join(full.output.split())
         launch = trainer().start("look", run=disk / "run")
         launch.kill()
-        verify = subprocess.run(["hyperofa", "checkpoint", "verify", str(disk / "run")], check=False)
+        verify = subprocess.run(
+            [sys.executable, "-m", "hyperofa.cli", "checkpoint", "verify", str(disk / "run")], check=False
+        )
         assert verify.returncode == 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
