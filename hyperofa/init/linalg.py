@@ -65,6 +65,17 @@ def nearest(
     return indices, scores
 
 
+def combine(weights: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(m, r) float32: for each query the sum of ``rows[indices]`` (m, k picks of (a, r)) under ``weights`` (m, k).
+
+    One neighbour rank at a time, so that no (m, k, r) array is made.
+    """
+    combined = np.zeros((len(indices), rows.shape[1]), dtype=np.float32)
+    for rank in range(indices.shape[1]):
+        combined += weights[:, rank, None] * rows[indices[:, rank]]
+    return combined
+
+
 def softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
     """Softmax over the last axis of ``scores / temperature``, in float32."""
     shifted = (scores - scores.max(axis=-1, keepdims=True)) / temperature

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperofa.init.linalg import nearest
+from hyperofa.init.linalg import combine, nearest
+from hyperofa.init.methods.means import mean
 from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa.init.registry import Method, register
 
@@ -28,15 +29,10 @@ def focus(problem: Problem) -> np.ndarray:
     has_words = np.diff(problem.target_words.indptr) > 0
     shared = np.flatnonzero((problem.source_ids >= 0) & has_words)
     if not len(shared):
-        return np.broadcast_to(problem.rows.mean(axis=0), (len(problem.predict_ids), problem.rows.shape[1])).copy()
+        return mean(problem)
     keys = subword_vectors(problem.target_words, shared, problem.vectors)
     indices, scores = nearest(problem.predict_subwords, keys, int(problem.options["neighbours"]))
-    weights = sparsemax(scores)
-    rows = problem.rows[problem.source_ids[shared]]
-    combined = np.zeros((len(indices), rows.shape[1]), dtype=np.float32)
-    for rank in range(indices.shape[1]):
-        combined += weights[:, rank, None] * rows[indices[:, rank]]
-    return combined
+    return combine(sparsemax(scores), indices, problem.rows[problem.source_ids[shared]])
 
 
 register(

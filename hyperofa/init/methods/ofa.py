@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperofa.init.linalg import nearest, softmax
+from hyperofa.init.linalg import combine, nearest, softmax
 from hyperofa.init.problem import Problem
 from hyperofa.init.registry import Method, register
 
@@ -22,11 +22,7 @@ def combine_nearest(
         temperature: Of the softmax over their cosines.
     """
     indices, scores = nearest(queries, keys, neighbours)
-    weights = softmax(scores, temperature)
-    combined = np.zeros((len(queries), rows.shape[1]), dtype=np.float32)
-    for rank in range(indices.shape[1]):  # one neighbour rank at a time: no (m, k, r) array
-        combined += weights[:, rank, None] * rows[indices[:, rank]]
-    return combined
+    return combine(softmax(scores, temperature), indices, rows)
 
 
 def ofa(problem: Problem) -> np.ndarray:

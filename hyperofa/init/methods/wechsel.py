@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperofa.init.linalg import normalise_rows, sparse_times_vectors
 from hyperofa.init.methods.ofa import combine_nearest
-from hyperofa.init.problem import Problem
+from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa.init.registry import Method, register
 
 
@@ -16,13 +15,11 @@ def wechsel(problem: Problem) -> np.ndarray:
     WECHSEL weighs words by corpus frequency, which word vectors do not carry; a word of few tokens stands in for a frequent
     one: weights are the token's share of the word.
     """
-    vectors = [
-        normalise_rows(sparse_times_vectors(words[ids].astype(np.float32), problem.vectors))
-        for words, ids in ((problem.target_words, problem.predict_ids), (problem.source_words, problem.anchor_ids))
-    ]
+    queries = subword_vectors(problem.target_words, problem.predict_ids, problem.vectors, power=1)
+    keys = subword_vectors(problem.source_words, problem.anchor_ids, problem.vectors, power=1)
     return combine_nearest(
-        vectors[0],
-        vectors[1],
+        queries,
+        keys,
         problem.anchor_rows,
         neighbours=int(problem.options["neighbours"]),
         temperature=float(problem.options["temperature"]),
