@@ -40,11 +40,12 @@ def new_rows(model_directory: str | Path) -> Tensor:
 def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) -> None:
     """Let ``phase`` learn from the next step on.
 
-    ``embeddings`` and ``head`` need nothing here: the trainer sets the learning rates of the other parts to 0 (see
-    :func:`frozen_parts`), so that no engine has to rebuild its buffers when the phase ends. ``new_rows`` also zeroes
-    the gradients of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero
-    gradient from the first step on leaves a parameter as it is under Adam without weight decay, which the embeddings
-    group has.
+    The trainer sets the learning rates of the parts that do not learn to 0 (see :func:`frozen_parts`), so that no engine
+    has to rebuild its buffers when the phase ends. ``head`` needs no graph below the head, and none is kept where all
+    that lies there is frozen or tied to the head, which halves the cost of a step; elsewhere the gradients are computed
+    all the same, since AdamW's moments must not start empty when the phase ends. ``new_rows`` also zeroes the gradients
+    of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero gradient from the
+    first step on leaves a parameter as it is under Adam without weight decay, which the embeddings group has.
 
     Raises:
         InputError: the phase is unknown, or ``rows`` is missing or of another size than the vocabulary.
@@ -59,8 +60,15 @@ def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) 
         if rows.shape[0] != model.config.vocab_size:
             raise InputError(f"the provenance has {rows.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
         mask = rows
+    model.graph_below_head = phase != "head" or _learns_below_head(model)
     for module in modules:
         module.trainable_rows = None if mask is None else mask.to(_device(module))
+
+
+def _learns_below_head(model: TrainingModel) -> bool:
+    """Whether anything below the head that is not tied to it may learn, in this phase or a later one."""
+    tied = {id(parameter) for parameter in output_head(model.pretrained).parameters()}
+    return any(p.requires_grad and id(p) not in tied for p in model.pretrained.base_model.parameters())
 
 
 def frozen_parts(phase: Phase) -> frozenset[Part]:

@@ -54,6 +54,7 @@ class TrainingModel(nn.Module):
     Attributes:
         pretrained: the transformers model; save this one. Its parameters are this module's, under ``pretrained.``.
         objective: ``mlm`` or ``causal``.
+        graph_below_head: False where only the head learns now and nothing else below it ever will.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class TrainingModel(nn.Module):
                 pretrained.base_model.set_submodule(self.family.embedding, DenseEmbedding(embedding))
                 pretrained.set_submodule(self.family.head, DenseHead(head))
         self.dropouts: list[StatelessDropout] = make_stateless(pretrained, dropout)
+        self.graph_below_head = True
 
     @property
     def config(self) -> Any:
@@ -138,7 +140,8 @@ class TrainingModel(nn.Module):
             inputs = separate_documents(self.family, self.config, segments, dtype)
         if self.objective == "causal":
             inputs["use_cache"] = False
-        hidden = self.pretrained.base_model(input_ids=input_ids, **inputs).last_hidden_state
+        with torch.set_grad_enabled(self.graph_below_head and torch.is_grad_enabled()):
+            hidden = self.pretrained.base_model(input_ids=input_ids, **inputs).last_hidden_state
         if self.objective == "causal":
             hidden, labels = hidden[:, :-1], labels[:, 1:]
         rows, columns = (labels != IGNORED).nonzero(as_tuple=True)

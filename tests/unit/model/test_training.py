@@ -178,6 +178,30 @@ def test_phases_name_what_stands_still():
     assert part_of("body_no_decay") == "body"
 
 
+def gradients(model, batch):
+    model.zero_grad()
+    model(**batch).loss_sum.backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(("tied", "frozen", "cut"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_a_head_alone_needs_no_graph_below_it(target_tokenizer, batch, tied, frozen, cut):
+    model = made("bert", target_tokenizer, 5, tied=tied)
+    if frozen:
+        freeze(model, {"body", "primitives"})
+    everything = gradients(model, batch)
+    model.set_phase("head")
+    alone = gradients(model, batch)
+    assert alone.keys() == everything.keys()
+    same = {name for name in alone if alone[name].equal(everything[name])}
+    assert any("transform" in name for name in same)
+    different = {name for name in alone if name not in same}
+    assert bool(different) == cut
+    assert all("coordinates" in name for name in different), "the input side of a tied row has no gradient"
+    model.set_phase("all")
+    assert all(grad.equal(everything[name]) for name, grad in gradients(model, batch).items())
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_only_new_rows_learn(family_name, tied, rank, target_tokenizer, batch):
     model = made(family_name, target_tokenizer, rank, tied=tied)
