@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -41,13 +43,36 @@ def setup_logging(level: int = logging.INFO) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep transformers' and DeepSpeed's own chatter off the screen: what matters of it, our commands say themselves."""
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    logging.getLogger("deepspeed").setLevel(logging.ERROR)
+    """For a command's own process: keep the chatter of the libraries off the screen, and of their errors nothing.
+
+    transformers, accelerate and DeepSpeed report in dozens of lines what they always do; what matters of it, our commands
+    say themselves.
+    """
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    for name in ("DeepSpeed", "deepspeed", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in ("torch", "deepspeed"):
+        warnings.filterwarnings("ignore", module=module)
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """For a function of the package, in whosever process: silence transformers below errors while the block runs."""
+    from transformers.utils import logging as transformers_logging
+
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
+from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
-from hyperofa.model.quiet import quiet_transformers
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model.documents import separate_documents
 from hyperofa.model.dropout import StatelessDropout, make_stateless
@@ -25,7 +26,6 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.phases import Phase, apply_phase
-from hyperofa.model.quiet import quiet_transformers
 
 IGNORED = -100
 """The label of a position that is not wanted."""

@@ -80,9 +80,11 @@ def _reshard(args: argparse.Namespace) -> int:
     if manifest.universal:
         console.print(f"{folder.name} can be loaded by any number of processes already")
         return EXIT_OK
+    from hyperofa.train.lock import RunLock
     from hyperofa.train.saving import write_universal
 
-    write_universal(folder, manifest)
+    with RunLock(args.run):  # a run in training would prune what is read here
+        write_universal(folder, manifest)
     console.print(f"{folder.name} can now be loaded by any number of processes and any ZeRO stage")
     return EXIT_OK
 

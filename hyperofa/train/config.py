@@ -91,7 +91,7 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     clip: float = 1.0
-    """Largest norm of the whole gradient; 0 switches clipping off."""
+    """Largest norm of the gradient of all that learns in a step; 0 switches clipping off."""
     phase: Phase = "all"
     """What learns during the first ``phase_steps``: everything, the embeddings, the new rows only, or the head alone (for a
     source without one: a head that was made new would pull the tied embeddings in random directions)."""
@@ -138,8 +138,8 @@ class TrainConfig:
             raise ValueError("eval_every needs evaluation.data, the folder that hyperofa-eval reads")
         if self.phase != "all" and not self.phase_steps:
             raise ValueError(f"phase {self.phase!r} needs phase_steps, the number of steps it lasts")
-        if any(rate < 0 for rate in self.learning_rates.values()):
-            raise ValueError(f"learning_rates must not be negative: {self.learning_rates}")
+        if not all(0 <= rate <= 1 for rate in self.learning_rates.values()):
+            raise ValueError(f"learning_rates must lie between 0 and 1: {self.learning_rates}")
         self.rate(0)
 
     def _check_ranges(self) -> None:
@@ -149,6 +149,10 @@ class TrainConfig:
         for name in ("learning_rate", "timeout", "epsilon"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.learning_rate > 1:
+            raise ValueError(
+                f"learning_rate must be at most 1, not {self.learning_rate}: AdamW's steps are of its size"
+            )
         for name in ("weight_decay", "clip", "minimum_learning_rate", "warmup_steps", "decay_steps", "phase_steps"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")

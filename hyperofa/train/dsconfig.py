@@ -40,8 +40,11 @@ def deepspeed_config(config: TrainConfig, world_size: int, *, cuda: bool) -> dic
         "gradient_accumulation_steps": config.accumulation(world_size),
         "gradient_clipping": config.clip,
         "fp16": {"enabled": config.precision == "fp16"},
-        "bf16": {"enabled": config.precision == "bf16"},
-        "zero_optimization": {"overlap_comm": cuda},
+        "bf16": {"enabled": config.precision == "bf16", "check_grad_overflow": True},
+        "zero_optimization": {
+            "overlap_comm": cuda,
+            "compute_grad_norm": True,
+        },  # both find gradients that are not finite
     }
     for part in ("offload_optimizer", "offload_param"):
         if part in values["zero_optimization"]:

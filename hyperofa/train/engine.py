@@ -15,14 +15,15 @@ import math
 import os
 import re
 import socket
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyperofa.console import quiet_libraries
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint import SHARDS
+from hyperofa.train.clipping import clip_by_what_learns
 from hyperofa.train.cost import peak_flops
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
 from hyperofa.train.partition import stretches, update_model_weights, weight_shards
@@ -53,7 +54,7 @@ class Engine(Ranks):
         cuda = torch.cuda.is_available()
         if not cuda:
             os.environ["DS_ACCELERATOR"] = "cpu"
-        _quiet_libraries()
+        quiet_libraries()
         from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
         from accelerate.utils import DistributedType
 
@@ -125,6 +126,9 @@ class Engine(Ranks):
             self._ds, _ = self._accelerator.prepare(model, optimizer)
         if not isinstance(self._ds, DeepSpeedEngine):
             raise HyperofaError(f"accelerate prepared {type(self._ds).__name__}, not a DeepSpeed engine")
+        clip_by_what_learns(self._ds.optimizer)
+        if self.config.precision == "fp16":  # how often is too often, max_skipped decides
+            self._ds.optimizer.loss_scaler.raise_error_at_min_scale = False
         if self.config.compile:
             self._ds.compile()
         self._apply_timeout()
@@ -158,9 +162,11 @@ class Engine(Ranks):
         """Add the gradient of ``loss_sum / n_targets_global`` to the step's; the ranks' gradients add up.
 
         DeepSpeed averages over ranks, so the loss is multiplied by their number; it does not divide by the
-        accumulation here, since the global count already covers all micro-batches.
+        accumulation here, since the global count already covers all micro-batches. A loss that is not finite makes the
+        whole gradient so, even where its own would be finite, and with it DeepSpeed leaves out the step on every rank.
         """
-        self._ds.backward(loss_sum * (self.world_size / n_targets_global), scale_wrt_gas=False)
+        nothing_or_nan = loss_sum.detach() * 0.0
+        self._ds.backward(loss_sum * (self.world_size / n_targets_global + nothing_or_nan), scale_wrt_gas=False)
 
     def end_micro_batch(self) -> None:
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
@@ -177,7 +183,7 @@ class Engine(Ranks):
         return int(self._ds.skipped_steps)
 
     def gradient_norm(self) -> float | None:
-        """Norm of the last step's whole gradient before clipping; None if it is not known or not finite."""
+        """Norm of the last step's gradient of what learned in it, before clipping; None if it is not known or not finite."""
         norm = self._ds.get_global_grad_norm()
         return float(norm) if norm is not None and math.isfinite(float(norm)) else None
 
@@ -317,22 +323,6 @@ def _set_launch_environment() -> None:
             port = probe.getsockname()[1]
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
         os.environ.update(alone, MASTER_PORT=str(port))
-
-
-def _quiet_libraries() -> None:
-    """DeepSpeed and transformers report in dozens of lines what they always do; errors still get through."""
-    import logging
-
-    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
-    for name in ("DeepSpeed", "accelerate", "deepspeed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module="torch")
-    warnings.filterwarnings("ignore", module="deepspeed")
 
 
 def _compile_nothing() -> None:

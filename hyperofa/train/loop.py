@@ -15,7 +15,7 @@ from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
 from hyperofa.train.evaluation import Evaluator
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
-from hyperofa.train.rundir import FINAL, finished, open_run, record_engine, write_final
+from hyperofa.train.rundir import FINAL, finished, locked_run, open_run, record_engine, write_final
 from hyperofa.train.saving import Saver
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def train(config: TrainConfig, stop: StopRequest) -> int:
         return EXIT_OK
     engine = Engine(config)
     try:
-        return _train(config, stop, engine)
+        with locked_run(config, engine):
+            return _train(config, stop, engine)
     except RuntimeError as error:  # what a collective raises when another rank is gone
         explained = engine.explain(error)
         if explained is None:

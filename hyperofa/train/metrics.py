@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +27,11 @@ class MetricsWriter:
         self._handle = path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row, which must have a ``step``, and hand it to the operating system at once."""
-        self._handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+        """Append one row, which must have a ``step``, and hand it to the operating system at once.
+
+        Numbers that are not finite (a skipped step's loss) are left out: JSON has no word for them.
+        """
+        self._handle.write(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n")
         self._handle.flush()
 
     def sync(self) -> None:
@@ -58,6 +62,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"line {number} is not a metrics row ({error})", where=path, todo="move it away") from None
         rows.append(row)
     return rows
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: _finite(value) if isinstance(value, Mapping) else value for name, value in row.items()}
+    return {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def flatten(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from pathlib import Path
@@ -11,9 +12,10 @@ from hyperofa.config import read_yaml, save_config, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, new_directory, read_json, versions, write_json
 from hyperofa.train.config import TrainConfig, changed_settings
+from hyperofa.train.lock import LOCK_FILE, RunLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hyperofa.train.engine import Engine
 
@@ -49,7 +51,8 @@ def check_inputs(config: TrainConfig) -> None:
         raise DataMissingError(
             "no packed corpus (no corpus.json)", where=config.corpus, todo="write one with hyperofa corpus prepare"
         )
-    check_output(config.run, CONFIG_FILE)
+    if not _holds_only_a_lock(config.run):
+        check_output(config.run, CONFIG_FILE)
     if (config.run / CONFIG_FILE).is_file():
         changed = changed_settings(read_yaml(config.run / CONFIG_FILE), to_plain(config))
         if changed:
@@ -63,15 +66,35 @@ def finished(config: TrainConfig) -> bool:
     return marker.is_file() and read_json(marker).get("step") == config.steps
 
 
+@contextlib.contextmanager
+def locked_run(config: TrainConfig, engine: Engine) -> Iterator[None]:
+    """Make the run directory and keep every other launch out of it (all ranks call this; rank 0 holds the lock).
+
+    Raises:
+        InputError: another launch is working there; every rank raises it, and rank 0 says it.
+    """
+    with contextlib.ExitStack() as stack:
+        problem: HyperofaError | OSError | None = None
+        if engine.is_main:
+            try:
+                config.run.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(RunLock(config.run))
+            except (HyperofaError, OSError) as error:
+                problem = error
+        problem = engine.gather(problem)[0]
+        if problem is not None:
+            raise problem
+        yield
+
+
 def open_run(config: TrainConfig, engine: Engine) -> str:
-    """Make or reopen the run directory on rank 0, check that all ranks see it, and return the run's id.
+    """Write the settings into the run directory, check that all ranks see it, and return the run's id.
 
     Raises:
         InputError: the directory is not on a file system that all ranks share.
     """
     nonce = uuid.uuid4().hex
     if engine.is_main:
-        config.run.mkdir(parents=True, exist_ok=True)
         if not (config.run / RUN_FILE).is_file():
             write_json(config.run / RUN_FILE, {"run_id": nonce})
         save_config(config, config.run / CONFIG_FILE)
@@ -125,6 +148,11 @@ def _sees(run: Path, nonce: str) -> str | None:
         if attempt < 19:
             time.sleep(0.25)
     return socket.gethostname()
+
+
+def _holds_only_a_lock(run: Path) -> bool:
+    """What a launch leaves that was killed before it wrote its settings."""
+    return run.is_dir() and [path.name for path in run.iterdir()] == [LOCK_FILE]
 
 
 def _looks_like_hub_id(name: str) -> bool:

@@ -307,21 +307,26 @@ def straight(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 @pytest.fixture(scope="session")
 def plain_losses(home: Path) -> Callable[..., list[float]]:
     """The losses of the same run in one process of plain torch: one batch a step, AdamW, clipping, nothing sharded."""
-    done: dict[tuple[str, float], list[float]] = {}
+    done: dict[tuple[Any, ...], list[float]] = {}
 
-    def get(model: str, mask_rate: float = 0.15) -> list[float]:
-        if (model, mask_rate) not in done:
-            done[model, mask_rate] = _train_plainly(home / model, home / "corpus", mask_rate)
-        return done[model, mask_rate]
+    def get(model: str, mask_rate: float = 0.15, **settings: Any) -> list[float]:
+        key = (model, mask_rate, *sorted(settings.items()))
+        if key not in done:
+            done[key] = train_plainly(home / model, home / "corpus", mask_rate, **settings)
+        return done[key]
 
     return get
 
 
-def _train_plainly(path: Path, corpus: Path, mask_rate: float) -> list[float]:
+def train_plainly(
+    path: Path, corpus: Path, mask_rate: float = 0.15, clip: float = 1.0, phase: str = "all", phase_steps: int = 0
+) -> list[float]:
+    """The loss of every step; one whose gradient is not finite changes nothing, and what a phase holds is not clipped by."""
     import torch
 
     from hyperofa.corpus import Batches, Masking, PackedCorpus
     from hyperofa.model import load_for_training, parameter_groups
+    from hyperofa.model.phases import frozen_parts, part_of
 
     model = load_for_training(path)
     masking = None if model.objective == "causal" else Masking(rate=mask_rate)
@@ -329,13 +334,18 @@ def _train_plainly(path: Path, corpus: Path, mask_rate: float) -> list[float]:
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), lr=1e-2, eps=EPSILON)
     found = []
     for step in range(STEPS):
+        still = frozen_parts(phase) if step < phase_steps else frozenset()
+        learning = []
         for group in optimizer.param_groups:
-            group["lr"] = 1e-2 * (1 - step / STEPS)
+            group["lr"] = 0.0 if part_of(group["name"]) in still else 1e-2 * (1 - step / STEPS)
+            learning += group["params"] if group["lr"] else []
         output = model(**batches.for_rank(step, 0, 1, 8)[0].inputs)
         loss = output.loss_sum / output.n_targets.clamp(min=1)
         found.append(float(loss.detach()))
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
+        torch.nn.utils.clip_grads_with_norm_(model.parameters(), clip, norm)
+        if norm.isfinite():
+            optimizer.step()
     return found

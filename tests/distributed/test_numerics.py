@@ -55,3 +55,10 @@ def test_a_phase_moves_only_what_it_names(trainer, home):
 def test_gradient_checkpointing_changes_nothing(trainer, plain_losses):
     run = trainer("decoder").train("checkpointing", gradient_checkpointing=True)
     assert run.losses() == pytest.approx(plain_losses("decoder"), abs=1e-5)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_what_a_phase_holds_still_is_not_clipped_by(trainer, plain_losses, stage):
+    settings = {"clip": 0.05, "phase": "embeddings", "phase_steps": 20}
+    run = trainer(zero_stage=stage).train("phase", **settings)
+    assert run.losses() == pytest.approx(plain_losses("encoder", **settings), abs=1e-5)

@@ -24,6 +24,7 @@ VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
         ("phase=embeddings", "needs phase_steps"),
         ("eval_every=5", "evaluation.data"),
         ("learning_rate=.nan", "learning_rate must be above 0"),
+        ("learning_rate=1.0e+38", "learning_rate must be at most 1"),
         ("evaluation.dat=x", "did you mean 'evaluation.data'"),
     ],
 )
@@ -81,7 +82,7 @@ def test_parts_have_rates_of_their_own_under_one_schedule():
 
 
 @pytest.mark.parametrize(
-    ("rates", "message"), [({"body": -1.0}, "must not be negative"), ({"tail": 1.0}, "learning_rates.tail")]
+    ("rates", "message"), [({"body": -1.0}, "between 0 and 1"), ({"tail": 1.0}, "learning_rates.tail")]
 )
 def test_wrong_part_rates_are_refused(rates, message):
     with pytest.raises(InputError, match=message):

@@ -35,6 +35,11 @@ def test_the_stage_chooses_the_file(settings):
         ({"gradient_clipping": 3.0}, "gradient_clipping is 3.0, but the run's config makes it 1.0"),
         ({"optimizer": {"type": "Adam"}}, "'optimizer' must not be set here"),
         ({"train_batch_size": 32}, "'train_batch_size' must not be set here"),
+        (
+            {"zero_optimization": {"stage": 2, "compute_grad_norm": False}},
+            "zero_optimization.compute_grad_norm is False",
+        ),
+        ({"bf16": {"enabled": "auto", "check_grad_overflow": False}}, "bf16.check_grad_overflow is False"),
         ({"zero_optimization": "yes"}, "zero_optimization section"),
         ({"zero_optimization": {"stage": 2, "reduce_bucket_size": "auto"}}, "zero_optimization.reduce_bucket_size"),
     ],

@@ -36,3 +36,9 @@ def test_a_bad_line_is_named(tmp_path, bad):
 def test_trackers_get_numbers_only():
     row = {"step": 3, "loss": 2, "gradient_norm": None, "loss_by_language": {"swh_Latn": 1.5}, "evaluation": {}}
     assert flatten(row) == {"loss": 2.0, "loss_by_language/swh_Latn": 1.5}
+
+
+def test_numbers_that_are_not_finite_are_left_out(tmp_path):
+    writer = MetricsWriter(tmp_path / "m.jsonl")
+    writer.write({"step": 1, "loss": float("nan"), "skipped": 1, "loss_by_language": {"a": float("inf"), "b": 2.0}})
+    assert json.loads((tmp_path / "m.jsonl").read_text()) == {"step": 1, "skipped": 1, "loss_by_language": {"b": 2.0}}

@@ -1,0 +1,53 @@
+"""Clipping by the gradient of what learns in a step, not of everything; :mod:`hyperofa.train.engine` alone calls this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+def clip_by_what_learns(optimizer: Any) -> None:
+    """Let a ZeRO optimizer take the norm, and so clip, over the parameter groups whose learning rate is not 0.
+
+    DeepSpeed takes it over all groups. A group that a phase holds still has a gradient too (its moments go on, so that it
+    starts without a jump when the phase ends), and that gradient would shrink the steps of the groups that do learn. One
+    that is not finite counts wherever it is: the step is then left out on every rank, since the norms are sums over ranks.
+    """
+    if hasattr(optimizer, "sub_group_to_group_id"):  # stage 3, which cuts the groups into sub-groups
+        of_all_sub_groups = optimizer._get_norm_groups
+
+        def norms_of_sub_groups() -> list[torch.Tensor]:
+            groups = [optimizer.sub_group_to_group_id[number] for number in range(len(optimizer.fp16_groups))]
+            return [_counted(optimizer, group, norm) for group, norm in zip(groups, of_all_sub_groups(), strict=True)]
+
+        optimizer._get_norm_groups = norms_of_sub_groups
+        return
+
+    def scaled_global_norm(norm_type: int = 2) -> torch.Tensor:
+        norms = []
+        for number, parameters in enumerate(optimizer.params_in_partition):
+            if optimizer.cpu_offload:
+                norm = optimizer.complete_grad_norm_calculation_for_cpu_offload(parameters)
+            else:
+                norm = optimizer.get_grad_norm_direct(optimizer.averaged_gradients[number], parameters, norm_type)
+            norms.append(_counted(optimizer, number, norm))
+        return _together(norms)
+
+    optimizer.scaled_global_norm = scaled_global_norm
+
+
+def _counted(optimizer: Any, group: int, norm: torch.Tensor) -> torch.Tensor:
+    """A group's norm, or 0 if it stands still; DeepSpeed writes -1 for a norm that is not finite, which stays."""
+    return norm if optimizer.param_groups[group]["lr"] else norm.clamp(max=0.0)
+
+
+def _together(norms: Sequence[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    stacked = torch.stack([norm.float() for norm in norms])
+    total = torch.linalg.vector_norm(stacked)
+    return torch.where((stacked < 0).any(), torch.full_like(total, float("inf")), total)
