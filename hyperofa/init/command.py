@@ -35,6 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--factorization", choices=("gram", "randomized", "svd"), default="gram", help="how the SVD is made"
     )
+    parser.add_argument(
+        "--refine", metavar="KIND", help="parallel or distill: let new rows learn through the frozen model (minutes)"
+    )
+    parser.add_argument(
+        "--parallel", type=Path, nargs="+", default=[], metavar="DIR", help="parallel text to refine with"
+    )
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        default=[],
+        metavar="LANG=FILE",
+        help="text to distil with (--refine distill), and to report the model's loss on",
+    )
+    parser.add_argument(
+        "--refine-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the refinement"
+    )
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        metavar="N",
+        help="source tokens predicted as if new, for the report (default: 1000; 0 for methods that train)",
+    )
     parser.add_argument("--fold-case", action="store_true", help="copy also rows of tokens that differ in case only")
     parser.add_argument(
         "--fold-boundary", action="store_true", help="copy also rows of tokens that differ in boundary only"
@@ -61,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
     from hyperofa.init.pipeline import InitConfig, initialise
 
     quiet_libraries()
+    from hyperofa.textfiles import language_files
+
     options = parse_options(arguments.option)
     if arguments.preset is not None:
         options["preset"] = arguments.preset
@@ -75,6 +99,11 @@ def run(arguments: argparse.Namespace) -> None:
         scale_split=arguments.scale_split,
         factorization=arguments.factorization,
         options=options,
+        refine=arguments.refine,
+        refine_options=parse_options(arguments.refine_option, "--refine-option"),
+        parallel=tuple(arguments.parallel),
+        text=language_files(arguments.text),
+        held_out=arguments.held_out,
         fold_case=arguments.fold_case,
         fold_boundary=arguments.fold_boundary,
         pad_to_multiple=arguments.pad_to_multiple,
@@ -89,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
         _print(record, arguments.out)
 
 
-def parse_options(words: list[str]) -> dict[str, Any]:
+def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
     """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
     import yaml
 
@@ -97,11 +126,11 @@ def parse_options(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise InputError(f"{word!r} is not KEY=VALUE", where="--option")
+            raise InputError(f"{word!r} is not KEY=VALUE", where=where)
         try:
             options[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise InputError(f"{word!r} has no readable value", where="--option") from None
+            raise InputError(f"{word!r} has no readable value", where=where) from None
     return options
 
 
@@ -110,12 +139,28 @@ def _print(record: dict[str, Any], out: Path) -> None:
 
     counts = record["counts"]
     total = sum(counts.values())
+    made = f"method {record['method']}, rank {record['rank'] or 'full'}"
+    if record["refine"]:
+        made += f", refined: {record['refine']['kind']}"
     table(
-        f"Rows of {out} by provenance (method {record['method']}, rank {record['rank'] or 'full'})",
+        f"Rows of {out} by provenance ({made})",
         ("provenance", "rows", "%"),
         [(name, n, 100 * n / total) for name, n in counts.items() if n],
     )
-    quality = record["quality"]
+    _print_quality(record["quality"])
+    if record["refine"]:
+        done = record["refine"]
+        console.print(
+            f"Refined {done['tokens_learned']:,} rows in {done['steps']} steps, {done['seconds']:.0f} s: "
+            f"loss {done['loss_first']:.3f} → {done['loss_last']:.3f}"
+        )
+    if record["head"]["is_new"]:
+        console.print("The source has no language-model head: one was made new, and must be trained.")
+
+
+def _print_quality(quality: dict[str, Any]) -> None:
+    from hyperofa.console import console, table
+
     if quality.get("predicted_norm") is not None:
         table(
             "Rows in the embedding space",
@@ -128,10 +173,28 @@ def _print(record: dict[str, Any], out: Path) -> None:
                 ),
             ],
         )
+    languages = list(quality["languages"].items())
+    if languages:
+        columns = ("words", "matched", "copied", "predicted", "drawn")
+        table(
+            "Tokens by language" + (f" (the largest 25 of {len(languages)})" if len(languages) > 25 else ""),
+            ("language", *columns, "% known"),
+            [(name, *(row[c] for c in columns), 100 * row["known"]) for name, row in languages[:25]],
+        )
+    if quality["held_out"]:
+        check = quality["held_out"]
+        console.print(
+            f"Of {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
+            f"{check['among']:,} (median); first {100 * check['top1']:.1f} %, among ten {100 * check['top10']:.1f} %"
+        )
+    if quality["text_loss"]:
+        table(
+            "Loss on the given text, before training (nats a token)",
+            ("language", "loss", "tokens"),
+            [(name, row["loss"], row["tokens"]) for name, row in quality["text_loss"].items()],
+        )
     for token, neighbours in list(quality.get("neighbours", {}).items())[:8]:
         console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
-    if record["head"]["is_new"]:
-        console.print("The source has no language-model head: one was made new, and must be trained.")
 
 
 def _list_methods(as_json: bool) -> None:

@@ -1,18 +1,17 @@
-"""What can be told of an initialisation before anyone trains: norms, similarity, coverage, nearest source tokens."""
+"""What the rows alone tell of an initialisation before anyone trains: norms, similarity, scripts, nearest source tokens."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hyperofa.init import provenance as origin
+from hyperofa.init.coverage import scripts
 from hyperofa.init.linalg import nearest, normalise_rows
 
 if TYPE_CHECKING:
-    from hyperofa.init.pipeline import Extended
+    from hyperofa.init.extend import Extended
 
 _SAMPLE = 2000
 _SHOWN = 12
@@ -50,20 +49,6 @@ def quality_report(
     report["scripts"] = scripts(target_tokenizer, found)
     report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, rng)
     return report
-
-
-def scripts(tokenizer: Any, found: origin.Provenance) -> dict[str, dict[str, int]]:
-    """Tokens by script and provenance; the script is the first word of the Unicode name of the first letter."""
-    from hyperofa.vocab.surfaces import token_surfaces
-
-    counts: dict[str, Counter[str]] = {}
-    for surface, code in zip(token_surfaces(tokenizer), found.code, strict=False):
-        text = surface.text.decode("utf-8", errors="ignore")
-        letter = next((character for character in text if character.isalpha()), None)
-        name = unicodedata.name(letter, "OTHER").split()[0] if letter else "OTHER"
-        counts.setdefault(name, Counter())[origin.NAMES[code]] += 1
-    by_size = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
-    return {name: dict(counter) for name, counter in by_size}
 
 
 def _neighbours(

@@ -26,6 +26,7 @@ class Method:
         predict: maps a :class:`Problem` to (m, r) float32 rows for ``problem.predict_ids``; None draws them like the rest.
         options: the settings it knows with their defaults; unknown ones are refused.
         reference: paper and section.
+        reads_text: it looks at the token's own text, so source tokens cannot stand in for new ones when it is checked.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     predict: Predict | None
     options: dict[str, Any]
     reference: str = ""
+    reads_text: bool = False
 
 
 METHODS: dict[str, Method] = {}

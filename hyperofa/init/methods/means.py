@@ -37,4 +37,4 @@ def subword_mean(problem: Problem) -> np.ndarray:
 
 
 register(Method("mean", "the mean source row for every new token", mean, {}))
-register(Method("subword-mean", "mean of the source pieces of the token's text", subword_mean, {}))
+register(Method("subword-mean", "mean of the source pieces of the token's text", subword_mean, {}, reads_text=True))

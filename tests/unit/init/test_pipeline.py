@@ -16,7 +16,8 @@ import hyperofa.model
 from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.init import provenance as origin
-from hyperofa.init.pipeline import InitConfig, initialise, surface_groups
+from hyperofa.init.inputs import surface_groups
+from hyperofa.init.pipeline import InitConfig, initialise
 
 
 def config(rooms: Path, out: Path, **settings) -> InitConfig:

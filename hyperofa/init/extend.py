@@ -1,0 +1,93 @@
+"""The extended matrices and the head's bias: copied, predicted and drawn rows, and rows appended as padding."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.errors import InputError
+from hyperofa.init import provenance as origin
+from hyperofa.init.factorize import Factorization
+from hyperofa.init.methods.drawn import draw_like
+from hyperofa.init.problem import Problem
+from hyperofa.init.registry import Method, run_method
+
+if TYPE_CHECKING:
+    from hyperofa.model import Source
+
+
+@dataclass(frozen=True)
+class Extended:
+    """One extended matrix: rows (V_t, r), how its source was factorised, and what the method noted."""
+
+    rows: np.ndarray
+    factors: Factorization
+    notes: dict[str, Any]
+
+
+def extend_rows(method: Method, problem: Problem, found: origin.Provenance, stream: int) -> np.ndarray:
+    """The target matrix (V_t, r): copied rows, predicted rows, and draws for the rest (HyperOFA, §3.4).
+
+    The draws depend on the seed alone: every method has the same rows wherever it does not predict. ``stream`` tells the input
+    matrix (0) from an untied output matrix (1).
+    """
+    source_ids = found.source_id
+    rows = draw_like(problem.rows, len(source_ids), np.random.default_rng([problem.seed, 100 + stream]))
+    copied = source_ids >= 0
+    rows[copied] = problem.rows[source_ids[copied]]
+    predicted = run_method(method, problem)
+    if predicted is not None:
+        rows[problem.predict_ids] = predicted
+    return rows
+
+
+def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any) -> np.ndarray | None:
+    """The head's bias per token (V_t,), or None where the source's head has none.
+
+    Copied tokens keep theirs, by token and not by index; new ones get the mean of the source's (a new token is not frequent
+    before it is trained). A head that is made new starts at the tokenizer's unigram log-probabilities where it has them
+    (SentencePiece unigram), so that training need not learn frequencies through the tied embeddings; else at 0.
+    """
+    if source.head_bias is None:
+        return None
+    old = source.head_bias.numpy()
+    if source.head_is_new:
+        return _unigram_bias(tokenizer, found)
+    bias = np.full(len(found.code), old.mean(), dtype=np.float32)
+    copied = found.source_id >= 0
+    bias[copied] = old[found.source_id[copied]]
+    bias[found.code == origin.PADDING] = old.min()
+    return bias
+
+
+def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
+    bias = np.zeros(len(found.code), dtype=np.float32)
+    vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("vocab")
+    if not isinstance(vocabulary, list):
+        return bias
+    scores = np.array([score for _, score in vocabulary], dtype=np.float32)[: len(bias)]
+    bias[:] = scores.min()
+    bias[: len(scores)] = scores
+    bias[(found.code == origin.SPECIAL) | (found.code == origin.PADDING)] = scores.min()
+    return bias
+
+
+def pad(
+    found: origin.Provenance, matrices: list[Extended], multiple: int
+) -> tuple[origin.Provenance, list[np.ndarray]]:
+    """Append rows (the mean row) until the number of rows is a multiple of ``multiple``."""
+    if multiple < 1:
+        raise InputError(f"--pad-to-multiple {multiple} is below 1")
+    extra = -len(found.code) % multiple
+    if not extra:
+        return found, [matrix.rows for matrix in matrices]
+    longer = origin.Provenance(
+        np.append(found.code, np.full(extra, origin.PADDING, dtype=np.int8)),
+        np.append(found.source_id, np.full(extra, -1, dtype=np.int64)),
+        np.append(found.n_words, np.zeros(extra, dtype=np.int32)),
+    )
+    means = [np.broadcast_to(m.factors.coordinates.mean(axis=0), (extra, m.rows.shape[1])) for m in matrices]
+    return longer, [np.concatenate([m.rows, mean]) for m, mean in zip(matrices, means, strict=True)]

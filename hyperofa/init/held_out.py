@@ -1,0 +1,76 @@
+"""A method tried on source tokens as if they were new: how near it comes to rows that are known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.init.linalg import normalise_rows
+from hyperofa.init.registry import Method, run_method
+
+if TYPE_CHECKING:
+    from hyperofa.init.problem import Problem
+
+_BLOCK = 256
+
+
+def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any] | None:
+    """Predict the rows of about ``size`` source tokens from the others and look for the true rows among all anchors'.
+
+    Whole groups of tokens of equal lower-cased surface are held out. ``rank`` is the median place of the true row among all
+    source tokens with words (1 is best, half their number is chance), by cosine after the mean is taken away; ``top1`` and
+    ``top10`` are shares; ``cosine`` and ``norm`` (predicted over true length, mean) are to be read beside them: on rows, held-out
+    cosine alone misleads. None where the method predicts nothing, or reads the token's own text, or too few tokens have words.
+    """
+    anchors = problem.anchor_ids
+    if not size or method.predict is None or method.reads_text or len(anchors) < 20:
+        return None
+    rng = problem.rng(220)
+    groups = problem.source_groups[anchors]
+    names = rng.permutation(np.unique(groups))
+    share = min(0.2, size / len(anchors))
+    held = np.isin(groups, names[: max(1, round(share * len(names)))])
+    ids = anchors[held]
+    words = problem.source_words.copy()
+    words.data[np.isin(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)), ids)] = 0
+    words.eliminate_zeros()
+    own = np.arange(len(problem.rows))
+    own[ids] = -1
+    options = problem.options | ({"checkpoint": None} if "checkpoint" in problem.options else {})
+    smaller = dataclasses.replace(
+        problem,
+        source_words=words,
+        target_words=problem.source_words,
+        source_ids=own,
+        predict_ids=ids,
+        source_tokenizer=None,
+        target_tokenizer=None,
+        options=options,
+        notes={},
+    )
+    found = run_method(method, smaller)
+    assert found is not None
+    return _compare(found, problem.rows[anchors], np.flatnonzero(held))
+
+
+def _compare(found: np.ndarray, rows: np.ndarray, places: np.ndarray) -> dict[str, Any]:
+    """``found`` (m, r) against ``rows`` (a, r), of which ``places`` (m,) are the true ones."""
+    centre = rows.mean(axis=0)
+    keys, queries = normalise_rows(rows - centre), normalise_rows(found - centre)
+    true = np.einsum("mr,mr->m", queries, keys[places])
+    rank = np.empty(len(places), dtype=np.int64)
+    for start in range(0, len(places), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rank[block] = (queries[block] @ keys.T > true[block, None] + 1e-6).sum(axis=1) + 1
+    length = np.linalg.norm(found - centre, axis=1) / np.maximum(np.linalg.norm(rows[places] - centre, axis=1), 1e-12)
+    return {
+        "tokens": len(places),
+        "among": len(rows),
+        "rank": float(np.median(rank)),
+        "top1": round(float((rank == 1).mean()), 4),
+        "top10": round(float((rank <= 10).mean()), 4),
+        "cosine": round(float(true.mean()), 4),
+        "norm": round(float(length.mean()), 4),
+    }

@@ -1,0 +1,70 @@
+"""The settings of a refinement, checked where they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyperofa.errors import InputError, unknown_name
+
+KINDS = ("parallel", "distill")
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How new rows are refined.
+
+    Attributes:
+        kind: ``parallel`` (a translation's pooled state learns the source model's of the pivot's side; Reimers and Gurevych
+            2020, arXiv 2004.09813, with all but the rows frozen) or ``distill`` (states under the new tokenizer learn those
+            under the old one; Token Distillation, arXiv 2505.20133).
+        steps, batch_size: of the learning; a batch is so many sentences.
+        learning_rate: an Adam step in units of the source rows' deviation per dimension, so that neither the scale of the
+            embeddings nor its split between the factors matters.
+        shared_rate: the same for the linear map from a token's mean word vector that all predicted rows share: what is
+            learned of the tokens in the text reaches those that are not in it. 0 switches the map off.
+        warmup: share of the steps in which the rate rises; it falls linearly to 0 afterwards.
+        layer: transformer block whose output is matched, from 1; None is two thirds of the depth, as in the evaluation.
+        temperature: of the contrastive part of ``parallel``.
+        pull: weight of the part of ``parallel`` that draws a translation to its own sentence, against the contrastive part.
+        max_length: tokens kept of a sentence, specials included.
+        pivot: the language of ``parallel`` that the source model knows.
+        smoothing: languages are drawn in proportion to their number of sentences to this power.
+        device: ``auto`` takes a GPU if there is one.
+    """
+
+    kind: str = "parallel"
+    steps: int = 400
+    batch_size: int = 48
+    learning_rate: float = 0.05
+    shared_rate: float = 0.01
+    warmup: float = 0.05
+    layer: int | None = None
+    temperature: float = 0.05
+    pull: float = 0.5
+    max_length: int = 96
+    pivot: str = "eng"
+    smoothing: float = 0.5
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise unknown_name("refinement", str(self.kind), KINDS, where="--refine")
+        for name in ("steps", "batch_size"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)!r} is no number above 0", where="refinement")
+        for name in ("learning_rate", "shared_rate", "pull"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} {getattr(self, name)} is below 0", where="refinement")
+        if self.temperature <= 0:
+            raise InputError(f"temperature {self.temperature} is not above 0", where="refinement")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup {self.warmup} is not in [0, 1)", where="refinement")
+        if self.max_length < 4:
+            raise InputError(f"max_length {self.max_length} leaves no room for text", where="refinement")
+
+    def rate(self, step: int) -> float:
+        """The factor on the learning rates at ``step`` (from 0): up over the warm-up, then linearly to 0."""
+        rise = self.warmup * self.steps
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return (self.steps - step) / max(self.steps - rise, 1)

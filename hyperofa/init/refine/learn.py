@@ -1,0 +1,165 @@
+"""Refining the new rows of an extended matrix: the loop, its checkpoint, and what is written into ``init.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hyperofa.console import progress_bar
+from hyperofa.errors import HyperofaError
+from hyperofa.files import read_json, write_json
+from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.config import RefineConfig
+from hyperofa.init.refine.rows import LearnedRows, Start
+
+log = logging.getLogger(__name__)
+
+_STATE = "refine.json"
+_SAVE_EVERY = 50
+
+
+class Objective(Protocol):
+    """What a refinement learns from.
+
+    Attributes:
+        used: (u,) the target tokens that occur in its text, ascending.
+        languages: texts per language.
+    """
+
+    used: np.ndarray
+    languages: dict[str, int]
+
+    def prepare(self, body: Body) -> None:
+        """Compute once what every step needs."""
+
+    def loss(self, rows: LearnedRows, body: Body, step: int) -> Tensor:
+        """The loss of a step, a function of the rows, the seed and the step alone."""
+
+
+def refine(
+    start: Start, objective: Objective, body: Body, config: RefineConfig, *, seed: int, checkpoint: Path | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The refined rows (V, r) and a record of what was done.
+
+    Args:
+        start: The rows, and which of them may move.
+        objective: What is learned from.
+        body: The frozen model.
+        config: How.
+        seed: What the objective's draws were seeded with; it is part of what a checkpoint answers to.
+        checkpoint: A folder for the state every 50 steps; an interrupted refinement ends where an undisturbed one would.
+
+    Raises:
+        HyperofaError: the loss became NaN or infinite.
+    """
+    began = time.monotonic()
+    rows = LearnedRows(start, objective.used).to(body.device)
+    rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
+    store = _Store(checkpoint, start, objective, config, seed)
+    with body.frozen():
+        objective.prepare(body)
+        losses = _learn(rows, objective, body, config, store)
+    record = dataclasses.asdict(config) | {
+        "block": body.layer,
+        "texts": objective.languages,
+        "tokens_in_text": len(objective.used),
+        "tokens_learned": len(rows.learned_ids),
+        "loss_first": _mean(losses[:20]),
+        "loss_last": _mean(losses[-20:]),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return rows.refined(start), record
+
+
+def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineConfig, store: _Store) -> list[float]:
+    sparse = torch.optim.SparseAdam([rows.own], lr=config.learning_rate)
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [(sparse, config.learning_rate)]
+    if rows.shared.requires_grad:
+        optimizers.append((torch.optim.Adam([rows.shared], lr=config.shared_rate), config.shared_rate))
+    losses = store.load(rows, [optimizer for optimizer, _ in optimizers])
+    with progress_bar(f"refining rows ({config.kind})", config.steps) as advance:
+        advance(len(losses))
+        for step in range(len(losses), config.steps):
+            for optimizer, rate in optimizers:
+                optimizer.param_groups[0]["lr"] = rate * config.rate(step)
+                optimizer.zero_grad(set_to_none=True)
+            loss = objective.loss(rows, body, step)
+            loss.backward()
+            losses.append(float(loss.detach()))
+            if not np.isfinite(losses[-1]):
+                raise HyperofaError(
+                    f"the loss became {losses[-1]} in step {step + 1}", where="refinement", todo="lower learning_rate"
+                )
+            for optimizer, _ in optimizers:
+                optimizer.step()
+            if (step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps:
+                store.save(rows, [optimizer for optimizer, _ in optimizers], losses)
+            advance()
+    return losses
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if len(values) else None
+
+
+class _Store:
+    """The state of a refinement on disk, keyed by all that decides it."""
+
+    def __init__(
+        self, folder: Path | None, start: Start, objective: Objective, config: RefineConfig, seed: int
+    ) -> None:
+        self.folder = folder
+        asked = json.dumps([dataclasses.asdict(config), seed, objective.languages], sort_keys=True)
+        digest = hashlib.sha256(asked.encode())
+        for array in (start.rows, start.movable, start.scale, start.predicted_ids, objective.used):
+            digest.update(np.ascontiguousarray(array).data)
+        self.key = digest.hexdigest()
+
+    def load(self, rows: LearnedRows, optimizers: list[torch.optim.Optimizer]) -> list[float]:
+        """Restore what is there for the same question; the losses so far, none if nothing is."""
+        if self.folder is None or not (self.folder / _STATE).is_file():
+            return []
+        record: dict[str, Any] = read_json(self.folder / _STATE)
+        if record["key"] != self.key:
+            return []
+        tensors = load_file(self.folder / record["file"])
+        with torch.no_grad():
+            rows.own.copy_(tensors["own"])
+            rows.shared.copy_(tensors["shared"])
+        losses: list[float] = record["losses"]
+        for index, optimizer in enumerate(optimizers):
+            state = optimizer.state_dict()
+            moments = {name: tensors[f"{index}.{name}"] for name in ("exp_avg", "exp_avg_sq")}
+            # SparseAdam counts its steps as a number, Adam as a tensor.
+            step = len(losses) if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(len(losses)))
+            state["state"] = {0: {"step": step} | moments}
+            optimizer.load_state_dict(state)
+        log.info("resuming the refinement after step %d", len(losses))
+        return losses
+
+    def save(self, rows: LearnedRows, optimizers: list[torch.optim.Optimizer], losses: list[float]) -> None:
+        """Write the tensors under a new name, then the JSON that points to them, then drop the old ones."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"own": rows.own.detach(), "shared": rows.shared.detach()}
+        for index, optimizer in enumerate(optimizers):
+            state = optimizer.state_dict()["state"][0]
+            tensors |= {f"{index}.{name}": state[name] for name in ("exp_avg", "exp_avg_sq")}
+        name = f"refine-{len(losses):06d}.safetensors"
+        save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, self.folder / name)
+        write_json(self.folder / _STATE, {"key": self.key, "file": name, "losses": losses})
+        for old in self.folder.glob("refine-*.safetensors"):
+            if old.name != name:
+                old.unlink()

@@ -1,0 +1,63 @@
+"""The stage of ``hyperofa init`` that refines the input matrix: which rows may move, with what text, on what device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hyperofa.init import provenance as origin
+from hyperofa.init.problem import subword_vectors
+from hyperofa.init.refine import Body, Distill, Objective, Parallel, RefineConfig, Start, refine
+from hyperofa.vectors.parallel import read_parallel
+
+if TYPE_CHECKING:
+    from hyperofa.init.extend import Extended
+    from hyperofa.init.problem import Problem
+    from hyperofa.model import Source
+
+
+def refine_inputs(
+    extended: Extended,
+    problem: Problem,
+    found: origin.Provenance,
+    source: Source,
+    config: RefineConfig,
+    parallel: Sequence[Path],
+    texts: dict[str, list[str]],
+    work: Path,
+) -> tuple[Extended, dict[str, Any]]:
+    """The input matrix with refined rows, and the record for ``init.json``.
+
+    Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
+    states that are matched do not depend on it.
+    """
+    text = read_parallel(list(parallel)) if parallel else None
+    tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
+    objective: Objective
+    if config.kind == "parallel":
+        assert text is not None
+        objective = Parallel(text, *tokenizers, config, problem.seed)
+    else:
+        if text is not None:
+            texts = {lang: [*texts.get(lang, []), *text.texts.get(lang, {}).values()] for lang in {*texts, *text.texts}}
+        objective = Distill(texts, *tokenizers, config, problem.seed)
+    predicted = np.flatnonzero((found.code == origin.PREDICTED) & (found.n_words > 0))
+    start = Start(
+        rows=extended.rows,
+        primitives=extended.factors.primitives,
+        movable=np.isin(found.code, (origin.PREDICTED, origin.DRAWN)),
+        scale=extended.factors.coordinates.std(axis=0),
+        predicted_ids=predicted,
+        predicted_vectors=subword_vectors(problem.target_words, predicted, problem.vectors, power=1.0),
+    )
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    )
+    body = Body(source, config.layer, device)
+    rows, record = refine(start, objective, body, config, seed=problem.seed, checkpoint=work / "refine")
+    return dataclasses.replace(extended, rows=rows), record
