@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from hyperofa.console import progress_bar
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.files import write_bytes
 from hyperofa.vocab.roles import special_roles
-from hyperofa.vocab.spellings import spell
+from hyperofa.vocab.spellings import Speller
 from hyperofa.vocab.surfaces import backend_spec, components, token_surfaces
 from hyperofa.wordkeys import KeyScheme
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Weights = Literal["binary", "share"]
+_Tokens = tuple[np.ndarray, np.ndarray]
 _VERSION = 1
 _BATCH = 1 << 15
 _JOINED = 256
@@ -113,21 +115,34 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
     surfaces = token_surfaces(tokenizer)
     counts = np.array([s.role is None and bool(s.text.strip()) for s in surfaces], dtype=bool)
     contexts = _contexts(tokenizer, backend_spec(tokenizer))
-    spelled = spell(words, scheme, capitalised=not _folds_case(contexts))
+    speller = Speller(scheme, capitalised=not _folds_case(contexts))
+    found: list[list[Future[_Tokens]]] = [[] for _ in contexts]
+    # The tokenizer works without the interpreter's lock: while it cuts one block's strings, the next block is spelled.
+    with (
+        _uncached(tokenizer.backend_tokenizer.model),
+        progress_bar("matching words to tokens", len(words)) as advance,
+        ThreadPoolExecutor(1) as worker,
+    ):
+        for start in range(0, len(words), _BATCH):
+            block = words[start : start + _BATCH]
+            texts = speller.add(block)
+            for context, parts in zip(contexts, found, strict=True):
+                parts.append(worker.submit(_tokenise, context, texts, counts))
+            if len(found[0]) > 2:
+                found[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
+            advance(len(block))
+    pairs = speller.pairs()
     shape = (len(surfaces), len(words))
     total: csr_matrix | None = None
-    label, steps = "matching words to tokens", len(spelled.texts) * len(contexts)
-    with _uncached(tokenizer.backend_tokenizer.model), progress_bar(label, steps) as advance:
-        for context in contexts:
-            tokens = _tokenise(context, spelled.texts, counts, weights, advance)
-            # Every word's spellings in this context; the inside of a word is no context for keys that start one.
-            use = slice(None) if context.bounded else ~spelled.bounded_only
-            rows, columns = spelled.spellings[use], spelled.words[use]
-            part = _spread(tokens, rows, columns, shape, weights)
-            total = part if total is None else total.maximum(part)
+    for context, parts in zip(contexts, found, strict=True):
+        # Every word's spellings in this context; the inside of a word is no context for keys that start one.
+        use = slice(None) if context.bounded else ~pairs.bounded_only
+        tokens = _joined([part.result() for part in parts], weights)
+        part = _spread(tokens, pairs.spellings[use], pairs.words[use], shape, weights)
+        total = part if total is None else total.maximum(part)
     assert total is not None
     total.sort_indices()
-    return Matching(total, len(words), spelled.malformed, spelled.examples, len(spelled.texts))
+    return Matching(total, len(words), speller.malformed, tuple(speller.examples), len(speller))
 
 
 def _contexts(tokenizer: Any, spec: dict[str, Any]) -> list[_Context]:
@@ -196,36 +211,33 @@ def _folds_case(contexts: list[_Context]) -> bool:
     )
 
 
-def _tokenise(
-    context: _Context, texts: list[str], counts: np.ndarray, weights: Weights, advance: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All tokens of all strings as (offsets (U + 1,), token ids, weights); tokens that do not count are left out."""
+def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Tokens:
+    """The tokens of U strings as (number of tokens of each (U,), ids of all); tokens that do not count are left out."""
     end = context.backend.token_to_id(_BREAK)
     counts = np.append(counts, np.zeros(max(end + 1 - len(counts), 0), dtype=bool))
-    lengths, ids = [np.zeros(1, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
-        # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
-        joined = [
-            "".join([f"{context.prefix}{text}{_BREAK}" for text in batch[i : i + _JOINED]])
-            for i in range(0, len(batch), _JOINED)
-        ]
-        encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
-        flat = np.concatenate([np.asarray(item.ids, dtype=np.int32) for item in encoded])
-        breaks = flat == end
-        if int(breaks.sum()) != len(batch):
-            raise HyperofaError("the tokenizer lost a break between words", where="matching")
-        keep = counts[flat] & ~breaks
-        owner = np.cumsum(breaks) - breaks
-        lengths.append(np.bincount(owner[keep], minlength=len(batch)))
-        ids.append(flat[keep])
-        advance(len(batch))
-    size = np.concatenate(lengths)
-    flat_ids = np.concatenate(ids)
-    data = np.ones(len(flat_ids), dtype=np.float32)
+    # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
+    joined = [
+        "".join([f"{context.prefix}{text}{_BREAK}" for text in texts[i : i + _JOINED]])
+        for i in range(0, len(texts), _JOINED)
+    ]
+    encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
+    flat = np.concatenate([np.zeros(0, dtype=np.int32), *[np.asarray(item.ids, dtype=np.int32) for item in encoded]])
+    breaks = flat == end
+    if int(breaks.sum()) != len(texts):
+        raise HyperofaError("the tokenizer lost a break between words", where="matching")
+    keep = counts[flat] & ~breaks
+    owner = np.cumsum(breaks) - breaks
+    return np.bincount(owner[keep], minlength=len(texts)), flat[keep]
+
+
+def _joined(parts: list[_Tokens], weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parts one after another as (offsets (U + 1,), token ids, weights)."""
+    size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _ in parts]])
+    flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids in parts]])
+    data = np.ones(len(flat), dtype=np.float32)
     if weights == "share":
         data = np.repeat((1.0 / np.maximum(size, 1)).astype(np.float32), size)
-    return np.cumsum(size), flat_ids, data
+    return np.cumsum(size), flat, data
 
 
 def _spread(

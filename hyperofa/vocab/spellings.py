@@ -11,63 +11,90 @@ import numpy as np
 from hyperofa.wordkeys import KeyScheme
 
 _DOTTED = frozenset({"tur", "aze", "azj", "crh", "tr", "az"})  # languages whose capital of i is İ
+_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Spellings:
-    """Distinct spellings of many words, and which word has which.
+class Pairs:
+    """Which word has which spelling.
 
-    ``texts`` are the U distinct strings, without their boundary. ``words`` and ``spellings`` are parallel int64
-    arrays of (column of the word, index into ``texts``). ``bounded_only`` marks, per pair, keys whose own text starts
-    at a boundary (``$dog``): those are never tokenised as the inside of a word. ``malformed`` counts skipped keys,
-    ``examples`` are some.
+    ``words`` and ``spellings`` are parallel int64 arrays of (column of the word, number of the string); a word's pairs are
+    neighbours. ``bounded_only`` marks, per pair, keys whose own text starts at a boundary (``$dog``): those are never tokenised
+    as the inside of a word.
     """
 
-    texts: list[str]
     words: np.ndarray
     spellings: np.ndarray
     bounded_only: np.ndarray
-    malformed: int
-    examples: tuple[str, ...]
 
 
-def spell(keys: Iterable[str], scheme: KeyScheme, *, capitalised: bool = True) -> Spellings:
-    """Parse ``keys`` and list their distinct spellings: as is and, unless switched off, capitalised.
+class Speller:
+    """Lists the distinct spellings of many keys, some keys at a time: as is and, unless switched off, capitalised.
 
-    Whether a spelling is tokenised with or without a boundary before it is up to the caller; a key that starts with a
-    boundary mark gets one boundary, never two.
+    Whether a spelling is tokenised with or without a boundary before it is up to the caller; a key that starts with a boundary
+    mark gets one boundary, never two.
+
+    Attributes:
+        malformed: keys that were skipped; ``examples`` are some.
     """
-    index: dict[str, int] = {}
-    number = index.setdefault
-    words, spellings = array("q"), array("q")
-    bounded: list[int] = []  # words that start at a boundary; nearly always none
-    malformed: list[str] = []
-    count = 0
-    for column, key in enumerate(keys):
-        parsed = scheme.parse(key)
-        if parsed is None:
-            count += 1
-            if len(malformed) < 5:
-                malformed.append(key)
-            continue
-        text, starts = scheme.spoken(parsed[1])
-        if starts:
-            bounded.append(column)
-        words.append(column)
-        spellings.append(number(text, len(index)))
-        other = capital(text, parsed[0]) if capitalised else text
-        if other != text:
+
+    def __init__(self, scheme: KeyScheme, *, capitalised: bool = True) -> None:
+        self.malformed = 0
+        self.examples: list[str] = []
+        self._scheme = scheme
+        self._capitalised = capitalised
+        self._index: dict[str, int] = {}
+        self._columns = 0
+        self._words, self._spellings = array("q"), array("q")
+        self._bounded: list[int] = []  # words that start at a boundary; nearly always none
+
+    def __len__(self) -> int:
+        """How many distinct strings there are so far."""
+        return len(self._index)
+
+    def add(self, keys: Iterable[str]) -> list[str]:
+        """Take the next ``keys``; the strings, without their boundary, that were in none before, in order of their numbers."""
+        index, parse, spoken, capitals = self._index, self._scheme.parse, self._scheme.spoken, self._capitalised
+        words, spellings, fresh = self._words, self._spellings, []
+        for column, key in enumerate(keys, start=self._columns):
+            parsed = parse(key)
+            self._columns += 1
+            if parsed is None:
+                self.malformed += 1
+                if len(self.examples) < _EXAMPLES:
+                    self.examples.append(key)
+                continue
+            language, word = parsed
+            text, starts = spoken(word)
+            if starts:
+                self._bounded.append(column)
+            number = index.get(text)
+            if number is None:
+                number = index[text] = len(index)
+                fresh.append(text)
             words.append(column)
-            spellings.append(number(other, len(index)))
-    columns = np.asarray(words, dtype=np.int64)
-    return Spellings(
-        list(index),
-        columns,
-        np.asarray(spellings, dtype=np.int64),
-        np.isin(columns, np.asarray(bounded, dtype=np.int64)),
-        count,
-        tuple(malformed),
-    )
+            spellings.append(number)
+            if not capitals:
+                continue
+            other = capital(text, language)
+            if other is text:
+                continue
+            number = index.get(other)
+            if number is None:
+                number = index[other] = len(index)
+                fresh.append(other)
+            words.append(column)
+            spellings.append(number)
+        return fresh
+
+    def pairs(self) -> Pairs:
+        """Which word has which spelling, over all keys so far."""
+        columns = np.array(self._words, dtype=np.int64)
+        return Pairs(
+            columns,
+            np.array(self._spellings, dtype=np.int64),
+            np.isin(columns, np.array(self._bounded, dtype=np.int64)),
+        )
 
 
 def capital(text: str, language: str) -> str:
