@@ -29,6 +29,10 @@ COMMANDS = {
     ),
     "plan": ("hyperofa.train.plan_command", "memory, hours and checkpoint size of a run, from its config alone"),
     "checkpoint": ("hyperofa.train.checkpoint_command", "list, verify, reshard or export sharded checkpoints"),
+    "experiment": (
+        "hyperofa.experiment.experiment_command",
+        "a recipe's matrix of models, sources x ranks x methods x seeds, from inputs to the report",
+    ),
     "quickstart": ("hyperofa.experiment.quickstart_command", "the whole path on small real data"),
 }
 

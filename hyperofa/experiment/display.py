@@ -19,6 +19,7 @@ class Display:
         """Nothing is shown yet."""
         self._live: Progress | None = None
         self._task: TaskID | None = None
+        self._waited: str | None = None
 
     def stage(self, number: int, total: int, stage: Stage) -> None:
         """Announce a stage and its command."""
@@ -41,6 +42,21 @@ class Display:
     def reused(self, seconds: float) -> None:
         """Say that a stage still holds."""
         self._end(f"unchanged, reused (it took {seconds:.1f} s)")
+
+    def trusted(self) -> None:
+        """Say that a stage before ``--from`` is taken as it is."""
+        self._end("taken as it is")
+
+    def failed(self, error: str) -> None:
+        """Say that a stage failed, and that the others go on."""
+        self.close()
+        console.print(f"  failed: {error}; going on with the other cells", style="red", markup=False, soft_wrap=True)
+
+    def waiting(self, name: str, holder: str) -> None:
+        """Say once which stage of another runner is waited for."""
+        if self._waited != name:
+            self._waited = name
+            console.print(f"waiting for {name} ({holder})", markup=False, soft_wrap=True)
 
     def interrupted(self, step: int) -> None:
         """Say that a training run was stopped on purpose, and goes on."""

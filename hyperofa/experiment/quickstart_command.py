@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hyperofa.experiment.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.console import console, print_json
-    from hyperofa.experiment.plan import MARKER, Plan, Replacements, load_recipe
+    from hyperofa.experiment.execution import carry_out
+    from hyperofa.experiment.loading import Replacements, load_recipe
+    from hyperofa.experiment.plan import MARKER, Plan
+    from hyperofa.experiment.results import summary
     from hyperofa.files import check_output
     from hyperofa.report.terminal import print_results
     from hyperofa.resources import resource
@@ -36,36 +35,6 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or Path("runs") / recipe.name
     check_output(out, MARKER)
     given.check()
-    plan = Plan(recipe, out, given)
-    if not (out / MARKER).is_file():
-        plan.write_configs()
-    results = _carry_out(plan)
-    if args.json:
-        from hyperofa.experiment.results import summary
-
-        print_json(summary(results))
-    else:
-        print_results(results)
+    results = carry_out(Plan(recipe, out, given))
+    print_json(summary(results)) if args.json else print_results(results)
     console.print(f"The report: {out / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _carry_out(plan: Plan) -> dict[str, Any]:
-    """Run all stages, then write the results as JSON, page and figure; returns the results."""
-    from hyperofa.experiment.display import Display
-    from hyperofa.experiment.results import gather, summary
-    from hyperofa.experiment.runner import Runner
-    from hyperofa.files import write_json, write_text
-    from hyperofa.report.page import render, standalone_figure
-
-    display = Display()
-    runner = Runner(plan.out, display)
-    try:
-        stages = runner.run(plan.stages(), plan.count())
-    finally:
-        display.close()
-    results = gather(plan, stages)
-    write_json(plan.out / "results.json", results)
-    write_json(plan.out / "summary.json", summary(results))
-    write_text(plan.out / "report.html", render(results))
-    write_text(plan.out / "retrieval.svg", standalone_figure(results))
-    return results

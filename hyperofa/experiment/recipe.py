@@ -8,101 +8,72 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+from hyperofa.experiment.inputs import Inputs, Parallel, Source, SplitSettings, Target
+
+Rank = int | Literal["full"]
+"""Columns of the coordinates; ``full``: not factorised."""
+
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
-class Wheel:
-    """A wheel of the package index, pinned by version and SHA-256; it is read as an archive and never installed."""
+class Cell:
+    """One cell of the matrix; its name is also its folder."""
 
-    name: str
-    version: str
-    sha256: str
-
-    def __post_init__(self) -> None:
-        """Refuse what is not a plain name, version and digest (they become words of a pip command)."""
-        for value, pattern, what in (
-            (self.name, _NAME, "package name"),
-            (self.version, _VERSION, "version"),
-            (self.sha256, _SHA256, "SHA-256 (64 hex digits)"),
-        ):
-            if not pattern.fullmatch(value):
-                raise ValueError(f"{value!r} is not a {what}")
+    source: str
+    rank: Rank
+    method: str
+    seed: int
 
     @property
-    def pin(self) -> str:
-        """``name==version``, as pip reads it."""
-        return f"{self.name}=={self.version}"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A source model: a hub id or directory (``model``), or a folder inside a pinned wheel."""
-
-    model: str | None = None
-    wheel: Wheel | None = None
-    folder: str | None = None
-
-    def __post_init__(self) -> None:
-        """Exactly one of the two ways must be given."""
-        if (self.model is None) == (self.wheel is None):
-            raise ValueError("give either model, or wheel and folder")
-        if self.wheel is not None and not self.folder:
-            raise ValueError("folder must name the model's folder inside the wheel")
-
-
-@dataclass(frozen=True)
-class Parallel:
-    """The parallel text: a directory of ``LANG.txt`` files, or the message catalogues inside a pinned wheel."""
-
-    dir: str | None = None
-    wheel: Wheel | None = None
-    languages: dict[str, str] = field(default_factory=dict)
-    """Language code -> locale folder name in the wheel, for the languages the experiment is about."""
-    pivots: dict[str, str] = field(default_factory=dict)
-    """The same for languages that only help (trained on, not scored)."""
-
-    def __post_init__(self) -> None:
-        """Exactly one of the two ways must be given; a wheel needs languages."""
-        if (self.dir is None) == (self.wheel is None):
-            raise ValueError("give either dir, or wheel and languages")
-        if self.wheel is not None and not self.languages:
-            raise ValueError("languages must map language codes to locale folders of the wheel")
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How messages are held out for testing, and what a pre-training document is."""
-
-    test: int = 200
-    min_words: int = 3
-    min_test: int = 50
-    seed: int = 0
-    document: Literal["message", "pair"] = "message"
-
-    def __post_init__(self) -> None:
-        """Sizes must be positive."""
-        if min(self.test, self.min_words, self.min_test) < 1:
-            raise ValueError("test, min_words and min_test must be at least 1")
+    def name(self) -> str:
+        """A folder name that holds all four coordinates, so adding a value never renames a finished cell."""
+        return f"{self.source}-r{self.rank}-{self.method}-s{self.seed}"
 
 
 @dataclass(frozen=True)
 class TrainStage:
-    """How each cell is trained: the launch config, the training config's settings, and the rehearsed interruption."""
+    """How cells are trained, and which of them: a list that is None stands for all of the matrix's values."""
 
     launch: str = "launch/cpu_pair.yaml"
+    """A configuration of ``accelerate launch``, or a script that is given the config and ``key=value`` words."""
     settings: dict[str, Any] = field(default_factory=dict)
     stop_at_step: int | None = None
     """Send SIGTERM when this step is logged, expect a clean save, and resume by the same command."""
+    evaluate_every: int = 0
+    """Score the model in training every so many steps (0: never)."""
+    evaluate: dict[str, Any] = field(default_factory=lambda: {"tasks": ["sr-t"]})
+    """What is scored then: tasks, languages, limit."""
+    sources: list[str] | None = None
+    ranks: list[Rank] | None = None
+    methods: list[str] | None = None
+    seeds: list[int] | None = None
 
     def __post_init__(self) -> None:
         """The stop must lie strictly inside the run."""
         steps = self.settings.get("steps")
         if self.stop_at_step is not None and isinstance(steps, int) and not 0 < self.stop_at_step < steps:
             raise ValueError(f"stop_at_step must lie between 0 and {steps}")
+
+    def covers(self, cell: Cell) -> bool:
+        """Whether a cell is trained."""
+        wanted = (
+            (self.sources, cell.source),
+            (self.ranks, cell.rank),
+            (self.methods, cell.method),
+            (self.seeds, cell.seed),
+        )
+        return all(values is None or value in values for values, value in wanted)
+
+
+@dataclass(frozen=True)
+class Further:
+    """An evaluation besides the main one, such as taggers, which take longer and have settings of their own."""
+
+    tasks: list[str]
+    args: list[str] = field(default_factory=list)
+    cells: Literal["all", "trained"] = "trained"
+    when: list[Literal["before", "after"]] = field(default_factory=lambda: ["before", "after"])
 
 
 @dataclass(frozen=True)
@@ -113,21 +84,7 @@ class Evaluation:
     args: list[str] = field(default_factory=list)
     against: list[str] = field(default_factory=lambda: ["random"])
     """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the matrix; its name is also its folder."""
-
-    source: str
-    rank: int
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """A folder name that holds all four coordinates, so adding a value never renames a finished cell."""
-        return f"{self.source}-r{self.rank}-{self.method}-s{self.seed}"
+    further: dict[str, Further] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,7 +101,7 @@ class Method:
 class Matrix:
     """The cells: every combination of source, rank, seed and method."""
 
-    ranks: list[int]
+    ranks: list[Rank]
     methods: dict[str, Method]
     seeds: list[int] = field(default_factory=lambda: [0])
 
@@ -155,9 +112,19 @@ class Matrix:
                 raise ValueError(f"{name} must be a list of different values")
         if not self.methods:
             raise ValueError("methods must name at least one method")
-        if min(self.ranks) < 1:
+        if any(isinstance(rank, int) and rank < 1 for rank in self.ranks):
             raise ValueError("ranks must be at least 1")
         _check_names(self.methods, "method")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What training is planned for in a dry run."""
+
+    gpus: int
+    gpu_memory: float
+    """Of one GPU, in 10^9 bytes."""
+    gpu: str = "H100"
 
 
 @dataclass(frozen=True)
@@ -166,35 +133,61 @@ class Recipe:
 
     name: str
     sources: dict[str, Source]
-    parallel: Parallel
     matrix: Matrix
+    parallel: Parallel | None = None
+    """Parallel text of which a part is held out for testing; or else ``inputs``."""
+    inputs: Inputs | None = None
+    target: Target | None = None
+    """The target tokenizer (None: one is trained on the text)."""
+    variables: dict[str, str | None] = field(default_factory=dict)
+    """Names that stand as ``${name}`` in the rest of the recipe; ``--var name=value`` gives or replaces a value."""
     split: SplitSettings = field(default_factory=SplitSettings)
     vectors: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa vectors build``."""
+    """Further words for ``hyperofa vectors build`` or ``import``."""
     tokenizer: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa tokenizer train``."""
+    """Further words for ``hyperofa tokenizer train`` or ``extend``."""
     corpus: list[str] = field(default_factory=list)
     """Further words for ``hyperofa corpus prepare``."""
     init: list[str] = field(default_factory=list)
     """Further words for ``hyperofa init``."""
     train: TrainStage = field(default_factory=TrainStage)
     evaluate: Evaluation = field(default_factory=Evaluation)
+    hardware: Hardware | None = None
+    slurm: dict[str, list[str]] = field(default_factory=dict)
+    """Words for ``sbatch`` by kind of stage (``train``, ``init``, …); ``default`` for those not named."""
 
     def __post_init__(self) -> None:
-        """At least one source, names fit for folders."""
+        """At least one source, names fit for folders, and no name that nothing bears."""
         if not self.sources:
             raise ValueError("sources must name at least one source model")
-        _check_names(self.sources, "source")
-        for name in self.evaluate.against:
-            if name not in self.matrix.methods:
-                raise ValueError(f"evaluate.against names {name!r}, which matrix.methods does not have")
+        if (self.parallel is None) == (self.inputs is None):
+            raise ValueError("give either parallel (to be split), or inputs with test sets of their own")
         _check_names([self.name], "recipe")
+        _check_names(self.sources, "source")
+        _check_names(self.evaluate.further, "evaluation")
+        self._check_known("evaluate.against", self.evaluate.against, self.matrix.methods, "matrix.methods")
+        self._check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
+        self._check_known("train.sources", self.train.sources, self.sources, "sources")
+        self._check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
+        self._check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")
+        if self.target is not None and self.target.extend is not None:
+            self._check_known("target.extend", [self.target.extend], self.sources, "sources")
+
+    @staticmethod
+    def _check_known(where: str, names: Any, known: Any, place: str) -> None:
+        for name in names or ():
+            if name not in known:
+                raise ValueError(f"{where} names {name!r}, which {place} does not have")
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of the matrix."""
         matrix = self.matrix
         for source, rank, seed, method in itertools.product(self.sources, matrix.ranks, matrix.seeds, matrix.methods):
             yield Cell(source, rank, method, seed)
+
+    def trained(self) -> list[Cell]:
+        """The cells that are trained."""
+        return [cell for cell in self.cells() if self.train.covers(cell)]
 
 
 def _check_names(names: Any, what: str) -> None:

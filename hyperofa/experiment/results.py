@@ -4,46 +4,72 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperofa.errors import InputError
-from hyperofa.experiment.plan import WHEN, Comparison, Plan
+from hyperofa.experiment.comparisons import WHEN, comparisons, scorings
+from hyperofa.experiment.differences import differences
+from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.recipe import Cell
-from hyperofa.experiment.split import MARKER as SPLIT_MARKER
-from hyperofa.experiment.stages import Ledger, Stage
+from hyperofa.experiment.savings import saved
+from hyperofa.experiment.scores import count_provenance, over_seeds, read_losses, read_scores, read_tasks, read_way
+from hyperofa.experiment.stages import Ledger
 from hyperofa.files import read_json, versions
 
-PROVENANCE = ("special", "copied", "predicted", "drawn", "appended")
-"""The meaning of the codes 0 to 4 in ``provenance.safetensors``."""
+Record = dict[str, Any]
+LONG = ("cells", "sources", "stages", "published")
+"""Parts of the results that ``summary.json`` leaves out."""
 
 
-def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
-    """All results of a finished experiment as plain JSON (what ``results.json`` and the report hold).
+def gather(plan: Plan, failures: Mapping[str, str] | None = None) -> Record:
+    """All results that there are, as plain JSON (what ``results.json`` and the report hold).
+
+    What a failed or unfinished cell lacks is None; ``failed`` names the stages that ended with an error.
 
     Raises:
-        DataMissingError, InputError: a stage's file is missing or not what it should be.
+        DataMissingError, InputError: a finished stage's file is not what it should be.
     """
-    ledger = Ledger(plan.out / "stages")
+    recipe, ledger, stages = plan.recipe, Ledger(plan.out / "stages"), plan.stages()
     records = {stage.name: ledger.record(stage) for stage in stages}
-    split = read_json(plan.data / SPLIT_MARKER)
-    cells = {cell.name: _cell(plan, cell, records) for cell in plan.recipe.cells()}
+    done = {name for name, record in records.items() if record.get("status") == "done"}
+    made = read_json(plan.data_marker) if plan.data_marker.is_file() else {}
+    main = recipe.evaluate.tasks[0]
+    cells = {cell.name: _cell(plan, cell, records, main) for cell in recipe.cells()}
+    shown = _shown(plan, cells)
     resumed = [cell["resumed_at_step"] for cell in cells.values() if cell["resumed_at_step"]]
+    references = {name: plan.reference(name) / "summary.json" for name in recipe.sources if f"eval-{name}" in done}
+    table = scores_table(list(cells.values()))
+    failed = dict(failures or {})
+    failed |= {
+        name: "failed" for name, record in records.items() if "failed_at" in record and name not in done | {*failed}
+    }
+    pairs = _paired(plan, done)
     return {
-        "recipe": plan.recipe.name,
-        "languages": split["languages"],
-        "pivots": split["pivots"],
-        "languages_unscored": split["languages_unscored"],
-        "methods": {cell["method"]: {when: cell[when]["scores"] for when in WHEN} for cell in _first(plan, cells)},
-        "sources": {name: read_scores(plan.reference(name) / "summary.json") for name in plan.recipe.sources},
-        "paired": [row for comparison in plan.comparisons() for row in read_paired(plan, comparison)],
+        "recipe": recipe.name,
+        "task": main,
+        "languages": _scored(plan, made, shown),
+        "pivots": made.get("pivots", []),
+        "languages_unscored": made.get("languages_unscored") or _without_data(shown, main),
+        "methods": {
+            cell["method"]: {when: cell[when]["scores"] for when in WHEN if cell[when]}
+            for cell in shown
+            if cell["before"]
+        },
+        "sources": {name: read_scores(path, main) for name, path in references.items()},
+        "paired": pairs,
+        "saved": saved(list(cells.values()), recipe.evaluate.against[0]) if recipe.evaluate.against else [],
         "resumed_at_step": min(resumed) if resumed else None,
+        "failed": failed,
+        "unfinished": [stage.name for stage in stages if stage.name not in done and stage.name not in failed],
         "wall_s": round(sum(float(record.get("wall_s", 0.0)) for record in records.values()), 1),
         "peak_rss_gb": max(float(record.get("peak_rss_gb", 0.0)) for record in records.values()),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "split": {key: split[key] for key in ("messages", "train", "test")},
+        "split": _data(plan, made),
+        "shown": [cell["name"] for cell in shown],
+        "table": table,
+        "published": _published(plan, table),
+        "differences": differences(recipe, sorted({row["protocol"] for row in table}), _length(plan)),
         "cells": cells,
         "stages": [
             {
@@ -53,92 +79,150 @@ def gather(plan: Plan, stages: Sequence[Stage]) -> dict[str, Any]:
                 **{key: records[stage.name].get(key) for key in ("wall_s", "cpu_s", "peak_rss_gb")},
             }
             for stage in stages
+            if stage.name in done
         ],
     }
 
 
-def summary(results: dict[str, Any]) -> dict[str, Any]:
+def summary(results: Record) -> Record:
     """The part of the results that ``summary.json`` holds: what one reads first, without the per-step figures."""
-    return {key: value for key, value in results.items() if key not in {"cells", "sources", "stages"}}
+    return {key: value for key, value in results.items() if key not in LONG}
 
 
-def _first(plan: Plan, cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """One cell per method: the matrix's first source, rank and seed."""
-    source, rank, seed = next(iter(plan.recipe.sources)), plan.recipe.matrix.ranks[0], plan.recipe.matrix.seeds[0]
-    return [cells[Cell(source, rank, method, seed).name] for method in plan.recipe.matrix.methods]
+def scores_table(cells: Sequence[Record]) -> list[Record]:
+    """Table 3: a row for each task, source, rank, method and moment: the mean over its seeds, with interval."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for cell in cells:
+        for when in WHEN:
+            for task, entry in cell["tasks"][when].items():
+                groups.setdefault((task, cell["source"], cell["rank"], cell["method"], when), []).append(entry)
+    rows = []
+    for (task, source, rank, method, when), entries in groups.items():
+        first = entries[0]
+        kept = {key: first[key] for key in ("metric", "unit", "n_languages", "limit", "protocol", "chance")}
+        merged = over_seeds([entry["mean"] for entry in entries], [entry["ci95"] for entry in entries])
+        rows.append({"task": task, "source": source, "rank": rank, "method": method, "when": when, **kept, **merged})
+    return rows
 
 
-def _cell(plan: Plan, cell: Cell, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], main: str) -> Record:
     folder = plan.cell(cell)
+    train = records.get(f"train-{cell.name}", {})
+    metrics = folder / "run" / "metrics.jsonl"
+    trained = train.get("status") == "done" and metrics.is_file()
+    tasks: dict[str, Record] = {when: {} for when in WHEN}
+    scores: dict[str, Record | None] = dict.fromkeys(WHEN)
+    for when in WHEN:
+        for one in scorings(plan.recipe, when):
+            if one.cell == cell and records[f"eval-{one.name}"].get("status") == "done":
+                path = plan.scores(one) / "summary.json"
+                tasks[when] |= read_tasks(path)
+                if not one.part:
+                    scores[when] = read_scores(path, main)
+    provenance = folder / "init" / "provenance.safetensors"
+    initialised = records[f"init-{cell.name}"].get("status") == "done"
     return {
+        "name": cell.name,
         "source": cell.source,
         "rank": cell.rank,
         "method": cell.method,
         "seed": cell.seed,
-        "provenance": count_provenance(folder / "init" / "provenance.safetensors"),
-        "loss": read_losses(folder / "run" / "metrics.jsonl"),
-        "resumed_at_step": records[f"train-{cell.name}"].get("resumed_at_step"),
-        **{when: read_scores(folder / when / "summary.json") for when in WHEN},
+        "provenance": count_provenance(provenance) if initialised else None,
+        "loss": read_losses(metrics) if trained else [],
+        "way": read_way(metrics) if trained else None,
+        "resumed_at_step": train.get("resumed_at_step"),
+        "tasks": tasks,
+        **scores,
     }
 
 
-def count_provenance(path: Path) -> dict[str, int]:
-    """How many tokens came about in which way."""
-    import numpy as np
-    from safetensors.numpy import load_file
-
-    counts = np.bincount(load_file(path)["code"], minlength=len(PROVENANCE))
-    return {name: int(count) for name, count in zip(PROVENANCE, counts, strict=True)}
-
-
-def read_losses(path: Path) -> list[tuple[int, float]]:
-    """The training loss by step."""
-    from hyperofa.train.metrics import read_metrics
-
-    return [(row["step"], row["loss"]) for row in read_metrics(path) if "loss" in row]
+def _shown(plan: Plan, cells: Mapping[str, Record]) -> list[Record]:
+    """One cell per method, for the figures that show a single one: the first source, rank and seed that is trained."""
+    recipe = plan.recipe
+    first = next(iter(recipe.trained() or recipe.cells()))
+    names = [Cell(first.source, first.rank, method, first.seed).name for method in recipe.matrix.methods]
+    return [cells[name] for name in names]
 
 
-def read_scores(path: Path) -> dict[str, Any]:
-    """Retrieval from the harness's summary: the mean over languages per metric, and a row per language.
-
-    ``n`` is the number of languages in the mean, ``pairs`` the number of test pairs in all of them.
-    """
-    tasks = read_json(path)["tasks"]
-    if "sr-t" not in tasks:
-        raise InputError("no sr-t result", where=path, todo="the report needs evaluate.tasks to name sr-t")
-    task = tasks["sr-t"]
-    pairs = sum(row["n"] for row in task["rows"])
-    scores = {
-        metric: {
-            "mean": values["mean"],
-            "ci95": values["ci95"],
-            "n": task["n_languages"],
-            "pairs": pairs,
-            "chance": values["chance"],
-        }
-        for metric, values in task["values"].items()
-    }
-    rows = {
-        row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]}
-        for row in task["rows"]
-    }
-    return {"scores": scores, "languages": rows, "settings": task["settings"]}
+def _scored(plan: Plan, made: Record, shown: Sequence[Record]) -> list[str]:
+    """The languages that have a score in every cell that is shown (or were to be scored, where there is none)."""
+    have = [set(cell[when]["languages"]) for cell in shown for when in WHEN if cell[when]]
+    wanted = list(made.get("languages", [])) or plan.languages()[1]
+    return [code for code in wanted if all(code in codes for codes in have)] if have else wanted
 
 
-def read_paired(plan: Plan, comparison: Comparison) -> list[dict[str, Any]]:
-    """Differences of top-10 retrieval in points, each run against the comparison's first, with paired 95 % intervals."""
-    path = plan.out / "comparisons" / comparison.name / "compare.json"
-    found = read_json(path)
-    cells = {plan.cell(cell): cell for cell in plan.recipe.cells()}
-    first = comparison.runs[0]
+def _without_data(shown: Sequence[Record], main: str) -> dict[str, str]:
+    for cell in shown:
+        for when in WHEN:
+            if main in cell["tasks"][when]:
+                codes = cell["tasks"][when][main]["without_data"] or []
+                return dict.fromkeys(codes, f"no test data for {main}")
+    return {}
+
+
+def _data(plan: Plan, made: Record) -> Record | None:
+    if plan.inputs is None:
+        return {key: made[key] for key in ("messages", "train", "test")} if made else None
+    if not made:
+        return None
+    return {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
+
+
+def _length(plan: Plan) -> int | None:
+    path = plan.out / "corpus" / "corpus.json"
+    return int(read_json(path)["length"]) if path.is_file() else None
+
+
+def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
+    """The published means of the recipe's tasks; ``ours`` says which of our rows stands for the same source and rank."""
+    from hyperofa_eval.comparison import published
+
+    sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     rows = []
-    for label, run in zip(found["runs"][1:], comparison.runs[1:], strict=True):
-        difference = found["tasks"]["sr-t"]["against_first"][label]["difference"]
-        own, other = cells[run.parent].method, cells[first.parent].method
+    for task in dict.fromkeys(row["task"] for row in table):
+        for model, methods in published(task).items():
+            family, _, rank = model.partition("-")
+            for method, value in methods.items():
+                ours = {"source": sources[family], "rank": int(rank)} if family in sources else None
+                rows.append({"task": task, "model": model, "method": method, "value": value, "ours": ours})
+    return rows
+
+
+def _paired(plan: Plan, done: set[str]) -> list[Record]:
+    """Paired differences of each task's main metric, over seeds; intervals as in :func:`over_seeds`."""
+    groups: dict[tuple[Any, ...], list[tuple[str, Record]]] = {}
+    for pair in comparisons(plan.recipe):
+        if f"compare-{pair.name}" not in done:
+            continue
+        found = read_json(plan.comparison(pair) / "compare.json")
+        label = found["runs"][1]
+        own, other = pair.second, pair.first
+        for task, entry in found["tasks"].items():
+            difference = {
+                **entry["against_first"][label]["difference"],
+                "metric": entry["metric"],
+                "unit": entry["unit"],
+            }
+            key = (task, own.cell.source, own.cell.rank, own.cell.method, own.when, other.cell.method, other.when)
+            groups.setdefault(key, []).append((own.cell.name, difference))
+    rows = []
+    several = len(plan.recipe.evaluate.tasks) > 1 or bool(plan.recipe.evaluate.further)
+    for (task, source, rank, method, when, other, _), entries in groups.items():
+        cell = next(cell for cell in plan.recipe.cells() if cell.name == entries[0][0])
+        place = ", ".join(plan.called(cell).split(", ")[1:]) if len(entries) == 1 else f"rank {rank}"
         what = (
-            f"{own} against {other}, {run.name} training" if own != other else f"{own}, after against before training"
+            f"{method} against {other}, {when} training"
+            if method != other
+            else f"{method}, after against before training"
         )
-        rows.append(
-            {"what": what, "cell": run.parent.name, "difference": difference["mean"], "ci95": difference["ci95"]}
-        )
+        what += f" ({place})" if place and (len(entries) == 1 or len(plan.recipe.matrix.ranks) > 1) else ""
+        merged = over_seeds([entry["mean"] for _, entry in entries], [entry["ci95"] for _, entry in entries])
+        row = {
+            "what": f"{task}: {what}" if several else what,
+            "cell": entries[0][0],
+            "difference": merged.pop("mean"),
+            **merged,
+        }
+        row |= {"task": task, "source": source, "rank": rank, "method": method, "with": other, "when": when}
+        rows.append({**row, "metric": entries[0][1]["metric"], "unit": entries[0][1]["unit"]})
     return rows

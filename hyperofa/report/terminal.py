@@ -6,31 +6,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperofa.console import output, table
+from hyperofa.report import markup
 
 METRIC = "top10"
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """Print retrieval per language and method, before and after training, with the mean's 95 % intervals."""
-    cells: dict[str, Mapping[str, Any]] = {}
-    for cell in results["cells"].values():
-        cells.setdefault(cell["method"], cell)
+    """Print retrieval per language and method at each moment, then the means of every task, with 95 % intervals."""
+    whens, cells = list(markup.moments(results)), markup.scored_cells(results)
     rows: list[list[object]] = []
-    for code in results["languages"]:
-        scores = [[cell[when]["languages"][code] for when in ("before", "after")] for cell in cells.values()]
-        chance = f"{scores[0][0][METRIC]['chance']:.1f}"
-        values = [f"{before[METRIC]['value']:.1f} → {after[METRIC]['value']:.1f}" for before, after in scores]
-        rows.append([code, str(scores[0][0]["n"]), chance, *values])
-    table("Top-10 retrieval, %: before → after training", ("language", "n", "chance", *cells), rows)
-    means = {name: [results["methods"][name][when][METRIC] for when in ("before", "after")] for name in cells}
-    title = f"Mean of {len(results['languages'])} languages, with 95 % interval"
-    table(title, ("method", "before", "after"), [[name, *map(_interval, pair)] for name, pair in means.items()])
+    for code in results["languages"] if cells else ():
+        scores = [[cell[when]["languages"][code] for when in whens] for cell in cells.values()]
+        values = [" → ".join(f"{score[METRIC]['value']:.1f}" for score in own) for own in scores]
+        rows.append([code, str(scores[0][0]["n"]), f"{scores[0][0][METRIC]['chance']:.1f}", *values])
+    moments = "before → after training" if len(whens) > 1 else "before training"
+    if rows:
+        table(f"Top-10 retrieval, %: {moments}", ("language", "n", "chance", *cells), rows)
+        means = [[name, *(_interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()]
+        table(f"Mean of {len(results['languages'])} languages, with 95 % interval", ("method", *whens), means)
+    if len(results["cells"]) > len(cells) or len({row["task"] for row in results.get("table") or ()}) > 1:
+        _print_matrix(results)
     for row in results.get("paired", ()):
         low, high = row["ci95"]
         output.print(f"{row['what']}: {row['difference']:+.1f} points, paired 95 % interval [{low:+.1f}, {high:+.1f}]")
     if results["languages_unscored"]:
         unscored = "; ".join(f"{code}: {reason}" for code, reason in results["languages_unscored"].items())
         output.print(f"Trained on but not scored: {unscored}", markup=False)
+
+
+def _print_matrix(results: Mapping[str, Any]) -> None:
+    rows = [
+        [row["task"], row["source"], str(row["rank"]), row["method"], row["when"], str(row["seeds"]), _interval(row)]
+        for row in results["table"]
+    ]
+    table("All tasks, with 95 % interval", ("task", "source", "rank", "method", "when", "seeds", "mean"), rows)
+    for row in results["saved"]:
+        steps = "does not reach" if row["steps"] is None else f"reaches at step {row['steps']} of {row['of_steps']}"
+        place = f"{row['source']}, rank {row['rank']}, seed {row['seed']}"
+        output.print(
+            f"{row['method']} ({place}) {steps} {row['baseline']}'s last loss, {row['loss']:.3f}", markup=False
+        )
 
 
 def _interval(score: Mapping[str, Any]) -> str:

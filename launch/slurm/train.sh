@@ -48,7 +48,8 @@ while kill -0 "$step" 2>/dev/null; do
   wait "$step" || code=$?
 done
 
-if [ "$code" -eq 143 ]; then
+# Within `hyperofa experiment` the stage's own job decides about the queue.
+if [ "$code" -eq 143 ] && [ -z "${HYPEROFA_NO_REQUEUE:-}" ]; then
   echo "saved; putting job $SLURM_JOB_ID back into the queue"
   scontrol requeue "$SLURM_JOB_ID"
   exit 0

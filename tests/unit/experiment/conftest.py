@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.experiment.recipe import Wheel
+from hyperofa.experiment.inputs import Wheel
 from hyperofa.files import sha256_file
 
 

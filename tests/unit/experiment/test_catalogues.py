@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.catalogues import Entry, align, clean, extract_messages, parse_mo
-from hyperofa.experiment.recipe import Wheel
+from hyperofa.experiment.inputs import Wheel
 from hyperofa.files import read_json
 
 MoBytes = Callable[..., bytes]

