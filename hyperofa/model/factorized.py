@@ -59,12 +59,17 @@ class FactorizedHead(nn.Module):
 
     With tied embeddings F and P are the same parameters as the input's. The loss runs inside this module's ``forward``
     because ZeRO-3 gathers a module's own parameters only around that call.
+
+    Attributes:
+        trainable_rows: as in :class:`FactorizedEmbedding`.
+        rows_learn: if False, the loss has no gradient for F and P through this module; the bias has one.
     """
 
     trainable_rows: Tensor | None
 
     def __init__(self, in_features: int, out_features: int, rank: int, *, bias: bool) -> None:
         super().__init__()
+        self.rows_learn = True
         self.in_features, self.out_features, self.rank = in_features, out_features, rank
         self.coordinates = nn.Parameter(torch.empty(out_features, rank))
         self.primitives = nn.Parameter(torch.empty(rank, in_features))
@@ -95,6 +100,8 @@ class FactorizedHead(nn.Module):
         if self.trainable_rows is not None:
             coordinates, primitives = only_rows(coordinates, self.trainable_rows), primitives.detach()
             bias = None if bias is None else only_rows(bias, self.trainable_rows)
+        if not self.rows_learn:
+            coordinates, primitives = coordinates.detach(), primitives.detach()
         if targets is None:
             return functional.linear(functional.linear(hidden, primitives), coordinates, bias)
         return linear_cross_entropy(
@@ -145,6 +152,7 @@ class DenseHead(nn.Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = old.in_features, old.out_features
         self.weight, self.bias = old.weight, old.bias
+        self.rows_learn = True
         self.register_buffer("trainable_rows", None, persistent=False)
 
     def forward(  # type: ignore[override]
@@ -162,6 +170,8 @@ class DenseHead(nn.Linear):
         if self.trainable_rows is not None:
             weight = only_rows(weight, self.trainable_rows)
             bias = None if bias is None else only_rows(bias, self.trainable_rows)
+        if not self.rows_learn:
+            weight = weight.detach()
         if targets is None:
             return functional.linear(hidden, weight, bias)
         return linear_cross_entropy(

@@ -172,6 +172,12 @@ def output_head(model: PreTrainedModel) -> Any:
     return model.get_submodule(family_of(model.config).head)
 
 
+def is_tied(model: PreTrainedModel) -> bool:
+    """Whether the rows of the input embedding are the very parameter that the output head scores with."""
+    inputs = {id(parameter) for parameter in input_embedding(model).parameters(recurse=False)}
+    return any(id(p) in inputs for p in output_head(model).parameters(recurse=False))
+
+
 def final_softcap(config: PreTrainedConfig) -> float | None:
     """The cap on the scores that some families (Gemma 2) apply."""
     return getattr(config, "final_logit_softcapping", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,17 @@ from hyperofa.model.families import (
     final_softcap,
     input_embedding,
     is_factorized,
+    is_tied,
     lm_class,
     output_head,
     parameter_dtype,
 )
 from hyperofa.model.phases import Phase, apply_phase
 
+TiedGradient = Literal["both", "input"]
+"""Through which of its two uses a tied row learns. As an output, every row is pushed away from the mean state at every
+position that wants another token; rows of rare tokens, which the input side seldom corrects, then drift in one common
+direction (Gao et al. 2019, Representation degeneration). ``input`` spares a short training of a frozen body from that."""
 IGNORED = -100
 """The label of a position that is not wanted."""
 
@@ -65,6 +70,7 @@ class TrainingModel(nn.Module):
         chunk_bytes: int | None = None,
         separate_documents: bool = False,
         dropout: float | None = None,
+        tied_gradient: TiedGradient = "both",
     ) -> None:
         """Wrap a model with a language-model head.
 
@@ -75,6 +81,10 @@ class TrainingModel(nn.Module):
             separate_documents: keep the documents of a packed sequence apart (the paper lets them see each other).
             dropout: rate for all dropout layers of the body; None keeps the config's. Attention probabilities are never
                 dropped. The masks are functions of ``dropout_keys``, see :mod:`hyperofa.model.dropout`.
+            tied_gradient: ``input`` lets rows that are tied to the head learn as inputs only; see :data:`TiedGradient`.
+
+        Raises:
+            InputError: ``tied_gradient`` is ``input`` and the head is not tied: its rows would never learn.
         """
         super().__init__()
         self.pretrained = pretrained
@@ -89,6 +99,9 @@ class TrainingModel(nn.Module):
                 pretrained.set_submodule(self.family.head, DenseHead(head))
         self.dropouts: list[StatelessDropout] = make_stateless(pretrained, dropout)
         self.graph_below_head = True
+        output_head(pretrained).rows_learn = tied_gradient == "both"
+        if tied_gradient == "input" and not is_tied(pretrained):
+            raise InputError("tied_gradient is input, but the model's head is not tied", todo="leave tied_gradient out")
 
     @property
     def config(self) -> Any:
@@ -171,6 +184,7 @@ def load_for_training(
     chunk_bytes: int | None = None,
     separate_documents: bool = False,
     dropout: float | None = None,
+    tied_gradient: TiedGradient = "both",
 ) -> TrainingModel:
     """Load a model directory (factorised or plain) for training, in training mode.
 
@@ -182,6 +196,7 @@ def load_for_training(
         chunk_bytes: likewise.
         separate_documents: see :class:`TrainingModel`.
         dropout: see :class:`TrainingModel`.
+        tied_gradient: see :class:`TrainingModel`.
 
     Raises:
         DataMissingError: there is no such model.
@@ -214,5 +229,6 @@ def load_for_training(
         chunk_bytes=chunk_bytes,
         separate_documents=separate_documents,
         dropout=dropout,
+        tied_gradient=tied_gradient,
     )
     return model.train()

@@ -13,6 +13,7 @@ from hyperofa.train.schedule import ScheduleName, learning_rate
 Precision = Literal["fp32", "bf16", "fp16"]
 Phase = Literal["all", "embeddings", "new_rows", "head"]
 Part = Literal["embeddings", "primitives", "head", "body"]
+TiedGradient = Literal["both", "input"]
 
 FREE_TO_CHANGE = frozenset(
     {
@@ -77,6 +78,10 @@ class TrainConfig:
     """Keep the documents packed into one sequence from seeing each other (the paper lets them)."""
     dropout: float | None = None
     """Dropout probability for all layers; None keeps what the model's config says."""
+
+    tied_gradient: TiedGradient = "both"
+    """Through which of its two uses a row that is tied to the head learns: ``both``, or as an ``input`` only, which spares
+    the rows of rare tokens a common drift while the body is frozen."""
 
     learning_rate: float = 5e-5
     learning_rates: dict[Part, float] = field(default_factory=dict)

@@ -272,7 +272,12 @@ def _load(config: TrainConfig) -> tuple[Any, Batches]:
     from hyperofa.model import load_for_training
 
     corpus = PackedCorpus.open(config.corpus)
-    model = load_for_training(config.model, dropout=config.dropout, separate_documents=config.separate_documents)
+    model = load_for_training(
+        config.model,
+        dropout=config.dropout,
+        separate_documents=config.separate_documents,
+        tied_gradient=config.tied_gradient,
+    )
     if corpus.vocab_size > model.config.vocab_size:
         what = f"the corpus's tokenizer has {corpus.vocab_size:,} entries, the model {model.config.vocab_size:,} rows"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with the model's tokenizer")

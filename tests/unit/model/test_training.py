@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model import FAMILIES, TrainingModel, assemble, load_for_training, parameter_groups
+from hyperofa.model.families import input_embedding, output_head
 from hyperofa.model.phases import freeze, frozen_parts, part_of
 from hyperofa.model.source import source_of
 
@@ -265,3 +266,27 @@ def test_what_cannot_be_trained_is_named(tmp_path, target_tokenizer):
 
 def test_every_family_is_covered():
     assert {"bert", "roberta", "xlm-roberta", "modernbert", "llama", "qwen2", "qwen3", "gemma", "gpt2"} <= set(FAMILIES)
+
+
+def test_tied_rows_can_learn_as_inputs_only(family_name, target_tokenizer, rank, batch):
+    found = {}
+    for gradient in ("both", "input"):
+        model = made(family_name, target_tokenizer, rank, tied=True, tied_gradient=gradient)
+        loss = model(**batch).loss_sum
+        loss.backward()
+        embedding, head = input_embedding(model.pretrained), output_head(model.pretrained)
+        rows = (embedding.coordinates if rank else embedding.weight).grad
+        found[gradient] = loss.detach(), rows, None if head.bias is None else head.bias.grad
+    unseen = torch.ones(SIZE, dtype=torch.bool)
+    unseen[batch["input_ids"].unique()] = False
+    assert found["both"][0].equal(found["input"][0])
+    assert found["both"][1][unseen].any(), "as outputs all rows are taught"
+    assert not found["input"][1][unseen].any()
+    assert found["input"][1][~unseen].any()
+    if found["both"][2] is not None:
+        assert found["both"][2].equal(found["input"][2])
+
+
+def test_an_untied_head_cannot_learn_as_input_only(target_tokenizer):
+    with pytest.raises(InputError, match="not tied"):
+        TrainingModel(made("bert", target_tokenizer, 5, tied=False).pretrained, tied_gradient="input")
