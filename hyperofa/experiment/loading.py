@@ -99,6 +99,11 @@ def with_variables(values: dict[str, Any], given: Mapping[str, str], where: obje
     declared = values.get("variables") or {}
     if not isinstance(declared, dict):
         raise InputError("variables must be a mapping of names to values", where=where)
+    for name in PLACES:
+        if name in declared:
+            raise InputError(
+                f"the variable {name!r} has the name of a place", where=where, todo="call it something else"
+            )
     for name in given:
         if name not in declared:
             raise unknown_name("variable", name, declared, where=where)

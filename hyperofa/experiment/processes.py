@@ -134,9 +134,8 @@ def kill_session(pid: int) -> None:
 def last_error(log: Path) -> str:
     """The last line of a log that names an error, else its last line."""
     try:
-        lines = [
-            line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
-        ]
+        text = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.strip() for line in text if line.strip() and not line.startswith(("# ", "$ "))]
     except FileNotFoundError:
         return "no log"
     named = [line for line in lines if " error: " in line or line.startswith(("Error", "ERROR"))]

@@ -1,0 +1,99 @@
+"""Gathering: nothing of a test set is left in any file that training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyperofa.cli import main
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment.gather import GatherSettings, gather, line_key, write_gathered
+from hyperofa.experiment.parallel import ParallelText
+from hyperofa.files import read_json
+
+
+def write(path: Path, *lines: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Two parallel corpora, plain text, and test sets that lie in all of them."""
+    write(tmp_path / "news" / "eng.txt", "The boat is red.", "She reads a book.", "Rain falls today.")
+    write(tmp_path / "news" / "tur.txt", "Tekne kırmızı.", "Bir kitap okuyor.", "")
+    write(tmp_path / "news" / "swh.txt", "Mashua ni nyekundu.", "Anasoma kitabu.", "Mvua inanyesha leo.")
+    write(tmp_path / "verses" / "eng.train.tsv", "a.1\tIn the beginning", "a.2\tAnd it was so")
+    write(tmp_path / "verses" / "swh.train.tsv", "a.1\tHapo mwanzo", "a.3\tIkawa hivyo kweli")
+    write(tmp_path / "text" / "swh.txt", "Habari za asubuhi", "ANASOMA, kitabu!", "Habari za asubuhi", "12 34")
+    write(tmp_path / "test" / "tatoeba" / "swh-eng.swh", "Anasoma kitabu.")
+    write(tmp_path / "test" / "tatoeba" / "swh-eng.eng", "Rain falls today!")
+    write(tmp_path / "test" / "pos" / "swh" / "test.tsv", "Hapo\tADV", "mwanzo\tNOUN", ".\tPUNCT")
+    return tmp_path
+
+
+def test_no_test_line_is_left(files: Path) -> None:
+    out = files / "out"
+    parallel = [files / "news", files / "verses"]
+    text = [files / "text" / "swh.txt"]
+    made = write_gathered(parallel, text, files / "test", GatherSettings(document="pair"), out)
+    written = {path.relative_to(out).as_posix(): path.read_text("utf-8") for path in out.rglob("*.txt")}
+    for name, content in written.items():
+        keys = {line_key(line) for line in content.splitlines()}
+        assert line_key("Anasoma kitabu") not in keys, name
+        assert line_key("Hapo mwanzo") not in keys, name
+        assert "Rain falls" not in content, name
+    assert written["text/swh.txt"].splitlines() == ["Mashua ni nyekundu.", "Ikawa hivyo kweli", "Habari za asubuhi"]
+    assert made["left_out"] == {"eng": 1, "swh": 3}
+    assert made["train"] == {"swh": 3, "tur": 2}
+    rows = {
+        name.split("/")[1]: content.count("\n") for name, content in written.items() if name.startswith("parallel/")
+    }
+    assert set(rows.values()) == {made["rows"]}
+    assert read_json(out / "gather.json") == made
+
+
+def test_a_cap_keeps_the_order_and_the_choice(files: Path) -> None:
+    settings = GatherSettings(cap=1, seed=3)
+    write_gathered([files / "news"], [], None, settings, files / "a")
+    write_gathered([files / "news"], [], None, settings, files / "b")
+    lines = (files / "a" / "text" / "eng.txt").read_text("utf-8").splitlines()
+    assert len(lines) == 1
+    assert (files / "b" / "text" / "eng.txt").read_text("utf-8").splitlines() == lines
+
+
+def test_short_test_lines_empty_nothing() -> None:
+    text = ParallelText(["Yes", "Yes, of course he did"], {"tur": ["Evet", "Evet, tabii ki yaptı"]})
+    found = gather(text, {"tur": ["Evet"]}, {"eng": set(), "tur": set()})
+    assert found.parallel == text
+    assert found.text["tur"] == ["Evet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ((), 2),
+        (("--parallel", "nowhere"), 3),
+        (("--parallel", "news", "--test", "nowhere"), 3),
+        (("--parallel", "news", "--cap", "0"), 2),
+        (("--text", "1234.txt"), 2),
+    ],
+)
+def test_wrong_input_is_one_line(
+    files: Path, words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    write(files / "1234.txt", "x")
+    assert main(["data", "gather", *words, "--out", "out"]) == code
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (files / "out").exists()
+
+
+def test_unaligned_files_are_named(files: Path) -> None:
+    write(files / "news" / "tur.txt", "only one line")
+    with pytest.raises(InputError, match=r"1 lines but eng\.txt has 3"):
+        write_gathered([files / "news"], [], None, GatherSettings(), files / "out")
+    write(files / "blank" / "tur.txt", "")
+    with pytest.raises(DataMissingError, match="no line of text is left"):
+        write_gathered([], [files / "blank" / "tur.txt"], None, GatherSettings(), files / "out")

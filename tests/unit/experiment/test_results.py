@@ -1,0 +1,91 @@
+"""Figures of a matrix: intervals over seeds, steps saved at equal loss, differences from the paper and their headings."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperofa.experiment.differences import differences
+from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
+from hyperofa.experiment.savings import saved, smoothed, steps_to, window_of
+from hyperofa.experiment.scores import over_seeds
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_one_seed_keeps_its_interval() -> None:
+    assert over_seeds([20.0], [[18.0, 23.0]]) == {"mean": 20.0, "ci95": [18.0, 23.0], "seeds": 1}
+
+
+def test_items_and_seeds_are_added_in_quadrature() -> None:
+    found = over_seeds([10.0, 12.0, 14.0], [[9.0, 11.0], [11.0, 13.0], [13.0, 15.0]])
+    assert found["mean"] == pytest.approx(12.0)
+    half = math.hypot(1.0, 4.302652729911275 * 2 / math.sqrt(3))  # Student's t for two degrees of freedom
+    assert found["ci95"] == pytest.approx([12 - half, 12 + half])
+
+
+def test_the_interval_over_seeds_covers_the_mean_nineteen_times_in_twenty() -> None:
+    draw, hits, trials = random.Random(0), 0, 2000
+    for _ in range(trials):
+        item = draw.gauss(0, 1.0)
+        values = [item + draw.gauss(0, 0.7) for _ in range(3)]
+        low, high = over_seeds(values, [[value - 1.96, value + 1.96] for value in values])["ci95"]
+        hits += low <= 0 <= high
+    assert 0.95 <= hits / trials <= 0.999
+
+
+def curve(rate: float, steps: int = 1000) -> list[tuple[int, float]]:
+    return [(step, 2 + 6 * math.exp(-rate * step)) for step in range(1, steps + 1)]
+
+
+def cell(method: str, loss: list[tuple[int, float]], seconds: float = 3600.0) -> dict[str, Any]:
+    way = {"seconds": seconds, "scores": {}, "tokens_per_second": None}
+    return {"source": "s", "rank": 100, "method": method, "seed": 0, "loss": loss, "way": way}
+
+
+def test_twice_as_fast_saves_half_the_steps() -> None:
+    (row,) = saved([cell("random", curve(0.002)), cell("ours", curve(0.004), seconds=7200)], "random")
+    assert row["window"] == window_of(1000) == 20
+    assert row["steps"] == pytest.approx(500, abs=15)
+    assert row["share"] == pytest.approx(0.5, abs=0.02)
+    assert row["hours"] == pytest.approx(1.0, abs=0.05)
+    assert row["of_hours"] == pytest.approx(1.0)
+
+
+def test_a_loss_that_is_never_reached_is_said_to_be() -> None:
+    (row,) = saved([cell("random", curve(0.004)), cell("ours", curve(0.001))], "random")
+    assert row["steps"] is None
+    assert row["share"] is None
+    assert row["final_loss"] > row["loss"]
+    assert saved([cell("random", curve(0.004)), cell("ours", [])], "random") == []
+
+
+def test_smoothing_starts_with_the_first_full_window() -> None:
+    points = [(1, 0.0), (2, 4.0), (3, 4.0), (4, 1.0)]
+    assert smoothed(points, 2) == [(2, 2.0), (3, 4.0), (4, 2.5)]
+    assert steps_to(points, 0.5, 2) is None  # a single low step at the start is not a loss that was reached
+
+
+@pytest.mark.parametrize("name", ["quickstart", "small", "paper/xlm-roberta", "llm/llama-8b"])
+def test_each_difference_is_explained(name: str) -> None:
+    recipe = load_recipe(find_recipe(name), Replacements(variables={"data": "x"} if name == "small" else {}))
+    rows = differences(recipe, ["default"], 64)
+    text = (ROOT / "docs" / "differences.md").read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line[3:].lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line[:3] == "## "
+    }
+    assert rows
+    assert {row["anchor"] for row in rows} <= headings
+
+
+def test_the_paper_recipe_differs_in_little() -> None:
+    recipe = load_recipe(find_recipe("paper/xlm-roberta"), Replacements())
+    found = {row["what"] for row in differences(recipe, ["paper"], 512)}
+    assert found == {"hypernetwork", "languages in a mean"}
