@@ -43,7 +43,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
         try:
             runner.run(_of(plan.first(), chosen), len(chosen))
             if chosen - {stage.name for stage in plan.first()}:
-                runner.run(_of(plan.stages(), chosen), len(chosen))
+                runner.run(_of(plan.rest(), chosen), len(chosen))  # which now knows the languages
         finally:
             display.close()
         results = write_report(plan, runner.failures) if not patterns or REPORT in patterns else {}
