@@ -8,8 +8,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+    from torch import Tensor
 
 _COLUMNS = 1 << 18
+_GROUP = 64  # columns of scores whose maximum is taken first
 
 
 def normalise_rows(matrix: np.ndarray) -> np.ndarray:
@@ -33,9 +35,12 @@ def sparse_times_vectors(matrix: csr_matrix, vectors: np.ndarray) -> np.ndarray:
 
 
 def nearest(
-    queries: np.ndarray, keys: np.ndarray, k: int, *, offset: np.ndarray | None = None, budget: int = 1 << 28
+    queries: np.ndarray, keys: np.ndarray, k: int, *, offset: np.ndarray | None = None, budget: int = 1 << 26
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` keys of largest dot product for each query.
+
+    The k largest of many scores lie in the k groups of columns whose largest scores are largest, so only those groups are
+    looked at closely: the rest costs one pass for the maxima instead of a selection.
 
     Args:
         queries: (m, d) float32; unit rows give cosines.
@@ -50,19 +55,34 @@ def nearest(
     import torch
 
     k = min(k, len(keys))
-    step = max(1, budget // (4 * max(1, len(keys))))
+    groups = -(-len(keys) // _GROUP)
+    step = max(1, budget // (4 * _GROUP * max(1, groups)))
     indices = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
     transposed = torch.from_numpy(np.ascontiguousarray(keys)).T
     shift = None if offset is None else torch.from_numpy(np.asarray(offset, dtype=np.float32))
+    # Columns beyond the keys stay at -inf, so that the last group is as wide as the others.
+    held = torch.full((step, groups * _GROUP), -torch.inf)
     for start in range(0, len(queries), step):
-        products = torch.from_numpy(np.ascontiguousarray(queries[start : start + step])) @ transposed
+        block = torch.from_numpy(np.ascontiguousarray(queries[start : start + step]))
+        products = held[: len(block)]
+        torch.mm(block, transposed, out=products[:, : len(keys)])
         if shift is not None:
-            products += shift
-        best = products.topk(k, dim=1)
-        indices[start : start + step] = best.indices.numpy()
-        scores[start : start + step] = best.values.numpy()
+            products[:, : len(keys)] += shift
+        best = _largest(products, k)
+        indices[start : start + step] = best[0].numpy()
+        scores[start : start + step] = best[1].numpy()
     return indices, scores
+
+
+def _largest(products: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns and values, both (m, k), of the largest of ``products`` (m, groups * _GROUP), best first."""
+    grouped = products.view(len(products), -1, _GROUP)
+    groups = grouped.amax(dim=2).topk(min(k, grouped.shape[1]), dim=1).indices
+    candidates = grouped.gather(1, groups[:, :, None].expand(-1, -1, _GROUP)).flatten(1)
+    best = candidates.topk(k, dim=1)
+    columns = groups.gather(1, best.indices // _GROUP) * _GROUP + best.indices % _GROUP
+    return columns, best.values
 
 
 def combine(weights: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -35,8 +35,8 @@ class RefineConfig:
     kind: str = "parallel"
     steps: int = 400
     batch_size: int = 48
-    learning_rate: float = 0.05
-    shared_rate: float = 0.01
+    learning_rate: float = 0.3
+    shared_rate: float = 0.03
     warmup: float = 0.05
     layer: int | None = None
     temperature: float = 0.05
