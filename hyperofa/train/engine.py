@@ -47,6 +47,7 @@ class Engine(Ranks):
 
         Raises:
             HyperofaError: accelerate did not set up DeepSpeed, so the run would not be what was asked for.
+            InputError: the device has not the precision that was asked for, or a tracker is not installed.
         """
         _set_launch_environment()
         import torch
@@ -63,6 +64,7 @@ class Engine(Ranks):
         group = InitProcessGroupKwargs(backend="nccl" if cuda else "gloo", timeout=self._timeout)
         self.deepspeed_config = deepspeed_config(config, world_size_of_launch(), cuda=cuda)
         _compile_nothing()
+        _check_precision(config.precision)
         self._accelerator = Accelerator(
             mixed_precision="no" if config.precision == "fp32" else config.precision,
             deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=json.loads(json.dumps(self.deepspeed_config))),
@@ -323,6 +325,21 @@ def _set_launch_environment() -> None:
             port = probe.getsockname()[1]
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
         os.environ.update(alone, MASTER_PORT=str(port))
+
+
+def _check_precision(precision: str) -> None:
+    """Refuse a precision that this device has not.
+
+    Raises:
+        InputError: DeepSpeed would say so in a traceback.
+    """
+    import torch
+    from deepspeed.accelerator import get_accelerator
+
+    wanted = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    device = get_accelerator()
+    if wanted not in device.supported_dtypes():
+        raise InputError(f"this {device.device_name()} device has no {precision}", todo="set precision to fp32 or bf16")
 
 
 def _compile_nothing() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa.train.signals import Interrupted
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
     from hyperofa.train.engine import Engine
+    from hyperofa.train.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +38,32 @@ def check_evaluation(config: TrainConfig) -> None:
 class Evaluator:
     """Scores the model in training; its results go into the step's row and below ``RUN/evaluation``."""
 
-    def __init__(self, config: TrainConfig, engine: Engine) -> None:
+    def __init__(self, config: TrainConfig, engine: Engine, stop: StopRequest) -> None:
         """Remember what to run; nothing is loaded before the first evaluation."""
-        self.config, self.engine = config, engine
+        self.config, self.engine, self.stop = config, engine, stop
         self._tokenizer: Any = None
 
     def due(self, step: int) -> bool:
         """Whether the model is to be scored after ``step``."""
         return bool(self.config.eval_every) and (step % self.config.eval_every == 0 or step == self.config.steps)
 
-    def run(self, step: int) -> dict[str, Any]:
-        """Score the model after ``step`` (called by all ranks); rank 0 gets the means by task, the others nothing.
+    def run(self, step: int) -> dict[str, Any] | None:
+        """Score the model after ``step`` (called by all ranks); rank 0 gets the means by task, the others None.
 
-        Under ZeRO-1 and 2 rank 0 has the whole model; under ZeRO-3 the ranks gather it into a copy on its device.
+        Under ZeRO-1 and 2 rank 0 has the whole model; under ZeRO-3 the ranks gather it into a copy on its device. A stop
+        signal cuts it short, and then rank 0 gets None too: the scheduler's grace is for saving.
         """
         gathered = self.engine.whole_state_dict() if self.engine.zero_stage == 3 else None
-        return self.engine.on_main(f"evaluation/{step}", lambda: self._score(step, gathered)) or {}
+
+        def work() -> dict[str, Any] | None:
+            try:
+                with self.stop.interrupts():
+                    return self._score(step, gathered)
+            except Interrupted:
+                log.warning("evaluation after step %d cut short by a signal; the next start makes up for it", step)
+                return None
+
+        return self.engine.on_main(f"evaluation/{step}", work)
 
     def _score(self, step: int, gathered: dict[str, Any] | None) -> dict[str, Any]:
         from transformers import AutoTokenizer

@@ -97,46 +97,82 @@ class _Loop:
         flops = shape_of(engine.module.pretrained, config.mask_rate).flops_per_token(batches.corpus.length)
         peak = engine.peak_flops()
         self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
-        self.evaluator = Evaluator(config, engine)
+        self.evaluator = Evaluator(config, engine, stop)
         self.phase: Phase = "all"
+        self.evaluation_missing = False
 
     def run(self, start: int) -> int:
         """Train from step ``start`` to this launch's last; returns the exit code."""
         config, engine = self.config, self.engine
         metrics = MetricsWriter(config.run / METRICS_FILE, resume_step=start) if engine.is_main else None
         engine.start_trackers(config.name or config.run.name, vars(config))
-        engine.train_mode()
-        saved, step, stopping = start, start, False
-        with progress_bar("training", config.last_step) as advance:
-            advance(start)
-            for step, batches in enumerate(self._micro_batches(start), start + 1):
-                began = time.perf_counter()
-                skipped = engine.skipped_steps
-                result = self._step(step, batches)
-                row = self._row(step, result, time.perf_counter() - began, engine.skipped_steps - skipped)
-                if self.evaluator.due(step):
-                    row["evaluation"] = self.evaluator.run(step)
-                    engine.train_mode()
-                if metrics is not None:
-                    metrics.write(row)
-                engine.track(flatten(row), step)
-                advance()
-                self._count_skipped(step, engine.skipped_steps - skipped)
-                stopping = result.stop
-                if stopping or step % config.save_every == 0 or step == config.last_step:
-                    if metrics is not None:
-                        metrics.sync()
-                    saved = self._save(step)
-                if stopping:
-                    break
+        step, stopping = start, self._make_up_evaluation(start, metrics)
+        if not stopping:
+            step, stopping = self._steps(start, metrics)
         if metrics is not None:
             metrics.close()
-        if step == config.steps and saved == step:
+        finishing = step == config.steps and not self.evaluation_missing
+        if finishing:
             self._finish()
         elif stopping:
             self._say("stopped by signal after step %d, saved; the same command goes on", step)
         engine.close()
-        return EXIT_TERMINATED if stopping and step < config.steps else EXIT_OK
+        return EXIT_TERMINATED if stopping and not finishing else EXIT_OK
+
+    def _steps(self, start: int, metrics: MetricsWriter | None) -> tuple[int, bool]:
+        """The steps after ``start``; returns the last one, which is saved, and whether a signal ended them."""
+        config, engine, step, stopping = self.config, self.engine, start, False
+        engine.train_mode()
+        with progress_bar("training", config.last_step) as advance:
+            advance(start)
+            began = time.perf_counter()  # reading the data is part of a step, scoring and saving are not
+            for step, batches in enumerate(self._micro_batches(start), start + 1):
+                skipped = engine.skipped_steps
+                result = self._step(step, batches)
+                skipped = engine.skipped_steps - skipped
+                row = self._row(step, result, time.perf_counter() - began, skipped)
+                stopping = self._evaluate(step, row, stopping=result.stop)
+                if metrics is not None:
+                    metrics.write(row)
+                engine.track(flatten(row), step)
+                advance()
+                self._count_skipped(step, skipped)
+                if stopping or step % config.save_every == 0 or step == config.last_step:
+                    if metrics is not None:
+                        metrics.sync()
+                    self._save(step)
+                    stopping = stopping or self._agree(self.stop.requested)
+                if stopping:
+                    break
+                began = time.perf_counter()
+        return step, stopping
+
+    def _evaluate(self, step: int, row: dict[str, Any], *, stopping: bool) -> bool:
+        """Score the model if that is due, into ``row`` on rank 0; returns whether to stop, which may be asked meanwhile."""
+        if not self.evaluator.due(step):
+            return stopping
+        found = None if stopping else self.evaluator.run(step)
+        if found is not None:
+            row["evaluation"] = found
+        self.engine.train_mode()
+        self.evaluation_missing = self._agree(self.engine.is_main and found is None)
+        return stopping or self._agree(self.stop.requested)
+
+    def _make_up_evaluation(self, step: int, metrics: MetricsWriter | None) -> bool:
+        """Score the model of the step that was resumed if a signal left no time for it; returns whether to stop."""
+        missing = metrics is not None and bool(metrics.resumed_row) and "evaluation" not in metrics.resumed_row
+        if not self.evaluator.due(step) or not self._agree(missing):
+            return False
+        made_up: dict[str, Any] = {}
+        stopping = self._evaluate(step, made_up, stopping=False)
+        if metrics is not None:
+            metrics.amend_resumed_row(made_up)
+        self.engine.track(flatten(made_up), step)
+        return stopping
+
+    def _agree(self, condition: bool) -> bool:
+        """Whether the condition holds on any rank."""
+        return self.engine.sum([float(condition)])[0] > 0
 
     def _micro_batches(self, start: int) -> Iterator[list[Batch]]:
         from hyperofa.corpus import rank_loader

@@ -20,11 +20,24 @@ class MetricsWriter:
 
     def __init__(self, path: Path, *, resume_step: int = 0) -> None:
         """Open ``path`` for the steps after ``resume_step``; lines of later steps (lost work) are removed."""
-        if path.exists():
-            kept = [json.dumps(row) for row in read_metrics(path) if row["step"] <= resume_step]
-            write_text(path, "".join(f"{line}\n" for line in kept))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = path.open("a", encoding="utf-8")
+        self._path = path
+        self._kept = [row for row in read_metrics(path) if row["step"] <= resume_step] if path.exists() else []
+        self._rewrite()
+
+    @property
+    def resumed_row(self) -> dict[str, Any]:
+        """The last row that was there at the start; empty if there was none."""
+        return self._kept[-1] if self._kept else {}
+
+    def amend_resumed_row(self, values: Mapping[str, Any]) -> None:
+        """Add to the last row that was there at the start, before any other is written."""
+        self._kept[-1] |= _finite(values)
+        self._handle.close()
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        write_text(self._path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self._kept))
+        self._handle = self._path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row, which must have a ``step``, and hand it to the operating system at once.

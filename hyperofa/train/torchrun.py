@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,8 @@ SHUTDOWN_SECONDS = "600"
 
 PASSED_ON = frozenset({2, 3, 143})
 """Exit codes of a worker that has already said what there is to say."""
+STOPPED_WELL = frozenset({0, 143, *(-number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1))})
+"""How a worker ends that was asked to: done, saved, or gone before it had anything to save."""
 
 
 def register() -> Callable[[Any], Any]:
@@ -69,11 +71,20 @@ def uneven_topology(argv: Sequence[str]) -> str | None:
     return f"{processes} processes do not divide over {machines} machines; change --num_processes or --num_machines"
 
 
-def exit_code(error: BaseException) -> tuple[int, str | None]:
-    """The launcher's exit code for an exception of the agent, and a line that names the rank where one is needed."""
-    number = getattr(error, "sigval", None)
-    if number in {signal.SIGTERM, signal.SIGUSR1, signal.SIGINT}:
-        return 143, None
+def exit_code(error: BaseException, workers: Mapping[int, int | None]) -> tuple[int, str | None]:
+    """The launcher's exit code for an exception of the agent, and a line that names the rank where one is needed.
+
+    Args:
+        error: what the agent raised: a signal to the launcher, or the failures of workers.
+        workers: how the workers ended after a signal, by rank.
+    """
+    if getattr(error, "sigval", None) in {signal.SIGTERM, signal.SIGUSR1, signal.SIGINT}:
+        ends = {rank: code for rank, code in workers.items() if code is not None and code not in STOPPED_WELL}
+        if not ends:
+            return (0 if workers and not any(workers.values()) else 143), None
+        told = sorted(code for code in ends.values() if code in PASSED_ON)
+        rank = min(ends)
+        return (told[0], None) if told else (1, _line(rank, f"asked to stop, {_end(ends[rank])}"))
     failures = getattr(error, "failures", None)
     if not failures:
         return 1, None
@@ -82,16 +93,34 @@ def exit_code(error: BaseException) -> tuple[int, str | None]:
         return code, None
     _, first = min(failures.items(), key=lambda item: item[1].timestamp)
     rank = min(rank for rank, failure in failures.items() if failure is first)
-    end = f"was killed by {signal.Signals(-first.exitcode).name}" if first.exitcode < 0 else f"exited {first.exitcode}"
-    host = socket.gethostname()
-    return 1, f"rank {rank} on {host} (pid {first.pid}) {end}; the same command resumes from the last checkpoint"
+    return 1, _line(rank, f"(pid {first.pid}) {_end(first.exitcode)}")
+
+
+def workers_of(traceback: TracebackType | None) -> dict[int, int | None]:
+    """Exit codes by rank of the workers of torchrun's agent, which is found in the frames that a signal left by."""
+    while traceback is not None:
+        agent = traceback.tb_frame.f_locals.get("self")
+        handlers = getattr(getattr(agent, "_pcontext", None), "subprocess_handlers", None)
+        if agent is not None and handlers:
+            ranks = [worker.global_rank for worker in agent.get_worker_group().workers]
+            return {ranks[local]: handler.proc.poll() for local, handler in handlers.items()}
+        traceback = traceback.tb_next
+    return {}
+
+
+def _end(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited {code}"
+
+
+def _line(rank: int, end: str) -> str:
+    return f"rank {rank} on {socket.gethostname()} {end}; the same command resumes from the last checkpoint"
 
 
 def _end_like_the_workers(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if kind.__name__ not in {"SignalException", "ChildFailedError"}:
         sys.__excepthook__(kind, error, traceback)
         return
-    code, line = exit_code(error)
+    code, line = exit_code(error, workers_of(traceback))
     if line is not None:
         sys.stderr.write(f"hyperofa train: error: {line}\n")
     raise SystemExit(code)

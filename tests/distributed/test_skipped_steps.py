@@ -95,3 +95,16 @@ def test_too_many_in_a_row_end_the_run(trainer, home, tmp_path, stage):
     assert "3 steps in a row without a finite gradient, the last of them 3" in " ".join(broken.output.split())
     assert "Traceback" not in broken.output
     assert [row["skipped"] for row in broken.rows()] == [1, 1, 1]
+
+
+@slow
+def test_a_precision_that_the_device_has_not_is_refused_in_one_line(trainer):
+    import torch
+
+    if torch.ops.mkldnn._is_mkldnn_fp16_supported():
+        pytest.skip("this processor has fp16")
+    refused = trainer(precision="fp16").train("refused", code=2)
+    lines = [line for line in refused.output.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert "this cpu device has no fp16; set precision to fp32 or bf16" in lines[0]
+    assert not refused.run.exists()

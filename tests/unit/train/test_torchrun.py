@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -22,20 +23,36 @@ def failed(**codes):
 
 @pytest.mark.parametrize("code", [2, 3, 143])
 def test_what_the_workers_said_is_not_said_again(code):
-    assert torchrun.exit_code(failed(r0=code, r1=-15)) == (code, None)
+    assert torchrun.exit_code(failed(r0=code, r1=-15), {}) == (code, None)
 
 
 def test_the_first_rank_to_fail_is_named():
-    code, line = torchrun.exit_code(failed(r3=-9, r0=1, r1=-15))
+    code, line = torchrun.exit_code(failed(r3=-9, r0=1, r1=-15), {})
     assert code == 1
     assert "rank 3" in line
     assert "SIGKILL" in line
     assert "resumes" in line
-    assert "exited 1" in torchrun.exit_code(failed(r1=1))[1]
+    assert "exited 1" in torchrun.exit_code(failed(r1=1), {})[1]
 
 
-def test_a_signal_to_the_launcher_is_143():
-    assert torchrun.exit_code(SimpleNamespace(sigval=signal.SIGTERM)) == (143, None)
+@pytest.mark.parametrize(
+    ("workers", "code", "said"),
+    [
+        ({}, 143, None),
+        ({0: 143, 1: 143}, 143, None),
+        ({0: 0, 1: 0}, 0, None),
+        ({0: -15, 1: 143}, 143, None),
+        ({0: 143, 1: 1}, 1, "rank 1 on .* asked to stop, exited 1"),
+        ({4: -9, 5: 143}, 1, "rank 4 on .* asked to stop, was killed by SIGKILL"),
+        ({0: 1, 1: 2}, 2, None),
+    ],
+)
+def test_a_signal_to_the_launcher_ends_as_the_workers_did(workers, code, said):
+    found, line = torchrun.exit_code(SimpleNamespace(sigval=signal.SIGTERM), workers)
+    assert found == code
+    assert (line is None) == (said is None)
+    if said:
+        assert re.search(said, line)
 
 
 def test_only_our_own_launches_are_touched():
