@@ -155,22 +155,24 @@ def write_gathered(
         language: [line for line in pieces.get(language, []) if line] + found.text.get(language, [])
         for language in languages
     }
-    if not any(everything.values()):
+    texts = {language: _capped(own, settings) for language, own in everything.items()}
+    if not any(texts.values()):
         raise DataMissingError("no line of text is left", where="--parallel, --text")
     inputs = {f"parallel/{path.name}": path for path in parallel} | {f"text/{path.name}": path for path in text}
     made = {
         **made_by("hyperofa data gather", inputs, asdict(settings)),
-        "train": {language: len(own) for language, own in everything.items() if language != ENGLISH and own},
-        "english": len(everything[ENGLISH]),
+        "train": {language: len(own) for language, own in texts.items() if language != ENGLISH and own},
+        "english": len(texts[ENGLISH]),
         "rows": len(found.parallel.english),
         "left_out": {language: count for language, count in found.left_out.items() if count},
     }
     with new_directory(out, MARKER) as folder:
         write_parallel(folder / "parallel", found.parallel)
-        for name, content in (("text", everything), ("documents", documents_of)):
+        capped = {language: _capped(own, settings) for language, own in documents_of.items()}
+        for name, content in (("text", texts), ("documents", capped)):
             for language, own in content.items():
                 if own:
-                    write_lines(folder / name / f"{language}.txt", _capped(own, settings))
+                    write_lines(folder / name / f"{language}.txt", own)
         write_json(folder / MARKER, made)
     return made
 

@@ -78,7 +78,7 @@ def recipe(tmp_path: Path) -> Path:
                 ),
                 "",
             ]
-            for line in train[:40]
+            for line in test[:40]
         ]
         for split in ("train", "dev", "test"):
             write(tmp_path / "data" / "pos" / language / f"{split}.tsv", [row for rows in tags for row in rows])

@@ -84,3 +84,82 @@ def results() -> dict[str, Any]:
             }
         ],
     }
+
+
+def _task(level: float, draw: random.Random, metric: str, limit: int | None) -> dict[str, Any]:
+    rows = {}
+    for code in LANGUAGES[:6]:
+        value = level + draw.uniform(-6, 6)
+        rows[code] = {"value": value, "ci95": [value - 5, value + 5], "chance": None, "n": 100}
+    mean = sum(row["value"] for row in rows.values()) / len(rows)
+    shared = {"chance": None, "n_languages": 6, "limit": limit, "protocol": "default", "without_data": []}
+    return {
+        "metric": metric,
+        "unit": "percent",
+        "mean": mean,
+        "ci95": [mean - 2, mean + 2],
+        **shared,
+        "languages": rows,
+    }
+
+
+@pytest.fixture
+def matrix(results: dict[str, Any]) -> dict[str, Any]:
+    """The same with a second rank that is not trained, taggers, scores on the way, and a cell that failed."""
+    draw, table = random.Random(1), []
+    for name, cell in list(results["cells"].items()):
+        level = LEVEL[cell["method"]]
+        cell["name"] = name
+        cell["tasks"] = {
+            when: {"sr-t": _task(level, draw, "top10", None), "ner": _task(level / 2, draw, "f1", 600)}
+            for when in ("before", "after")
+        }
+        points = [
+            {"step": step, "metric": "top10", "mean": level + step / 40, "ci95": [level, level + 9], "n_languages": 6}
+            for step in (100, 200)
+        ]
+        cell["way"] = {"scores": {"sr-t": points}, "seconds": 360.0, "tokens": 1000, "tokens_per_second": 2.8}
+        other = {**cell, "rank": "full", "after": None, "loss": [], "way": None, "name": name.replace("r100", "rfull")}
+        other["tasks"] = {"before": cell["tasks"]["before"], "after": {}}
+        results["cells"][other["name"]] = other
+        for one, whens in ((cell, ("before", "after")), (other, ("before",))):
+            for when in whens:
+                for task, entry in one["tasks"][when].items():
+                    kept = {
+                        key: entry[key]
+                        for key in ("metric", "unit", "n_languages", "limit", "protocol", "chance", "mean", "ci95")
+                    }
+                    place = {"source": "minilm", "rank": one["rank"], "method": one["method"], "when": when, "seeds": 3}
+                    table.append({"task": task, **place, **kept})
+    lost = results["cells"]["minilm-rfull-ofa-s0"]
+    lost |= {"before": None, "provenance": None, "tasks": {"before": {}, "after": {}}}
+    results["table"] = [row for row in table if (row["rank"], row["method"]) != ("full", "ofa")]
+    results["shown"] = [name for name in results["cells"] if "r100" in name]
+    results["failed"] = {"init-minilm-rfull-ofa-s0": "a <b>bad</b> line"}
+    results["unfinished"] = ["compare-x"]
+    place = {
+        "source": "minilm",
+        "rank": 100,
+        "seed": 0,
+        "baseline": "random",
+        "loss": 4.0,
+        "of_steps": 200,
+        "window": 10,
+    }
+    hours = {"hours": 0.05, "of_hours": 0.1, "final_loss": 3.8}
+    results["saved"] = [
+        {**place, "method": "hyperofa", "steps": 100, "share": 0.5, **hours},
+        {**place, "method": "ofa", "steps": None, "share": None, "hours": None, "of_hours": 0.1, "final_loss": 4.2},
+    ]
+    results["published"] = [
+        {"task": "sr-t", "model": "mono-100", "method": "ofa", "value": 6.2, "ours": None},
+        {
+            "task": "sr-t",
+            "model": "multi-100",
+            "method": "ofa",
+            "value": 7.5,
+            "ours": {"source": "minilm", "rank": 100},
+        },
+    ]
+    results["differences"] = [{"what": "steps", "paper": "4000", "here": "200", "anchor": "continued-pre-training"}]
+    return results

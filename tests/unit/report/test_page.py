@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hyperofa.report.markup import methods
-from hyperofa.report.page import render
+from hyperofa.report.page import render, standalone_figure
 from hyperofa.report.terminal import print_results
 
 VOID = {"meta", "br"}
@@ -120,10 +120,66 @@ def test_terminal_table_names_every_language(results: dict[str, Any], capsys: py
     assert "fry: 9 test pairs, fewer than 50" in shown
 
 
+def test_the_matrix_has_its_tables(matrix: dict[str, Any]) -> None:
+    page = render(matrix)
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    for row in matrix["table"]:
+        low, high = row["ci95"]
+        assert f"{row['mean']:.1f} <small>[{low:.1f}, {high:.1f}]</small>" in page
+    assert "1 stages failed and 1 are not finished" in page
+    assert "a &lt;b&gt;bad&lt;/b&gt; line" in page
+    assert re.search(r"hyperofa</th>.*?<td>100 of 200</td><td>50 %</td><td>0\.05 of 0\.10</td>", page)
+    assert "<td>not reached</td><td>never</td>" in page
+    assert "the first 600 items of each" in page
+    assert "docs/differences.md#continued-pre-training" in page
+    assert page.count('class="heat"') == 2 * 3 * 2 * 6  # tasks, methods, moments, languages
+    ours = next(
+        r for r in matrix["table"] if (r["method"], r["task"], r["rank"], r["when"]) == ("ofa", "sr-t", 100, "before")
+    )
+    assert re.search(rf"multi-100</th><td>ofa</td><td>7\.5</td><td>{ours['mean']:.1f} <small>", page)
+
+
+def test_without_any_score_the_page_still_says_so(matrix: dict[str, Any]) -> None:
+    for cell in matrix["cells"].values():
+        cell |= {"before": None, "after": None, "loss": [], "way": None, "provenance": None}
+        cell["tasks"] = {"before": {}, "after": {}}
+    matrix |= {"table": [], "saved": [], "published": [], "methods": {}, "paired": [], "split": None}
+    checker = Checker()
+    checker.feed(page := render(matrix))
+    assert not checker.open
+    assert "No cell has been scored yet." in page
+    assert standalone_figure(matrix) is None
+    print_results(matrix)
+
+
+def test_before_training_alone_is_enough(matrix: dict[str, Any]) -> None:
+    for cell in matrix["cells"].values():
+        cell |= {"after": None, "loss": [], "way": None}
+        cell["tasks"]["after"] = {}
+    page = render(matrix)
+    assert "Before training, top-10" in page
+    assert "After training" not in page
+    figure = standalone_figure(matrix)
+    assert figure is not None
+    assert "after " not in figure
+
+
+def test_the_terminal_shows_all_tasks(matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    print_results(matrix)
+    shown = capsys.readouterr().out
+    assert "All tasks, with 95 % interval" in shown
+    assert "hyperofa (minilm, rank 100, seed 0) reaches at step 100 of 200 random's last loss, 4.000" in shown
+    assert "ofa (minilm, rank 100, seed 0) does not reach random's last loss" in shown
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1200, False), (1200, True)])
-def test_page_in_a_browser(results: dict[str, Any], tmp_path: Path, width: int, dark: bool) -> None:
+@pytest.mark.parametrize("kind", ["results", "matrix"])
+def test_page_in_a_browser(request: pytest.FixtureRequest, tmp_path: Path, width: int, dark: bool, kind: str) -> None:
+    results = request.getfixturevalue(kind)
     page = tmp_path / "report.html"
     page.write_text(render(results).replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000"]
@@ -134,7 +190,7 @@ def test_page_in_a_browser(results: dict[str, Any], tmp_path: Path, width: int, 
     assert probe, result.stderr
     found = json.loads(probe[1].replace("&quot;", '"'))
     assert found["overflow"] <= 0
-    assert found["figures"] == 5 + len(results["methods"])
+    assert found["figures"] == 5 + len(results["methods"]) + (kind == "matrix")  # which also has the scores on the way
     assert found["smallest"] >= 11
     assert found["outside"] == []
     assert found["requests"] == 0
