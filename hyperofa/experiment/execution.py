@@ -56,7 +56,7 @@ def write_report(plan: Plan, failures: Any = ()) -> dict[str, Any]:
     from hyperofa.experiment.results import gather, summary
     from hyperofa.report.page import render, standalone_figure
 
-    results = gather(plan, {name: str(error) for name, error in dict(failures).items()})
+    results = gather(plan, {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()})
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / "report.html", render(results))

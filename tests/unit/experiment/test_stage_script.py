@@ -1,0 +1,131 @@
+"""``launch/slurm/stage.sh`` and ``train.sh`` as SLURM would run them: signals, the queue, exit codes, with shimmed commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hyperofa.cli import main
+from hyperofa.resources import resource
+
+# Stands for `python -m hyperofa.cli experiment …`: writes its words, then waits; on SIGTERM it has "saved".
+STAGE = """#!/usr/bin/env bash
+trap 'echo saved >> "$RECORD"; exit 143' TERM
+echo "$@" >> "$RECORD"
+[ "${STOP:-}" ] && exit "$STOP"
+for _ in $(seq 200); do sleep 0.05; done
+"""
+SCONTROL = """#!/usr/bin/env bash
+if [ "$1" = show ]; then echo node1; else echo "scontrol $@" >> "$RECORD"; fi
+"""
+# Runs the job at once, as a queue with nothing before it.
+SBATCH = """#!/usr/bin/env python3
+import json, os, pathlib, subprocess, sys
+words = sys.argv[1:]
+script = next(i for i, word in enumerate(words) if word.endswith("stage.sh"))
+log = pathlib.Path(os.environ["RECORD"])
+number = 1 + len(log.read_text().splitlines()) if log.exists() else 1
+done = subprocess.run(["bash", *words[script:]], capture_output=True, text=True, env={**os.environ, "SLURM_JOB_ID": str(number)})
+with log.open("a") as handle:
+    handle.write(json.dumps({"words": words, "code": done.returncode, "errors": done.stderr}) + "\\n")
+print(number)
+"""
+
+
+@pytest.fixture
+def shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of commands that stand before all others; what they record is in ``record``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in {"stage": STAGE, "scontrol": SCONTROL, "sbatch": SBATCH, "srun": "#!/bin/sh\nexit 143\n"}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    return tmp_path
+
+
+def start(shims: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HYPEROFA_PYTHON": str(shims / "bin" / "stage"), **variables}
+    script = str(resource("launch/slurm/stage.sh"))
+    return subprocess.Popen(["bash", script, *words], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_that_is_asked_to_save_goes_back_into_the_queue(shims: Path, number: signal.Signals) -> None:
+    process = start(shims, "mine.yaml", "--only", "vectors")
+    record, end = shims / "record", time.monotonic() + 30
+    while not record.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(number)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "putting job 77 back into the queue" in printed
+    lines = record.read_text().splitlines()
+    assert lines == ["-m hyperofa.cli experiment mine.yaml --only vectors", "saved", "scontrol requeue 77"]
+
+
+def test_a_job_that_fails_keeps_its_code_and_is_not_queued_again(shims: Path) -> None:
+    process = start(shims, "mine.yaml", STOP="3")
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "requeue" not in (shims / "record").read_text()
+
+
+def test_within_a_stage_the_training_script_leaves_the_queue_alone(shims: Path) -> None:
+    script = str(resource("launch/slurm/train.sh"))
+    variables = {
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_JOB_NODELIST": "node1",
+        "HYPEROFA_ROOT": str(resource("launch").parent),
+    }
+    for more, code, queued in (({"HYPEROFA_NO_REQUEUE": "1"}, 143, False), ({}, 0, True)):
+        done = subprocess.run(
+            ["bash", script, "x.yaml"],
+            env={**os.environ, **variables, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert ((shims / "record").exists() and "requeue" in (shims / "record").read_text()) == queued
+
+
+def test_a_submitted_stage_is_run_recorded_and_not_submitted_again(
+    shims: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("news/eng.txt", "news/tur.txt", "test/tatoeba/tur-eng.tur", "test/tatoeba/tur-eng.eng"):
+        (shims / name).parent.mkdir(parents=True, exist_ok=True)
+        (shims / name).write_text("one line of text\n", encoding="utf-8")
+    recipe = {
+        "name": "mine",
+        "sources": {"tiny": {"model": "./source"}},
+        "inputs": {"parallel": [str(shims / "news")], "test": str(shims / "test"), "languages": ["tur"]},
+        "matrix": {"ranks": [8], "methods": {"random": {}}},
+        "train": {"settings": {"steps": 2, "global_batch_size": 8}},
+    }
+    path = shims / "mine.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    words = ["experiment", str(path), "--out", str(shims / "out"), "--slurm", "--only", "gather"]
+    assert main(words) == 0, capsys.readouterr().err
+    (job,) = [json.loads(line) for line in (shims / "record").read_text().splitlines()]
+    # the only line of text is a test line, and so nothing is left to train on: the job says so, and nothing is recorded as done
+    assert job["code"] == 3
+    assert "no line of text is left" in job["errors"]
+    (shims / "news" / "eng.txt").write_text("another line of text\n", encoding="utf-8")
+    (shims / "news" / "tur.txt").write_text("some more words of it\n", encoding="utf-8")
+    assert main(words) == 0
+    assert json.loads((shims / "record").read_text().splitlines()[1])["code"] == 0
+    assert (shims / "out" / "data" / "gather.json").is_file()
+    assert main(words) == 0
+    assert len((shims / "record").read_text().splitlines()) == 2
+    assert json.loads((shims / "out" / "slurm.json").read_text()) == {}
