@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
 
@@ -74,9 +75,12 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
     high = upper_end([one.high for row in rows for one in (row.before, row.after) if one is not None])
     x = Scale((0, high), (left, right))
     body = _axis(x, top - 8, bottom, unit)
-    for name, value in lines.items():
-        body.append(line(x(value), top - 8, x(value), bottom, class_="chance"))
-        body.append(text(f"{name} {value:.1f}", x(value) + 4, top - 4, class_="note"))
+    for index, (name, value) in enumerate(lines.items()):
+        words, above = f"{name} {value:.1f}", 4 + 13 * (index % 2)  # two heights, so that neighbours stay apart
+        fits = x(value) + 4 + CHARACTER * len(words) < width
+        body.append(line(x(value), top - 4 - above, x(value), bottom, class_="chance"))
+        place = {"x": x(value) + 4, "text_anchor": "start"} if fits else {"x": x(value) - 4, "text_anchor": "end"}
+        body.append(element("text", escape(words), y=top - above, class_="note", **place))
     for number, row in enumerate(rows):
         y = top + pitch * number + 40
         body.append(text(row.label, left, y - 25, class_=f"label s{row.series}"))
@@ -86,9 +90,7 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
             written.append((row.after.value, f"after {row.after.value:.1f}"))
         body += _estimate(x, y, row.before, row.series, hollow=True, size=5.5)
         body += _estimate(x, y, row.after, row.series, hollow=False, size=5.5) if row.after is not None else []
-        for (value, words), side in zip(sorted(written), ("end", "start"), strict=False):
-            space = CHARACTER * len(words)
-            at = max(x(value), left + space) if side == "end" else min(x(value), right - space)
+        for (words, at), side in zip(_beside(sorted(written), x), ("end", "start"), strict=False):
             body.append(text(words, at, y - 11, class_="value", text_anchor=side))
     description = "; ".join(
         f"{row.label}: before {row.before.value:.1f}"
@@ -96,6 +98,20 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
         for row in rows
     )
     return picture(width, bottom + 36, body, title=title, description=description)
+
+
+def _beside(written: Sequence[tuple[float, str]], x: Scale) -> list[tuple[str, float]]:
+    """Places of one or two labels above their marks: the lower value's ends there, the higher one's begins there.
+
+    At the ends of the axis they are moved inwards, and from each other.
+    """
+    low, high = x.pixels
+    space = [CHARACTER * len(words) for _, words in written]
+    ends = max(x(written[0][0]), low + space[0])
+    if len(written) == 1:
+        return [(written[0][1], ends)]
+    begins = min(max(x(written[1][0]), ends + 4), high - space[1])
+    return [(written[0][1], min(ends, begins - 4)), (written[1][1], begins)]
 
 
 def intervals(
