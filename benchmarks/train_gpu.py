@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--dropout", type=float, help="in place of the config's 0.1")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     args = parser.parse_args()
+    if args.tiny:
+        args.micro_batch = 2
     import torch
 
     if not args.tiny and not torch.cuda.is_available():
@@ -67,7 +69,7 @@ def main() -> int:
     result: dict[str, Any] = {
         "tokens_per_second": speed,
         "floor": None if args.tiny else FLOOR,
-        "ratio": speed / FLOOR,
+        "ratio": None if args.tiny else speed / FLOOR,
         "mfu": statistics.median(row["mfu"] for row in counted) if "mfu" in counted[0] else None,
         "peak_gb": rows[-1].get("peak_gpu", rows[-1]["peak_rss"]) / 1e9,
         "losses": [rows[0]["loss"], rows[-1]["loss"]],
@@ -95,7 +97,7 @@ def train(folder: Path, args: argparse.Namespace) -> tuple[list[dict[str, Any]],
         "run": str(folder / "run"),
         "steps": args.steps,
         "global_batch_size": batch,
-        "micro_batch_size": 2 if args.tiny else args.micro_batch,
+        "micro_batch_size": args.micro_batch,
         "precision": "fp32" if args.tiny else "bf16",
         "zero_stage": 1,
         "dropout": args.dropout,
