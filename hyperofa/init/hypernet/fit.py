@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from hyperofa.console import progress_bar
 from hyperofa.errors import HyperofaError
 from hyperofa.files import read_json, write_json
+from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
+from hyperofa.init.linalg import normalise_rows, sparse_times_vectors
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +73,23 @@ def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> 
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
+def source_table(sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: np.ndarray) -> SourceTable:
+    """The source tokens (a,) with their mean word vectors, for a network that looks at them."""
+    from scipy.sparse import csr_matrix
+
+    words = csr_matrix((sets.shares, sets.indices, sets.starts), shape=(len(sets), len(vectors)))
+    keys = normalise_rows(sparse_times_vectors(words, vectors))
+    return SourceTable(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (keys, targets, groups)))
+
+
 class _Fit:
     """The moving parts of one fit."""
 
-    def __init__(self, network: nn.Module, vectors: np.ndarray, config: FitConfig) -> None:
+    def __init__(
+        self, network: nn.Module, vectors: np.ndarray, config: FitConfig, groups: np.ndarray | None = None
+    ) -> None:
         self.config = config
+        self.groups = groups  # of the tokens that are fitted; None when new ones are predicted
         self.device = torch.device(
             ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         )
@@ -90,8 +104,9 @@ class _Fit:
         else:
             words = torch.from_numpy(np.asarray(self.vectors[batch.words], dtype=np.float32))
         shares = torch.from_numpy(batch.shares).to(self.device)
+        groups = None if self.groups is None else torch.from_numpy(self.groups[batch.items]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
-            rows: Tensor = self.network(words, shares, torch.from_numpy(batch.lengths))
+            rows: Tensor = self.network(words, shares, torch.from_numpy(batch.lengths), groups)
         return rows.float()
 
 
@@ -125,8 +140,9 @@ def fit(
     began = time.monotonic()
     loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
-    model = build_network(network, vectors.shape[1], targets.shape[1], seed)
-    state = _Fit(model, vectors, config)
+    table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
+    model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+    state = _Fit(model, vectors, config, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
     store = _Checkpoint(checkpoint, sets, targets, network, config, seed)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hyperofa.errors import unknown_name
+from hyperofa.init.hypernet.attention import SourceAttention, SourceTable
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,12 @@ class BiLstm(nn.Module):
         self.lstm = nn.LSTM(width, config.hidden, config.layers, batch_first=True, bidirectional=True, dropout=between)
         self.head = _head(2 * config.hidden, rank, config.dropout)
 
-    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
-        """Rows (B, r) of word vectors (B, K, d), the token's shares of them (B, K) and set sizes (B,)."""
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor, groups: Tensor | None = None) -> Tensor:
+        """Rows (B, r) of word vectors (B, K, d), the token's shares of them (B, K) and set sizes (B,).
+
+        ``groups`` (B,) are the tokens' groups, which only a network that looks at source tokens needs (and only while it is
+        fitted, so that a token does not see itself).
+        """
         packed = nn.utils.rnn.pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (state, _) = self.lstm(packed)
         return self.head(torch.cat([state[-2], state[-1]], dim=-1))
@@ -52,7 +57,7 @@ class SetTransformer(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.head = _head(config.hidden, rank, config.dropout)
 
-    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor, groups: Tensor | None = None) -> Tensor:
         """Rows (B, r); see :meth:`BiLstm.forward`."""
         there = _there(words, lengths)
         hidden = self.encoder(self.inward(words), src_key_padding_mask=~there)
@@ -71,7 +76,7 @@ class DeepSets(nn.Module):
         self.weight = nn.Parameter(torch.ones(()))
         self.head = _head(config.hidden + width, rank, config.dropout)
 
-    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, words: Tensor, shares: Tensor, lengths: Tensor, groups: Tensor | None = None) -> Tensor:
         """Rows (B, r); see :meth:`BiLstm.forward`."""
         weights = shares.clamp(min=1e-6) ** self.weight * _there(words, lengths).to(words.dtype)
         pooled = torch.cat([_mean(self.each(words), weights), _mean(words, weights)], dim=-1)
@@ -92,21 +97,31 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return total / weights.sum(dim=1).clamp(min=1e-6)[:, None]
 
 
-NETWORKS: dict[str, Callable[[NetworkConfig, int, int], nn.Module]] = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "bilstm": BiLstm,
     "set-transformer": SetTransformer,
     "deep-sets": DeepSets,
+    "attention": SourceAttention,
 }
 
 
-def build_network(config: NetworkConfig, width: int, rank: int, seed: int) -> nn.Module:
+def build_network(
+    config: NetworkConfig, width: int, rank: int, seed: int, source: SourceTable | None = None
+) -> nn.Module:
     """A network of the shape ``config`` from word vectors (d = ``width``) to rows (r = ``rank``), drawn with ``seed``.
+
+    All share one interface, see :meth:`BiLstm.forward`. ``source`` is for those that look at source tokens.
 
     Raises:
         InputError: the name is unknown.
+        ValueError: the network looks at source tokens, and none are given.
     """
     if config.name not in NETWORKS:
         raise unknown_name("hypernetwork", config.name, NETWORKS)
+    build = NETWORKS[config.name]
+    needs_source = getattr(build, "needs_source", False)
+    if needs_source and source is None:
+        raise ValueError(f"the network {config.name} needs the table of source tokens")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[config.name](config, width, rank)
+        return build(config, width, rank, source) if needs_source else build(config, width, rank)

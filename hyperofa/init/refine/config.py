@@ -36,10 +36,10 @@ class RefineConfig:
     steps: int = 400
     batch_size: int = 48
     learning_rate: float = 0.3
-    shared_rate: float = 0.03
+    shared_rate: float = 0.1
     warmup: float = 0.05
     layer: int | None = None
-    temperature: float = 0.05
+    temperature: float = 0.02
     pull: float = 0.5
     max_length: int = 96
     pivot: str = "eng"

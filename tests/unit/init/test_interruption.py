@@ -1,0 +1,102 @@
+"""``hyperofa init`` stopped at any point: it goes on from its last finished stage, and nothing half-written looks whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hyperofa.errors import HyperofaError
+from hyperofa.init.pipeline import InitConfig, initialise
+from hyperofa.init.registry import METHODS, Method
+from hyperofa.init.stages import Stages
+
+OPTIONS = {"epochs": 2, "hidden": 8}
+
+
+def config(rooms, out, **settings):
+    given = {"method": "hyperofa", "options": OPTIONS, "rank": 8} | settings
+    return InitConfig(str(rooms / "source"), rooms / "target", rooms / "vectors", out, **given)
+
+
+def test_predicted_rows_are_not_predicted_again(rooms, tmp_path, monkeypatch):
+    initialise(config(rooms, tmp_path / "straight"))
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            initialise(config(rooms, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    refuse = Method("hyperofa", "", lambda _: pytest.fail("predicted again"), METHODS["hyperofa"].options)
+    monkeypatch.setitem(METHODS, "hyperofa", refuse)
+    initialise(config(rooms, tmp_path / "out"))
+    straight, resumed = (tmp_path / name / "model.safetensors" for name in ("straight", "out"))
+    assert straight.read_bytes() == resumed.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "straight"]  # and no stage is left behind
+
+
+def test_stages_made_for_something_else_are_made_again(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return np.full((2, 3), len(made), dtype=np.float32), {"n": len(made)}
+
+    first = Stages(tmp_path, {"seed": 1}).rows("rows-0", make)
+    again = Stages(tmp_path, {"seed": 1}).rows("rows-0", make)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert again[1] == {"n": 1}
+    assert Stages(tmp_path, {"seed": 2}).rows("rows-0", make)[1] == {"n": 2}
+    file = tmp_path / "rows-0.safetensors"
+    file.write_bytes(file.read_bytes()[:-5])
+    assert Stages(tmp_path, {"seed": 2}).rows("rows-0", make)[1] == {"n": 3}
+
+
+def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            initialise(config(rooms, tmp_path / "out"))
+    other = dataclasses.replace(config(rooms, tmp_path / "out"), seed=5)
+    initialise(other)
+    initialise(dataclasses.replace(other, out=tmp_path / "fresh"))
+    found, fresh = (tmp_path / name / "model.safetensors" for name in ("out", "fresh"))
+    assert found.read_bytes() == fresh.read_bytes()
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing(rooms, tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+    from transformers import PreTrainedModel
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(HyperofaError, match=r"cannot write the model .*No space left") as caught:
+        initialise(config(rooms, tmp_path / "out", method="ofa", options={}))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_process_leaves_no_directory_that_looks_finished(rooms, tmp_path):
+    """SIGKILL while the model is being written; the same command then succeeds."""
+    script = (
+        "import os, signal, sys\n"
+        "from transformers import PreTrainedTokenizerBase\n"
+        "PreTrainedTokenizerBase.save_pretrained = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from hyperofa.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ["init", "--source", rooms / "source", "--tokenizer", rooms / "target", "--vectors", rooms / "vectors"]
+    words += ["--method", "ofa", "--rank", "8", "--out", tmp_path / "out"]
+    line = [sys.executable, "-c", script, *map(str, words)]
+    killed = subprocess.run(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "out").exists()
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    initialise(config(rooms, tmp_path / "out", method="ofa", options={}))
+    assert (tmp_path / "out" / "init.json").is_file()
