@@ -29,7 +29,10 @@ METHODS: dict[str, list[str]] = {
     "ridge": [],
     "hyperofa": [],
     "hyperofa-paper": ["--preset", "paper"],
+    "hyperofa-parallel": ["--refine", "parallel", "--parallel", "PARALLEL"],
 }
+HEAVY = ("hyperofa-paper",)
+"""Hours on a CPU; only run where named."""
 
 
 def run(*words: object) -> None:
@@ -74,19 +77,19 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--ranks", nargs="+", default=["100", "full"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in HEAVY], choices=list(METHODS))
     parser.add_argument("--languages", help="passed on to hyperofa-eval")
     parser.add_argument("--tasks", default="sr-t,sr-b")
     parser.add_argument("--option", action="append", default=[], help="further KEY=VALUE for the default hyperofa")
     asked = parser.parse_args()
-    vectors = asked.work / "vectors"
+    vectors, parallel = asked.work / "vectors", parallel_text(asked.data, asked.work / "parallel")
     if not (vectors / "meta.json").is_file():
         run(
             "hyperofa.cli",
             "vectors",
             "build",
             "--parallel",
-            parallel_text(asked.data, asked.work / "parallel"),
+            parallel,
             "--out",
             vectors,
         )
@@ -116,10 +119,12 @@ def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: 
     if (cell / "eval" / "summary.json").is_file():
         return
     words: list[object] = ["hyperofa.cli", "init", "--source", asked.source, "--tokenizer", asked.tokenizer]
-    words += ["--vectors", vectors, "--method", name.removesuffix("-paper"), *METHODS[name], "--seed", seed]
+    words += ["--vectors", vectors, "--method", name.removesuffix("-paper").removesuffix("-parallel")]
+    words += [str(asked.work / "parallel") if word == "PARALLEL" else word for word in METHODS[name]]
+    words += ["--seed", seed]
     words += ["--out", cell / "model"]
     words += [] if rank == "full" else ["--rank", rank]
-    if name == "hyperofa":
+    if name.startswith("hyperofa") and name not in HEAVY:
         words += [word for option in asked.option for word in ("--option", option)]
     if not (cell / "model" / "init.json").is_file():
         run(*words)

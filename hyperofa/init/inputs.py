@@ -10,6 +10,7 @@ import numpy as np
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.init import provenance as origin
+from hyperofa.init.languages import language_numbers
 from hyperofa.init.problem import Problem
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def make_problem(
         source_ids=found.source_id,
         predict_ids=np.flatnonzero(found.code == origin.PREDICTED),
         source_groups=surface_groups(source_tokenizer, size),
+        languages=language_numbers(words.keys) if words else None,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
         seed=seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,13 +14,25 @@ _COLUMNS = 1 << 18
 _GROUP = 64  # columns of scores whose maximum is taken first
 
 
+class VectorTable(Protocol):
+    """Word vectors (n, d) that are read by arrays of indices: an array, perhaps memory-mapped, or what works them out."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
 def normalise_rows(matrix: np.ndarray) -> np.ndarray:
     """``matrix`` (n, d) with rows of unit length; zero rows stay zero."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     return (matrix / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
 
 
-def sparse_times_vectors(matrix: csr_matrix, vectors: np.ndarray) -> np.ndarray:
+def sparse_times_vectors(matrix: csr_matrix, vectors: VectorTable) -> np.ndarray:
     """``matrix`` (m, n) @ ``vectors`` (n, d), (m, d) float32, reading only the word vectors that are used, a block at a time.
 
     The vectors may be float16 and memory-mapped: at no time are more than 2^18 of them in memory as float32.

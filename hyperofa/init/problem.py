@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperofa.init.linalg import normalise_rows, sparse_times_vectors
+from hyperofa.init.languages import CentredVectors, known_words
+from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -29,6 +30,7 @@ class Problem:
         predict_ids: (m,) int64: the target tokens to predict, ascending.
         source_groups: (V_s,) int64: tokens of equal lower-cased surface share a group, so that a held-out split by group
             does not leak (``dog``, ``Dog``, `` dog``).
+        languages: (n,) int64: words of one language share a number; None where the words' languages are not known.
         source_tokenizer, target_tokenizer: for methods that need the tokens' text.
         seed: of every random draw.
         options: the method's own settings, as the user gave them.
@@ -42,6 +44,7 @@ class Problem:
     source_ids: np.ndarray
     predict_ids: np.ndarray
     source_groups: np.ndarray
+    languages: np.ndarray | None = None
     source_tokenizer: Any = None
     target_tokenizer: Any = None
     seed: int = 0
@@ -68,12 +71,27 @@ class Problem:
         """(m, d) float32, unit rows: mean word vector of each token to predict."""
         return subword_vectors(self.target_words, self.predict_ids, self.vectors)
 
+    @cached_property
+    def word_languages(self) -> np.ndarray:
+        """(n,) int64: ``languages``, or one for all words."""
+        return np.zeros(len(self.vectors), dtype=np.int64) if self.languages is None else self.languages
+
+    @cached_property
+    def centred_vectors(self) -> CentredVectors:
+        """The word vectors about the mean of their language."""
+        return CentredVectors.of(self.vectors, self.word_languages)
+
+    @cached_property
+    def known_words(self) -> np.ndarray:
+        """(n,) float32: how much each word says about what the source's tokens mean."""
+        return known_words(self.source_words, self.word_languages)
+
     def rng(self, *stream: int) -> np.random.Generator:
         """A generator of its own for each use: seeded by (seed, stream)."""
         return np.random.default_rng([self.seed, *stream])
 
 
-def subword_vectors(words: csr_matrix, ids: np.ndarray, vectors: np.ndarray, *, power: float = 0.0) -> np.ndarray:
+def subword_vectors(words: csr_matrix, ids: np.ndarray, vectors: VectorTable, *, power: float = 0.0) -> np.ndarray:
     """Mean word vector of each token ``ids`` (m,), as unit rows (m, d) float32 (OFA, §3.2).
 
     ``power`` weighs each word by the token's share of it: 0 is OFA's plain mean, larger values trust words that the

@@ -23,7 +23,7 @@ from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
-from hyperofa.init.linalg import normalise_rows, sparse_times_vectors
+from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> 
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
-def source_table(sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: np.ndarray) -> SourceTable:
+def source_table(sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> SourceTable:
     """The source tokens (a,) with their mean word vectors, for a network that looks at them."""
     from scipy.sparse import csr_matrix
 
@@ -86,7 +86,7 @@ class _Fit:
     """The moving parts of one fit."""
 
     def __init__(
-        self, network: nn.Module, vectors: np.ndarray, config: FitConfig, groups: np.ndarray | None = None
+        self, network: nn.Module, vectors: VectorTable, config: FitConfig, groups: np.ndarray | None = None
     ) -> None:
         self.config = config
         self.groups = groups  # of the tokens that are fitted; None when new ones are predicted
@@ -114,7 +114,7 @@ def fit(
     sets: WordSets,
     targets: np.ndarray,
     groups: np.ndarray,
-    vectors: np.ndarray,
+    vectors: VectorTable,
     network: NetworkConfig,
     config: FitConfig,
     *,
@@ -181,7 +181,7 @@ def fit(
     return model, report
 
 
-def predict(network: nn.Module, sets: WordSets, vectors: np.ndarray, config: FitConfig, *, seed: int) -> np.ndarray:
+def predict(network: nn.Module, sets: WordSets, vectors: VectorTable, config: FitConfig, *, seed: int) -> np.ndarray:
     """Rows (len(sets), r) float32 that a fitted network predicts; sets above the limit are sampled with the seed."""
     state = _Fit(network, vectors, config)
     network.eval()

@@ -17,11 +17,31 @@ from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa.init.registry import Method, register
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from hyperofa.init.hypernet import FitConfig, NetworkConfig
+    from hyperofa.init.linalg import VectorTable
 
 log = logging.getLogger(__name__)
 
 PRESETS = ("default", "paper")
+NETWORK_OPTIONS = (
+    "network",
+    "layers",
+    "hidden",
+    "dropout",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "loss",
+    "contrastive_weight",
+    "temperature",
+    "held_out",
+    "patience",
+    "bf16",
+    "device",
+)
+"""Settings of a hypernetwork and its fitting, see hypernet.NetworkConfig and hypernet.FitConfig; None leaves the preset's."""
 
 # HyperOFA, table 1 and §4.1: (layers, {rank: (hidden, epochs)}, temperature) by the number of source tokens with words.
 _PAPER_MONO = (2, {100: (800, 370), 200: (800, 470), 400: (1600, 400)}, 0.5)
@@ -33,8 +53,10 @@ def hyperofa(problem: Problem) -> np.ndarray:
     """Rows that a hypernetwork predicts for the tokens to predict (HyperOFA, §3.3).
 
     ``preset=paper`` is the published method: the network's output is the row. The default predicts the *direction* of the
-    centred row as a sum of unit vectors, the network's, OFA's and ridge regression's, and gives every row the mean length
-    of the source's centred rows: regressors shrink and their errors are largely independent (docs/initialisation.md).
+    centred row as a sum of unit vectors, the network's, OFA's and two of ridge regression, and gives every row the mean
+    length of the source's centred rows: regressors shrink and their errors are largely independent. Word vectors are taken
+    about the mean of their language, and what a source token means is learned from the words of the languages that the
+    source knows (docs/initialisation.md).
 
     Raises:
         InputError: an option is unknown or out of range.
@@ -45,7 +67,11 @@ def hyperofa(problem: Problem) -> np.ndarray:
     if options["preset"] == "paper":
         network, config = paper_setting(len(problem.anchor_ids), problem.rows.shape[1])
         network, config = _override(network, options), _override(config, options)
-        return _network_rows(problem, problem.anchor_rows, network, config)
+        return _network_rows(problem, problem.anchor_ids, problem.anchor_rows, problem.vectors, network, config)
+    unused = [name for name in NETWORK_OPTIONS if options[name] is not None]
+    if unused and not options["network_weight"]:
+        what = f"{', '.join(unused)}: of the hypernetwork, which has weight 0 in the default"
+        raise InputError(what, where="method hyperofa", todo="set network_weight=0.5 or preset=paper too")
     return _mixed(problem)
 
 
@@ -62,44 +88,70 @@ def paper_setting(pairs: int, rank: int) -> tuple[NetworkConfig, FitConfig]:
 
 
 def _mixed(problem: Problem) -> np.ndarray:
+    """The default: a sum of directions by predictors whose errors differ, at the length of the source's rows."""
     from hyperofa.init.hypernet import FitConfig, NetworkConfig
 
     options = problem.options
-    anchors = problem.anchor_rows
-    centre = anchors.mean(axis=0)
-    total = np.zeros((len(problem.predict_ids), anchors.shape[1]), dtype=np.float32)
-    queries, keys = (
-        subword_vectors(words, ids, problem.vectors, power=float(options["share_power"]))
-        for words, ids in ((problem.target_words, problem.predict_ids), (problem.source_words, problem.anchor_ids))
-    )
+    power, penalty = float(options["share_power"]), float(options["ridge_penalty"])
+    vectors, every = problem.centred_vectors, problem.anchor_ids
+    known = _known_shares(problem)
+    near = every[np.asarray(known[every].sum(axis=1)).ravel() >= options["known_words"]]
+    near = near if len(near) else every
+    rows = problem.rows[near]
+    centre = rows.mean(axis=0)
+    queries = subword_vectors(problem.target_words, problem.predict_ids, vectors, power=power)
+    keys = subword_vectors(known, near, vectors, power=power)
+    total = np.zeros((len(queries), rows.shape[1]), dtype=np.float32)
     if options["ofa_weight"]:
-        near = combine_nearest(queries, keys, anchors, neighbours=10, temperature=0.1)
-        total += float(options["ofa_weight"]) * normalise_rows(near - centre)
+        found = combine_nearest(queries, keys, rows, neighbours=10, temperature=0.1)
+        total += float(options["ofa_weight"]) * normalise_rows(found - centre)
     if options["ridge_weight"]:
-        weights, intercept = fit_ridge(keys, anchors, float(options["ridge_penalty"]))
+        weights, intercept = fit_ridge(keys, rows, penalty)
         total += float(options["ridge_weight"]) * normalise_rows(queries @ weights + intercept - centre)
+    if options["broad_ridge_weight"]:
+        targets = problem.anchor_rows
+        inputs = subword_vectors(problem.source_words, every, vectors, power=power)
+        weights, intercept = fit_ridge(inputs, targets, penalty)
+        offsets = queries @ weights + intercept - targets.mean(axis=0)
+        total += float(options["broad_ridge_weight"]) * normalise_rows(offsets)
     if options["network_weight"]:
-        network = _override(NetworkConfig("bilstm", layers=1, hidden=200, dropout=0.2), options)
+        network = _override(NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2), options)
         config = _override(
-            FitConfig(epochs=12, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options
+            FitConfig(epochs=15, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options
         )
-        rows = _network_rows(problem, anchors - centre, network, config)
-        total += float(options["network_weight"]) * normalise_rows(rows)
+        offsets = _network_rows(problem, near, rows - centre, vectors, network, config)
+        total += float(options["network_weight"]) * normalise_rows(offsets)
     if not total.any():
-        raise InputError("all of ofa_weight, ridge_weight and network_weight are 0", where="method hyperofa")
-    return rescale(centre + total, anchors, centre)
+        raise InputError("all of the four weights are 0", where="method hyperofa", todo="leave one of them above 0")
+    return rescale(centre + total, rows, centre)
 
 
-def _network_rows(problem: Problem, targets: np.ndarray, network: NetworkConfig, config: FitConfig) -> np.ndarray:
-    """Fit the network on the anchors and predict (m, r); its report goes to ``problem.options['report']``."""
+def _known_shares(problem: Problem) -> csr_matrix:
+    """(V_s, n): the source tokens' shares of the words, each word at its weight in ``problem.known_words``."""
+    from scipy.sparse import diags_array
+
+    weighted = (problem.source_words @ diags_array(problem.known_words)).tocsr()
+    weighted.eliminate_zeros()
+    return weighted
+
+
+def _network_rows(
+    problem: Problem,
+    anchors: np.ndarray,
+    targets: np.ndarray,
+    vectors: VectorTable,
+    network: NetworkConfig,
+    config: FitConfig,
+) -> np.ndarray:
+    """Fit the network on ``targets`` (a, r) of the source tokens ``anchors`` (a,) and predict (m, r)."""
     from hyperofa.init import hypernet
 
     limit = 256 if problem.options["preset"] == "paper" else int(problem.options["max_words"])
     model, report = hypernet.fit(
-        hypernet.WordSets(problem.source_words, problem.anchor_ids, limit=limit),
+        hypernet.WordSets(problem.source_words, anchors, limit=limit),
         targets,
-        problem.source_groups[problem.anchor_ids],
-        problem.vectors,
+        problem.source_groups[anchors],
+        vectors,
         network,
         config,
         seed=problem.seed,
@@ -111,7 +163,7 @@ def _network_rows(problem: Problem, targets: np.ndarray, network: NetworkConfig,
         "report": dataclasses.asdict(report),
     }
     sets = hypernet.WordSets(problem.target_words, problem.predict_ids, limit=limit)
-    return hypernet.predict(model, sets, problem.vectors, config, seed=problem.seed)
+    return hypernet.predict(model, sets, vectors, config, seed=problem.seed)
 
 
 def _override(config: Any, options: dict[str, Any]) -> Any:
@@ -129,28 +181,16 @@ register(
         hyperofa,
         {
             "preset": "default",
-            "ofa_weight": 0.5,
-            "ridge_weight": 1.0,
-            "network_weight": 0.5,
+            "ofa_weight": 1.0,
+            "ridge_weight": 0.5,
+            "broad_ridge_weight": 0.5,  # of ridge regression on all source tokens with words, not only the known ones
+            "network_weight": 0.0,  # of a hypernetwork trained for directions; it did not help (docs/initialisation.md)
             "ridge_penalty": 0.03,
-            "share_power": 1.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
-            "max_words": 64,
+            "share_power": 2.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
+            "known_words": 0.5,  # a source token counts as known from so many whole words of a language the source knows
+            "max_words": 48,
             "checkpoint": None,
-            # None leaves the preset's value; see hypernet.NetworkConfig and hypernet.FitConfig for their meaning.
-            "network": None,
-            "layers": None,
-            "hidden": None,
-            "dropout": None,
-            "epochs": None,
-            "batch_size": None,
-            "learning_rate": None,
-            "loss": None,
-            "contrastive_weight": None,
-            "temperature": None,
-            "held_out": None,
-            "patience": None,
-            "bf16": None,
-            "device": None,
+            **dict.fromkeys(NETWORK_OPTIONS),
         },
         "HyperOFA (arXiv 2504.21018), §3",
     )

@@ -256,7 +256,7 @@ def test_the_papers_networks_have_the_papers_sizes():
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_hyperofa_predicts_and_reports(problem, preset):
     method = find_method("hyperofa")
-    options = resolve_options(method, {"preset": preset, "hidden": 8, "layers": 1, "epochs": 2})
+    options = resolve_options(method, {"preset": preset, "network_weight": 0.5, "hidden": 8, "layers": 1, "epochs": 2})
     given = dataclasses.replace(problem, options=options)
     rows = run_method(method, given)
     assert rows.shape == (22, 6)
@@ -271,8 +271,10 @@ def test_unknown_names_in_hyperofa(problem):
     method = find_method("hyperofa")
     for options, message in (
         ({"preset": "papr"}, "unknown preset 'papr'; did you mean 'paper'"),
-        ({"network": "bilstmm", "epochs": 1}, "unknown hypernetwork 'bilstmm'; did you mean 'bilstm'"),
-        ({"loss": "papre", "epochs": 1}, "unknown loss 'papre'; did you mean 'paper'"),
+        ({"network": "bilstmm", "network_weight": 1}, "unknown hypernetwork 'bilstmm'; did you mean 'bilstm'"),
+        ({"loss": "papre", "network_weight": 1}, "unknown loss 'papre'; did you mean 'paper'"),
     ):
         with pytest.raises(InputError, match=message.split(";")[0]):
             run_method(method, dataclasses.replace(problem, options=resolve_options(method, options)))
+    with pytest.raises(InputError, match="epochs: of the hypernetwork, which has weight 0"):
+        run_method(method, dataclasses.replace(problem, options=resolve_options(method, {"epochs": 1})))

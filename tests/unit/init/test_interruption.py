@@ -15,7 +15,7 @@ from hyperofa.init.pipeline import InitConfig, initialise
 from hyperofa.init.registry import METHODS, Method
 from hyperofa.init.stages import Stages
 
-OPTIONS = {"epochs": 2, "hidden": 8}
+OPTIONS = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
 
 
 def config(rooms, out, **settings):

@@ -126,7 +126,8 @@ def test_special_ids_follow_their_roles(rooms, tmp_path):
 
 def test_two_runs_write_identical_tensors_and_another_seed_does_not(rooms, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        initialise(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options={"epochs": 2, "hidden": 8}))
+        options = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
+        initialise(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options=options))
     a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
     assert a == b
     assert a != c
