@@ -35,7 +35,8 @@ print(hashlib.sha256(b"".join(pathlib.Path(f).read_bytes() for f in files)).hexd
     say "installing the pinned versions into .venv (the first time this takes some minutes)"
     # Constraints hold in the isolated builds of source distributions too (both names: pip has changed which one counts).
     export PIP_CONSTRAINT="$PWD/requirements/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/requirements/constraints.txt"
-    export DS_BUILD_OPS=0 PIP_DISABLE_PIP_VERSION_CHECK=1
+    # Python 3.12's pip would run seqeval's setup.py outside any isolated build, where its build requirement breaks.
+    export PIP_USE_PEP517=1 DS_BUILD_OPS=0 PIP_DISABLE_PIP_VERSION_CHECK=1
     local pip=(.venv/bin/python -m pip install --quiet)
     "${pip[@]}" torch setuptools wheel
     # DeepSpeed's build looks for the installed torch; it compiles nothing.
