@@ -54,7 +54,7 @@ class Replacements:
 def find_recipe(name: str) -> Path:
     """A recipe's file: a path, or the name of one that comes with hyperofa, such as ``small`` or ``paper/xlm-roberta``."""
     path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.exists():
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
         return path
     try:
         return resource(f"recipes/{name}.yaml")

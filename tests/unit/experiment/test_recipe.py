@@ -12,7 +12,7 @@ import yaml
 from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.loading import Replacements, load_recipe
+from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
 from hyperofa.experiment.parallel import ParallelText, write_parallel
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.split import write_split
@@ -148,3 +148,9 @@ def test_the_command_refuses_with_one_line_and_writes_nothing(
         assert (found, len(lines)) == (code, 1), (words, lines)
     assert not (tmp_path / "out").exists()
     assert [path.name for path in full.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_shipped_recipe(tmp_path, monkeypatch):
+    (tmp_path / "small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("small").name == "small.yaml"
