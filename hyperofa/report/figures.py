@@ -184,14 +184,7 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
     x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
     y = Scale((low - pad, high + pad), (bottom, top))
     body = [text("loss in nats per masked token", 4, 12, class_="note")]
-    for tick in ticks(low - pad, high + pad, 6):
-        body += [
-            line(left, y(tick), right, y(tick), class_="grid"),
-            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
-        ]
-    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
-        body.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
-    body.append(text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle"))
+    body += step_axes(x, y)
     if resumed is not None:
         body.append(line(x(resumed), top, x(resumed), bottom, class_="event"))
         body.append(text(f"stopped and resumed at {resumed}", x(resumed) + 5, top + 10, class_="note"))
@@ -210,6 +203,20 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
     return picture(width, bottom + 40, body, title=title, description=description)
 
 
+def step_axes(x: Scale, y: Scale) -> list[str]:
+    """Horizontal grid lines with their values, and optimizer steps below."""
+    (left, right), (bottom, _) = x.pixels, y.pixels
+    parts = []
+    for tick in ticks(*y.domain, 6):
+        parts += [
+            line(left, y(tick), right, y(tick), class_="grid"),
+            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
+        ]
+    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
+        parts.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
+    return [*parts, text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle")]
+
+
 def progress(
     curves: Sequence[Curve],
     spans: Mapping[str, Sequence[tuple[int, Estimate]]],
@@ -225,14 +232,7 @@ def progress(
     x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
     y = Scale((0, high), (bottom, top))
     body = [text(unit, 4, 12, class_="note")]
-    for tick in ticks(0, high, 6):
-        body += [
-            line(left, y(tick), right, y(tick), class_="grid"),
-            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
-        ]
-    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
-        body.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
-    body.append(text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle"))
+    body += step_axes(x, y)
     for curve in curves:
         body.append(polyline([(x(step), y(value)) for step, value in curve.points], class_=f"curve s{curve.series}"))
         for step, estimate in spans[curve.label]:

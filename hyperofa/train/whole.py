@@ -153,5 +153,6 @@ def _rank_in_name(path: Path) -> int:
 def _load(path: Path) -> Any:
     import torch
 
-    # DeepSpeed's shards hold its own objects; the caller has compared every file's hash with the manifest we wrote.
+    # weights_only=False, for a shard holds objects of DeepSpeed's own (loss scaler, addresses of fragments, stage) that change
+    # with its version. It is no stranger's pickle: the caller has compared every file's hash with the manifest that we wrote.
     return torch.load(path, map_location="cpu", mmap=True, weights_only=False)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,24 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from support.made_up import TAGS, sentences, spelled, write_source
 
 from hyperofa.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-PARTS = (
-    ["open", "close", "delete", "rename", "print", "share", "copy", "move"],
-    ["this", "every", "another", "some"],
-    ["file", "page", "user", "letter", "picture", "folder", "window", "message"],
-)
-SHIFT = {"tur": 3, "swh": 7}
+LANGUAGES = ("tur", "swh")
 STEPS = 12
-
-
-def spelled(line: str, language: str) -> str:
-    """A line in a made-up language: the letters of the English one, shifted."""
-    turn = SHIFT.get(language, 0)
-    return "".join(chr((ord(c) - 97 + turn) % 26 + 97) if c.isalpha() else c for c in line)
 
 
 def write(path: Path, lines: list[str]) -> None:
@@ -40,49 +28,25 @@ def write(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def write_source(folder: Path) -> None:
-    """A two-block BERT with random weights that knows the English words."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    roles = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    letters = [chr(97 + i) for i in range(26)]
-    words = [*roles.values(), *itertools.chain(*PARTS), *letters, *(f"##{letter}" for letter in letters)]
-    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    named = {f"{role}_token": token for role, token in roles.items()}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **named).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
-
-
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """Parallel text by verse, plain text, and test sets for retrieval and tagging."""
-    english = [" ".join(words) for words in itertools.product(*PARTS)]
-    random.Random(0).shuffle(english)
+    english = sentences()
     test, train = english[:50], english[50:]
-    for language in ("eng", *SHIFT):
+    for language in ("eng", *LANGUAGES):
         rows = [f"v.{number}\t{spelled(line, language)}" for number, line in enumerate(train)]
         write(tmp_path / "data" / "verses" / f"{language}.tsv", rows)
         write(tmp_path / "data" / "text" / f"{language}.txt", [spelled(line, language) for line in train + test[:5]])
         tags = [
             [
-                *(
-                    f"{spelled(word, language)}\t{tag}"
-                    for word, tag in zip(line.split(), ("VERB", "DET", "NOUN"), strict=True)
-                ),
+                *(f"{spelled(word, language)}\t{tag}" for word, tag in zip(line.split(), TAGS, strict=True)),
                 "",
             ]
             for line in test[:40]
         ]
         for split in ("train", "dev", "test"):
             write(tmp_path / "data" / "pos" / language / f"{split}.tsv", [row for rows in tags for row in rows])
-    for language in SHIFT:
+    for language in LANGUAGES:
         stem = tmp_path / "data" / "tatoeba" / f"{language}-eng"
         write(stem.with_suffix(f".{language}"), [spelled(line, language) for line in test])
         write(stem.with_suffix(".eng"), test)
@@ -95,7 +59,7 @@ def recipe(tmp_path: Path) -> Path:
             "parallel": ["${data}/verses"],
             "text": ["${data}/text/*.txt"],
             "test": "${data}",
-            "languages": list(SHIFT),
+            "languages": list(LANGUAGES),
         },
         "vectors": ["--dim", "16"],
         "tokenizer": ["--vocab-size", "150"],

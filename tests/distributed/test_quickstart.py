@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.made_up import sentences, spelled, write_source
 
 from hyperofa.experiment.parallel import ParallelText, write_parallel
 from hyperofa.files import read_json
@@ -19,49 +18,14 @@ from hyperofa.resources import resource
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1800)]
 
-PARTS = (
-    ["open", "close", "delete", "rename", "print", "share", "copy", "move"],
-    ["this", "every", "another", "some"],
-    ["file", "page", "user", "letter", "picture", "folder", "window", "message"],
-)
 STEPS, STOP = 16, 6
-
-
-def spelled(word: str, language: str) -> str:
-    """A made-up word of a language: the letters of the English one, shifted."""
-    shift = {"tur": 3, "ces": 7}[language]
-    return "".join(chr((ord(letter) - 97 + shift) % 26 + 97) for letter in word)
-
-
-def write_source(folder: Path) -> None:
-    """A two-block BERT with random weights that knows the English words."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    roles = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    letters = [chr(97 + i) for i in range(26)]
-    words = [*roles.values(), *itertools.chain(*PARTS), *letters, *(f"##{letter}" for letter in letters)]
-    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    named = {f"{role}_token": token for role, token in roles.items()}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **named).save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A small recipe with its inputs beside it."""
-    english = [" ".join(words) for words in itertools.product(*PARTS)]
-    random.Random(0).shuffle(english)
-    translations = {
-        language: [" ".join(spelled(word, language) for word in line.split()) for line in english]
-        for language in ("tur", "ces")
-    }
+    english = sentences()
+    translations = {language: [spelled(line, language) for line in english] for language in ("tur", "ces")}
     write_parallel(tmp_path / "parallel", ParallelText(english, translations))
     write_source(tmp_path / "source")
     path = tmp_path / "tiny.yaml"
