@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.console import quiet_libraries
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa.memory import keep_freed_memory
 from hyperofa.train.checkpoint import SHARDS
 from hyperofa.train.clipping import clip_by_what_learns
 from hyperofa.train.cost import peak_flops
@@ -55,6 +56,7 @@ class Engine(Ranks):
         cuda = torch.cuda.is_available()
         if not cuda:
             os.environ["DS_ACCELERATOR"] = "cpu"
+            keep_freed_memory()
         quiet_libraries()
         from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
         from accelerate.utils import DistributedType
@@ -115,14 +117,13 @@ class Engine(Ranks):
         import torch
         from deepspeed import DeepSpeedEngine
 
-        fused = self.device.type == "cuda" and "offload_optimizer" not in self.deepspeed_config["zero_optimization"]
         optimizer = torch.optim.AdamW(
             groups,
             lr=self.config.learning_rate,
             betas=self.config.betas,
             eps=self.config.epsilon,
             weight_decay=self.config.weight_decay,
-            fused=fused or None,
+            fused=True,
         )
         with contextlib.redirect_stdout(None):
             self._ds, _ = self._accelerator.prepare(model, optimizer)

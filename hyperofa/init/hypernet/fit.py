@@ -24,6 +24,7 @@ from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
+from hyperofa.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
+    keep_freed_memory()
     loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None

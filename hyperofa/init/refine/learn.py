@@ -22,6 +22,7 @@ from hyperofa.files import read_json, write_json
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows, Start
+from hyperofa.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def refine(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
+    keep_freed_memory()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
     store = _Store(checkpoint, start, objective, config, seed)
