@@ -2,9 +2,9 @@
 
     python benchmarks/allocator_speed.py [--small] [--steps 5] [--rounds 2]
 
-Both sides do the same step (forward, backward, clipping, AdamW of XLM-R-base with 401,145 tokens at rank 100, 512 positions),
-each in processes of its own and in turn. How much it is depends on what the kernel takes for a fresh page, so on the machine. The last
-line is one JSON with the ratio of the median steps, both figures in seconds, and both peaks in GB.
+Both sides do the same step (forward, backward, clipping, AdamW of XLM-R-base with 401,145 tokens at rank 100, 512
+positions), each in processes of its own and in turn. How much it is depends on what the kernel takes for a fresh page, so on
+the machine. The last line is one JSON with the ratio of the median steps, both figures in seconds, and both peaks in GB.
 """
 
 from __future__ import annotations
