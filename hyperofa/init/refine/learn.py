@@ -74,6 +74,7 @@ def refine(
         losses = _learn(rows, objective, body, config, store)
     record = dataclasses.asdict(config) | {
         "block": body.layer,
+        "mix": config.share_taken,
         "texts": objective.languages,
         "tokens_in_text": len(objective.used),
         "tokens_learned": len(rows.learned_ids),
@@ -81,7 +82,7 @@ def refine(
         "loss_last": _mean(losses[-20:]),
         "seconds": round(time.monotonic() - began, 1),
     }
-    return rows.refined(start), record
+    return rows.refined(start, config.share_taken), record
 
 
 def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineConfig, store: _Store) -> list[float]:

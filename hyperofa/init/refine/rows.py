@@ -87,10 +87,10 @@ class LearnedRows(nn.Module):
         rows = self.frozen[still] + self.learned[moved] + self.scale * change
         return rows if self.primitives is None else rows @ self.primitives
 
-    def refined(self, start: Start) -> np.ndarray:
-        """All rows (V, r) float32 with what was learned put into them."""
+    def refined(self, start: Start, share: float = 1.0) -> np.ndarray:
+        """All rows (V, r) float32 with ``share`` of what was learned put into them."""
         rows = start.rows.copy()
         own, shared = (parameter.detach().cpu().numpy() for parameter in (self.own, self.shared))
-        rows[start.predicted_ids] += start.scale * (start.predicted_vectors @ shared)
-        rows[self.learned_ids] += start.scale * own[1:]
+        rows[start.predicted_ids] += share * start.scale * (start.predicted_vectors @ shared)
+        rows[self.learned_ids] += share * start.scale * own[1:]
         return rows

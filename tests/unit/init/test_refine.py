@@ -94,6 +94,19 @@ def test_rows_are_start_plus_scaled_change(parts):
     np.testing.assert_allclose(rows.refined(start)[used], expected[used], atol=1e-6)
 
 
+def test_a_share_of_the_change_lies_between_start_and_end(parts):
+    start = parts[2]
+    whole, _ = run(parts, parallel(parts), dataclasses.replace(SETTINGS, mix=1.0))
+    some, record = run(parts, parallel(parts), dataclasses.replace(SETTINGS, mix=0.25))
+    assert np.abs(whole - start.rows).max() > 0
+    np.testing.assert_allclose(some, start.rows + 0.25 * (whole - start.rows), atol=1e-6)
+    assert record["mix"] == 0.25
+    assert (RefineConfig().share_taken, RefineConfig(kind="distill").share_taken) == (0.35, 1.0)
+    for wrong in (0.0, -0.5, 1.5, float("nan")):
+        with pytest.raises(InputError, match="is not in"):
+            RefineConfig(mix=wrong)
+
+
 def test_gradients_are_of_the_batch_alone(parts):
     rows = LearnedRows(parts[2], np.arange(20))
     rows(torch.tensor([[0, 7, 9]])).sum().backward()
