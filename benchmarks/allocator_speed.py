@@ -17,9 +17,8 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 
-from train_speed import FULL, SMALL, bare_step
+from train_speed import FULL, SMALL, bare_step, timed_steps
 
 FLOOR = 1.05
 SIDES = ("default", "kept")
@@ -82,11 +81,7 @@ def measure(side: str, steps: int, *, small: bool) -> dict[str, object]:
     step = bare_step("bare", SMALL if small else FULL)
     step()
     step()
-    seconds = []
-    for _ in range(steps):
-        began = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - began)
+    seconds = timed_steps(step, steps)
     return {"seconds": seconds, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
 
 

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,21 @@ def measure(side: str, shape: dict[str, int], steps: int) -> dict[str, float]:
     known = {"dense": dense_step, "bare": bare_step, "alike": alike_step, "engine": engine_step}
     step = known.get(side, factorised_step)(side, shape)
     step()
+    seconds = timed_steps(step, steps)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated() / 1e9
+    return {"tokens_per_second": BATCH * LENGTH / statistics.median(seconds), "peak_gb": peak}
+
+
+def timed_steps(step: Callable[[], None], steps: int) -> list[float]:
+    """Seconds of each of so many steps."""
     seconds = []
     for _ in range(steps):
         began = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_allocated() / 1e9
-    return {"tokens_per_second": BATCH * LENGTH / statistics.median(seconds), "peak_gb": peak}
+    return seconds
 
 
 def inputs_of(shape: dict[str, int]) -> tuple[Any, Any]:
