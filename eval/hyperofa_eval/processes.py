@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from hyperofa_eval.cpu import speed_up_cpu
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -46,12 +48,19 @@ def start(device: str = "auto") -> Processes:
 
         state = PartialState(cpu=device == "cpu")
         name = str(state.device) if device == "auto" else device
+        _prepare(name)
         return Processes(state.process_index, state.num_processes, name)
     if device == "auto":
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    _prepare(device)
     return Processes(device=device)
+
+
+def _prepare(device: str) -> None:
+    if device == "cpu":
+        speed_up_cpu()
 
 
 def stop(processes: Processes) -> None:

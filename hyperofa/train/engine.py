@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.console import quiet_libraries
+from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.memory import keep_freed_memory
 from hyperofa.train.checkpoint import SHARDS
 from hyperofa.train.clipping import clip_by_what_learns
 from hyperofa.train.cost import peak_flops
@@ -56,7 +56,7 @@ class Engine(Ranks):
         cuda = torch.cuda.is_available()
         if not cuda:
             os.environ["DS_ACCELERATOR"] = "cpu"
-            keep_freed_memory()
+            speed_up_cpu()
         quiet_libraries()
         from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
         from accelerate.utils import DistributedType

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hyperofa.console import progress_bar
+from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
 from hyperofa.files import read_json, write_json
 from hyperofa.init.hypernet.attention import SourceTable
@@ -24,7 +25,6 @@ from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
-from hyperofa.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    keep_freed_memory()
+    speed_up_cpu()
     loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None

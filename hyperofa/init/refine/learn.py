@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hyperofa.console import progress_bar
+from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
 from hyperofa.files import read_json, write_json
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows, Start
-from hyperofa.memory import keep_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def refine(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    keep_freed_memory()
+    speed_up_cpu()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
     store = _Store(checkpoint, start, objective, config, seed)

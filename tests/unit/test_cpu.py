@@ -1,0 +1,76 @@
+"""Settings of torch on the CPU: they change who multiplies, never what comes out beyond float32's rounding."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import hyperofa.cpu
+import hyperofa_eval.cpu
+
+BOTH = pytest.mark.parametrize("module", [hyperofa.cpu, hyperofa_eval.cpu])
+AMD = "vendor_id\t: AuthenticAMD\nflags\t: fpu avx512f avx512_bf16\n"
+
+
+@pytest.fixture(autouse=True)
+def _setting() -> Iterator[None]:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    yield
+    torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "text",
+    [
+        AMD.replace("AuthenticAMD", "GenuineIntel"),
+        AMD.replace("avx512_bf16", "avx2"),
+        AMD.replace("fpu", "amx_tile"),
+        "",
+    ],
+    ids=["intel", "no bfloat16", "matrix tiles", "unknown"],
+)
+def test_products_stay_where_they_are_on_other_processors(module: ModuleType, text: str, tmp_path: Path) -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    (tmp_path / "cpuinfo").write_text(text)
+    assert not module.multiply_with_onednn(tmp_path / "cpuinfo")
+    assert not module.multiply_with_onednn(tmp_path / "absent")
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+@BOTH
+def test_a_library_that_rounds_is_not_taken(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    (tmp_path / "cpuinfo").write_text(AMD)
+    exact = torch.Tensor.__matmul__
+    monkeypatch.setattr(
+        torch.Tensor,
+        "__matmul__",
+        lambda a, b: exact(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else exact(a, b),
+    )
+    assert not module.multiply_with_onednn(tmp_path / "cpuinfo")
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+@BOTH
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the setting is for x86-64 alone")
+def test_products_are_float32s_whoever_takes_them(module: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(AMD)
+    module.multiply_with_onednn(tmp_path / "cpuinfo")
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(513, 384, generator=generator), torch.randn(384, 1000, generator=generator)
+    exact = a.double() @ b.double()
+    assert float(((a @ b).double() - exact).norm() / exact.norm()) < 1e-6
+
+
+def test_the_harness_has_the_same_settings() -> None:
+    for name in ("multiply_with_onednn", "_amd_without_tiles", "_products_are_exact"):
+        assert inspect.getsource(getattr(hyperofa.cpu, name)) == inspect.getsource(getattr(hyperofa_eval.cpu, name))
