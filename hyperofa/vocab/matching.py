@@ -21,7 +21,7 @@ from hyperofa.errors import HyperofaError, InputError
 from hyperofa.files import write_bytes
 from hyperofa.vocab.roles import special_roles
 from hyperofa.vocab.spellings import Speller
-from hyperofa.vocab.surfaces import backend_spec, components, token_surfaces
+from hyperofa.vocab.surfaces import backend_spec, components, tokens_with_text
 from hyperofa.wordkeys import KeyScheme
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ class Matching:
     malformed: int
     examples: tuple[str, ...]
     spellings: int
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The tokens of U spellings: offsets (U + 1,), token ids and weights of all, one spelling after another."""
+
+    offsets: np.ndarray
+    ids: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,8 +121,7 @@ def match(
 
 
 def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> Matching:
-    surfaces = token_surfaces(tokenizer)
-    counts = np.array([s.role is None and bool(s.text.strip()) for s in surfaces], dtype=bool)
+    counts = tokens_with_text(tokenizer)
     contexts = _contexts(tokenizer, backend_spec(tokenizer))
     speller = Speller(scheme, capitalised=not _folds_case(contexts))
     found: list[list[Future[_Tokens]]] = [[] for _ in contexts]
@@ -132,16 +140,13 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
                 found[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
             advance(len(block))
     pairs = speller.pairs()
-    shape = (len(surfaces), len(words))
-    total: csr_matrix | None = None
+    given = []
     for context, parts in zip(contexts, found, strict=True):
         # Every word's spellings in this context; the inside of a word is no context for keys that start one.
         use = slice(None) if context.bounded else ~pairs.bounded_only
         tokens = _joined([part.result() for part in parts], weights)
-        part = _spread(tokens, pairs.spellings[use], pairs.words[use], shape, weights)
-        total = part if total is None else total.maximum(part)
-    assert total is not None
-    total.sort_indices()
+        given.append((tokens, pairs.spellings[use], pairs.words[use]))
+    total = _spread(given, (len(counts), len(words)), weights)
     return Matching(total, len(words), speller.malformed, tuple(speller.examples), len(speller))
 
 
@@ -230,46 +235,52 @@ def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Token
     return np.bincount(owner[keep], minlength=len(texts)), flat[keep]
 
 
-def _joined(parts: list[_Tokens], weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The parts one after another as (offsets (U + 1,), token ids, weights)."""
+def _joined(parts: list[_Tokens], weights: Weights) -> _Found:
+    """The parts one after another."""
     size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _ in parts]])
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids in parts]])
     data = np.ones(len(flat), dtype=np.float32)
     if weights == "share":
         data = np.repeat((1.0 / np.maximum(size, 1)).astype(np.float32), size)
-    return np.cumsum(size), flat, data
+    return _Found(np.cumsum(size), flat, data)
 
 
-def _spread(
-    tokens: tuple[np.ndarray, np.ndarray, np.ndarray],
-    rows: np.ndarray,
-    columns: np.ndarray,
-    shape: tuple[int, int],
-    weights: Weights,
-) -> csr_matrix:
-    """The tokens of spellings given to the words that have them, as a (V_t, n) matrix."""
+def _spread(parts: list[tuple[_Found, np.ndarray, np.ndarray]], shape: tuple[int, int], weights: Weights) -> csr_matrix:
+    """The tokens of spellings given to the words that have them, as a (V_t, n) matrix with sorted indices.
+
+    ``parts`` are (tokens of the spellings, spelling, word) for each context and pair of word and spelling; the largest weight
+    of a token in a word stays.
+    """
     from scipy.sparse import csr_matrix
 
-    offsets, ids, data = tokens
-    total = csr_matrix(shape, dtype=np.float32)
-    # One spelling per word and pass: the pairs of a word are neighbours, so first ones and second ones are two runs.
-    first = np.ones(len(columns), dtype=bool)
-    first[1:] = columns[1:] != columns[:-1]
-    for mask in (first, ~first):
-        spelling, word = rows[mask], columns[mask]
-        if not len(word):
-            continue
-        size = np.diff(offsets)[spelling]
-        indptr = np.zeros(shape[1] + 1, dtype=np.int64)
-        indptr[word + 1] = size
-        np.cumsum(indptr, out=indptr)
-        where = np.repeat(offsets[spelling] - indptr[word], size) + np.arange(int(size.sum()))
-        by_word = csr_matrix((data[where], ids[where], indptr), shape=(shape[1], shape[0]))
-        by_word.sum_duplicates()
-        by_token = by_word.T.tocsr()
-        if weights == "binary":
-            by_token.data[:] = 1.0
-        total = total.maximum(by_token) if total.nnz else by_token
+    rows = np.concatenate([word for _, _, word in parts])
+    sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    ids, data = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.float32)
+    at = 0
+    for found, spelling, _ in parts:
+        mine = slice(at, at + len(spelling))
+        where = np.repeat(found.offsets[spelling] - starts[mine], sizes[mine])
+        to = slice(starts[at], starts[at + len(spelling)])
+        where += np.arange(to.start, to.stop)
+        ids[to], data[to] = found.ids[where], found.weights[where]
+        at += len(spelling)
+    # Two transpositions sort without comparing: by word while the pairs' rows are given out, then by token, where the words of
+    # a token stand in order and the same word more than once side by side.
+    by_pair = csr_matrix((data, ids, starts), shape=(len(rows), shape[0]))
+    order = np.argsort(rows, kind="stable")
+    by_token = by_pair[order].tocsc()
+    words = rows[order][by_token.indices]
+    tokens = np.repeat(np.arange(shape[0]), np.diff(by_token.indptr))
+    first = np.ones(len(words), dtype=bool)
+    first[1:] = (words[1:] != words[:-1]) | (tokens[1:] != tokens[:-1])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(tokens[first], minlength=shape[0]))])
+    if weights == "binary":
+        data = np.ones(int(first.sum()), dtype=np.float32)
+    else:
+        data = np.maximum.reduceat(by_token.data, np.flatnonzero(first)) if len(words) else by_token.data
+    total = csr_matrix((data, words[first], indptr), shape=shape)
+    total.has_canonical_format = True
     return total
 
 

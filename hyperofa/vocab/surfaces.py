@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from hyperofa.errors import InputError
 from hyperofa.vocab.roles import token_roles
 
 Kind = Literal["piece", "byte", "isolated", "unreachable", "special", "hole"]
+_BLANK = " \t\n\r\x0b\x0c"  # what bytes.strip takes away
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -60,6 +63,34 @@ def token_surfaces(tokenizer: Any) -> list[Surface]:
     return surfaces
 
 
+def tokens_with_text(tokenizer: Any) -> np.ndarray:
+    """(V,) bool: no special token, no hole and not blank, as :func:`token_surfaces` says; in a tenth of its time.
+
+    Raises:
+        InputError: as :func:`token_surfaces`.
+    """
+    spec = backend_spec(tokenizer)
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    prefix = spec["model"].get("continuing_subword_prefix") or ""
+    reader, roles = _reader(tokenizer, spec), token_roles(tokenizer)
+    marks = [part["replacement"] for part in _parts(spec) if part.get("type") == "Metaspace"]
+    blank = "".join({"▁", *marks, *_BLANK, *(c for c, byte in byte_alphabet().items() if chr(byte) in _BLANK)})
+    there = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=bool)
+    there[np.fromiter(vocabulary.values(), dtype=np.int64, count=len(vocabulary))] = True
+    # Only a piece made of nothing but characters that can stand for blanks, or a byte's, can be blank; few are looked at.
+    few = [piece for piece in vocabulary if not piece.removeprefix(prefix).strip(blank) or piece.startswith("<0x")]
+    for piece in few:
+        there[vocabulary[piece]] = bool(reader(piece).text.strip())
+    model = tokenizer.backend_tokenizer.model
+    for token_id, token in tokenizer.backend_tokenizer.get_added_tokens_decoder().items():
+        if token.special:
+            there[token_id] = False
+        elif model.token_to_id(token.content) is None:
+            there[token_id] = bool(_literal(token.content).text.strip())
+    there[list(roles)] = False
+    return there
+
+
 def backend_spec(tokenizer: Any) -> dict[str, Any]:
     """The content of the tokenizer's ``tokenizer.json`` but for the vocabulary, which can be 250,000 lines long.
 
@@ -91,7 +122,7 @@ def family(spec: dict[str, Any]) -> str:
         InputError: none of the three; the message names what was looked for.
     """
     model = spec.get("model") or {}
-    parts = [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in components(spec.get(key))]
+    parts = _parts(spec)
     if any(part.get("type") == "ByteLevel" for part in parts):
         return "byte-level"
     if any(part.get("type") == "Metaspace" or _replaces_space(part) for part in parts):
@@ -142,7 +173,7 @@ def _byte_level(piece: str) -> Surface:
 
 
 def _sentencepiece_reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str], Surface]:
-    parts = [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in components(spec.get(key))]
+    parts = _parts(spec)
     marks = [part["replacement"] for part in parts if part.get("type") == "Metaspace"]
     mark = marks[0] if marks else "▁"
     model = tokenizer.backend_tokenizer.model
@@ -177,6 +208,10 @@ def _wordpiece_reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str], S
         return Surface(text.encode("utf-8"), not inner)
 
     return read
+
+
+def _parts(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [part for key in ("normalizer", "pre_tokenizer", "decoder") for part in components(spec.get(key))]
 
 
 def _literal(text: str) -> Surface:

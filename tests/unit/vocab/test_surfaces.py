@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hyperofa.errors import InputError
-from hyperofa.vocab.surfaces import Surface, byte_alphabet, token_surfaces
+from hyperofa.vocab.surfaces import Surface, byte_alphabet, token_surfaces, tokens_with_text
 
 NATIVE = {  # how each family spells " dog" and "dog" inside a word
     "wordpiece-uncased": ("dog", "##dog"),
@@ -108,3 +110,12 @@ def test_an_unknown_family_is_refused():
 def test_the_byte_alphabet_is_that_of_tokenizers():
     assert set(byte_alphabet()) == set(pre_tokenizers.ByteLevel.alphabet())
     assert sorted(byte_alphabet().values()) == list(range(256))
+
+
+def test_tokens_with_text_are_those_whose_surface_has_some(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["  ", "\t", " added", "▁▁", "[x]"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<lang>"]})
+    wanted = [s.role is None and bool(s.text.strip()) for s in token_surfaces(tokenizer)]
+    assert tokens_with_text(tokenizer).tolist() == wanted
+    assert not all(wanted)
