@@ -81,11 +81,29 @@ def run_method(method: Method, problem: Problem) -> np.ndarray | None:
 
 
 def resolve_options(method: Method, given: dict[str, Any]) -> dict[str, Any]:
-    """The method's defaults with the user's settings put over them; unknown names are refused."""
+    """The method's defaults with the user's settings put over them.
+
+    Raises:
+        InputError: an unknown name, or a value that is no number where the default is one.
+    """
     for name in given:
         if name not in method.options:
             raise unknown_name(f"option of method {method.name}", name, method.options)
-    return method.options | given
+    return method.options | {name: _like(method, name, value) for name, value in given.items()}
+
+
+def _like(method: Method, name: str, value: Any) -> Any:
+    """``value`` as a number where the method's default is one (YAML reads 1e-3 as text)."""
+    default = method.options[name]
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} {value!r} is no number", where=f"method {method.name}") from None
+    if isinstance(default, int) and number != int(number):
+        raise InputError(f"{name} {value!r} is no whole number", where=f"method {method.name}")
+    return int(number) if isinstance(default, int) else number
 
 
 def _load(file: Path, attribute: str) -> Method:

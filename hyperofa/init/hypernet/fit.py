@@ -49,6 +49,20 @@ class FitConfig:
     bf16: bool = False
     device: str = "auto"
 
+    def __post_init__(self) -> None:
+        """Refuse, as ValueError, what no fit can be made with."""
+        for name in ("epochs", "batch_size", "decay_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+        for name in ("learning_rate", "decay", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+        for name in ("contrastive_weight", "thin"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not in [0, 1]")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out {self.held_out} is not in [0, 1)")
+
 
 @dataclass(frozen=True)
 class FitReport:

@@ -24,6 +24,14 @@ class NetworkConfig:
     heads: int = 4  # of the set transformer
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse, as ValueError, what is no shape."""
+        for name in ("layers", "hidden", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} is not in [0, 1)")
+
 
 class BiLstm(nn.Module):
     """Words as a sequence; the last layer's final states of both directions through a two-layer head (HyperOFA, §3.3)."""

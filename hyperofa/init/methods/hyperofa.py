@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperofa.config import build_config
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.methods.ofa import combine_nearest
@@ -171,7 +172,8 @@ def _override(config: Any, options: dict[str, Any]) -> Any:
     fields = {field.name for field in dataclasses.fields(config)}
     renamed = {"network": "name"} if "layers" in fields else {}
     given = {renamed.get(name, name): value for name, value in options.items() if value is not None}
-    return dataclasses.replace(config, **{name: value for name, value in given.items() if name in fields})
+    values = dataclasses.asdict(config) | {name: value for name, value in given.items() if name in fields}
+    return build_config(type(config), values, "method hyperofa")
 
 
 register(

@@ -156,3 +156,25 @@ def test_registered_methods_say_what_they_do():
     for method in METHODS.values():
         assert isinstance(method, Method)
         assert method.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("ofa", {"neighbours": "ten"}, "neighbours 'ten' is no number"),
+        ("ofa", {"neighbours": 2.5}, "neighbours 2.5 is no whole number"),
+        ("hyperofa", {"preset": "paper", "layers": "two"}, "layers"),
+        ("hyperofa", {"preset": "paper", "epochs": 0}, "epochs 0 is not above 0"),
+        ("hyperofa", {"preset": "paper", "learning_rate": -1}, "learning_rate -1.0 is not above 0"),
+        ("hyperofa", {"preset": "paper", "dropout": 1.0}, r"dropout 1.0 is not in \[0, 1\)"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_one_line(problem, name, given, message):
+    with pytest.raises(InputError, match=message):
+        solve(name, problem, **given)
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number(problem):
+    solve("hyperofa", problem, preset="paper", hidden=4, layers=1, epochs=1, learning_rate="1e-3")
+    assert problem.notes["hypernetwork"]["fit"]["learning_rate"] == 1e-3
+    assert resolve_options(METHODS["ofa"], {"temperature": "1e-1"})["temperature"] == 0.1
