@@ -51,7 +51,9 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse, as ValueError, what no fit can be made with."""
-        for name in ("epochs", "batch_size", "decay_every"):
+        if self.epochs < 0:
+            raise ValueError(f"epochs {self.epochs} is below 0")
+        for name in ("batch_size", "decay_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not above 0")
         for name in ("learning_rate", "decay", "temperature"):

@@ -164,7 +164,7 @@ def test_registered_methods_say_what_they_do():
         ("ofa", {"neighbours": "ten"}, "neighbours 'ten' is no number"),
         ("ofa", {"neighbours": 2.5}, "neighbours 2.5 is no whole number"),
         ("hyperofa", {"preset": "paper", "layers": "two"}, "layers"),
-        ("hyperofa", {"preset": "paper", "epochs": 0}, "epochs 0 is not above 0"),
+        ("hyperofa", {"preset": "paper", "epochs": -1}, "epochs -1 is below 0"),
         ("hyperofa", {"preset": "paper", "learning_rate": -1}, "learning_rate -1.0 is not above 0"),
         ("hyperofa", {"preset": "paper", "dropout": 1.0}, r"dropout 1.0 is not in \[0, 1\)"),
     ],
