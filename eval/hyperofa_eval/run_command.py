@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pooling", help="retrieval: mean, mean-all (with specials), cls or last")
     parser.add_argument("--direction", help="retrieval: en-x, x-en or both")
     parser.add_argument("--csls", action="store_true", help="retrieval: rank by CSLS instead of the cosine")
+    parser.add_argument("--learning-rate", type=float, help="tagging: peak rate of the fine-tuning (default: 2e-5)")
+    parser.add_argument("--epochs", type=int, help="tagging: passes over the English training set (default: 10)")
     parser.add_argument("--seed", default="0", help="comma-separated seeds (retrieval uses the first only)")
     parser.add_argument("--limit", type=int, help="score the first N items of a language only; marked in the results")
     parser.add_argument("--batch-size", type=int, default=64, help="sequences in one forward pass")
@@ -91,7 +93,7 @@ def _with_options(task: Any, args: argparse.Namespace) -> Any:
         if not (args.block in {"auto", "all"} or args.block.lstrip("-").isdigit()):
             raise InputError(f"--block {args.block!r} is neither a number, auto nor all")
         changes["block"] = args.block if args.block in {"auto", "all"} else int(args.block)
-    for name in ("pooling", "direction"):
+    for name in ("pooling", "direction", "learning_rate", "epochs"):
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
     if args.csls:

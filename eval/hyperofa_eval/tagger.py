@@ -143,7 +143,7 @@ def _train(
 ) -> dict[str, torch.Tensor]:
     windows = tagger.words.windows(train, tagger.max_length)
     parameters = [*tagger.body.parameters(), *tagger.head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=task.learning_rate, weight_decay=task.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=task.learning_rate, weight_decay=task.weight_decay, fused=True)
     per_epoch = -(-len(windows) // task.batch_size)
     total = per_epoch * task.epochs
     best, best_score, step = tagger.state(), -1.0, 0

@@ -51,8 +51,10 @@ class Tagging:
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
             raise unknown("scoring", self.scoring, get_args(Scoring))
-        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
-            raise InputError("epochs, batch size and learning rate must be positive", where=f"task {self.name}")
+        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < 1:
+            raise InputError(
+                "epochs and batch size must be positive, the learning rate between 0 and 1", where=f"task {self.name}"
+            )
 
     @property
     def metric(self) -> str:

@@ -95,6 +95,14 @@ class Method:
     """The name it knows the method by (None: the row's own name)."""
     args: list[str] = field(default_factory=list)
     """Further words, such as ``[--preset, paper]``."""
+    ranks: list[Rank] | None = None
+    seeds: list[int] | None = None
+    """Only these of the matrix, for a method that takes long (None: all)."""
+
+    def covers(self, rank: Rank, seed: int) -> bool:
+        """Whether the method is run at this rank with this seed."""
+        wanted = ((self.ranks, rank), (self.seeds, seed))
+        return all(values is None or value in values for values, value in wanted)
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,9 @@ class Recipe:
         self._check_known("train.sources", self.train.sources, self.sources, "sources")
         self._check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
         self._check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")
+        for name, method in self.matrix.methods.items():
+            self._check_known(f"matrix.methods.{name}.ranks", method.ranks, self.matrix.ranks, "matrix.ranks")
+            self._check_known(f"matrix.methods.{name}.seeds", method.seeds, self.matrix.seeds, "matrix.seeds")
         if self.target is not None and self.target.extend is not None:
             self._check_known("target.extend", [self.target.extend], self.sources, "sources")
 
@@ -183,7 +194,8 @@ class Recipe:
         """Every cell of the matrix."""
         matrix = self.matrix
         for source, rank, seed, method in itertools.product(self.sources, matrix.ranks, matrix.seeds, matrix.methods):
-            yield Cell(source, rank, method, seed)
+            if matrix.methods[method].covers(rank, seed):
+                yield Cell(source, rank, method, seed)
 
     def trained(self) -> list[Cell]:
         """The cells that are trained."""

@@ -158,6 +158,9 @@ def test_limit_marks_results_and_does_not_mix(model_dir, data, tmp_path, capsys)
         (["--tasks", "sr-t", "--limit", "0"], 2, "--limit 0"),
         (["--tasks", "sr-t", "--seed", "one"], 2, "--seed 'one'"),
         (["--tasks", "sr-t", "--batch-size", "0"], 2, "--batch-size 0"),
+        (["--tasks", "ner", "--learning-rate", "0"], 2, "the learning rate in (0, 1)"),
+        (["--tasks", "ner", "--learning-rate", "nan"], 2, "the learning rate in (0, 1)"),
+        (["--tasks", "ner", "--epochs", "0"], 2, "epochs and batch size must be above 0"),
     ],
 )
 def test_wrong_words_give_one_line_and_leave_nothing(model_dir, data, tmp_path, capsys, words, code, says):

@@ -156,3 +156,11 @@ def test_a_tag_outside_the_scheme_names_file_and_line(model_dir, data, tmp_path,
     assert main([str(word) for word in words]) == 2
     assert "tur/test.tsv, line 2: the tag 'LOC' is not in the scheme iob2" in capsys.readouterr().err
     assert not list(out.rglob("*.json"))
+
+
+def test_rate_and_epochs_of_the_fine_tuning_can_be_given_and_are_in_the_result(model_dir, data, tmp_path):
+    out = tmp_path / "out"
+    words = ["run", str(model_dir), "--tasks", "ner", "--data", str(data), "--out", str(out), "--languages", "tur"]
+    assert main([*words, "--limit", "4", "--epochs", "1", "--learning-rate", "1e-3", "--device", "cpu"]) == 0
+    settings = json.loads((out / "ner/tur.seed0.json").read_text())["settings"]
+    assert (settings["epochs"], settings["learning_rate"]) == (1, 1e-3)

@@ -53,6 +53,18 @@ def test_the_shipped_recipe_covers_the_mission() -> None:
     assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "hyperofa")]
 
 
+def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:
+    methods = {"random": {}, "ofa": {"seeds": [1]}, "hyperofa": {"ranks": [50], "seeds": [0]}}
+    recipe = load_recipe(
+        edited(tmp_path, matrix__ranks=[50, 100], matrix__seeds=[0, 1], matrix__methods=methods), Replacements()
+    )
+    found = [cell.name.removeprefix("minilm-") for cell in recipe.cells()]
+    assert [name for name in found if "random" not in name] == [
+        "r50-hyperofa-s0", "r50-ofa-s1", "r100-ofa-s1"
+    ]  # fmt: skip
+    assert len(found) == 4 + 3
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -64,6 +76,7 @@ def test_the_shipped_recipe_covers_the_mission() -> None:
         ({"matrix__methods": {"hyperova": {}}, "evaluate__against": []}, r"'hyperova'.*did you mean 'hyperofa'"),
         ({"matrix__methods": {"Not A Name": {}}}, r"must be lower-case letters"),
         ({"evaluate__against": ["mean"]}, r"names 'mean', which matrix\.methods does not have"),
+        ({"matrix__methods": {"ofa": {"seeds": [7]}}, "evaluate__against": []}, r"matrix\.methods\.ofa\.seeds names 7"),
         ({"matrix__seeds": [1, 1]}, r"seeds must be a list of different values"),
         ({"split__document": "book"}, r"split\.document"),
         ({"sources__minilm__wheel__sha256": "123"}, r"is not a SHA-256"),
