@@ -120,6 +120,7 @@ def ofa(scale: float) -> dict[str, Any]:
     """
     from sklearn.metrics.pairwise import cosine_similarity
 
+    from hyperofa.cpu import multiply_with_onednn
     from hyperofa.init.linalg import normalise_rows
     from hyperofa.init.methods.ofa import combine_nearest
 
@@ -128,6 +129,7 @@ def ofa(scale: float) -> dict[str, Any]:
     keys = normalise_rows(rng.standard_normal((sources, 200), dtype=np.float32))
     queries = normalise_rows(rng.standard_normal((targets, 200), dtype=np.float32))
     rows = rng.standard_normal((sources, 100), dtype=np.float32)
+    multiply_with_onednn()  # as ``hyperofa init`` does; the loop multiplies with numpy
     ours, found = timed(lambda: combine_nearest(queries, keys, rows, neighbours=10, temperature=0.1))
 
     def one(similarities: np.ndarray) -> np.ndarray:
@@ -170,6 +172,7 @@ def epoch(share: float) -> dict[str, Any]:
     lists = [[vectors[i].tolist() for i in indices[a:b]] for a, b in itertools.pairwise(starts)]
     network = build_network(shape, 200, 100, 0)
     torch.manual_seed(0)
+    torch.backends.mkldnn.matmul.fp32_precision = "ieee"  # the baseline is torch as it comes, whatever part ran before
     theirs, loss = timed(lambda: plain_epoch(network, lists, torch.from_numpy(targets), config))
     # Second, since fitting changes how the process's memory is handled, for good.
     sets = WordSets(words, np.arange(tokens))

@@ -53,7 +53,7 @@ class Tagging:
             raise unknown("scoring", self.scoring, get_args(Scoring))
         if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < 1:
             raise InputError(
-                "epochs and batch size must be positive, the learning rate between 0 and 1", where=f"task {self.name}"
+                "epochs and batch size must be above 0, the learning rate in (0, 1)", where=f"task {self.name}"
             )
 
     @property

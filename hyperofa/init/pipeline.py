@@ -98,11 +98,13 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     if config.vectors is None and method.predict is not None:
         raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
     check_output(config.out, MARKER)
+    from hyperofa.cpu import multiply_with_onednn
     from hyperofa.init.text import read_texts
     from hyperofa.model import assemble, load_source
     from hyperofa.vocab.overlap import find_overlap
     from hyperofa.vocab.surfaces import token_surfaces
 
+    multiply_with_onednn()  # before anything else: an interrupted run must multiply like an undisturbed one
     texts = read_texts(config.text)
     target_tokenizer = load_tokenizer(str(config.tokenizer))
     source_tokenizer = load_tokenizer(config.source)

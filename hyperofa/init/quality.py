@@ -8,13 +8,14 @@ import numpy as np
 
 from hyperofa.init import provenance as origin
 from hyperofa.init.coverage import scripts
-from hyperofa.init.linalg import nearest, normalise_rows
+from hyperofa.init.linalg import normalise_rows
 
 if TYPE_CHECKING:
     from hyperofa.init.extend import Extended
 
 _SAMPLE = 2000
 _SHOWN = 12
+_BLOCK = 1 << 14
 
 
 def quality_report(
@@ -57,11 +58,17 @@ def _neighbours(
     predicted = np.flatnonzero(found.code == origin.PREDICTED)
     if not len(predicted):
         return {}
-    mean = extended.factors.coordinates.mean(axis=0)
+    factors = extended.factors
+    mean = factors.coordinates.mean(axis=0)
     chosen = np.sort(rng.permutation(predicted)[:_SHOWN])
-    keys = normalise_rows(extended.factors.embed(extended.factors.coordinates - mean))
-    queries = normalise_rows(extended.factors.embed(extended.rows[chosen] - mean))
-    indices, _ = nearest(queries, keys, 5)
+    queries = normalise_rows(factors.embed(extended.rows[chosen] - mean))
+    cosines = np.empty((len(chosen), len(factors.coordinates)), dtype=np.float32)
+    for start in range(
+        0, cosines.shape[1], _BLOCK
+    ):  # all embedded rows at once would be the most memory of the whole run
+        rows = normalise_rows(factors.embed(factors.coordinates[start : start + _BLOCK] - mean))
+        cosines[:, start : start + _BLOCK] = queries @ rows.T
+    indices = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
     tokens = target_tokenizer.convert_ids_to_tokens(chosen.tolist())
     return {
         token: source_tokenizer.convert_ids_to_tokens(ids.tolist()) for token, ids in zip(tokens, indices, strict=True)

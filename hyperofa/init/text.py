@@ -37,11 +37,9 @@ def text_loss(model: Any, tokenizer: Any, texts: dict[str, list[str]], *, seed: 
         return {}
     import torch
 
-    from hyperofa.cpu import multiply_with_onednn
     from hyperofa.init.refine.body import padded
     from hyperofa.model import TrainingModel
 
-    multiply_with_onednn()
     trainer = TrainingModel(model, dropout=0.0).eval()
     found: dict[str, dict[str, float]] = {}
     with torch.inference_mode(), progress_bar("loss on the given text", len(texts)) as advance:
