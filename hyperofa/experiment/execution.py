@@ -52,17 +52,16 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
 
 
 def write_report(plan: Plan, failures: Any = ()) -> dict[str, Any]:
-    """Gather what is finished and write ``results.json``, ``summary.json``, ``report.html`` and ``retrieval.svg``."""
+    """Gather what is finished and write ``results.json``, ``summary.json``, ``report.html`` and ``*.svg``."""
     from hyperofa.experiment.results import gather, summary
-    from hyperofa.report.page import render, standalone_figure
+    from hyperofa.report.page import render, standalone_figures
 
     results = gather(plan, {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()})
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / "report.html", render(results))
-    figure = standalone_figure(results)
-    if figure is not None:
-        write_text(plan.out / "retrieval.svg", figure)
+    for name, figure in standalone_figures(results).items():
+        write_text(plan.out / f"{name}.svg", figure)
     return results
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -108,13 +108,11 @@ def _heat_panel(cells: Mapping[str, Mapping[str, Any]], task: str) -> str:
     return f'<h3>{escape(TASKS.get(task, task))}</h3><div class="scroll">{table}</div>'
 
 
-def on_the_way(results: Mapping[str, Any]) -> str:
-    """Figure 2, second half: the scores during training, by method."""
-    cells = {name: cell for name, cell in markup.shown_cells(results).items() if cell.get("way")}
+def draw_on_the_way(results: Mapping[str, Any]) -> dict[str, Callable[[float], str]]:
+    """By task, what draws the figure of its scores during training at a width."""
     series = markup.methods(results)
-    panels = []
-    for task in dict.fromkeys(task for cell in cells.values() for task in cell["way"]["scores"]):
-        points = {name: cell["way"]["scores"][task] for name, cell in cells.items() if cell["way"]["scores"].get(task)}
+    found: dict[str, Callable[[float], str]] = {}
+    for task, points in _way(results).items():
         curves = [
             Curve(name, series[name], [(row["step"], row["mean"]) for row in rows]) for name, rows in points.items()
         ]
@@ -123,11 +121,29 @@ def on_the_way(results: Mapping[str, Any]) -> str:
         }
         first = next(iter(points.values()))[0]
         unit = f"{task.upper()} {markup.short(first['metric'])}, mean of {first['n_languages']} languages"
-        draw = partial(figures.progress, curves, spans, title=f"{task.upper()} by step", unit=unit)
-        marks = sorted({step for curve in curves for step, _ in curve.points})
+        found[task] = partial(figures.progress, curves, spans, title=f"{task.upper()} by step", unit=unit)
+    return found
+
+
+def _way(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Task, then method, to the scores during training."""
+    cells = {name: cell for name, cell in markup.shown_cells(results).items() if cell.get("way")}
+    return {
+        task: {name: cell["way"]["scores"][task] for name, cell in cells.items() if cell["way"]["scores"].get(task)}
+        for task in dict.fromkeys(task for cell in cells.values() for task in cell["way"]["scores"])
+    }
+
+
+def on_the_way(results: Mapping[str, Any]) -> str:
+    """Figure 2, second half: the scores during training, by method."""
+    panels = []
+    draws = draw_on_the_way(results)
+    for task, points in _way(results).items():
+        draw = draws[task]
+        marks = sorted({row["step"] for rows in points.values() for row in rows})
         table = markup.table(
             ["method", *(f"step {step}" for step in marks)],
-            [[escape(curve.label), *_at(dict(curve.points), marks)] for curve in curves],
+            [[escape(name), *_at({row["step"]: row["mean"] for row in rows}, marks)] for name, rows in points.items()],
         )
         panels.append(f"<h3>{escape(TASKS.get(task, task))}</h3>{markup.responsive(draw)}{table}")
     if not panels:

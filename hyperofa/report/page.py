@@ -82,18 +82,25 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def standalone_figure(results: Mapping[str, Any]) -> str | None:
-    """The figure of the means as an SVG file of its own, for a README or a slide; it follows light and dark too.
+def standalone_figures(results: Mapping[str, Any]) -> dict[str, str]:
+    """Figures as SVG files of their own, by name, for a README or a slide; they follow light and dark too.
 
-    None where no cell has a score.
+    ``retrieval`` (means before and after), ``loss`` by step, and ``steps`` (the scores by step); those without numbers are
+    left out.
     """
-    if not markup.scored_cells(results):
-        return None
-    drawn = sections.draw_means(results, markup.WIDE)
+    drawn = {
+        "retrieval": sections.draw_means(results, markup.WIDE) if markup.scored_cells(results) else None,
+        "loss": sections.draw_losses(results, markup.WIDE),
+        "steps": next(iter(matrix.draw_on_the_way(results).values()), lambda _: None)(markup.WIDE),
+    }
     style = element("style", _style().replace("--panel: #ffffff", "--panel: transparent"))
-    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        "<title>", f"{style}<title>", 1
-    )
+    return {
+        name: figure.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+            "<title>", f"{style}<title>", 1
+        )
+        for name, figure in drawn.items()
+        if figure is not None
+    }
 
 
 def _style() -> str:

@@ -153,18 +153,28 @@ def provenance(results: Mapping[str, Any]) -> str:
     )
 
 
+def draw_losses(results: Mapping[str, Any], width: float) -> str | None:
+    """The figure of the losses, None where nothing was trained."""
+    cells = markup.shown_cells(results)
+    curves = [
+        Curve(name, series, cells[name]["loss"])
+        for name, series in markup.methods(results).items()
+        if name in cells and cells[name]["loss"]
+    ]
+    if not curves:
+        return None
+    return figures.losses(curves, results["resumed_at_step"], width, title="Training loss by step", window=SMOOTHING)
+
+
 def losses(results: Mapping[str, Any]) -> str:
     """Training loss by step, and where a run was interrupted."""
     cells = {name: cell for name, cell in markup.shown_cells(results).items() if cell["loss"]}
     if not cells:
         return ""
     named = {name: series for name, series in markup.methods(results).items() if name in cells}
-    curves = [Curve(name, series, cells[name]["loss"]) for name, series in named.items()]
 
     def draw(width: float) -> str:
-        return figures.losses(
-            curves, results["resumed_at_step"], width, title="Training loss by step", window=SMOOTHING
-        )
+        return draw_losses(results, width) or ""
 
     ends = {name: figures.moving_mean(cells[name]["loss"], SMOOTHING) for name in named}
     last = min(points[-1][0] for points in ends.values())

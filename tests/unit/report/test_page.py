@@ -10,11 +10,12 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from hyperofa.report.markup import methods
-from hyperofa.report.page import render, standalone_figure
+from hyperofa.report.page import render, standalone_figures
 from hyperofa.report.terminal import print_results
 
 VOID = {"meta", "br"}
@@ -150,7 +151,7 @@ def test_without_any_score_the_page_still_says_so(matrix: dict[str, Any]) -> Non
     checker.feed(page := render(matrix))
     assert not checker.open
     assert "No cell has been scored yet." in page
-    assert standalone_figure(matrix) is None
+    assert standalone_figures(matrix) == {}
     print_results(matrix)
 
 
@@ -161,9 +162,18 @@ def test_before_training_alone_is_enough(matrix: dict[str, Any]) -> None:
     page = render(matrix)
     assert "Before training, top-10" in page
     assert "After training" not in page
-    figure = standalone_figure(matrix)
-    assert figure is not None
-    assert "after " not in figure
+    figures = standalone_figures(matrix)
+    assert list(figures) == ["retrieval"]
+    assert "after " not in figures["retrieval"]
+
+
+def test_figures_of_their_own_are_whole_files_with_every_method(matrix: dict[str, Any]) -> None:
+    figures = standalone_figures(matrix)
+    assert set(figures) == {"retrieval", "loss", "steps"}
+    for figure in figures.values():
+        assert figure.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+        ElementTree.fromstring(figure)
+        assert all(name in figure for name in ("random", "ofa", "hyperofa"))
 
 
 def test_the_terminal_shows_all_tasks(matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
