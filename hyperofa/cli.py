@@ -6,13 +6,16 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from hyperofa import __version__
-from hyperofa.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, HyperofaError, unknown_name
+from hyperofa.errors import EXIT_FAILED, EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, HyperofaError, unknown_name
 
 COMMANDS = {
     "data": (
@@ -37,6 +40,10 @@ COMMANDS = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM; no ``except Exception`` swallows it."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 2."""
 
@@ -58,6 +65,9 @@ def run_guarded(prog: str, run: object, *arguments: object) -> int:
             traceback.print_exc()
         sys.stderr.write(f"{prog}: error: {error}\n")
         return error.exit_code
+    except Terminated:
+        sys.stderr.write(f"{prog}: terminated\n")
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         sys.stderr.write(f"{prog}: interrupted\n")
         return 130
@@ -92,7 +102,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     from hyperofa.console import setup_logging
 
     setup_logging()
-    return run_guarded(f"hyperofa {name}", module.run, parser.parse_args(rest))
+    arguments = parser.parse_args(rest)
+    with _sigterm_raises():
+        return run_guarded(f"hyperofa {name}", module.run, arguments)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end the block by :class:`Terminated`, so that what is half-written goes; training has ways of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != process:  # a forked worker has nothing to tidy up
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def help_text() -> str:

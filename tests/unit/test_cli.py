@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,30 @@ def test_a_bug_keeps_its_traceback():
 
     with pytest.raises(OSError, match="not the user"):
         run_guarded("hyperofa x", fail)
+
+
+def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> None:
+    program = """
+import sys, time, types
+from hyperofa import cli
+from hyperofa.files import new_directory
+from pathlib import Path
+
+def run(arguments):
+    with new_directory(Path(sys.argv[1]) / "out", "done.json") as folder:
+        (folder / "half").write_text("x")
+        print("started", flush=True)
+        time.sleep(60)
+
+sys.modules["slow"] = types.SimpleNamespace(add_arguments=lambda parser: None, run=run)
+cli.COMMANDS["slow"] = ("slow", "sleeps")
+sys.exit(cli.main(["slow"]))
+"""
+    words = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.terminate()
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (143, "hyperofa slow: terminated\n")
+    assert list(tmp_path.iterdir()) == []
