@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,12 @@ def test_what_a_phase_holds_still_is_not_clipped_by(trainer, plain_losses, stage
     settings = {"clip": 0.05, "phase": "embeddings", "phase_steps": 20}
     run = trainer(zero_stage=stage).train("phase", **settings)
     assert run.losses() == pytest.approx(plain_losses("encoder", **settings), abs=1e-5)
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++"))), reason="no C++ compiler, which torch's compiler needs on a CPU"
+)
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+def test_compiling_changes_nothing(trainer, plain_losses, model):
+    run = trainer(model).train("compiled", compile=True)
+    assert run.losses() == pytest.approx(plain_losses(model), abs=1e-4)
