@@ -52,14 +52,16 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
 
 
 def write_report(plan: Plan, failures: Any = ()) -> dict[str, Any]:
-    """Gather what is finished and write ``results.json``, ``summary.json``, ``report.html`` and ``*.svg``."""
+    """Gather what is finished and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
     from hyperofa.experiment.results import gather, summary
     from hyperofa.report.page import render, standalone_figures
+    from hyperofa.report.tables import render_tables
 
     results = gather(plan, {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()})
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / "report.html", render(results))
+    write_text(plan.out / "tables.md", render_tables(results))
     for name, figure in standalone_figures(results).items():
         write_text(plan.out / f"{name}.svg", figure)
     return results

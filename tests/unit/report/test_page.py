@@ -16,6 +16,7 @@ import pytest
 
 from hyperofa.report.markup import methods
 from hyperofa.report.page import render, standalone_figures
+from hyperofa.report.tables import render_tables
 from hyperofa.report.terminal import print_results
 
 VOID = {"meta", "br"}
@@ -152,6 +153,7 @@ def test_without_any_score_the_page_still_says_so(matrix: dict[str, Any]) -> Non
     assert not checker.open
     assert "No cell has been scored yet." in page
     assert standalone_figures(matrix) == {}
+    assert render_tables(matrix) == f"# {matrix['recipe']}: tables\n"
     print_results(matrix)
 
 
@@ -174,6 +176,18 @@ def test_figures_of_their_own_are_whole_files_with_every_method(matrix: dict[str
         assert figure.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
         ElementTree.fromstring(figure)
         assert all(name in figure for name in ("random", "ofa", "hyperofa"))
+
+
+def test_markdown_tables_have_the_pages_numbers(matrix: dict[str, Any]) -> None:
+    text = render_tables(matrix)
+    for row in matrix["table"]:
+        assert f"{row['mean']:.1f} ({row['ci95'][0]:.1f}–{row['ci95'][1]:.1f})" in text
+    for row in matrix["paired"]:
+        assert f"{row['difference']:+.1f}" in text
+    assert "not reached" in text
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({line.count(" | ") for line in lines}) <= 1
 
 
 def test_the_terminal_shows_all_tasks(matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
