@@ -24,8 +24,8 @@ from hyperofa.errors import (
 )
 from hyperofa.experiment.claims import Claims
 from hyperofa.experiment.display import Display
-from hyperofa.experiment.processes import Finished, last_error, run_command
 from hyperofa.experiment.stages import Ledger, Stage, dependencies
+from hyperofa.processes import Finished, last_error, run_command
 
 log = logging.getLogger(__name__)
 

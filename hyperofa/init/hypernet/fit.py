@@ -1,4 +1,4 @@
-"""Fitting a hypernetwork: held-out groups, early stopping, checkpoints that resume; on the CPU or one GPU."""
+"""Fitting a hypernetwork: held-out groups, early stopping, checkpoints that resume; by one process or a team of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
+from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
 log = logging.getLogger(__name__)
@@ -48,12 +50,13 @@ class FitConfig:
     patience: int | None = None  # epochs without a better validation loss before stopping; None runs them all
     bf16: bool = False
     device: str = "auto"
+    processes: int = 1  # started by accelerate launch on this machine, one GPU each where there are GPUs
 
     def __post_init__(self) -> None:
         """Refuse, as ValueError, what no fit can be made with."""
         if self.epochs < 0:
             raise ValueError(f"epochs {self.epochs} is below 0")
-        for name in ("batch_size", "decay_every"):
+        for name in ("batch_size", "decay_every", "processes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not above 0")
         for name in ("learning_rate", "decay", "temperature"):
@@ -103,19 +106,19 @@ class _Fit:
     """The moving parts of one fit."""
 
     def __init__(
-        self, network: nn.Module, vectors: VectorTable, config: FitConfig, groups: np.ndarray | None = None
+        self, network: nn.Module, vectors: VectorTable, config: FitConfig, team: Team, groups: np.ndarray | None = None
     ) -> None:
         self.config = config
         self.groups = groups  # of the tokens that are fitted; None when new ones are predicted
-        self.device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-        )
-        self.network = network.to(self.device)
+        self.team = team
+        self.device = team.device
+        self.network = team.wrap(network)
         # On a GPU the word vectors live there once; on the CPU they stay memory-mapped and only batches are read.
         self.vectors = torch.from_numpy(np.asarray(vectors)).to(self.device) if self.device.type == "cuda" else vectors
 
     def rows(self, batch: SetBatch) -> Tensor:
-        """The network's rows (B, r) float32 for a batch."""
+        """The network's rows (B, r) float32 for a batch; this process's share of them carries gradients."""
+        count, batch = len(batch.items), self.team.share(batch)
         if isinstance(self.vectors, Tensor):
             words = self.vectors[torch.from_numpy(batch.words).to(self.device)].float()
         else:
@@ -124,7 +127,7 @@ class _Fit:
         groups = None if self.groups is None else torch.from_numpy(self.groups[batch.items]).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             rows: Tensor = self.network(words, shares, torch.from_numpy(batch.lengths), groups)
-        return rows.float()
+        return self.team.join(rows.float(), count)
 
 
 def fit(
@@ -137,6 +140,8 @@ def fit(
     *,
     seed: int,
     checkpoint: Path | None = None,
+    team: Team | None = None,
+    after_epoch: Callable[[int], None] = lambda epochs: None,
 ) -> tuple[nn.Module, FitReport]:
     """Fit a hypernetwork from word sets to rows.
 
@@ -150,6 +155,8 @@ def fit(
         seed: Of the network's start, the split, and every epoch's order and sampling.
         checkpoint: A folder to save to after every epoch and to resume from; each epoch's randomness depends on (seed, epoch)
             alone, so an interrupted fit ends where an undisturbed one would.
+        team: The processes that fit together, each of which calls this; by default this one alone.
+        after_epoch: Called with the number of epochs done.
 
     Raises:
         HyperofaError: the loss became NaN or infinite.
@@ -160,7 +167,8 @@ def fit(
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
     model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
-    state = _Fit(model, vectors, config, groups)
+    team = team or Team(config.device)
+    state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
     store = _Checkpoint(checkpoint, sets, targets, network, config, seed)
@@ -177,7 +185,9 @@ def fit(
                 history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
                 if history["validation"][-1] <= min(history["validation"]):
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            store.save(model, optimizer, history, best)
+            if team.rank == 0:
+                store.save(model, optimizer, history, best)
+            after_epoch(len(history["train"]))
             advance()
     if best is not None and config.patience is not None:
         model.load_state_dict(best)
@@ -201,7 +211,7 @@ def fit(
 
 def predict(network: nn.Module, sets: WordSets, vectors: VectorTable, config: FitConfig, *, seed: int) -> np.ndarray:
     """Rows (len(sets), r) float32 that a fitted network predicts; sets above the limit are sampled with the seed."""
-    state = _Fit(network, vectors, config)
+    state = _Fit(network, vectors, config, Team(config.device))
     network.eval()
     rng = np.random.default_rng([seed, 11])
     found: np.ndarray | None = None
@@ -230,15 +240,15 @@ def _train_epoch(
     state.network.train()
     total, count = torch.zeros((), device=state.device), 0
     with torch.random.fork_rng():
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout too depends on (seed, epoch) alone
+        torch.manual_seed(int(rng.integers(2**62)) + state.team.rank)  # dropout too depends on (seed, epoch) alone
         for batch in sets.epoch(items, config.batch_size, rng, thin=config.thin):
             loss = _loss(config, state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            state.team.backward(loss)
             optimizer.step()
             total += loss.detach() * len(batch.items)
             count += len(batch.items)
-    mean = float(total) / count
+    mean = state.team.agree(float(total) / count)
     if not np.isfinite(mean):
         raise HyperofaError(
             f"the loss became {mean} in epoch {epoch + 1}", where="hypernetwork", todo="lower learning_rate"
@@ -257,7 +267,7 @@ def _validate(state: _Fit, sets: WordSets, targets: Tensor, items: np.ndarray, s
             rows, wanted = state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)]
             total += float(_loss(state.config, rows, wanted)) * len(batch.items)
             cosine += float(nn.functional.cosine_similarity(rows, wanted, dim=-1).sum())
-    return total / len(items), cosine / len(items)
+    return state.team.agree(total / len(items)), state.team.agree(cosine / len(items))
 
 
 def _loss(config: FitConfig, rows: Tensor, targets: Tensor) -> Tensor:
@@ -283,7 +293,9 @@ class _Checkpoint:
         seed: int,
     ) -> None:
         self.folder = folder
-        asked = json.dumps([dataclasses.asdict(network), dataclasses.asdict(config), seed, sets.limit], sort_keys=True)
+        fitting = dataclasses.asdict(config)
+        del fitting["device"], fitting["processes"]  # they do not change what is fitted
+        asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit], sort_keys=True)
         digest = hashlib.sha256(asked.encode())
         for array in (sets.starts, sets.indices, targets):
             digest.update(np.ascontiguousarray(array).data)

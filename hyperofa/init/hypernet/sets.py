@@ -30,6 +30,17 @@ class SetBatch:
     shares: np.ndarray
     lengths: np.ndarray
 
+    def dealt(self, rank: int, size: int) -> SetBatch:
+        """The tokens rank, rank + size, ... of the batch, as many for each of ``size`` ranks: after the last comes the first."""
+        positions = np.arange(rank, -(-len(self.items) // size) * size, size) % len(self.items)
+        width = int(self.lengths[positions].max())
+        return SetBatch(
+            self.items[positions],
+            self.words[positions, :width],
+            self.shares[positions, :width],
+            self.lengths[positions],
+        )
+
 
 class WordSets:
     """The sets of words of some tokens, in CSR form: nothing is copied per token and batches are built by whole arrays."""
@@ -37,9 +48,19 @@ class WordSets:
     def __init__(self, words: csr_matrix, ids: np.ndarray, *, limit: int = 256) -> None:
         """Take the rows ``ids`` of ``words`` (V, n), each of which must have a word; use at most ``limit`` words of a token."""
         chosen = words[ids]
-        self.starts = chosen.indptr.astype(np.int64)
-        self.indices = chosen.indices.astype(np.int64)
-        self.shares = chosen.data.astype(np.float32)
+        self._hold(chosen.indptr, chosen.indices, chosen.data, limit)
+
+    @classmethod
+    def of_arrays(cls, starts: np.ndarray, indices: np.ndarray, shares: np.ndarray, *, limit: int) -> WordSets:
+        """The sets in CSR form: ``starts`` (n + 1,), and the ``indices`` and ``shares`` of all words, set after set."""
+        made = cls.__new__(cls)
+        made._hold(starts, indices, shares, limit)
+        return made
+
+    def _hold(self, starts: np.ndarray, indices: np.ndarray, shares: np.ndarray, limit: int) -> None:
+        self.starts = starts.astype(np.int64)
+        self.indices = indices.astype(np.int64)
+        self.shares = shares.astype(np.float32)
         self.sizes = np.diff(self.starts)
         self.limit = limit
 

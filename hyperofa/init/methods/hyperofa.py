@@ -41,6 +41,7 @@ NETWORK_OPTIONS = (
     "patience",
     "bf16",
     "device",
+    "processes",
 )
 """Settings of a hypernetwork and its fitting, see hypernet.NetworkConfig and hypernet.FitConfig; None leaves the preset's."""
 
@@ -146,9 +147,10 @@ def _network_rows(
 ) -> np.ndarray:
     """Fit the network on ``targets`` (a, r) of the source tokens ``anchors`` (a,) and predict (m, r)."""
     from hyperofa.init import hypernet
+    from hyperofa.init.hypernet.launch import fit_in_processes
 
     limit = 256 if problem.options["preset"] == "paper" else int(problem.options["max_words"])
-    model, report = hypernet.fit(
+    model, report = fit_in_processes(
         hypernet.WordSets(problem.source_words, anchors, limit=limit),
         targets,
         problem.source_groups[anchors],

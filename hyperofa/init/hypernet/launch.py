@@ -1,0 +1,118 @@
+"""Fitting a hypernetwork over several processes: what to fit goes to a folder, ``accelerate launch`` fits it, we read it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from hyperofa.console import progress_bar
+from hyperofa.errors import EXIT_USAGE, HyperofaError, InputError
+from hyperofa.files import read_json, write_json
+from hyperofa.init.hypernet import worker
+from hyperofa.init.hypernet.fit import FitConfig, FitReport, fit, source_table
+from hyperofa.init.hypernet.networks import NetworkConfig, build_network
+from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.linalg import VectorTable
+from hyperofa.processes import last_error, run_command
+
+_BLOCK = 1 << 16
+
+
+def fit_in_processes(
+    sets: WordSets,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    vectors: VectorTable,
+    network: NetworkConfig,
+    config: FitConfig,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> tuple[nn.Module, FitReport]:
+    """:func:`hyperofa.init.hypernet.fit.fit` by ``config.processes`` processes of this machine, on a GPU each if there are any.
+
+    Batches, their order and the loss are those of one process, so its result is too, up to rounding and dropout's draws.
+
+    Raises:
+        HyperofaError: there are fewer GPUs than processes, the loss became NaN, or a process died; its log's error is told.
+        InputError: the network's name is unknown.
+    """
+    if config.processes == 1:
+        return fit(sets, targets, groups, vectors, network, config, seed=seed, checkpoint=checkpoint)
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    if not on_cpu and config.processes > torch.cuda.device_count():
+        what = f"{config.processes} processes but {torch.cuda.device_count()} GPUs"
+        raise HyperofaError(what, where="hypernetwork", todo="lower processes, or set device=cpu")
+    parent = checkpoint.parent if checkpoint else None
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="fit-", dir=parent))
+    try:
+        _write(folder, sets, targets, groups, vectors)
+        settings = dataclasses.asdict(config) | {"device": "cpu" if on_cpu else "auto"}
+        task = {"network": dataclasses.asdict(network), "config": settings, "seed": seed, "limit": sets.limit}
+        where = None if checkpoint is None else str(checkpoint.resolve())
+        write_json(folder / worker.TASK, task | {"checkpoint": where, "pid": os.getpid()})
+        _run(folder, config, on_cpu)
+        table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
+        model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+        model.load_state_dict(load_file(folder / worker.NETWORK))
+        return model, FitReport(**read_json(folder / worker.REPORT))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(folder: Path, sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> None:
+    """The arrays of the task as ``.npy``, with only those word vectors that a token has, numbered anew."""
+    used, indices = np.unique(sets.indices, return_inverse=True)
+    small: list[np.ndarray] = [
+        sets.starts,
+        indices.astype(np.int64),
+        sets.shares,
+        np.asarray(targets),
+        np.asarray(groups),
+    ]
+    for name, array in zip(worker.ARRAYS, small, strict=False):
+        np.save(folder / f"{name}.npy", array)
+    kind = np.asarray(vectors[used[:1]]).dtype
+    shape = (len(used), vectors.shape[1])
+    out = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=kind, shape=shape)
+    for start in range(0, len(used), _BLOCK):
+        out[start : start + _BLOCK] = vectors[used[start : start + _BLOCK]]
+    out.flush()
+
+
+def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:
+    command = ["accelerate", "launch", "--num_processes", str(config.processes), "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["--cpu"] if on_cpu else ["--multi_gpu"]
+    command += ["-m", worker.__name__, str(folder)]
+    threads = max(1, torch.get_num_threads() // config.processes)
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    log = folder / "log"
+    with progress_bar(f"fitting in {config.processes} processes", config.epochs) as advance:
+        done = 0
+
+        def tick(seconds: float) -> signal.Signals | None:
+            nonlocal done
+            if (folder / worker.EPOCHS).is_file():
+                epochs = int(read_json(folder / worker.EPOCHS)["epochs"])
+                advance(epochs - done)
+                done = epochs
+            return None
+
+        finished = run_command(command, log, environment, tick)
+    if (folder / worker.ERROR).is_file():
+        told = read_json(folder / worker.ERROR)
+        raise (InputError if told["exit_code"] == EXIT_USAGE else HyperofaError)(told["line"])
+    if finished.code:
+        raise HyperofaError(f"a process ended with code {finished.code}: {last_error(log)}", where="hypernetwork")

@@ -1,0 +1,64 @@
+"""One process of ``accelerate launch … -m hyperofa.init.hypernet.worker FOLDER``; see :mod:`.launch`, which starts it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+from safetensors.torch import save_file
+
+from hyperofa.errors import HyperofaError
+from hyperofa.files import read_json, write_json
+from hyperofa.init.hypernet.fit import FitConfig, fit
+from hyperofa.init.hypernet.networks import NetworkConfig
+from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.team import AcceleratedTeam
+
+ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
+TASK, ERROR, NETWORK, REPORT, EPOCHS = "task.json", "error.json", "network.safetensors", "report.json", "epochs.json"
+
+
+def main(folder: Path) -> int:
+    """Fit what ``folder`` describes; the first process leaves the network, the report and its progress there."""
+    task = read_json(folder / TASK)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    config = FitConfig(**task["config"])
+    team = AcceleratedTeam(config.device)
+
+    def after_epoch(epochs: int) -> None:
+        if team.rank == 0:
+            write_json(folder / EPOCHS, {"epochs": epochs})
+        if not psutil.pid_exists(task["pid"]):  # whoever asked was killed: nobody waits for this
+            os._exit(1)
+
+    try:
+        network, report = fit(
+            WordSets.of_arrays(arrays["starts"], arrays["indices"], arrays["shares"], limit=task["limit"]),
+            np.array(arrays["targets"]),
+            np.array(arrays["groups"]),
+            arrays["vectors"],
+            NetworkConfig(**task["network"]),
+            config,
+            seed=task["seed"],
+            checkpoint=Path(task["checkpoint"]) if task["checkpoint"] else None,
+            team=team,
+            after_epoch=after_epoch,
+        )
+    except HyperofaError as error:
+        if team.rank == 0:
+            write_json(folder / ERROR, {"line": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+    if team.rank == 0:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        save_file(tensors, folder / NETWORK)
+        write_json(folder / REPORT, dataclasses.asdict(report))
+    team.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))
