@@ -100,3 +100,36 @@ def test_a_killed_process_leaves_no_directory_that_looks_finished(rooms, tmp_pat
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
     initialise(config(rooms, tmp_path / "out", method="ofa", options={}))
     assert (tmp_path / "out" / "init.json").is_file()
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_ends_in_one_line_and_room_on_it_is_enough_to_go_on(rooms, tmp_path):
+    """A real small file system, which is full first while words are matched, then while the model is written."""
+    initialise(config(rooms, tmp_path / "straight", method="ofa", options={}))
+    needed = sum(path.stat().st_size for path in (tmp_path / "straight").iterdir())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs may be mounted here: {mounted.stderr.decode().strip()}")
+    words = ["init", "--source", rooms / "source", "--tokenizer", rooms / "target", "--vectors", rooms / "vectors"]
+    words += ["--method", "ofa", "--rank", "8", "--out", disk / "out"]
+    command = [sys.executable, "-m", "hyperofa.cli", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    try:
+        for size in (4096, needed * 2 // 3, 10 * needed):
+            subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if size > needed:
+                break
+            assert done.returncode == 1, done.stderr
+            assert "No space left" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+            assert [path for path in disk.iterdir() if not path.name.startswith(".")] == []
+        assert done.returncode == 0, done.stderr
+        made, straight = (folder / "model.safetensors" for folder in (disk / "out", tmp_path / "straight"))
+        assert made.read_bytes() == straight.read_bytes()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
