@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,14 +22,25 @@ COMMANDS = {
     "data": ("hyperofa_eval.data_command", "check a data folder, or fetch a named hub data set into one"),
 }
 
+SECONDS_FOR_RANK_0 = 3.0
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         """Print one line that names the command and where its help is."""
-        sys.stderr.write(f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        _tell(f"{self.prog}: error: {message}; see {self.prog} --help")
         raise SystemExit(EXIT_USAGE)
+
+
+def _tell(line: str) -> None:
+    """Write a line to stderr; what all launched processes find wrong, the first says, and the launcher ends the others."""
+    if int(os.environ.get("RANK", "0")):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(SECONDS_FOR_RANK_0)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EvalError as error:
         if os.environ.get("HYPEROFA_TRACEBACK"):
             traceback.print_exc()
-        sys.stderr.write(f"hyperofa-eval: error: {error}\n")
+        _tell(f"hyperofa-eval: error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("hyperofa-eval: interrupted; the same command continues\n")

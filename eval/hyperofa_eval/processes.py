@@ -44,9 +44,11 @@ def start(device: str = "auto") -> Processes:
     ``device`` is ``auto`` (a GPU where there is one), or a torch device such as ``cpu`` or ``cuda:1``.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch
         from accelerate import PartialState
 
-        state = PartialState(cpu=device == "cpu")
+        # Without this word accelerate sees a machine without GPUs as one process, whatever was launched.
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
         name = str(state.device) if device == "auto" else device
         _prepare(name)
         return Processes(state.process_index, state.num_processes, name)

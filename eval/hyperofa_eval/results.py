@@ -45,6 +45,7 @@ def make_result(
     seed: int,
     limit: int | None,
     wall_s: float,
+    processes: int = 1,
 ) -> Result:
     """The JSON of one result (docs/evaluation.md describes each field)."""
     values = {}
@@ -71,6 +72,7 @@ def make_result(
         "key": key_of(model, task, protocol=protocol, language=language, seed=seed, limit=limit),
         "versions": versions(),
         "wall_s": round(wall_s, 3),
+        "processes": processes,
         "details": dict(outcome.details),
         "items": {
             name: {

@@ -69,7 +69,8 @@ def run_tasks(
         if missing and processes.main:
             LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
         summary["tasks"][task.name] = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
-    summary |= {"wall_s": round(time.monotonic() - started, 3), "versions": versions()}
+    measured = {"wall_s": round(time.monotonic() - started, 3), "processes": processes.world}
+    summary |= measured | {"versions": versions()}
     if out is not None:
         if processes.main:
             _keep_other_tasks(summary, out)
@@ -128,6 +129,7 @@ class _Run:
                 seed=seed,
                 limit=self.limit,
                 wall_s=time.monotonic() - started,
+                processes=self.processes.world,
             )
             if self.out is not None and (self.processes.main or not self.task.together):
                 write_json(path_of(self.out, self.task.name, code, seed), result)

@@ -3,13 +3,14 @@
 ``accelerate launch`` starts the workers through torchrun's agent in its own process. That agent dies by SIGUSR1, kills
 its workers 30 seconds after SIGTERM, and turns every end that is not success into a traceback and exit code 1. torchrun
 loads the entry points of the group ``torchrun.handlers`` (meant for rendezvous backends) in the launching process, so
-this module is one: when the command line runs ``hyperofa.train``, it corrects those three things, and otherwise does
-nothing. It also refuses a number of processes that the machines do not divide, which accelerate would round down. It
-imports nothing heavy, since every torchrun on the machine loads it.
+this module is one: when the command line runs ``hyperofa.train`` or ``hyperofa_eval``, it corrects those three things, and
+otherwise does nothing. It also refuses a number of processes that the machines do not divide, which accelerate would
+round down. It imports nothing heavy, since every torchrun on the machine loads it.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -23,7 +24,9 @@ from typing import Any
 
 import yaml
 
-TRAIN_MODULE = "hyperofa.train"
+COMMANDS = {"hyperofa.train": "hyperofa train", "hyperofa_eval": "hyperofa-eval"}
+"""Our modules that ``accelerate launch -m`` may start, with the command that each is."""
+
 SHUTDOWN_SECONDS = "600"
 """How long workers may take to save after SIGTERM; the scheduler's own grace period is the real limit."""
 
@@ -35,22 +38,25 @@ STOPPED_WELL = frozenset({0, 143, *(-number for number in (signal.SIGTERM, signa
 
 def register() -> Callable[[Any], Any]:
     """Entry point of the group ``torchrun.handlers``; the backend it names is torchrun's own static one."""
-    if launches_training(sys.argv):
+    if command := launched_command(sys.argv):
         if problem := uneven_topology(sys.argv):
-            sys.stderr.write(f"hyperofa train: error: {problem}\n")
+            sys.stderr.write(f"{command}: error: {problem}\n")
             raise SystemExit(2)
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
         signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
         os.environ.setdefault("LOGLEVEL", "CRITICAL")  # of torchrun's loggers, those made from now on
         for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed")]:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        sys.excepthook = _end_like_the_workers
+        sys.excepthook = functools.partial(_end_like_the_workers, command)
     return _static_rendezvous
 
 
-def launches_training(argv: Sequence[str]) -> bool:
-    """Whether this command line starts workers of ``hyperofa.train`` (and is not such a worker itself)."""
-    return any(flag in {"-m", "--module"} and name == TRAIN_MODULE for flag, name in itertools.pairwise(argv))
+def launched_command(argv: Sequence[str]) -> str | None:
+    """Which command of ours this command line starts workers of; None if it starts others, or is such a worker itself."""
+    for flag, name in itertools.pairwise(argv):
+        if flag in {"-m", "--module"}:
+            return COMMANDS.get(name)
+    return None
 
 
 def uneven_topology(argv: Sequence[str]) -> str | None:
@@ -113,16 +119,18 @@ def _end(code: int) -> str:
 
 
 def _line(rank: int, end: str) -> str:
-    return f"rank {rank} on {socket.gethostname()} {end}; the same command resumes from the last checkpoint"
+    return f"rank {rank} on {socket.gethostname()} {end}; the same command goes on from what was last saved"
 
 
-def _end_like_the_workers(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def _end_like_the_workers(
+    command: str, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
     if kind.__name__ not in {"SignalException", "ChildFailedError"}:
         sys.__excepthook__(kind, error, traceback)
         return
     code, line = exit_code(error, workers_of(traceback))
     if line is not None:
-        sys.stderr.write(f"hyperofa train: error: {line}\n")
+        sys.stderr.write(f"{command}: error: {line}\n")
     raise SystemExit(code)
 
 

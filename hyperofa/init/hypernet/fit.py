@@ -71,7 +71,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit did: losses per epoch, the epoch whose weights were kept, held-out cosine, seconds."""
+    """What a fit did: losses per epoch, the epoch whose weights were kept, held-out cosine, seconds, processes."""
 
     train_loss: list[float]
     validation_loss: list[float]
@@ -80,6 +80,7 @@ class FitReport:
     held_out_cosine: float | None
     parameters: int
     seconds: float
+    processes: int
 
 
 def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -205,6 +206,7 @@ def fit(
         held_out_cosine=cosine,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         seconds=time.monotonic() - began,
+        processes=team.size,
     )
     return model, report
 

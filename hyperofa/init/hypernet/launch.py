@@ -93,11 +93,13 @@ def _write(folder: Path, sets: WordSets, targets: np.ndarray, groups: np.ndarray
 
 def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:
     command = ["accelerate", "launch", "--num_processes", str(config.processes), "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["--cpu"] if on_cpu else ["--multi_gpu"]
+    # "--multi_gpu" means several processes, on CPUs too: "--cpu" would start one and ignore --num_processes.
+    command += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command += ["-m", worker.__name__, str(folder)]
     threads = max(1, torch.get_num_threads() // config.processes)
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    if on_cpu:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     log = folder / "log"
     with progress_bar(f"fitting in {config.processes} processes", config.epochs) as advance:
         done = 0

@@ -28,11 +28,19 @@ def command(model_dir, data, out, *words):
     return [str(word) for word in tasks]
 
 
-def results(out):
+def results(out, processes=1):
     found = {path.relative_to(out).as_posix(): json.loads(path.read_text()) for path in sorted(out.rglob("*.json"))}
     for result in found.values():
         result.pop("wall_s")
+        assert result.pop("processes") == processes
     return found
+
+
+def launch(words, env):
+    flags = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    flags += ["--dynamo_backend", "no", "--main_process_port", "0", "-m", "hyperofa_eval"]
+    start = [sys.executable, "-m", "accelerate.commands.launch", *flags, *words]
+    return subprocess.run(start, check=False, env=env, capture_output=True, text=True, timeout=300)
 
 
 def test_two_processes_give_what_one_gives(model_dir, data, tmp_path):
@@ -43,20 +51,18 @@ def test_two_processes_give_what_one_gives(model_dir, data, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     single = [sys.executable, "-m", "hyperofa_eval", *command(model_dir, data, one, *words)]
     subprocess.run(single, check=True, env=env, stdout=subprocess.DEVNULL)
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "hyperofa_eval"]
-    done = subprocess.run(
-        [sys.executable, *launch, *command(model_dir, data, two, *words)],
-        check=False,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = launch(command(model_dir, data, two, *words), env)
     assert done.returncode == 0, done.stderr
-    first, second = results(one), results(two)
+    first, second = results(one), results(two, processes=2)
     assert len(first) == 3 + 2 + 2 * 3 + 2 * 3 + 1
     assert first == second
+
+
+def test_bad_input_to_two_processes_is_one_line_and_exit_code_2(model_dir, data, tmp_path):
+    env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = launch(command(model_dir, data, tmp_path / "out", "--tasks", "sr-x"), env)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["hyperofa-eval: error: unknown task 'sr-x'; did you mean 'sr-t'?"]
 
 
 def test_a_killed_run_leaves_whole_files_and_continues(model_dir, data, tmp_path):

@@ -50,6 +50,7 @@ def test_a_batch_is_dealt_out_whole(task, size):
 def test_two_processes_fit_what_one_fits_and_go_on_with_its_checkpoint(task, tmp_path):
     one, first = fit(*task, SHAPE, CONFIG, seed=3)
     two, second = fit_in_processes(*task, SHAPE, CONFIG, seed=3)
+    assert (first.processes, second.processes) == (1, 2)
     np.testing.assert_allclose(second.train_loss, first.train_loss, rtol=1e-5)
     np.testing.assert_allclose(second.validation_loss, first.validation_loss, rtol=1e-5)
     assert second.train_loss[-1] < second.train_loss[0]

@@ -31,7 +31,7 @@ def test_the_first_rank_to_fail_is_named():
     assert code == 1
     assert "rank 3" in line
     assert "SIGKILL" in line
-    assert "resumes" in line
+    assert "the same command goes on" in line
     assert "exited 1" in torchrun.exit_code(failed(r1=1), {})[1]
 
 
@@ -56,9 +56,10 @@ def test_a_signal_to_the_launcher_ends_as_the_workers_did(workers, code, said):
 
 
 def test_only_our_own_launches_are_touched():
-    assert torchrun.launches_training(["accelerate", "launch", "-m", "hyperofa.train", "c.yaml"])
-    assert not torchrun.launches_training(["accelerate", "launch", "-m", "other.train", "hyperofa.train"])
-    assert not torchrun.launches_training(["/site-packages/hyperofa/train/__main__.py", "c.yaml"])
+    assert torchrun.launched_command(["accelerate", "launch", "-m", "hyperofa.train", "c.yaml"]) == "hyperofa train"
+    assert torchrun.launched_command(["accelerate", "launch", "-m", "hyperofa_eval", "run"]) == "hyperofa-eval"
+    assert torchrun.launched_command(["accelerate", "launch", "-m", "other.train", "hyperofa.train"]) is None
+    assert torchrun.launched_command(["/site-packages/hyperofa/train/__main__.py", "c.yaml"]) is None
 
 
 def test_torchrun_finds_the_plugin():
