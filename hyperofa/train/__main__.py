@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -41,7 +42,8 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    if code not in {EXIT_OK, EXIT_TERMINATED}:
-        # Ending normally would wait for collectives that the other ranks have not joined.
-        os._exit(code)
-    sys.exit(code)
+    if code in {EXIT_OK, EXIT_TERMINATED}:
+        atexit._run_exitfuncs()  # what trackers still have to send
+    # Ending normally would, after an error, wait for collectives that the other ranks have not joined, and at times abort
+    # on one of gloo's threads while torch is unloaded, after all is written.
+    os._exit(code)

@@ -113,8 +113,8 @@ def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:
             return None
 
         finished = run_command(command, log, environment, tick)
-    if (folder / worker.ERROR).is_file():
-        told = read_json(folder / worker.ERROR)
+    for path in sorted(folder.glob(worker.ERROR.format(rank="*"))):
+        told = read_json(path)
         raise (InputError if told["exit_code"] == EXIT_USAGE else HyperofaError)(told["line"])
     if finished.code:
         raise HyperofaError(f"a process ended with code {finished.code}: {last_error(log)}", where="hypernetwork")

@@ -19,7 +19,13 @@ from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.team import AcceleratedTeam
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
-TASK, ERROR, NETWORK, REPORT, EPOCHS = "task.json", "error.json", "network.safetensors", "report.json", "epochs.json"
+TASK, ERROR, NETWORK, REPORT, EPOCHS = (
+    "task.json",
+    "error-{rank}.json",
+    "network.safetensors",
+    "report.json",
+    "epochs.json",
+)
 
 
 def main(folder: Path) -> int:
@@ -49,8 +55,8 @@ def main(folder: Path) -> int:
             after_epoch=after_epoch,
         )
     except HyperofaError as error:
-        if team.rank == 0:
-            write_json(folder / ERROR, {"line": str(error), "exit_code": error.exit_code})
+        # Each process writes: the first to end may take the others with it.
+        write_json(folder / ERROR.format(rank=team.rank), {"line": str(error), "exit_code": error.exit_code})
         return error.exit_code
     if team.rank == 0:
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
