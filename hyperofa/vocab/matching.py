@@ -221,9 +221,9 @@ def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Token
     end = context.backend.token_to_id(_BREAK)
     counts = np.append(counts, np.zeros(max(end + 1 - len(counts), 0), dtype=bool))
     # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
+    between = f"{_BREAK}{context.prefix}"
     joined = [
-        "".join([f"{context.prefix}{text}{_BREAK}" for text in texts[i : i + _JOINED]])
-        for i in range(0, len(texts), _JOINED)
+        f"{context.prefix}{between.join(texts[i : i + _JOINED])}{_BREAK}" for i in range(0, len(texts), _JOINED)
     ]
     encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[np.asarray(item.ids, dtype=np.int32) for item in encoded]])
