@@ -222,9 +222,7 @@ def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Token
     counts = np.append(counts, np.zeros(max(end + 1 - len(counts), 0), dtype=bool))
     # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
     between = f"{_BREAK}{context.prefix}"
-    joined = [
-        f"{context.prefix}{between.join(texts[i : i + _JOINED])}{_BREAK}" for i in range(0, len(texts), _JOINED)
-    ]
+    joined = [f"{context.prefix}{between.join(texts[i : i + _JOINED])}{_BREAK}" for i in range(0, len(texts), _JOINED)]
     encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[np.asarray(item.ids, dtype=np.int32) for item in encoded]])
     breaks = flat == end
@@ -253,32 +251,30 @@ def _spread(parts: list[tuple[_Found, np.ndarray, np.ndarray]], shape: tuple[int
     """
     from scipy.sparse import csr_matrix
 
-    rows = np.concatenate([word for _, _, word in parts])
-    sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    ids, data = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.float32)
-    at = 0
-    for found, spelling, _ in parts:
-        mine = slice(at, at + len(spelling))
-        where = np.repeat(found.offsets[spelling] - starts[mine], sizes[mine])
-        to = slice(starts[at], starts[at + len(spelling)])
-        where += np.arange(to.start, to.stop)
-        ids[to], data[to] = found.ids[where], found.weights[where]
-        at += len(spelling)
-    # Two transpositions sort without comparing: by word while the pairs' rows are given out, then by token, where the words of
-    # a token stand in order and the same word more than once side by side.
-    by_pair = csr_matrix((data, ids, starts), shape=(len(rows), shape[0]))
-    order = np.argsort(rows, kind="stable")
-    by_token = by_pair[order].tocsc()
-    words = rows[order][by_token.indices]
-    tokens = np.repeat(np.arange(shape[0]), np.diff(by_token.indptr))
+    word = np.concatenate([words for _, _, words in parts])
+    order = np.argsort(word, kind="stable")
+    ids = np.concatenate([found.ids for found, _, _ in parts])
+    bases = np.cumsum([0, *[len(found.ids) for found, _, _ in parts]])
+    firsts = [found.offsets[spelling] + base for (found, spelling, _), base in zip(parts, bases, strict=False)]
+    sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])[order]
+    where = np.repeat(np.concatenate(firsts)[order] - (np.cumsum(sizes) - sizes), sizes)
+    where += np.arange(len(where))
+    data = np.ones(len(where), dtype=np.int8)  # one weight only: nothing to carry along
+    if weights != "binary":
+        data = np.concatenate([found.weights for found, _, _ in parts])[where]
+    ends = np.cumsum(np.bincount(word[order], weights=sizes, minlength=shape[1]))
+    starts = np.concatenate([[0], ends]).astype(np.int64)
+    # A transposition sorts without comparing: the words of a token come in order, the same word more than once side by side.
+    by_token = csr_matrix((data, ids[where], starts), shape=shape[::-1]).tocsc()
+    words = by_token.indices
     first = np.ones(len(words), dtype=bool)
-    first[1:] = (words[1:] != words[:-1]) | (tokens[1:] != tokens[:-1])
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(tokens[first], minlength=shape[0]))])
+    first[1:] = words[1:] != words[:-1]
+    first[by_token.indptr[:-1][np.diff(by_token.indptr) > 0]] = True
     if weights == "binary":
         data = np.ones(int(first.sum()), dtype=np.float32)
     else:
         data = np.maximum.reduceat(by_token.data, np.flatnonzero(first)) if len(words) else by_token.data
+    indptr = np.concatenate([[0], np.cumsum(first)])[by_token.indptr]
     total = csr_matrix((data, words[first], indptr), shape=shape)
     total.has_canonical_format = True
     return total
