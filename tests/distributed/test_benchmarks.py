@@ -42,5 +42,5 @@ def test_the_speed_benchmark_compares_all_sides(tmp_path):
     done = run("train_speed.py", "--small", "--steps", "1")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert set(result["sides"]) == {"dense", "rank100", "rank400", "bare", "engine"}
-    assert set(result["ratio"]) == set(result["floors"])
+    assert set(result["sides"]) == {"dense", "rank100", "rank400", "bare", "alike", "engine"}
+    assert set(result["ratio"]) == set(result["floors"]) | {"engine_alike"}
