@@ -36,6 +36,11 @@ def refine_inputs(
     Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
     states that are matched do not depend on it.
     """
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    )
+    body = Body(source, config.layer, device)
+    config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
     text = read_parallel(list(parallel)) if parallel else None
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
     objective: Objective
@@ -55,9 +60,5 @@ def refine_inputs(
         predicted_ids=predicted,
         predicted_vectors=subword_vectors(problem.target_words, predicted, problem.vectors, power=1.0),
     )
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    body = Body(source, config.layer, device)
     rows, record = refine(start, objective, body, config, seed=problem.seed, checkpoint=work / "refine")
     return dataclasses.replace(extended, rows=rows), record

@@ -26,7 +26,7 @@ class RefineConfig:
         layer: transformer block whose output is matched, from 1; None is two thirds of the depth, as in the evaluation.
         temperature: of the contrastive part of ``parallel``.
         pull: weight of the part of ``parallel`` that draws a translation to its own sentence, against the contrastive part.
-        max_length: tokens kept of a sentence, specials included.
+        max_length: tokens kept of a sentence, specials included; fewer where the model has fewer positions.
         pivot: the language of ``parallel`` that the source model knows.
         smoothing: languages are drawn in proportion to their number of sentences to this power.
         mix: share of the learned change that is put into the rows, in (0, 1]; None is 0.35 for ``parallel`` and 1 for
