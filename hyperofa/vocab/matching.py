@@ -254,8 +254,8 @@ def _spread(parts: list[tuple[_Found, np.ndarray, np.ndarray]], shape: tuple[int
     word = np.concatenate([words for _, _, words in parts])
     order = np.argsort(word, kind="stable")
     ids = np.concatenate([found.ids for found, _, _ in parts])
-    bases = np.cumsum([0, *[len(found.ids) for found, _, _ in parts]])
-    firsts = [found.offsets[spelling] + base for (found, spelling, _), base in zip(parts, bases, strict=False)]
+    bases = np.cumsum([0, *[len(found.ids) for found, _, _ in parts[:-1]]])
+    firsts = [found.offsets[spelling] + base for (found, spelling, _), base in zip(parts, bases, strict=True)]
     sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])[order]
     where = np.repeat(np.concatenate(firsts)[order] - (np.cumsum(sizes) - sizes), sizes)
     where += np.arange(len(where))

@@ -113,8 +113,9 @@ def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:
             return None
 
         finished = run_command(command, log, environment, tick)
-    for path in sorted(folder.glob(worker.ERROR.format(rank="*"))):
-        told = read_json(path)
+    errors = sorted(folder.glob(worker.ERROR.format(rank="*")))
+    if errors:  # what the lowest rank said; the others say the same
+        told = read_json(errors[0])
         raise (InputError if told["exit_code"] == EXIT_USAGE else HyperofaError)(told["line"])
     if finished.code:
         raise HyperofaError(f"a process ended with code {finished.code}: {last_error(log)}", where="hypernetwork")
