@@ -32,9 +32,12 @@ class StatelessDropout(nn.Module):
             return values
         if self.keys is None:
             raise ValueError("dropout is on, so the model needs dropout_keys")
-        index = torch.arange(values[0].numel(), device=values.device)
-        mixed = _mix(_mix(self.keys ^ (self.layer * _FIRST & 0xFFFFFFFF))[:, None] ^ index)
-        keep = (mixed >= int(self.rate * 2**32)).view(values.shape)
+        index = torch.arange(values[0].numel(), dtype=torch.int32, device=values.device)
+        rows = _mix(_int32(self.keys ^ (self.layer * _FIRST & 0xFFFFFFFF)))
+        mixed = _mix(rows[:, None] ^ index)
+        keep = (mixed.bitwise_xor_(-(2**31)) >= int(self.rate * 2**32) - 2**31).view(
+            values.shape
+        )  # compared as unsigned
         return values * keep.to(values.dtype).mul_(1.0 / (1.0 - self.rate))
 
     def extra_repr(self) -> str:
@@ -72,8 +75,14 @@ def make_stateless(model: nn.Module, rate: float | None) -> list[StatelessDropou
 
 
 def _mix(value: Tensor) -> Tensor:
-    """A 32-bit integer hash, computed in int64."""
+    """A hash of 32-bit integers, held in int32: products wrap around, and shifts bring in zeros."""
+    value = value ^ (value >> 16).bitwise_and_(0xFFFF)
+    value.mul_(_FIRST)
+    value.bitwise_xor_((value >> 15).bitwise_and_(0x1FFFF)).mul_(_SECOND - 2**32)
+    return value.bitwise_xor_((value >> 16).bitwise_and_(0xFFFF))
+
+
+def _int32(value: Tensor) -> Tensor:
+    """The low 32 bits of int64 numbers."""
     value = value & 0xFFFFFFFF
-    value = ((value ^ (value >> 16)) * _FIRST) & 0xFFFFFFFF
-    value = ((value ^ (value >> 15)) * _SECOND) & 0xFFFFFFFF
-    return value ^ (value >> 16)
+    return torch.where(value < 2**31, value, value - 2**32).to(torch.int32)

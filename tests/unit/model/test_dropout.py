@@ -84,3 +84,20 @@ def test_the_loss_of_a_sequence_does_not_depend_on_its_micro_batch():
     torch.testing.assert_close(together, torch.cat([out.row_loss_sums for out in alone]))
     other = model(input_ids=ids, labels=ids, dropout_keys=keys + 1).row_loss_sums
     assert ((other - together).abs() > 1e-3).all()
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**31, 2**40 + 5, -3])
+def test_masks_are_the_32_bit_hash(key: int) -> None:
+    """int32 arithmetic that wraps must give what integers without a width give."""
+
+    def mix(value: int) -> int:
+        value &= 0xFFFFFFFF
+        value = (value ^ value >> 16) * 0x7FEB352D & 0xFFFFFFFF
+        value = (value ^ value >> 15) * 0x846CA68B & 0xFFFFFFFF
+        return value ^ value >> 16
+
+    layer = StatelessDropout(0.3, layer=5).train()
+    layer.keys = torch.tensor([key])
+    kept = layer(torch.ones(1, 400))[0] != 0
+    row = mix(key ^ (5 * 0x7FEB352D & 0xFFFFFFFF))
+    assert kept.tolist() == [mix(row ^ index) >= int(0.3 * 2**32) for index in range(400)]
