@@ -39,6 +39,8 @@ class Tagger:
     max_length: int
     batch_size: int
     dropout: float = 0.1
+    precision: torch.dtype = torch.float32
+    """What the body's products are worked out in; the weights themselves are float32."""
 
     def __call__(self, sentences: Sequence[Sentence]) -> list[list[str]]:
         """One tag per word of every sentence; the windows of a long sentence are joined again."""
@@ -59,8 +61,9 @@ class Tagger:
         """Scores (n, L, tags) of a batch of windows, float32."""
         device = self.head.weight.device
         ids, mask = pad([window.ids for window in windows], pad_id(self.words.tokenizer, self.body), device)
-        states = self.body(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        return self.head(nn.functional.dropout(states, self.dropout, self.body.training))
+        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
+            states = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.head(nn.functional.dropout(states.float(), self.dropout, self.body.training))
 
     def loss(self, windows: Sequence[Window], sentences: Sequence[Sentence]) -> torch.Tensor:
         """Mean cross-entropy over the words' first sub-tokens."""
@@ -92,7 +95,8 @@ def fit(
 ) -> Tagger:
     """Fine-tune a copy of the model's body and keep the epoch that is best on ``dev`` (the first of equals).
 
-    The seed decides the head's start, the order and the dropout; the global random state is left as it was. With a
+    The copy's weights are float32 whatever the model's are: a step of 2e-5 is lost in a half-precision weight. A model
+    loaded in half precision is worked out in it (autocast; float16 with a scaled loss). The seed decides the head's start, the order and the dropout; the global random state is left as it was. With a
     cache folder the fitted weights are kept there by the hash of model, tokenizer, sentences, settings and seed.
 
     Raises:
@@ -119,7 +123,8 @@ def fit(
 
 
 def _new(model: TransformersModel, train: Sequence[Sentence], task: Tagging, device: torch.device) -> Tagger:
-    body = copy.deepcopy(model.body).to(device)
+    precision = next(model.body.parameters()).dtype
+    body = copy.deepcopy(model.body).to(device).float()
     body.requires_grad_(True)
     config = body.config.get_text_config()
     tags = sorted({tag for sentence in train for tag in sentence.tags})
@@ -135,6 +140,7 @@ def _new(model: TransformersModel, train: Sequence[Sentence], task: Tagging, dev
         max_length=min(task.max_length, model.tokenizer.model_max_length, positions(body)),
         batch_size=model.batch_size,
         dropout=next((float(rate) for rate in rates if rate is not None), 0.1),
+        precision=precision,
     )
 
 
@@ -144,6 +150,7 @@ def _train(
     windows = tagger.words.windows(train, tagger.max_length)
     parameters = [*tagger.body.parameters(), *tagger.head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=task.learning_rate, weight_decay=task.weight_decay, fused=True)
+    scaler = torch.amp.GradScaler(tagger.head.weight.device.type, enabled=tagger.precision == torch.float16)
     per_epoch = -(-len(windows) // task.batch_size)
     total = per_epoch * task.epochs
     best, best_score, step = tagger.state(), -1.0, 0
@@ -157,9 +164,11 @@ def _train(
                 if not torch.isfinite(loss):
                     raise EvalError(f"the loss is {loss.item()} in epoch {epoch + 1}", where=f"fine-tuning {task.name}")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(parameters, task.clip)
-                optimizer.step()
+                scaler.step(optimizer)
+                scaler.update()
                 step += 1
                 advance()
             score = task.items(dev, tagger(dev))[task.metric].value()

@@ -164,3 +164,24 @@ def test_rate_and_epochs_of_the_fine_tuning_can_be_given_and_are_in_the_result(m
     assert main([*words, "--limit", "4", "--epochs", "1", "--learning-rate", "1e-3", "--device", "cpu"]) == 0
     settings = json.loads((out / "ner/tur.seed0.json").read_text())["settings"]
     assert (settings["epochs"], settings["learning_rate"]) == (1, 1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_precision_model_is_fine_tuned_in_float32_weights(bert, tokenizer, data, dtype):
+    model = TransformersModel(bert.to(dtype), tokenizer, "half", batch_size=8)
+    start = {name: value.float() for name, value in model.body.named_parameters()}
+    tagger = task(epochs=2, learning_rate=2e-5).prepare(model, DataFolder(data), 0, None)[0]
+    assert {value.dtype for value in tagger.body.parameters()} == {torch.float32}
+    assert next(model.body.parameters()).dtype == dtype
+    weights = dict(tagger.body.named_parameters())
+    name = next(name for name in weights if "intermediate" in name and name.endswith("weight"))
+    moved = (weights[name] - start[name]).abs()
+    # Steps of 2e-5 on weights of some 2e-2 are below bfloat16's spacing there (6e-5 to 1.2e-4): in it most would be lost.
+    assert ((moved > 0) & (moved < 6e-5)).float().mean() > 0.9
+
+
+def test_a_tagger_of_a_half_precision_model_learns(bert, tokenizer, data):
+    model = TransformersModel(bert.to(torch.bfloat16), tokenizer, "half", batch_size=8)
+    (data / "pos/eng/test.tsv").write_text((data / "pos/eng/train.tsv").read_text())
+    (data / "pos/eng/dev.tsv").write_text((data / "pos/eng/train.tsv").read_text())
+    assert outcomes(model, data, task(epochs=80), languages=["eng"])["eng"].items["accuracy"].value() > 95
