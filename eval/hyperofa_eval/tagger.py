@@ -96,8 +96,9 @@ def fit(
     """Fine-tune a copy of the model's body and keep the epoch that is best on ``dev`` (the first of equals).
 
     The copy's weights are float32 whatever the model's are: a step of 2e-5 is lost in a half-precision weight. A model
-    loaded in half precision is worked out in it (autocast; float16 with a scaled loss). The seed decides the head's start, the order and the dropout; the global random state is left as it was. With a
-    cache folder the fitted weights are kept there by the hash of model, tokenizer, sentences, settings and seed.
+    loaded in half precision is worked out in it (autocast; float16 with a scaled loss). The seed decides the head's start,
+    the order and the dropout; the global random state is left as it was. With a cache folder the fitted weights are kept
+    there by the hash of model, tokenizer, sentences, settings and seed.
 
     Raises:
         InputError: the model's weights are not finite.
