@@ -52,6 +52,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gather.add_argument("--parallel", type=Path, nargs="*", default=[], help="folders or files: LANG.txt or LANG.tsv")
     gather.add_argument("--text", type=Path, nargs="*", default=[], help="LANG.txt and its like: a document a line")
     gather.add_argument("--test", type=Path, help="folder of test sets (as hyperofa-eval reads it) to keep out")
+    gather.add_argument(
+        "--tasks",
+        type=lambda words: tuple(filter(None, words.split(","))),
+        default=(),
+        help="comma-separated tasks whose test sets are kept out besides those of sr-t, sr-b, ner and pos: lm, or your own",
+    )
+    gather.add_argument(
+        "--with",
+        dest="extensions",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="defines such tasks",
+    )
     gather.add_argument("--document", choices=("message", "pair"), default="message", help="as for split")
     gather.add_argument("--cap", type=int, metavar="N", help="lines of a language at most, drawn with the seed")
     gather.add_argument("--seed", type=int, default=0)
@@ -117,7 +132,7 @@ def _gather(args: argparse.Namespace) -> None:
         raise InputError("nothing to gather", where="command line", todo="give --parallel, --text or both")
     if args.cap is not None and args.cap < 1:
         raise InputError(f"--cap {args.cap} is below 1", where="command line")
-    settings = GatherSettings(args.document, args.cap, args.seed)
+    settings = GatherSettings(args.document, args.cap, args.seed, args.tasks, tuple(args.extensions))
     made = write_gathered(args.parallel, args.text, args.test, settings, args.out)
     rows = [(lang, count, made["left_out"].get(lang, 0)) for lang, count in sorted(made["train"].items())]
     rows.append(("eng", made["english"], made["left_out"].get("eng", 0)))

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError
+from hyperofa.experiment.harness import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.experiment.inputs import SplitSettings
 from hyperofa.experiment.parallel import ENGLISH, ParallelText, has_letters, near_key, write_lines, write_parallel
 from hyperofa.experiment.split import documents
@@ -63,36 +64,36 @@ def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Ma
     return Gathered(ParallelText([parallel.english[row] for row in kept], translations), plain, left_out)
 
 
-def test_keys(test: Path, languages: Iterable[str]) -> dict[str, set[str]]:
+def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] = SCREENED) -> dict[str, set[str]]:
     """The keys of all test lines of a folder that ``hyperofa-eval`` reads, by language; English sides under ``eng``.
+
+    Args:
+        test: The folder of test sets.
+        languages: Codes of the languages to look for.
+        corpora: The test sets, such as ``tatoeba``, ``text``, or one that a user's own task reads.
 
     Raises:
         DataMissingError: there is no such folder. InputError: a test set is not readable or not aligned.
     """
-    from hyperofa_eval.errors import EvalError
     from hyperofa_eval.layout import DataFolder
 
     found: dict[str, set[str]] = {ENGLISH: set()}
-    try:
+    with asking():
         data = DataFolder(test)
-        for language in languages:
+        files = tested_files(test, corpora, list(languages))
+        for (corpus, language), own in files.items():
             keys = found.setdefault(language, set())
-            for corpus in ("tatoeba", "bible"):
-                if (
-                    language != ENGLISH
-                    and data.has(corpus, language)
-                    and (corpus != "bible" or data.has(corpus, ENGLISH))
-                ):
-                    pairs = data.pairs(corpus, language)
-                    keys.update(map(line_key, pairs.other))
-                    found[ENGLISH].update(map(line_key, pairs.english))
-            for corpus in ("ner", "pos"):
-                if data.has(corpus, language):
-                    sentences, _ = data.tagged(corpus, language, "test", None)
-                    keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
-    except EvalError as error:
-        kind = DataMissingError if error.exit_code == DataMissingError.exit_code else InputError
-        raise kind(str(error)) from error
+            if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
+                continue  # verses are scored in pairs, and English ones come with each
+            if corpus == "bible" or len(own) == 2:
+                pairs = data.pairs(corpus, language)
+                keys.update(map(line_key, pairs.other))
+                found[ENGLISH].update(map(line_key, pairs.english))
+            elif corpus in {"ner", "pos"} or own[0].name.removesuffix(".xz").endswith(".tsv"):
+                sentences, _ = data.tagged(corpus, language, "test", None)
+                keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
+            else:
+                keys.update(map(line_key, data.text(corpus, language)[0]))
     return {language: {key for key in keys if len(key) >= SMALLEST_KEY} for language, keys in found.items()}
 
 
@@ -124,6 +125,21 @@ class GatherSettings:
     document: str = "message"
     cap: int | None = None
     seed: int = 0
+    tasks: tuple[str, ...] = ()
+    """Further tasks whose test sets are kept out, besides retrieval and tagging."""
+    extensions: tuple[Path, ...] = ()
+    """Files that define such tasks (``--with``)."""
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What ``gather.json`` says of them."""
+        files = [file.name for file in self.extensions]
+        return {**asdict(self), "tasks": list(self.tasks), "extensions": files}
+
+    @property
+    def corpora(self) -> list[str]:
+        """The test sets that are kept out."""
+        return list(dict.fromkeys([*SCREENED, *corpora_of(find_tasks(self.tasks, self.extensions))]))
 
 
 def write_gathered(
@@ -135,14 +151,20 @@ def write_gathered(
     most so many lines of a language are in ``text/`` and as many documents in ``documents/``, drawn with the seed.
 
     Raises:
-        DataMissingError: a file is missing, or nothing is left. InputError: bad files, or ``out`` holds something else.
+        DataMissingError: a file is missing, or nothing is left. InputError: bad files, a training file that is also a
+            test set, an unknown task, or ``out`` holds something else.
     """
     from hyperofa.corpus.reading import documents as read_documents
+    from hyperofa.vectors.parallel import parallel_files
 
     check_output(out, MARKER)
     aligned, files = read_inputs(parallel, text)
     languages = sorted({ENGLISH, *aligned.translations, *files})
-    tested = test_keys(test, languages) if test is not None else {}
+    tested: dict[str, set[str]] = {}
+    if test is not None:
+        sets = [file for both in tested_files(test, settings.corpora, languages).values() for file in both]
+        refuse_tested([*parallel_files(parallel), *(file for these in files.values() for file in these)], sets)
+        tested = keys_of_tests(test, languages, settings.corpora)
     plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
     found = gather(aligned, plain, tested)
     pieces = documents(found.parallel, SplitSettings(seed=settings.seed, document=settings.document))  # type: ignore[arg-type]
@@ -160,7 +182,7 @@ def write_gathered(
         raise DataMissingError("no line of text is left", where="--parallel, --text")
     inputs = {f"parallel/{path.name}": path for path in parallel} | {f"text/{path.name}": path for path in text}
     made = {
-        **made_by("hyperofa data gather", inputs, asdict(settings)),
+        **made_by("hyperofa data gather", inputs, settings.recorded),
         "train": {language: len(own) for language, own in texts.items() if language != ENGLISH and own},
         "english": len(texts[ENGLISH]),
         "rows": len(found.parallel.english),

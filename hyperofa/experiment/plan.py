@@ -19,11 +19,14 @@ from hyperofa.experiment.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe import Cell, Recipe
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
 from hyperofa.experiment.stages import Interruption, Stage
+from hyperofa.experiment.words import extensions, method_file, with_places
 from hyperofa.files import read_json, write_text
 from hyperofa.resources import resource
 
 MARKER = "recipe.yaml"
 """The file that says a directory is an experiment's."""
+ALWAYS_SCREENED = ("sr-t", "sr-b", "ner", "pos")
+"""Tasks whose test sets ``hyperofa data gather`` keeps out unasked."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +189,12 @@ class Plan:
         words += ["--text", *map(str, text)] if text else []
         words += ["--test", inputs.test, "--document", inputs.document]
         words += ["--cap", str(inputs.cap)] if inputs.cap is not None else []
+        further = [task for task in self.recipe.tasks if task not in ALWAYS_SCREENED]
+        added = extensions(self.recipe) if further else []
+        words += ["--tasks", ",".join(further)] if further else []
+        words += [word for file in added for word in ("--with", str(file))]
         words += ["--out", str(self.data)]
-        read = (*parallel, *text, self.test)
+        read = (*parallel, *text, self.test, *added)
         return Stage("gather", "Training text without test lines", tuple(words), self.data, GATHER_MARKER, read)
 
     def _shared(self, languages: Sequence[str]) -> Iterator[Stage]:
@@ -242,7 +249,9 @@ class Plan:
         target = self.cell(cell) / "init"
         source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
         words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]
-        more, read = self._with_places([*method.args, *self.recipe.init])
+        more, read = self._with_places([*self.recipe.init, *method.args])
+        file = method_file(method.method or cell.method)
+        read = (*read, file) if file is not None else read
         words += ["--method", method.method or cell.method]
         words += ["--rank", str(cell.rank)] if cell.rank != "full" else []
         words += ["--seed", str(cell.seed), *more, "--out", str(target)]
@@ -302,24 +311,9 @@ class Plan:
         return Stage(name, title, tuple(words), target, "compare.json", runs, cell=pair.second.cell.name)
 
     def _with_places(self, words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
-        """``words`` with ``${parallel}`` and its like replaced, and the files and folders among them."""
-        places = {
-            "out": self.out,
-            "parallel": self.data / "parallel",
-            "text": self.data / "text",
-            "test": self.test,
-            "vectors": self.vectors,
-        }
-        found, read = [], []
-        for word in words:
-            text = word
-            for name, path in places.items():
-                text = text.replace(f"${{{name}}}", str(path))
-            path = Path(text.rpartition("=")[2] if text != word else text)
-            if text != word or (not text.startswith("-") and path.exists() and len(path.parts) > 1):
-                read.append(path)
-            found.append(text)
-        return found, tuple(read)
+        parallel, text = self.data / "parallel", self.data / "text"
+        places = {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
+        return with_places(words, places)
 
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

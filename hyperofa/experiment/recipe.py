@@ -197,6 +197,14 @@ class Recipe:
             if matrix.methods[method].covers(rank, seed):
                 yield Cell(source, rank, method, seed)
 
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that is scored at some time, once each."""
+        found = [*self.evaluate.tasks, *(task for more in self.evaluate.further.values() for task in more.tasks)]
+        return list(
+            dict.fromkeys([*found, *(self.train.evaluate.get("tasks", ()) if self.train.evaluate_every else ())])
+        )
+
     def trained(self) -> list[Cell]:
         """The cells that are trained."""
         return [cell for cell in self.cells() if self.train.covers(cell)]

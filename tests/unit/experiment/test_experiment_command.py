@@ -236,3 +236,40 @@ def test_slurm_without_sbatch_says_where_to_go(
     monkeypatch.setenv("PATH", str(recipe.parent))
     assert run(str(recipe), "--data", str(recipe.parent), "--out", str(recipe.parent / "out"), "--slurm") == 1
     assert "sbatch: not found; submit from a login node" in capsys.readouterr().err
+
+
+METHOD = """
+from hyperofa.init.registry import Method
+mine = Method("mine", "zeros", lambda problem: problem.rows[:0], options={})
+"""
+TASK = """
+from hyperofa_eval.retrieval import Retrieval
+from hyperofa_eval.tasks import add_task
+add_task(Retrieval("sr-own", "own"))
+"""
+
+
+def test_files_of_ones_own_decide_the_stages_that_run_them(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hyperofa.experiment.stages import Ledger
+    from hyperofa_eval import tasks
+
+    monkeypatch.setattr(tasks, "_ADDED", {})
+    monkeypatch.chdir(recipe.parent)
+    Path("mine.py").write_text(METHOD)
+    Path("own.py").write_text(TASK)
+    further = "evaluate.further.own={tasks: [sr-own], args: [--with, own.py], cells: all, when: [before]}"
+    plan = plan_of(recipe, "matrix.methods.ours={method: 'mine.py:mine'}", further)
+    stages = {stage.name: stage for stage in plan.stages()}
+
+    def keys() -> dict[str, str]:
+        return {name: Ledger(plan.out / "stages").key(stage) for name, stage in stages.items()}
+
+    first = keys()
+    Path("mine.py").write_text(METHOD + "# changed\n")
+    second = keys()
+    changed = {name for name in stages if first[name] != second[name]}
+    assert changed == {name for name in stages if name.startswith("init-") and "ours" in name} != set()
+    Path("own.py").write_text(TASK + "# changed\n")
+    changed = {name for name, key in keys().items() if key != second[name]}
+    assert changed == {"gather", *(name for name in stages if name.endswith("-before-own"))}
+    assert stages["gather"].command[-6:-2] == ("--tasks", "sr-own", "--with", "own.py")

@@ -97,3 +97,56 @@ def test_unaligned_files_are_named(files: Path) -> None:
     write(files / "blank" / "tur.txt", "")
     with pytest.raises(DataMissingError, match="no line of text is left"):
         write_gathered([], [files / "blank" / "tur.txt"], None, GatherSettings(), files / "out")
+
+
+def test_a_training_file_that_is_also_a_test_file_is_refused(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    words = ["data", "gather", "--text", "text/swh.txt", "--test", ".", "--out", "out"]
+    assert main([*words, "--tasks", "lm"]) == 2
+    assert "text/swh.txt: it is training text and a task's test set at once; hold a part out" in capsys.readouterr().err
+    assert not (files / "out").exists()
+    assert main(words) == 0  # no task reads text/ here
+
+
+def test_text_that_is_scored_is_kept_out(files: Path) -> None:
+    write(files / "test" / "text" / "swh.txt", "Habari za asubuhi!", "maneno mengine kabisa")
+    settings = GatherSettings(tasks=("lm",))
+    made = write_gathered([files / "news"], [files / "text" / "swh.txt"], files / "test", settings, files / "out")
+    assert "asubuhi" not in (files / "out" / "text" / "swh.txt").read_text("utf-8")
+    assert made["left_out"]["swh"] == 4  # a pair in both files, and the scored line twice
+
+
+@pytest.mark.parametrize("layout", ["pairs", "tags", "text"])
+def test_the_test_set_of_a_task_of_ones_own_is_kept_out(
+    files: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hyperofa_eval import tasks
+
+    monkeypatch.setattr(tasks, "_ADDED", {})
+    own = files / "own.py"
+    own.write_text(
+        "from hyperofa_eval.retrieval import Retrieval\nfrom hyperofa_eval.tasks import add_task\n"
+        "add_task(Retrieval('sr-own', 'own'))\n"
+    )
+    place = {"pairs": "swh-eng.swh", "tags": "swh/test.tsv", "text": "swh.txt"}[layout]
+    lines = ["Habari\tX", "za\tX", "asubuhi\tX"] if layout == "tags" else ["Habari za asubuhi"]
+    write(files / "test" / "own" / place, *lines)
+    write(files / "test" / "own" / "swh-eng.eng", "Good morning") if layout == "pairs" else None
+    for tasks_, left in (((), True), (("sr-own",), False)):
+        settings = GatherSettings(tasks=tasks_, extensions=(own,))
+        write_gathered([files / "news"], [files / "text" / "swh.txt"], files / "test", settings, files / "out")
+        assert ("asubuhi" in (files / "out" / "text" / "swh.txt").read_text("utf-8")) == left
+
+
+def test_a_task_that_does_not_name_its_test_set_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from hyperofa_eval import tasks
+
+    monkeypatch.setattr(tasks, "_ADDED", {"default": {"odd": SimpleNamespace(name="odd")}})
+    with pytest.raises(InputError, match=r"task odd: it does not say which test sets it reads.*attribute corpus"):
+        write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("odd",)), files / "out")
+    with pytest.raises(InputError, match="unknown task 'lmm'"):
+        write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("lmm",)), files / "out")

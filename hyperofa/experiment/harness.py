@@ -1,0 +1,115 @@
+"""What a recipe asks of the harness: whether it knows the tasks, which test sets they read, and where those lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import DataMissingError, InputError
+
+SCREENED = ("tatoeba", "bible", "ner", "pos")
+"""Test sets that are kept out of training text whichever tasks are asked for."""
+
+
+@contextmanager
+def asking(where: object = None) -> Iterator[None]:
+    """Turn the harness's errors into ours of the same kind, with the place that asked."""
+    from hyperofa_eval.errors import EvalError
+
+    try:
+        yield
+    except EvalError as error:
+        kind = DataMissingError if error.exit_code == DataMissingError.exit_code else InputError
+        raise kind(str(error), where=where) from error
+
+
+def find_tasks(names: Sequence[str], extensions: Sequence[Path] = (), protocol: str | None = None) -> list[Any]:
+    """The harness's tasks of these names; a user's own ``extensions`` (``--with FILE.py``) are run first.
+
+    Args:
+        names: Names of tasks.
+        extensions: Files that add tasks or languages.
+        protocol: The protocol they must be of (None: any, where only the data matters).
+
+    Raises:
+        InputError: no such task or protocol. DataMissingError: a file is not there.
+    """
+    from hyperofa_eval import extensions as added
+    from hyperofa_eval.protocols import PROTOCOLS
+    from hyperofa_eval.tasks import choose, tasks
+
+    with asking():
+        added.load(extensions)
+        if protocol is not None:
+            return list(choose(",".join(names), protocol))
+        home = {name: each for each in reversed(PROTOCOLS) for name in tasks(each)}
+        return [choose(name, home.get(name, "default"))[0] for name in dict.fromkeys(names)]
+
+
+def corpora_of(tasks: Sequence[Any]) -> list[str]:
+    """The folders of test sets that tasks read, so that their lines can be kept out of training text.
+
+    Raises:
+        InputError: a task does not say which.
+    """
+    found: dict[str, None] = {}
+    for task in tasks:
+        corpus = getattr(task, "corpus", None)
+        if not isinstance(corpus, str):
+            raise InputError(
+                "it does not say which test sets it reads, so they cannot be kept out of training",
+                where=f"task {task.name}",
+                todo="give it an attribute corpus, the name of their folder",
+            )
+        found[corpus] = None
+    return list(found)
+
+
+def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -> dict[tuple[str, str], list[Path]]:
+    """The files of each test set that there is, by corpus and language: what the harness would read to score them."""
+    from hyperofa_eval.files import find
+    from hyperofa_eval.languages import language
+
+    found = {}
+    for corpus in corpora:
+        for code in languages:
+            for names in _layouts(corpus):
+                if any("{s}" in name for name in names) and not language(code).short:
+                    continue
+                places = [name.format(L=code, s=language(code).short, split="test") for name in names]
+                files = [file for file in (find(test / place) for place in places) if file is not None]
+                if len(files) == len(names):
+                    found[corpus, code] = files
+                    break
+    return found
+
+
+def _layouts(corpus: str) -> list[tuple[str, ...]]:
+    from hyperofa_eval import layout
+
+    known: dict[str, list[tuple[str, ...]]] = {
+        "tatoeba": list(layout.PAIRS),
+        "bible": [(name,) for name in layout.VERSES],
+        "text": [(name,) for name in layout.TEXT],
+        **{name: [(each,) for each in names] for name, names in layout.TAGGED.items()},
+    }
+    own = [(f"{corpus}/{{L}}-eng.{{L}}", f"{corpus}/{{L}}-eng.eng"), (f"{corpus}/{{L}}/{{split}}.tsv",)]
+    return known.get(corpus, [*own, (f"{corpus}/{{L}}.txt",)])
+
+
+def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:
+    """Refuse training text that is a test set as well.
+
+    Raises:
+        InputError: names the first file that is both.
+    """
+    places = {path.resolve() for path in tested}
+    for path in training:
+        if path.resolve() in places:
+            raise InputError(
+                "it is training text and a task's test set at once",
+                where=path,
+                todo="hold a part out, in another folder",
+            )

@@ -1,0 +1,85 @@
+"""The words of commands in a recipe: read by the commands' own parsers, with the places they name."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from hyperofa.errors import InputError
+
+if TYPE_CHECKING:
+    from hyperofa.experiment.recipe import Recipe
+
+
+class Reader(argparse.ArgumentParser):
+    """A parser that raises :class:`InputError` where the command line would end the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong in one line."""
+        raise InputError(message, where=self.prog, todo=f"see {self.prog} --help")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Refuse words that only print something, such as ``--help``."""
+        raise InputError(message or "words that print and stop have no place in a recipe", where=self.prog)
+
+
+def read_command(command: Sequence[str]) -> argparse.Namespace | None:
+    """The arguments of a command of ours, or None for another's (``accelerate``, ``bash``).
+
+    Raises:
+        InputError: the command would refuse its words.
+    """
+    if command[0] == "hyperofa":
+        from hyperofa.cli import COMMANDS
+    elif command[0] == "hyperofa-eval":
+        from hyperofa_eval.cli import COMMANDS
+    else:
+        return None
+    parser = Reader(prog=" ".join(command[:2]))
+    importlib.import_module(COMMANDS[command[1]][0]).add_arguments(parser)
+    return parser.parse_args(list(command[2:]))
+
+
+def evaluation_words(words: Sequence[str]) -> argparse.Namespace:
+    """What further words of ``hyperofa-eval run`` in a recipe mean.
+
+    Raises:
+        InputError: it would refuse them.
+    """
+    least = ["hyperofa-eval", "run", "MODEL", "--tasks", "TASK", "--data", "DIR", "--out", "DIR"]
+    found = read_command([*least, *words])
+    assert found is not None
+    return found
+
+
+def extensions(recipe: Recipe) -> list[Path]:
+    """The files that a recipe's evaluations name with ``--with``, once each."""
+    all_words = [recipe.evaluate.args, *(more.args for more in recipe.evaluate.further.values())]
+    return list(dict.fromkeys(file for words in all_words for file in evaluation_words(words).extensions))
+
+
+def method_file(name: str) -> Path | None:
+    """The user's file in ``FILE.py:NAME``; None for a method that comes with hyperofa."""
+    file, colon, _ = name.rpartition(":")
+    return Path(file) if colon and file.endswith(".py") else None
+
+
+def with_places(words: Sequence[str], places: Mapping[str, Path]) -> tuple[list[str], tuple[Path, ...]]:
+    """``words`` with ``${parallel}`` and its like replaced, and the files and folders among them that are read."""
+    found: list[str] = []
+    read: list[Path] = []
+    for word in words:
+        text = word
+        for name, path in places.items():
+            text = text.replace(f"${{{name}}}", str(path))
+        option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
+        option = option if equals else (found[-1] if found else "")
+        path = Path(value.rpartition("=")[2] if text != word else value)
+        named = text != word or (not text.startswith("-") and path.exists() and len(path.parts) > 1)
+        if option == "--with" or (named and option != "--cache"):  # a cache is written too, and decides nothing
+            read.append(path)
+        found.append(text)
+    return found, tuple(read)
