@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -70,14 +70,33 @@ def token_table(tokenizer: Any) -> TokenTable:
     special = np.zeros(size, dtype=bool)
     special[[i for i in tokenizer.all_special_ids if i < size]] = True
     special |= np.array([token is None for token in tokens])
-    marks = ("▁", "Ġ")
-    if any(token and token.startswith("##") for token in tokens):
-        continues = [bool(token) and token.startswith("##") for token in tokens]
-    elif any(token and token.startswith(marks) for token in tokens):
-        continues = [bool(token) and not token.startswith(marks) for token in tokens]
-    else:  # whole words only
-        continues = [False] * size
+    continues_word = _continues(tokenizer, tokens)
+    continues = [bool(token) and continues_word(token) for token in tokens]
     return TokenTable(special, np.array(continues) & ~special, tokenizer.mask_token_id)
+
+
+def _continues(tokenizer: Any, tokens: list[str | None]) -> Callable[[str], bool]:
+    """Whether a token continues the word before it, by how the tokenizer itself marks words.
+
+    Not by what its vocabulary looks like: one cut from text holds headings such as ``###`` as tokens of their own.
+    """
+    from hyperofa.vocab.surfaces import backend_spec, components, family
+
+    spec = backend_spec(tokenizer)
+    try:
+        kind = family(spec)
+    except InputError:  # it marks words in no known way: every token is then a word of its own
+        return lambda token: False
+    if kind == "wordpiece":
+        prefix = spec["model"].get("continuing_subword_prefix") or ""
+        return lambda token: bool(prefix) and token.startswith(prefix) and token != prefix
+    mark = "Ġ"
+    if kind == "sentencepiece":
+        parts = [part for key in ("pre_tokenizer", "decoder") for part in components(spec.get(key))]
+        mark = next((part["replacement"] for part in parts if part.get("type") == "Metaspace"), "▁")
+    if not any(token and token.startswith(mark) for token in tokens):
+        return lambda token: False  # a vocabulary of whole words
+    return lambda token: not token.startswith(mark)
 
 
 def tokenize(directory: str | Path, texts: Iterable[str], processes: int = 1) -> Iterator[NDArray[np.int32]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from hyperofa.cli import main
 from hyperofa.corpus import PackedCorpus
@@ -83,6 +85,47 @@ def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
     vocabulary = decoder.get_vocab()
     assert not table.continuation[vocabulary["Ġ"]]
     assert table.continuation[vocabulary["a"]]
+
+
+def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "###", "##", "#"]
+    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    roles = ("pad", "unk", "cls", "sep", "mask")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **{f"{role}_token": f"[{role.upper()}]" for role in roles}
+    )
+
+
+def unigram_tokenizer() -> PreTrainedTokenizerFast:
+    pieces = ["<unk>", "<mask>", "▁", "▁play", "ing", "###", "▁###", "##", "#"]
+    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", mask_token="<mask>")
+
+
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
+    words = ["<|end|>", "Ġ", "Ġplay", "ing", "##", "###", "Ġ###"]
+    vocabulary = {
+        word: index for index, word in enumerate([*words, *sorted({*pre_tokenizers.ByteLevel.alphabet()} - {"Ġ"})])
+    }
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+
+
+@pytest.mark.parametrize(
+    ("make", "continuing", "starting"),
+    [
+        (wordpiece_tokenizer, {"##ing", "###"}, {"play", "##", "#"}),
+        (unigram_tokenizer, {"ing", "###", "##", "#"}, {"▁play", "▁", "▁###"}),
+        (byte_level_tokenizer, {"ing", "###", "##", "#"}, {"Ġplay", "Ġ", "Ġ###"}),
+    ],
+)
+def test_headings_in_a_vocabulary_do_not_make_it_wordpiece(make, continuing, starting):
+    tokenizer = make()
+    table, vocabulary = token_table(tokenizer), tokenizer.get_vocab()
+    assert {token for token in continuing | starting if table.continuation[vocabulary[token]]} == continuing
 
 
 def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, text_files, tmp_path, capsys):
