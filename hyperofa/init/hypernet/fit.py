@@ -5,32 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hyperofa.console import progress_bar
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
-from hyperofa.files import read_json, write_json
 from hyperofa.init.hypernet.attention import SourceTable
+from hyperofa.init.hypernet.checkpoint import Checkpoint
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
-log = logging.getLogger(__name__)
-
-_STATE = "hypernet.json"
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ def fit(
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
-    store = _Checkpoint(checkpoint, sets, targets, network, config, seed)
+    store = Checkpoint(checkpoint, _asked(checkpoint, sets, targets, groups, vectors, network, config, seed))
     history, best = store.load(model, optimizer)
     with progress_bar(f"fitting the {network.name}", config.epochs) as advance:
         advance(len(history["train"]))
@@ -282,71 +277,30 @@ def _exhausted(validation: list[float], patience: int | None) -> bool:
     return len(validation) - 1 - int(np.argmin(validation)) >= patience
 
 
-class _Checkpoint:
-    """State after each epoch: network and optimizer as safetensors, history and best weights; keyed by what was asked."""
+def _asked(
+    folder: Path | None,
+    sets: WordSets,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    vectors: VectorTable,
+    network: NetworkConfig,
+    config: FitConfig,
+    seed: int,
+) -> str:
+    """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over; empty without a folder.
 
-    def __init__(
-        self,
-        folder: Path | None,
-        sets: WordSets,
-        targets: np.ndarray,
-        network: NetworkConfig,
-        config: FitConfig,
-        seed: int,
-    ) -> None:
-        self.folder = folder
-        fitting = dataclasses.asdict(config)
-        del fitting["device"], fitting["processes"]  # they do not change what is fitted
-        asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit], sort_keys=True)
-        digest = hashlib.sha256(asked.encode())
-        for array in (sets.starts, sets.indices, targets):
-            digest.update(np.ascontiguousarray(array).data)
-        self.key = digest.hexdigest()
-
-    def load(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[dict[str, list[float]], dict[str, Tensor] | None]:
-        """Restore what is there for the same question; else a fresh history."""
-        fresh: dict[str, list[float]] = {"train": [], "validation": []}
-        if self.folder is None or not (self.folder / _STATE).is_file():
-            return fresh, None
-        record: dict[str, Any] = read_json(self.folder / _STATE)
-        if record["key"] != self.key:
-            return fresh, None
-        tensors = load_file(self.folder / record["file"])
-        model.load_state_dict(_part(tensors, "model."))
-        plain = optimizer.state_dict()
-        plain["state"] = {
-            index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
-            for index in range(len(list(model.parameters())))
-        }
-        optimizer.load_state_dict(plain)
-        best = _part(tensors, "best.") or None
-        log.info("resuming the hypernetwork after epoch %d", len(record["history"]["train"]))
-        return record["history"], best
-
-    def save(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        history: dict[str, list[float]],
-        best: dict[str, Tensor] | None,
-    ) -> None:
-        """Write the tensors under a new name, then the JSON that points to them, then drop the old ones."""
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-        tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
-        name = f"hypernet-{len(history['train']):05d}.safetensors"
-        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, self.folder / name)
-        write_json(self.folder / _STATE, {"key": self.key, "file": name, "history": history})
-        for old in self.folder.glob("hypernet-*.safetensors"):
-            if old.name != name:
-                old.unlink()
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    Words are numbered by their order among those used, and only the vectors of those are read: several processes, which get no
+    others, have the key of one.
+    """
+    if folder is None:
+        return ""
+    fitting = dataclasses.asdict(config)
+    del fitting["device"], fitting["processes"]  # they do not change what is fitted
+    asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)
+    found = hashlib.sha256(asked.encode())
+    used, indices = np.unique(sets.indices, return_inverse=True)
+    for array in (sets.starts, indices.astype(np.int64), sets.shares, targets, np.asarray(groups, dtype=np.int64)):
+        found.update(np.ascontiguousarray(array).data)
+    for start in range(0, len(used), _BLOCK):
+        found.update(np.ascontiguousarray(vectors[used[start : start + _BLOCK]]).data)
+    return found.hexdigest()

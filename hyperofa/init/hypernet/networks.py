@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hyperofa.errors import unknown_name
 from hyperofa.init.hypernet.attention import SourceAttention, SourceTable
+from hyperofa.init.hypernet.recurrence import final_states
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ class BiLstm(nn.Module):
         ``groups`` (B,) are the tokens' groups, which only a network that looks at source tokens needs (and only while it is
         fitted, so that a token does not see itself).
         """
-        packed = nn.utils.rnn.pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        _, (state, _) = self.lstm(packed)
-        return self.head(torch.cat([state[-2], state[-1]], dim=-1))
+        rows: Tensor = self.head(final_states(self.lstm, words, lengths))
+        return rows
 
 
 class SetTransformer(nn.Module):

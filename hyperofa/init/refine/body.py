@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,15 @@ class Body:
         self.device = device
         positions = getattr(config, "max_position_embeddings", None) or 10**9
         self.longest = int(positions) - 2  # RoBERTa's table has two rows that no token uses
+
+    def digest(self) -> str:
+        """SHA-256 of the weights, of the config, and of which block is looked at."""
+        values = {key: value for key, value in self.module.config.to_dict().items() if key != "_name_or_path"}
+        found = hashlib.sha256(json.dumps([self.layer, values], sort_keys=True, default=str).encode())
+        for name, tensor in self.module.state_dict().items():
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return found.hexdigest()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

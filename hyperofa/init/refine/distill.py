@@ -14,7 +14,7 @@ from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows
-from hyperofa.init.refine.text import Draws, used_ids
+from hyperofa.init.refine.text import Draws, digest_of, used_ids
 
 
 class Distill:
@@ -68,6 +68,11 @@ class Distill:
         self.used = used_ids([ids for ids, _ in self._target])
         lengths = np.array([len(ids) for ids, _ in self._target])
         self._draws = Draws(np.array(groups), lengths, config.batch_size, seed, smoothing=config.smoothing)
+
+    def digest(self) -> str:
+        """SHA-256 of the texts' tokens under both tokenizers, of their spans, and of their languages."""
+        pairs = (array for pair in (*self._target, *self._source) for array in pair)
+        return digest_of((*pairs, self._draws.groups))
 
     def prepare(self, body: Body) -> None:
         """Nothing: the source model's states are made batch by batch, since all of them would fill the memory."""

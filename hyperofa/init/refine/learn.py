@@ -23,6 +23,7 @@ from hyperofa.files import read_json, write_json
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows, Start
+from hyperofa.init.stages import digest
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ class Objective(Protocol):
 
     used: np.ndarray
     languages: dict[str, int]
+
+    def digest(self) -> str:
+        """SHA-256 of the tokens of all texts, what they are to learn and how they are drawn."""
 
     def prepare(self, body: Body) -> None:
         """Compute once what every step needs."""
@@ -68,7 +72,7 @@ def refine(
     speed_up_cpu()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    store = _Store(checkpoint, start, objective, config, seed)
+    store = _Store(checkpoint, _asked(checkpoint, start, objective, body, config, seed))
     with body.frozen():
         objective.prepare(body)
         losses = _learn(rows, objective, body, config, store)
@@ -116,18 +120,21 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-class _Store:
-    """The state of a refinement on disk, keyed by all that decides it."""
+def _asked(folder: Path | None, start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
+    """SHA-256 of all that decides a refinement: only a state with this key is taken over; empty without a folder."""
+    if folder is None:
+        return ""
+    asked = json.dumps([dataclasses.asdict(config), seed, objective.digest(), body.digest()], sort_keys=True)
+    parts = (getattr(start, field.name) for field in dataclasses.fields(start))
+    return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()
 
-    def __init__(
-        self, folder: Path | None, start: Start, objective: Objective, config: RefineConfig, seed: int
-    ) -> None:
+
+class _Store:
+    """The state of a refinement on disk; only the same question takes it over."""
+
+    def __init__(self, folder: Path | None, key: str) -> None:
         self.folder = folder
-        asked = json.dumps([dataclasses.asdict(config), seed, objective.languages], sort_keys=True)
-        digest = hashlib.sha256(asked.encode())
-        for array in (start.rows, start.movable, start.scale, start.predicted_ids, objective.used):
-            digest.update(np.ascontiguousarray(array).data)
-        self.key = digest.hexdigest()
+        self.key = key
 
     def load(self, rows: LearnedRows, optimizers: list[torch.optim.Optimizer]) -> list[float]:
         """Restore what is there for the same question; the losses so far, none if nothing is."""

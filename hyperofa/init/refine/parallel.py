@@ -14,7 +14,7 @@ from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded, pooled
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows
-from hyperofa.init.refine.text import Draws, tokenise, used_ids
+from hyperofa.init.refine.text import Draws, digest_of, tokenise, used_ids
 from hyperofa.vectors.parallel import ParallelText
 
 
@@ -68,6 +68,11 @@ class Parallel:
         lengths = np.array([len(row) for row in self._ids])
         self._draws = Draws(np.array(groups), lengths, config.batch_size, seed, smoothing=config.smoothing)
         self._targets: Tensor | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of both sides' tokens, of which sentence belongs to which, and of their languages."""
+        sides = (self._pivot_ids, self._pivot_real, self._ids, self._real, [self._answers, self._draws.groups])
+        return digest_of(array for side in sides for array in side)
 
     def prepare(self, body: Body) -> None:
         """Compute the source model's vectors of the pivot's sentences, (n, D)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,15 @@ def used_ids(rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.unique(np.concatenate(rows)) if rows else np.zeros(0, dtype=np.int64)
 
 
+def digest_of(lists: Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays and of where one ends and the next begins."""
+    found = hashlib.sha256()
+    for array in lists:
+        found.update(len(array).to_bytes(8, "little"))
+        found.update(np.ascontiguousarray(array, dtype=np.int64).data)
+    return found.hexdigest()
+
+
 class Draws:
     """Which sentences the batch of a step holds.
 
@@ -44,6 +54,7 @@ class Draws:
         """Take ``groups`` (n,) and ``lengths`` (n,) of n sentences."""
         names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
         del names
+        self.groups = groups
         self._members = np.argsort(inverse, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self._shares = counts**smoothing / (counts**smoothing).sum()

@@ -172,7 +172,7 @@ def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
     # An interruption: the same question, stopped from outside after its second epoch.
     room = sys.modules[fit.__module__]
 
-    save, saved = room._Checkpoint.save, []
+    save, saved = room.Checkpoint.save, []
 
     def stop_after_two(self, *arguments):
         save(self, *arguments)
@@ -181,7 +181,7 @@ def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room._Checkpoint, "save", stop_after_two)
+        patch.setattr(room.Checkpoint, "save", stop_after_two)
         with pytest.raises(KeyboardInterrupt):
             fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
     resumed, second = fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
@@ -207,6 +207,31 @@ def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_pat
         sets, rows, np.arange(64), vectors, SMALL, dataclasses.replace(config, epochs=2), seed=4, checkpoint=tmp_path
     )
     assert len(other.train_loss) == 2  # nothing was taken over from seed 3
+
+
+@pytest.mark.parametrize("changed", ["vectors", "shares", "groups", "nothing", "unused vectors"])
+def test_a_checkpoint_made_from_other_input_is_not_taken_over(tmp_path, changed):
+    words, vectors, rows = _task(64)
+    vectors[299] = 1
+    words = csr_matrix(words.toarray() * (np.arange(300) != 299))
+    groups, config = np.arange(64) // 2, FitConfig(epochs=2, batch_size=16, held_out=0.2)
+
+    def fitted(folder):
+        given = WordSets(words, np.arange(64)), rows, groups, vectors, NetworkConfig("deep-sets", 1, 8, 0.0)
+        return fit(*given, config, seed=3, checkpoint=folder)[1]
+
+    first = fitted(tmp_path / "a")
+    if changed == "vectors":
+        vectors = vectors[::-1].copy()
+    elif changed == "shares":
+        words.data[::2] = 0.25
+    elif changed == "groups":
+        groups = np.arange(64) // 4
+    elif changed == "unused vectors":  # what no token has cannot matter
+        vectors[299] = 7
+    again = fitted(tmp_path / "a")
+    assert again.train_loss == fitted(tmp_path / "b").train_loss
+    assert (again.train_loss == first.train_loss) == (changed in {"nothing", "unused vectors"})
 
 
 def test_early_stopping_keeps_the_best_epoch():

@@ -136,6 +136,38 @@ def test_two_runs_are_equal_and_an_interrupted_one_ends_where_it_would(parts, tm
     assert second["loss_last"] == record["loss_last"]
 
 
+@pytest.mark.parametrize("kind", ["parallel", "distill"])
+@pytest.mark.parametrize("changed", ["texts", "body", "primitives", "vectors", "nothing"])
+def test_a_state_made_from_other_input_is_not_taken_over(parts, tmp_path, kind, changed):
+    source, tokenizers, start = parts
+    start = dataclasses.replace(start, primitives=np.eye(16, dtype=np.float32))
+    config = dataclasses.replace(SETTINGS, kind=kind, steps=3)
+    texts = {lang: list(lines.values()) for lang, lines in TEXT.texts.items()}
+
+    def refined(texts, start):
+        objective = (
+            Parallel(ParallelText({k: dict(enumerate(v)) for k, v in texts.items()}, 8), *tokenizers, config, 0)
+            if kind == "parallel"
+            else Distill(texts, *tokenizers, config, 0)
+        )
+        return refine(start, objective, Body(source, None, CPU), config, seed=0, checkpoint=tmp_path)
+
+    refined(texts, start)
+    if changed == "texts":  # the same words in the same numbers, aligned otherwise
+        texts["deu"] = texts["deu"][::-1]
+    elif changed == "body":
+        with torch.no_grad():
+            source.model.base_model.encoder.layer[0].output.dense.bias.add_(1)
+    elif changed == "primitives":
+        start = dataclasses.replace(start, primitives=2 * start.primitives)
+    elif changed == "vectors":
+        start = dataclasses.replace(start, predicted_vectors=-start.predicted_vectors)
+    key = json.loads((tmp_path / "refine.json").read_text())["key"]
+    refined(texts, start)
+    same = json.loads((tmp_path / "refine.json").read_text())["key"] == key
+    assert same == (changed == "nothing")
+
+
 def test_parallel_loss_by_hand():
     rng = np.random.default_rng(0)
     vectors, targets, answers = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), np.array([4, 0, 4])
