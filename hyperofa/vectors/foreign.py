@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import lzma
 import mmap
 import re
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,8 @@ BLOCK = 8192
 """Rows that a reader yields at once."""
 
 _HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_LOOK = 64  # lines from which a file without a header tells the length of its vectors
 _MAX_WORD = 4096  # bytes; without a bound, a damaged binary file is one long word
 
 Block = tuple[list[str], np.ndarray]
@@ -89,19 +93,28 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path
 
 
 def read_text(path: Path, faults: Faults) -> Rows:
-    """A text file: an optional first line ``count dimension``, then a word and its numbers on each line."""
+    """A text file: an optional first line ``count dimension``, then a word and its numbers on each line.
+
+    Without such a line, vectors are as long as most of the first ones. A word may hold spaces, but not end in a number of
+    its own: that is a number too many.
+    """
     lines = _numbered(path)
     number, first = next(lines, (1, b""))
     header = _HEADER.fullmatch(first)
-    declared = int(header[1]) if header else None
-    if header is None:
-        dim = len(first.split()) - 1
-        lines = _again(number, first, lines)
-    else:
-        dim = int(header[2])
+    if header is not None:
+        if int(header[2]) < 1:
+            raise InputError("a header of vectors without numbers", where=f"{path}, line {number}")
+        return Rows(int(header[2]), _text_blocks(lines, int(header[2]), int(header[1]), faults))
+    some = [(number, first), *itertools.islice(lines, _LOOK - 1)]
+    widths = [len(line.split()) - 1 for _, line in some if line.strip()]
+    dim = Counter(widths).most_common(1)[0][0] if widths else 0
     if dim < 1:
         raise InputError("no word with numbers after it", where=f"{path}, line {number}")
-    return Rows(dim, _text_blocks(lines, dim, declared, faults))
+    fields = first.split()
+    if len(fields) == 2 and dim > 1 and all(map(_NUMBER.fullmatch, fields)):
+        what = f"{first.decode('ascii').strip()!r} is no header 'count dimension' of two whole numbers"
+        raise InputError(what, where=f"{path}, line {number}", todo="repair the first line, or leave it out")
+    return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, None, faults))
 
 
 def read_binary(path: Path, faults: Faults) -> Rows:
@@ -149,7 +162,7 @@ def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | N
             seen += 1
             parts = line.rstrip().rsplit(None, dim)
             vector = _numbers(parts[1:], dim)
-            if vector is None:
+            if vector is None or _NUMBER.fullmatch(b"".join(parts[0].split()[1:][-1:])):
                 faults.bad(f"not a word and {dim} numbers", f"line {number}")
                 continue
             try:
@@ -215,11 +228,6 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
             raise InputError(f"a damaged {path.suffix} file ({error})", where=path) from None
-
-
-def _again(number: int, first: bytes, rest: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    yield number, first
-    yield from rest
 
 
 def _opened(path: Path) -> IO[bytes]:

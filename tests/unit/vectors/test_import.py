@@ -146,6 +146,7 @@ class TestKeys:
 
 BAD_LINES = {
     "ragged": (b"eng:cat 1.0\n", "not a word and 2 numbers"),
+    "long": (b"eng:cat 1.0 2.0 3.0\n", "not a word and 2 numbers"),
     "letters": (b"eng:cat 1.0 x\n", "not a word and 2 numbers"),
     "nan": (b"eng:cat nan 1.0\n", "NaN or infinite"),
     "inf": (b"eng:cat 1e99 1.0\n", "NaN or infinite"),
@@ -164,6 +165,30 @@ class TestBadRows:
         summary, store = imported(tmp_path / "v.vec", tmp_path / "out", skip_bad=True)
         assert list(store.words) == ["eng:dog", "eng:cow"]
         assert sum(summary.bad_rows.values()) == 1
+
+    @pytest.mark.parametrize("header", ["5 5", "5 7", "5.5 6", "-5 6", "5 0"])
+    def test_a_header_that_does_not_fit_makes_no_words(self, tmp_path, vectors, header):
+        write_text(tmp_path / "v.vec", WORDS, vectors)
+        lines = (tmp_path / "v.vec").read_text().splitlines()
+        (tmp_path / "v.vec").write_text("\n".join([header, *lines[1:]]) + "\n")
+        for skip in (False, True):
+            with pytest.raises(InputError, match=r"line [12]: (not a word|.*header)|no word left") as caught:
+                import_vectors(tmp_path / "v.vec", tmp_path / "out", skip_bad=skip)
+            assert "\n" not in str(caught.value)
+            assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_a_first_row_of_another_length_decides_nothing(self, tmp_path, vectors, change):
+        write_text(tmp_path / "v.vec", WORDS, vectors)
+        first, *others = (tmp_path / "v.vec").read_text().splitlines()[1:]
+        first = first.rpartition(" ")[0] if change < 0 else f"{first} 0.5"
+        (tmp_path / "v.txt").write_text("\n".join([first, *others]) + "\n")
+        with pytest.raises(InputError, match="line 1: not a word and 6 numbers"):
+            import_vectors(tmp_path / "v.txt", tmp_path / "out")
+        summary, store = imported(tmp_path / "v.txt", tmp_path / "out", skip_bad=True)
+        assert list(store.words) == STORED[1:]
+        np.testing.assert_allclose(store.vectors, vectors[1:], rtol=1e-6)
+        assert summary.bad_rows == {"not a word and 6 numbers": 1}
 
     def test_truncated_text(self, tmp_path, vectors):
         write_text(tmp_path / "v.vec", WORDS, vectors)
