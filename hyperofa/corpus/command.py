@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         metavar="LANG=FILE",
-        help="text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[@CONFIG]"
-        "[#SPLIT] to fetch a data set; a bare FILE takes LANG from its name; a language may be named again",
+        help="text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[:REVISION]"
+        "[@CONFIG][#SPLIT] to fetch a data set; a bare FILE takes LANG from its name; a language may be named again",
     )
     prepare.add_argument("--length", type=int, default=512, metavar="N", help="tokens per sequence (default 512)")
     prepare.add_argument("--keep-whole", action="store_true", help="do not cut a document that fits into one sequence")
@@ -101,7 +102,7 @@ def _numbers(words: Iterable[str], kind: Callable[[str], T], option: str, *, bar
             value = kind(text)
         except ValueError:
             value = kind("-1")
-        if value < 0 or not (bare or equals):
+        if not 0 <= value < math.inf or not (bare or equals):
             raise InputError(f"{word!r} is not {'[LANG=]N' if bare else 'LANG=W'}", where=option)
         found[name] = value
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
+NO_WEIGHT = "all weights are 0; one must be positive"
 _ROUNDS = 8
 
 
@@ -63,22 +65,36 @@ def quotas(counts: Sequence[int], weights: Sequence[float] | None = None, temper
     languages. Every language with a positive weight gets at least one.
 
     Raises:
-        ValueError: a weight is negative, none is positive, or the temperature is not positive.
+        ValueError: a weight is negative or not finite, none is positive, or the temperature is not a positive number.
     """
     sizes = np.asarray(counts, dtype=np.float64)
     factors = np.ones_like(sizes) if weights is None else np.asarray(weights, dtype=np.float64)
-    if temperature <= 0 or (factors < 0).any() or not (factors * sizes > 0).any():
-        raise ValueError("weights must not be negative, one must be positive, and so must the temperature")
+    check_sampling(factors.tolist(), temperature)
+    drawn = (factors > 0) & (sizes > 0)
+    if not drawn.any():
+        raise ValueError(NO_WEIGHT)
     total = int(sizes.sum())
-    shares = factors * sizes ** (1.0 / temperature)
+    # Relative to the largest, so that no weight and no power is beyond a float's range.
+    shares = factors / factors.max() * (sizes / sizes.max()) ** (1.0 / temperature)
+    shares = np.where(drawn, np.maximum(shares, np.finfo(np.float64).tiny), 0.0)
     exact = shares / shares.sum() * total
     # Largest remainders: round down, then give what is left to those that lost most.
-    whole = np.where(shares > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
+    whole = np.where(drawn, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
     while whole.sum() < total:
-        whole[np.argmax(np.where(shares > 0, exact - whole, -np.inf))] += 1
+        whole[np.argmax(np.where(drawn, exact - whole, -np.inf))] += 1
     while whole.sum() > total:
         whole[np.argmax(np.where(whole > 1, whole - exact, -np.inf))] -= 1
     return whole
+
+
+def check_sampling(weights: Sequence[float], temperature: float) -> None:
+    """Raise ``ValueError`` for weights or a temperature that make no shares of any counts."""
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise ValueError(f"weights must be finite and not negative: {', '.join(f'{weight:g}' for weight in weights)}")
+    if not any(weights):
+        raise ValueError(NO_WEIGHT)
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"the temperature must be a finite number above 0, not {temperature:g}")
 
 
 class Order:

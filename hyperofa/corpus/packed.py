@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,32 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from hyperofa.corpus.masking import TokenTable
+from hyperofa.corpus.meta import MARKER, TOKENS, read_meta
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.files import inside, read_json, sha256_file
+from hyperofa.files import existing_file, inside, sha256_file
 
-MARKER = "corpus.json"
-TOKENS = "tokens.safetensors"
-FORMAT = 1
 ROWS_PER_BATCH = 1024
 """Sequences in every Arrow record batch but a file's last, so that a row is found by division."""
-
-
-@dataclass(frozen=True)
-class Language:
-    """What one language of a corpus holds."""
-
-    name: str  # code, such as ``swh_Latn``
-    file: str  # below the corpus directory
-    sequences: int
-    documents: int
-    tokens: int  # special ones included, padding not
-    unknown: int  # tokens that are the unknown token
-    characters: int
-    skipped: int  # empty documents
-    sha256: str  # of the file
 
 
 class PackedCorpus:
@@ -47,23 +30,19 @@ class PackedCorpus:
         meta: the contents of ``corpus.json``.
         length: tokens per sequence, L.
         languages: in the order of their sample ids.
-        fingerprint: SHA-256 over the contents, the length and the tokenizer.
+        fingerprint: SHA-256 over the contents, the length, the tokenizer and the sampling.
         vocab_size: the tokenizer's size; a model must have at least as many rows.
     """
 
     def __init__(self, directory: Path) -> None:
         """Use :meth:`open`."""
         self.directory = directory
-        self.meta: dict[str, Any] = read_json(directory / MARKER)
-        if self.meta.get("format") != FORMAT:
-            raise InputError(f"corpus format {self.meta.get('format')!r} is not {FORMAT}", where=directory / MARKER)
-        self.length = int(self.meta["length"])
-        self.languages = [Language(**language) for language in self.meta["languages"]]
-        self.fingerprint = str(self.meta["fingerprint"])
-        self.vocab_size = int(self.meta["tokenizer"]["size"])
-        self.pad_id: int | None = self.meta["tokenizer"]["pad_id"]
+        self.meta, meta = read_meta(directory)
+        self.length, self.languages, self.fingerprint = meta.length, list(meta.languages), meta.fingerprint
+        self.vocab_size, self.pad_id = meta.tokenizer.size, meta.tokenizer.pad_id
+        self._tokenizer = meta.tokenizer
         self._starts = np.concatenate([[0], np.cumsum([language.sequences for language in self.languages])])
-        self._batches = [_record_batches(inside(directory, language.file)) for language in self.languages]
+        self._batches = [_record_batches(inside(directory, language.file), self.length) for language in self.languages]
         for language, batches in zip(self.languages, self._batches, strict=True):
             found = sum(batch.num_rows for batch in batches)
             if found != language.sequences:
@@ -98,9 +77,19 @@ class PackedCorpus:
     @cached_property
     def tokens(self) -> TokenTable:
         """What masking must know of the tokenizer."""
-        arrays = load_file(self.directory / TOKENS)
-        mask_id = self.meta["tokenizer"]["mask_id"]
-        return TokenTable(arrays["special"].astype(bool), arrays["continuation"].astype(bool), mask_id)
+        path = self.directory / TOKENS
+        try:
+            arrays = load_file(path)
+            special, continuation = (arrays[name].astype(bool) for name in ("special", "continuation"))
+        except FileNotFoundError:
+            raise DataMissingError("no such table of the tokens", where=path, todo="prepare the corpus again") from None
+        except (SafetensorError, KeyError) as error:
+            what = f"not a table of the tokens ({error})"
+            raise InputError(what, where=path, todo="prepare the corpus again") from None
+        if not special.shape == continuation.shape == (self.vocab_size,):
+            what = f"a table of {special.shape[0]:,} tokens, {MARKER} says {self.vocab_size:,}"
+            raise InputError(what, where=path, todo="prepare the corpus again")
+        return TokenTable(special, continuation, self._tokenizer.mask_id)
 
     def languages_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index into :attr:`languages` of each sample id (n,)."""
@@ -119,10 +108,11 @@ class PackedCorpus:
         return ids, segments
 
     def verify(self) -> None:
-        """Compare every data file's hash with ``corpus.json``; raises :class:`InputError` at the first that differs."""
-        for language in self.languages:
-            path = inside(self.directory, language.file)
-            if sha256_file(path) != language.sha256:
+        """Compare every file's hash with ``corpus.json``; raises :class:`InputError` at the first that differs."""
+        hashes = {language.file: language.sha256 for language in self.languages}
+        for name, sha256 in {**hashes, TOKENS: self._tokenizer.table_sha256}.items():
+            path = existing_file(inside(self.directory, name), "file of the corpus")
+            if sha256_file(path) != sha256:
                 raise InputError("the checksum does not match", where=path, todo="prepare the corpus again")
 
 
@@ -130,9 +120,7 @@ def write_sequences(
     path: Path, sequences: Iterable[tuple[NDArray[np.int32], NDArray[np.int16]]], length: int, language: int
 ) -> int:
     """Write ``(ids, segments)`` pairs, each (L,), as an Arrow stream that ``datasets`` can read too; returns their number."""
-    schema = pa.schema(
-        {"input_ids": pa.list_(pa.int32(), length), "segments": pa.list_(pa.int16(), length), "lang": pa.int16()}
-    )
+    schema = _schema(length)
     written = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for block in _blocks(sequences):
@@ -148,11 +136,6 @@ def write_sequences(
     return written
 
 
-def language_record(**values: Any) -> dict[str, Any]:
-    """A :class:`Language` as ``corpus.json`` holds it."""
-    return asdict(Language(**values))
-
-
 def _blocks(sequences: Iterable[Any]) -> Iterator[list[Any]]:
     block: list[Any] = []
     for sequence in sequences:
@@ -164,13 +147,23 @@ def _blocks(sequences: Iterable[Any]) -> Iterator[list[Any]]:
         yield block
 
 
-def _record_batches(path: Path) -> list[Any]:
+def _schema(length: int) -> Any:
+    return pa.schema(
+        {"input_ids": pa.list_(pa.int32(), length), "segments": pa.list_(pa.int16(), length), "lang": pa.int16()}
+    )
+
+
+def _record_batches(path: Path, length: int) -> list[Any]:
     if not path.is_file():
         raise DataMissingError("no such data file of the corpus", where=path)
     try:
-        return list(pa.ipc.open_stream(pa.memory_map(str(path))))
+        batches = list(stream := pa.ipc.open_stream(pa.memory_map(str(path))))
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"not a readable Arrow file ({error})", where=path, todo="prepare the corpus again") from None
+    sizes = [batch.num_rows for batch in batches]
+    if not stream.schema.equals(_schema(length)) or any(size != ROWS_PER_BATCH for size in sizes[:-1]):
+        raise InputError(f"not sequences of {length} tokens", where=path, todo="prepare the corpus again")
+    return batches
 
 
 def _row(record: Any, column: str, row: int, length: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,10 +13,19 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from hyperofa.console import progress_bar
-from hyperofa.corpus.order import quotas
-from hyperofa.corpus.packed import FORMAT, MARKER, TOKENS, PackedCorpus, language_record, write_sequences
+from hyperofa.corpus.meta import (
+    FORMAT,
+    GREATEST_LENGTH,
+    LEAST_LENGTH,
+    MARKER,
+    TOKENS,
+    fingerprint_of,
+    language_record,
+)
+from hyperofa.corpus.order import check_sampling
+from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
-from hyperofa.corpus.reading import documents
+from hyperofa.corpus.reading import check_source, documents
 from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenize
 from hyperofa.errors import InputError
 from hyperofa.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
@@ -37,8 +45,8 @@ class Settings:
     temperature: float = 1.0  # sampling: shares are proportional to weight * sequences^(1 / temperature)
 
     def __post_init__(self) -> None:
-        if not 8 <= self.length <= 32_767:
-            raise InputError(f"a length of {self.length} is not between 8 and 32,767")
+        if not LEAST_LENGTH <= self.length <= GREATEST_LENGTH:
+            raise InputError(f"a length of {self.length} is not between {LEAST_LENGTH} and {GREATEST_LENGTH:,}")
 
 
 def prepare(
@@ -61,6 +69,13 @@ def prepare(
     for name in [*settings.caps, *settings.weights]:
         if name and name not in texts:
             raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(texts)}")
+    weights = [float(settings.weights.get(name, 1.0)) for name in texts]
+    try:
+        check_sampling(weights, settings.temperature)
+    except ValueError as error:
+        raise InputError(str(error), where="sampling", todo="change the weights or the temperature") from None
+    for source in (source for sources in texts.values() for source in sources):
+        check_source(source)
     framed = DocumentTokenizer(tokenizer)
     table = token_table(framed.tokenizer)
     with new_directory(out, MARKER) as folder:
@@ -81,9 +96,7 @@ def prepare(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
             folder / TOKENS,
         )
-        weights = [settings.weights.get(name, 1.0) for name in texts]
-        _check_sampling(languages, weights, settings.temperature)
-        meta = _describe(framed, tokenizer, settings, languages, weights)
+        meta = _describe(framed, tokenizer, settings, languages, weights, sha256_file(folder / TOKENS))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 
@@ -118,37 +131,29 @@ class _Counter:
             yield document
 
 
-def _check_sampling(languages: list[dict[str, Any]], weights: list[float], temperature: float) -> None:
-    try:
-        quotas([language["sequences"] for language in languages], weights, temperature)
-    except ValueError as error:
-        raise InputError(str(error), where="sampling") from None
-
-
 def _describe(
     framed: DocumentTokenizer,
     directory: Path,
     settings: Settings,
     languages: list[dict[str, Any]],
     weights: list[float],
+    token_table: str,
 ) -> dict[str, Any]:
-    digest = hashlib.sha256()
     tokenizer = framed.tokenizer
-    hashed = sha256_tree(directory) if directory.exists() else ""
-    for part in (str(settings.length), hashed, *(f"{entry['name']}:{entry['sha256']}" for entry in languages)):
-        digest.update(part.encode() + b"\0")
-    return {
+    meta = {
         "format": FORMAT,
         "length": settings.length,
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": "",
         "tokenizer": {
             "name": directory.name,
-            "sha256": hashed,
+            "sha256": sha256_tree(directory) if directory.exists() else "",
             "size": len(tokenizer),
             "pad_id": framed.pad_id,
             "mask_id": tokenizer.mask_token_id,
+            "table_sha256": token_table,
         },
         "sampling": {"weights": weights, "temperature": settings.temperature},
         "languages": languages,
         "made_by": {"command": "hyperofa corpus prepare", "settings": asdict(settings), "versions": versions()},
     }
+    return {**meta, "fingerprint": fingerprint_of(meta)}

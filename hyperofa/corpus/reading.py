@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -21,19 +22,18 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
     Args:
         source: a path, whose ending decides: ``.jsonl`` (or ``.json``, one object a line), ``.parquet``, ``.arrow``, else plain
             text with a document a line; ``.gz`` and ``.xz`` may follow the first and the last. Or
-            ``hub:NAME[@CONFIG][#SPLIT]``, a data set to fetch (split ``train`` unless named).
+            ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``, a data set to fetch (newest revision, split ``train`` unless named).
         field: which field or column of a row is the text.
 
     Raises:
         DataMissingError: there is no such file or data set.
         InputError: a line is not UTF-8 or JSON, or a row has no such field; the line is named.
     """
+    check_source(source)
     if source.startswith(HUB):
         yield from _hub(source.removeprefix(HUB), field)
         return
     path = Path(source)
-    if not path.is_file():
-        raise DataMissingError("no such text file", where=path)
     suffixes = [suffix for suffix in path.suffixes if suffix not in _OPENERS]
     kind = suffixes[-1] if suffixes else ""
     if kind in {".parquet", ".arrow"}:
@@ -45,6 +45,15 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
             yield line
 
 
+def check_source(source: str) -> None:
+    """Raise, before anything is read, what :func:`documents` would raise of a file that is not there or a nameless data set."""
+    if source.startswith(HUB):
+        if not _parts_of_hub_name(source.removeprefix(HUB))[0]:
+            raise InputError("no data set is named", where=source, todo=f"write {HUB}NAME[:REVISION][@CONFIG][#SPLIT]")
+    elif not Path(source).is_file():
+        raise DataMissingError("no such text file", where=source)
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
@@ -54,7 +63,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.decode("utf-8").strip()
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 ({error.reason})", where=f"{path}:{number}", todo="convert the file") from None
-    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise InputError(f"not a readable compressed file ({error})", where=f"{path}:{number + 1}") from None
 
 
@@ -64,9 +73,15 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"not a JSON object ({error.msg})", where=f"{path}:{number}") from None
-        yield _text_of(row, field, f"{path}:{number}")
+        except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+            reason = getattr(error, "msg", _first_line(error))
+            raise InputError(f"not a JSON object ({reason})", where=f"{path}:{number}") from None
+        text = _text_of(row, field, f"{path}:{number}")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:  # "\ud800" is JSON, but no text
+            raise InputError("half a surrogate pair, which is no character", where=f"{path}:{number}") from None
+        yield text
 
 
 def _table(path: Path, kind: str, field: str) -> Iterator[str]:
@@ -85,15 +100,30 @@ def _table(path: Path, kind: str, field: str) -> Iterator[str]:
 def _hub(name: str, field: str) -> Iterator[str]:
     from datasets import load_dataset
 
-    name, _, split = name.partition("#")
-    name, _, config = name.partition("@")
-    where = f"{HUB}{name}"
+    name, revision, config, split = _parts_of_hub_name(name)
+    where, number = f"{HUB}{name}", 0
     try:
-        rows = iter(load_dataset(name, config or None, split=split or "train", streaming=True))
+        rows = iter(
+            load_dataset(name, config or None, split=split or "train", revision=revision or None, streaming=True)
+        )
     except Exception as error:
         raise DataMissingError(f"cannot open the data set ({_first_line(error)})", where=where) from error
-    for number, row in enumerate(rows, start=1):
-        yield _text_of(row, field, f"{where}, row {number}")
+    try:
+        for number, row in enumerate(rows, start=1):
+            yield _text_of(row, field, f"{where}, row {number}")
+    except InputError:
+        raise
+    except Exception as error:  # the connection, or a file of the data set
+        what = f"reading the data set failed after row {number} ({_first_line(error)})"
+        raise DataMissingError(what, where=where, todo="start the same command again") from error
+
+
+def _parts_of_hub_name(name: str) -> tuple[str, str, str, str]:
+    """Name, revision, config and split out of ``NAME[:REVISION][@CONFIG][#SPLIT]``; what is not given is empty."""
+    name, _, split = name.partition("#")
+    name, _, config = name.partition("@")
+    name, _, revision = name.partition(":")
+    return name, revision, config, split
 
 
 def _text_of(row: Any, field: str, where: str) -> str:

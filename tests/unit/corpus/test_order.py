@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -65,9 +66,26 @@ def test_temperature_lifts_small_languages_and_weights_scale():
     assert quotas([500, 500], [1.0, 0.0]).tolist() == [1000, 0]
 
 
-@pytest.mark.parametrize(("weights", "temperature"), [([-1.0, 1.0], 1.0), ([0.0, 0.0], 1.0), ([1.0, 1.0], 0.0)])
+def test_no_weight_and_no_power_is_too_large():
+    assert quotas([500, 500], [3e308, 1e308]).tolist() == [750, 250]
+    assert quotas([10**9, 3], None, 1e-3).tolist() == [10**9 + 2, 1]
+    assert quotas([100, 100], [1e308, 1e-308]).tolist() == [199, 1]
+
+
+@pytest.mark.parametrize(
+    ("weights", "temperature"),
+    [
+        ([-1.0, 1.0], 1.0),
+        ([0.0, 0.0], 1.0),
+        ([math.inf, 1.0], 1.0),
+        ([math.nan, 1.0], 1.0),
+        ([1.0, 1.0], 0.0),
+        ([1.0, 1.0], math.nan),
+        ([1.0, 1.0], math.inf),
+    ],
+)
 def test_senseless_sampling_is_refused(weights, temperature):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match=r"positive|finite"):
         quotas([5, 5], weights, temperature)
 
 

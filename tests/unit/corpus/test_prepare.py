@@ -57,8 +57,10 @@ def test_settings_change_the_fingerprint(corpus, tokenizer_directory, text_files
     capped = prepare(
         tokenizer_directory, text_files, tmp_path / "capped", Settings(length=32, caps={"": 20, "kab_Latn": 4})
     )
+    weighted = prepare(tokenizer_directory, text_files, tmp_path / "w", Settings(length=32, weights={"kab_Latn": 2.0}))
+    warm = prepare(tokenizer_directory, text_files, tmp_path / "t", Settings(length=32, temperature=2.0))
     assert same.fingerprint == corpus.fingerprint
-    assert len({corpus.fingerprint, longer.fingerprint, capped.fingerprint}) == 3
+    assert len({made.fingerprint for made in (corpus, longer, capped, weighted, warm)}) == 5
     assert [language.documents for language in capped.languages] == [20, 20, 4]
 
 
@@ -161,7 +163,13 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
         ({"--cap": ["deu_Latn=3"]}, 2, "names 'deu_Latn', which has no text"),
         ({"--weight": ["3"]}, 2, "'3' is not LANG=W"),
         ({"--weight": ["eng_Latn=0"]}, 2, "one must be positive"),
-        ({"--temperature": ["0"]}, 2, "so must the temperature"),
+        ({"--weight": ["eng_Latn=inf"]}, 2, "is not LANG=W"),
+        ({"--weight": ["eng_Latn=nan"]}, 2, "is not LANG=W"),
+        ({"--temperature": ["0"]}, 2, "a finite number above 0, not 0"),
+        ({"--temperature": ["nan"]}, 2, "a finite number above 0, not nan"),
+        ({"--temperature": ["inf"]}, 2, "a finite number above 0, not inf"),
+        ({"--text": ["eng_Latn=hub:"]}, 2, "no data set is named"),
+        ({"--text": ["eng_Latn=hub:@en#train"]}, 2, "no data set is named"),
         ({"--length": ["4"]}, 2, "a length of 4"),
         ({"--processes": ["0"]}, 2, "less than 1"),
     ],
@@ -219,10 +227,71 @@ def test_damage_is_found(damaged):
     with pytest.raises(DataMissingError, match="no such data file"):
         PackedCorpus.open(damaged)
     (damaged / "corpus.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="corpus format 99 is not 1"):
+    with pytest.raises(InputError, match="corpus format 99 is not 2; prepare the corpus again"):
         PackedCorpus.open(damaged)
     with pytest.raises(DataMissingError, match="no such file"):
         PackedCorpus.open(damaged / "data")
+
+
+def test_sampling_is_checked_before_anything_is_read(tokenizer_directory, text_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("hyperofa.corpus.prepare.DocumentTokenizer", lambda _: pytest.fail("already at work"))
+    for wrong in (
+        {"weights": {"eng_Latn": float("inf")}},
+        {"weights": dict.fromkeys(LINES, 0.0)},
+        {"temperature": -1.0},
+    ):
+        with pytest.raises(InputError, match="sampling: "):
+            prepare(tokenizer_directory, text_files, tmp_path / "c", Settings(**wrong))
+    with pytest.raises(DataMissingError, match=r"last\.txt: no such text file"):
+        prepare(tokenizer_directory, {**text_files, "deu_Latn": ["last.txt"]}, tmp_path / "c", Settings())
+
+
+def test_the_table_of_tokens_is_part_of_the_corpus(damaged, capsys):
+    table = damaged / "tokens.safetensors"
+    whole = table.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-1] ^= 1
+    table.write_bytes(flipped)
+    assert main(["corpus", "show", str(damaged), "--verify"]) == 2
+    assert "tokens.safetensors: the checksum does not match" in capsys.readouterr().err
+    table.write_bytes(whole[:-7])
+    with pytest.raises(InputError, match="not a table of the tokens"):
+        _ = PackedCorpus.open(damaged).tokens
+    table.unlink()
+    assert main(["corpus", "show", str(damaged), "--verify"]) == 3
+    assert "tokens.safetensors: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"length": "long"}, "length: "),
+        ({"length": 0}, "a length of 0"),
+        ({"languages": []}, "0 languages"),
+        ({"languages": [{}]}, "languages.0.name"),
+        ({"tokenizer": None}, "tokenizer: "),
+        ({"sampling": {"weights": [1.0, 2.0], "temperature": 1.0}}, "2 sampling weights"),
+        ({"sampling": {"weights": [float("nan")], "temperature": 1.0}}, "weights must be finite"),
+        ({"sampling": {"weights": [3.0], "temperature": 1.0}}, "changed after it was written"),
+        ({"surprise": 1}, "unknown config key 'surprise'"),
+    ],
+)
+def test_a_malformed_description_is_one_line(damaged, capsys, changes, said):
+    path = damaged / "corpus.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert main(["corpus", "show", str(damaged)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "corpus.json" in error
+    assert "prepare the corpus again" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "", "null"])
+def test_what_is_no_description_is_one_line(damaged, capsys, text):
+    (damaged / "corpus.json").write_text(text)
+    assert main(["corpus", "show", str(damaged)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_path_that_leaves_the_corpus_is_refused(damaged):

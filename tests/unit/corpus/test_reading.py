@@ -13,6 +13,7 @@ import pytest
 from hyperofa.corpus.reading import documents
 from hyperofa.errors import DataMissingError, InputError
 
+DAMAGED_GZIP = gzip.compress(b"some words\n" * 50)[:12] + b"\xff" * 30
 LINES = ["aqjun yettwali", "ein Hund", "", "狗在跑"]
 
 
@@ -47,6 +48,10 @@ def test_parquet_and_arrow(tmp_path):
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl:2: not a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n\n{"body": "x"}\n', r"a\.jsonl:3: no text field 'text' \(found: body\)"),
         ("a.jsonl", b"[1]\n", r"a\.jsonl:1: no text field 'text' \(found: list\); name it with --field"),
+        ("a.jsonl", b"[" * 100_000, r"a\.jsonl:1: not a JSON object"),
+        ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a\.jsonl:1: not a JSON object"),
+        ("a.jsonl", b'{"text": "\\ud800"}\n', r"a\.jsonl:1: half a surrogate pair"),
+        ("a.txt.gz", DAMAGED_GZIP, r"a\.txt\.gz:1: not a readable compressed file"),
         ("a.txt.gz", b"not gzip", r"a\.txt\.gz:1: not a readable compressed file"),
         ("a.parquet", b"PAR1 not really", "not a readable parquet file"),
     ],
@@ -66,3 +71,38 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataMissingError, match="no such text file"):
         list(documents(str(tmp_path / "a.txt")))
+
+
+def rows_then_error(*rows):
+    yield from rows
+    raise ConnectionError("the line is dead\nand more")
+
+
+def test_a_data_set_of_the_hub_is_asked_for_as_it_is_named(monkeypatch):
+    asked = []
+
+    def load_dataset(*names, **options):
+        asked.append((*names, options))
+        return [{"text": " one "}, {"text": "two"}]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert list(documents("hub:org/set")) == ["one", "two"]
+    assert list(documents("hub:org/set:abc123@swh_Latn#test[:9]")) == ["one", "two"]
+    plain = {"split": "train", "revision": None, "streaming": True}
+    assert asked[0] == ("org/set", None, plain)
+    assert asked[1] == ("org/set", "swh_Latn", {"split": "test[:9]", "revision": "abc123", "streaming": True})
+
+
+def test_a_data_set_that_fails_is_one_line(monkeypatch):
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, **options: rows_then_error({"text": "one"}))
+    with pytest.raises(
+        DataMissingError, match=r"hub:org/set: reading .* failed after row 1 .the line is dead.; start"
+    ) as e:
+        list(documents("hub:org/set"))
+    assert "\n" not in str(e.value)
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, **options: [{"body": "one"}])
+    with pytest.raises(InputError, match=r"row 1: no text field 'text' \(found: body\)"):
+        list(documents("hub:org/set"))
+    monkeypatch.setattr("datasets.load_dataset", lambda *names, **options: next(rows_then_error()))
+    with pytest.raises(DataMissingError, match="cannot open the data set"):
+        list(documents("hub:org/set"))

@@ -1,0 +1,121 @@
+"""``corpus.json``: what a corpus holds, how it is sampled, and the fingerprint of everything that training reads of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa.config import build_config
+from hyperofa.corpus.order import check_sampling
+from hyperofa.errors import InputError
+from hyperofa.files import inside, read_json
+
+MARKER = "corpus.json"
+TOKENS = "tokens.safetensors"
+FORMAT = 2
+LEAST_LENGTH, GREATEST_LENGTH = 8, 32_767
+"""Tokens of a sequence: document indices within it are 16-bit."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """What one language of a corpus holds."""
+
+    name: str  # code, such as ``swh_Latn``
+    file: str  # below the corpus directory
+    sequences: int
+    documents: int
+    tokens: int  # special ones included, padding not
+    unknown: int  # tokens that are the unknown token
+    characters: int
+    skipped: int  # empty documents
+    sha256: str  # of the file
+
+
+@dataclass(frozen=True)
+class TokenizerRecord:
+    """The tokenizer that made a corpus."""
+
+    name: str
+    sha256: str
+    size: int
+    pad_id: int
+    mask_id: int | None
+    table_sha256: str  # of the file that says which tokens are special and which continue a word
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Shares of the languages: proportional to ``weight * sequences^(1 / temperature)``."""
+
+    weights: tuple[float, ...]
+    temperature: float
+
+
+@dataclass(frozen=True)
+class CorpusMeta:
+    """The contents of ``corpus.json``."""
+
+    format: int
+    length: int
+    fingerprint: str
+    tokenizer: TokenizerRecord
+    sampling: Sampling
+    languages: tuple[Language, ...]
+    made_by: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not LEAST_LENGTH <= self.length <= GREATEST_LENGTH:
+            raise ValueError(f"a length of {self.length} is not between {LEAST_LENGTH} and {GREATEST_LENGTH:,}")
+        if not self.languages or len(self.sampling.weights) != len(self.languages):
+            raise ValueError(f"{len(self.languages)} languages, but {len(self.sampling.weights)} sampling weights")
+        if any(language.sequences < 1 for language in self.languages):
+            raise ValueError("a language has no sequence")
+        if not 0 <= (self.tokenizer.mask_id or 0) < self.tokenizer.size:
+            raise ValueError(f"mask_id {self.tokenizer.mask_id} of {self.tokenizer.size} tokens")
+        check_sampling(self.sampling.weights, self.sampling.temperature)
+
+
+def read_meta(directory: Path) -> tuple[dict[str, Any], CorpusMeta]:
+    """``corpus.json`` as it is written and as it is meant.
+
+    Raises:
+        DataMissingError: there is none.
+        InputError: it is of another format, damaged, changed by hand, or names a file outside its folder.
+    """
+    path = directory / MARKER
+    value = read_json(path)
+    again = "prepare the corpus again"
+    if not isinstance(value, dict):
+        raise InputError("not the description of a corpus", where=path, todo=again)
+    if value.get("format") != FORMAT:
+        raise InputError(f"corpus format {value.get('format')!r} is not {FORMAT}", where=path, todo=again)
+    try:
+        meta = build_config(CorpusMeta, value, path)
+    except InputError as error:
+        raise InputError(str(error), todo=again) from None
+    for language in meta.languages:
+        inside(directory, language.file)
+    if meta.fingerprint != fingerprint_of(value):
+        raise InputError("it was changed after it was written (its fingerprint is another)", where=path, todo=again)
+    return value, meta
+
+
+def fingerprint_of(meta: Mapping[str, Any]) -> str:
+    """SHA-256 over what decides a run's batches: sequences, their length, tokenizer, table of tokens, and sampling."""
+    deciding = {
+        "length": meta["length"],
+        "tokenizer": {key: meta["tokenizer"][key] for key in ("sha256", "size", "pad_id", "mask_id", "table_sha256")},
+        "sampling": meta["sampling"],
+        "languages": [[language["name"], language["sequences"], language["sha256"]] for language in meta["languages"]],
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def language_record(**values: Any) -> dict[str, Any]:
+    """A :class:`Language` as ``corpus.json`` holds it."""
+    return asdict(Language(**values))
