@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.console import LOG, print_json, setup_logging, table
+from hyperofa_eval.console import LOG, lines, print_json, setup_logging, table
 from hyperofa_eval.errors import InputError
 
 FILES = ("compare.json", "compare.md", "compare.csv", "compare.html")
@@ -28,30 +28,30 @@ def run(args: argparse.Namespace) -> None:
     setup_logging()
     if len(args.runs) < 2 and args.against is None:
         raise InputError("one run has nothing to be compared with", todo="name another, or --against paper")
-    if args.out is not None and args.out.exists():
-        if not args.out.is_dir():
-            raise InputError("the output path is a file", where=args.out, todo="name a directory")
-        if any(args.out.iterdir()) and not (args.out / FILES[0]).is_file():
-            raise InputError("the output directory holds something else", where=args.out, todo="name a new one")
     from hyperofa_eval import render
-    from hyperofa_eval.comparison import compare, labels, load_run
-    from hyperofa_eval.files import write_json, write_text
+    from hyperofa_eval.comparison import compare, labels
+    from hyperofa_eval.files import check_target, write_json, write_text
+    from hyperofa_eval.pairing import load_run
 
-    runs = [load_run(folder, label) for folder, label in zip(args.runs, labels(args.runs), strict=True)]
-    found = compare(runs, args.tasks.split(",") if args.tasks else None)
-    paper = args.against == "paper"
     if args.out is not None:
-        write_text(args.out / "compare.md", render.markdown(found, paper))
+        check_target(args.out)
+        # What a killed comparison left, some of its files and a hidden unfinished one, is nobody's work.
+        others = [path for path in args.out.glob("*") if path.name not in FILES and not path.name.startswith(".")]
+        if others:
+            raise InputError("the output directory holds something else", where=others[0], todo="name a new one")
+    runs = [load_run(folder, label) for folder, label in zip(args.runs, labels(args.runs), strict=True)]
+    found = compare(runs, args.tasks.split(",") if args.tasks else None, paper=args.against == "paper")
+    if args.out is not None:
+        write_text(args.out / "compare.md", render.markdown(found))
         write_text(args.out / "compare.csv", render.table_csv(found))
-        write_text(args.out / "compare.html", render.page(found, paper))
+        write_text(args.out / "compare.html", render.page(found))
         write_json(args.out / "compare.json", found)
         LOG.info("written: %s", ", ".join(str(args.out / name) for name in FILES))
-    print_json(found) if args.json else _show(found, paper)
+    print_json(found) if args.json else _show(found)
 
 
-def _show(found: dict[str, Any], paper: bool) -> None:
-    from hyperofa_eval.comparison import published
-    from hyperofa_eval.render import differences, published_table
+def _show(found: dict[str, Any]) -> None:
+    from hyperofa_eval.render import differences, notes, published_table
 
     for task, entry in found["tasks"].items():
         rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
@@ -59,8 +59,10 @@ def _show(found: dict[str, Any], paper: bool) -> None:
             [f"mean of {len(entry['in_mean'])}", *(float(entry["means"][run]["mean"]) for run in found["runs"])]
         )
         table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows)
+        lines(notes(entry))
         if entry["against_first"]:
             columns = ["run", "group", "difference, paired 95 % interval", "languages"]
             table(f"{task}: against {found['runs'][0]}", columns, differences(entry))
-        if paper and published(task):
-            table(f"{task}: published (other languages, one seed)", *published_table(task))
+        if "published" in entry:
+            table(f"{task}: published", *published_table(entry))
+            lines([entry["published"]["note"]])

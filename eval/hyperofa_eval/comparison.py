@@ -4,54 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.files import read_json
+from hyperofa_eval.errors import InputError
 from hyperofa_eval.languages import language
-from hyperofa_eval.results import SUMMARY, Result, path_of, stored
+from hyperofa_eval.pairing import Run, check_alike, differing, missing_somewhere
+from hyperofa_eval.results import Result
 from hyperofa_eval.statistics import Floats, interval
 from hyperofa_eval.summary import language_draws
 
 PUBLISHED = Path(__file__).with_name("published.tsv")
-
-
-@dataclass(frozen=True)
-class Run:
-    """The results of one output folder, by task and language (a list over seeds)."""
-
-    label: str
-    summary: Mapping[str, Any]
-    results: Mapping[str, Mapping[str, list[Result]]]
-
-
-def load_run(folder: Path, label: str) -> Run:
-    """Read the results that a folder's summary rests on.
-
-    Raises:
-        DataMissingError: no summary there, or one of its results is gone.
-    """
-    if not (folder / SUMMARY).is_file():
-        raise DataMissingError(
-            f"no {SUMMARY}", where=folder, todo="name the --out folder of a finished hyperofa-eval run"
-        )
-    summary = read_json(folder / SUMMARY)
-    found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
-    results: dict[str, dict[str, list[Result]]] = {}
-    for task, entry in summary["tasks"].items():
-        results[task] = {}
-        for row in entry["rows"]:
-            places = [(task, row["language"], seed) for seed in entry["seeds"]]
-            missing = [place for place in places if place not in found]
-            if missing:
-                where = path_of(folder, *missing[0])
-                raise DataMissingError("the summary names a result that is not there", where=where, todo="run it again")
-            results[task][row["language"]] = [found[place] for place in places]
-    return Run(label, summary, results)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
@@ -64,14 +29,14 @@ def labels(folders: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} #{i}" for i, name in enumerate(names, 1)]
 
 
-def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None) -> dict[str, Any]:
-    """Every run against the first, on the languages all of them have.
+def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None, *, paper: bool = False) -> dict[str, Any]:
+    """Every run against the first, on the languages all of them have; languages that one lacks are named.
 
     A difference is the run minus the first; its interval is a paired bootstrap over the same items (and seeds). A
-    language is won or lost where that interval leaves out 0.
+    language is won or lost where that interval leaves out 0. ``paper`` puts the published means beside.
 
     Raises:
-        InputError: the runs share no task, or were not measured alike (protocol, limit, data, metric).
+        InputError: the runs share no task, or were not measured alike (see :func:`~hyperofa_eval.pairing.check_alike`).
     """
     common = [task for task in runs[0].results if all(task in run.results for run in runs)]
     if tasks is not None:
@@ -83,7 +48,12 @@ def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None) -> dict[str
         common = list(tasks)
     if not common:
         raise InputError("the runs have no task in common", where=", ".join(run.label for run in runs))
-    return {"schema": 1, "runs": [run.label for run in runs], "tasks": {task: _task(runs, task) for task in common}}
+    found = {task: _task(runs, task) for task in common}
+    if paper:
+        for task, entry in found.items():
+            if published(task):
+                entry["published"] = {"note": published_note(task), "means": published(task)}
+    return {"schema": 1, "runs": [run.label for run in runs], "tasks": found}
 
 
 def published(task: str) -> dict[str, dict[str, float]]:
@@ -99,12 +69,24 @@ def published(task: str) -> dict[str, dict[str, float]]:
     return found
 
 
+def published_note(task: str) -> str:
+    """What to know of the published means beside one's own: no two of these numbers were measured alike."""
+    tagging = {
+        "pos": " The metric is span F1 on bare tags, not accuracy (--protocol paper has it). English is in the mean.",
+        "ner": " F1 is lenient (--protocol paper has it). English is in the mean.",
+    }
+    return (
+        "Published, before continual pre-training: other languages, one seed, no intervals; metric and protocol may "
+        "differ from those above." + tagging.get(task, " Protocol paper: block 8, specials in the mean.")
+    )
+
+
 def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
     codes = [code for code in runs[0].results[task] if all(code in run.results[task] for run in runs)]
     if not codes:
         raise InputError(f"the runs share no language in task {task}", where=", ".join(run.label for run in runs))
     for run in runs[1:]:
-        _check_alike(runs[0], run, task, codes)
+        check_alike(runs[0], run, task, codes)
     entry = runs[0].summary["tasks"][task]
     metric = entry["metric"]
     averaged = [code for code in codes if code in entry["languages"]] or codes
@@ -118,6 +100,8 @@ def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
         "higher_is_better": better,
         "languages": codes,
         "in_mean": averaged,
+        "left_out": missing_somewhere(runs, task),
+        "settings_differ": differing(runs, task, codes),
         "rows": [_row(code, runs, values, draws) for code in codes],
         "means": {run.label: _mean(values[run.label], draws[run.label], averaged) for run in runs},
         "against_first": {
@@ -126,25 +110,6 @@ def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
             if run.label != first
         },
     }
-
-
-def _check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
-    for code in codes:
-        left, right = a.results[task][code][0], b.results[task][code][0]
-        for key, what in (
-            ("protocol", "protocols"),
-            ("limit", "--limit"),
-            ("metric", "metrics"),
-            ("n", "numbers of items"),
-        ):
-            if left[key] != right[key]:
-                raise InputError(
-                    f"{a.label} and {b.label} have different {what} ({left[key]} and {right[key]})",
-                    where=f"{task}, {code}",
-                    todo="only runs measured alike can be paired",
-                )
-        if left["data"] != right["data"]:
-            raise InputError(f"{a.label} and {b.label} were measured on different data files", where=f"{task}, {code}")
 
 
 def _value(group: Sequence[Result], metric: str) -> float:

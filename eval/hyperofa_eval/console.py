@@ -77,6 +77,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     Console(highlight=False, soft_wrap=True).print(out)
 
 
+def lines(texts: Iterable[str]) -> None:
+    """Print lines on standard output as they are."""
+    sys.stdout.writelines(f"{text}\n" for text in texts)
+
+
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on standard output, never wrapped or coloured."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")

@@ -26,10 +26,17 @@ def read_lines(path: Path) -> list[str]:
     r"""The lines of a UTF-8 text file, ``.xz`` or plain; only ``\n`` and ``\r\n`` end a line.
 
     Raises:
-        InputError: it is not UTF-8 text or not a whole ``.xz`` file.
+        DataMissingError: there is no such file.
+        InputError: it cannot be read, is not UTF-8 text or not a whole ``.xz`` file.
     """
     try:
-        data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataMissingError("no such file", where=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from None
+    try:
+        data = lzma.decompress(data) if path.suffix == ".xz" else data
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
@@ -40,6 +47,20 @@ def read_lines(path: Path) -> list[str]:
     if lines and not lines[-1]:
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
+
+
+def check_target(path: Path) -> None:
+    """Refuse, before any work is done, a folder that could not be written: a file is in its way, or it may not be.
+
+    Raises:
+        InputError: the path or one above it is a file, or must not be written to.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        what = "the output path is a file" if nearest == path else "a file lies on the way to the folder"
+        raise InputError(what, where=nearest, todo="name a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError("must not be written to", where=nearest, todo="name another directory")
 
 
 def sha256_file(path: Path) -> str:

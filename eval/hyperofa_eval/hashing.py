@@ -20,8 +20,6 @@ def hash_model(model: nn.Module, skip: frozenset[str] = frozenset()) -> str:
 
     ``skip`` names what is left out: weights a checkpoint did not hold, which are random at each load and not used.
     """
-    import torch
-
     digest = hashlib.sha256()
     config = getattr(model, "config", None)
     if config is not None:
@@ -30,10 +28,31 @@ def hash_model(model: nn.Module, skip: frozenset[str] = frozenset()) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         if name in skip:
             continue
-        data = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {data.dtype} {tuple(data.shape)}".encode())
-        digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
+        _update(digest, name, tensor)
     return digest.hexdigest()
+
+
+def hash_head(model: nn.Module, body: nn.Module, kind: str) -> str:
+    """SHA-256 over what a language model has beside its body: kind, name, type, shape, bytes.
+
+    A weight tied to one of the body's is told by its name alone, since the body's hash covers its bytes.
+    """
+    digest = hashlib.sha256(kind.encode())
+    body_tensors = {(tensor.data_ptr(), tuple(tensor.shape)) for tensor in body.state_dict().values()}
+    for name, tensor in sorted(model.state_dict().items()):
+        if (tensor.data_ptr(), tuple(tensor.shape)) not in body_tensors:
+            _update(digest, name, tensor)
+        elif not name.startswith(f"{getattr(model, 'base_model_prefix', '')}."):
+            digest.update(f"{name} tied".encode())
+    return digest.hexdigest()
+
+
+def _update(digest: Any, name: str, tensor: Any) -> None:
+    import torch
+
+    data = tensor.detach().cpu().contiguous()
+    digest.update(f"{name} {data.dtype} {tuple(data.shape)}".encode())
+    digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def hash_tokenizer(tokenizer: Any) -> str:

@@ -47,6 +47,12 @@ class LanguageModelling:
         """Whether there is text of the language."""
         return data.has(self.corpus, language)
 
+    def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[list[str], dict[str, str]]:
+        """The passages to score and the hash of their file."""
+        lines, files = data.text(self.corpus, language)
+        found = [part for line in lines for part in cut(line, self.passage)]
+        return [found[i] for i in spaced(len(found), self.passages)][:limit], files
+
     def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
         """The model, if it has a language-model head."""
         if not hasattr(model, "text_losses"):
@@ -55,10 +61,13 @@ class LanguageModelling:
 
     def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Bits per character and the loss per predicted token (in nats), an item being a passage."""
-        lines, files = data.text(self.corpus, language)
-        found = [part for line in lines for part in cut(line, self.passage)]
-        texts = [found[i] for i in spaced(len(found), self.passages)][:limit]
+        texts, files = self.read(data, language, limit)
         table = np.array(prepared.text_losses(texts, self.share, seed))  # nats, tokens, characters, unknown tokens
+        if table.shape != (len(texts), 4) or not np.isfinite(table).all():
+            raise InputError(
+                f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite",
+                where=getattr(prepared, "name", "model"),
+            )
         nats, tokens, characters, unknown = table.T
         return Outcome(
             items={

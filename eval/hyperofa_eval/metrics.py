@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
-from seqeval.metrics import f1_score, precision_score, recall_score
+from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import IOB2, Entities
+from sklearn.metrics import f1_score as macro_f1_score
 
+from hyperofa_eval.errors import EvalError
 from hyperofa_eval.statistics import Items
 
 Tags = Sequence[Sequence[str]]
+AGREE = 1e-6
+"""Percent within which the metric and the sums over sentences are one number."""
 _SEQUENCES = datasets.Sequence(datasets.Value("string"))
 
 
@@ -28,8 +33,8 @@ class EntityF1(evaluate.Metric):
     the prefix, so that equal neighbours merge and CCONJ and SCONJ are one type.
     """
 
-    def __init__(self, strict: bool = True) -> None:
-        super().__init__(keep_in_memory=True)
+    def __init__(self, strict: bool = True, cache_dir: str | None = None) -> None:
+        super().__init__(keep_in_memory=True, cache_dir=cache_dir)
         self.strict = strict
 
     def _info(self) -> evaluate.MetricInfo:
@@ -48,6 +53,51 @@ class EntityF1(evaluate.Metric):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return {name: 100 * float(score(references, predictions, **options)) for name, score in scores.items()}
+
+
+class TokenScores(evaluate.Metric):
+    """Token accuracy and macro F1 over the tags that occur, in percent."""
+
+    def __init__(self, cache_dir: str | None = None) -> None:
+        super().__init__(keep_in_memory=True, cache_dir=cache_dir)
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="token accuracy and macro-averaged F1",
+            citation="",
+            inputs_description="predictions and references: one list of tags per sentence",
+            features=datasets.Features({"predictions": _SEQUENCES, "references": _SEQUENCES}),
+        )
+
+    def _compute(self, predictions: Tags, references: Tags) -> dict[str, float]:
+        gold, found = ([tag for tags in part for tag in tags] for part in (references, predictions))
+        macro = macro_f1_score(gold, found, average="macro", zero_division=0)
+        return {"accuracy": 100 * float(accuracy_score(references, predictions)), "macro_f1": 100 * float(macro)}
+
+
+def reported(references: Tags, predictions: Tags, scoring: str, items: Mapping[str, Items]) -> dict[str, float]:
+    """The scores that results report, by metric: those of the :class:`evaluate.Metric` of ``scoring``.
+
+    ``items`` are the same scores as sums over sentences, from which intervals are drawn.
+
+    Raises:
+        EvalError: the two do not agree, so one of them is wrong.
+    """
+    plain = {"references": [list(s) for s in references], "predictions": [list(s) for s in predictions]}
+    with (
+        TemporaryDirectory() as folder
+    ):  # evaluate makes its folder even if it keeps all in memory; a home may be read-only
+        strict = scoring == "entity"
+        metric = TokenScores(folder) if scoring == "token" else EntityF1(strict, folder)
+        found = metric.compute(**plain)
+    for name, item in items.items():
+        if abs(found[name] - item.value()) > AGREE:
+            raise EvalError(
+                f"{name} is {found[name]} by seqeval and {item.value()} by sentences",
+                where=f"scoring {scoring}",
+                todo="please report this with the tags that gave it",
+            )
+    return {name: found[name] for name in items}
 
 
 def entity_items(references: Tags, predictions: Tags, *, strict: bool = True) -> Items:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hyperofa_eval import adapter
 from hyperofa_eval.encoder import Encoder
 from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.hashing import hash_model, hash_tokenizer
+from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.settings import EncodeSettings
 
@@ -53,10 +53,12 @@ class TransformersModel:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What results name: the model's and the tokenizer's hashes, type and size."""
+        """What results name: the hashes of the body, of the head where one is loaded, and of the tokenizer; type and size."""
+        head = {} if self.head == "none" else {"head_sha256": hash_head(self.model, self.body, self.head)}
         return {
             "name": self.name,
             "sha256": hash_model(self.body, self.unread),
+            **head,
             "tokenizer_sha256": hash_tokenizer(self.tokenizer),
             "model_type": getattr(self.body.config, "model_type", type(self.body).__name__),
             "parameters": sum(p.numel() for p in self.body.parameters()),

@@ -9,13 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.comparison import published
-
 Comparison = Mapping[str, Any]
 STYLE = Path(__file__).with_name("compare.css")
 
 
-def markdown(comparison: Comparison, against_paper: bool) -> str:
+def markdown(comparison: Comparison) -> str:
     """Tables of values per language, means, differences and groups."""
     parts = []
     for task, entry in comparison["tasks"].items():
@@ -27,20 +25,27 @@ def markdown(comparison: Comparison, against_paper: bool) -> str:
         means = [_cell(entry["means"][run]["mean"], entry["means"][run]["ci95"]) for run in runs]
         rows.append([f"**mean of {len(entry['in_mean'])}**", *means])
         parts.append(_table(["language", *runs], rows))
+        parts.append("\n" + "\n".join(f"- {note}" for note in notes(entry)))
         if entry["against_first"]:
             parts.append(f"\nAgainst {runs[0]}, paired 95 % intervals:\n")
             parts.append(_table(["run", "group", "difference", "languages"], differences(entry)))
-        if against_paper and published(task):
-            parts.append("\nPublished, before continual pre-training; other languages, one seed, no interval:\n")
-            parts.append(_table(*published_table(task)))
+        if "published" in entry:
+            parts.append(f"\n{entry['published']['note']}\n")
+            parts.append(_table(*published_table(entry)))
     return "\n".join(parts) + "\n"
 
 
 def table_csv(comparison: Comparison) -> str:
-    """One line per (task, language, run): value, interval, difference from the first run and its interval."""
+    """One line per (task, language, run): value, interval, difference from the first run and its interval.
+
+    ``note`` holds the run's own value of each setting that the runs do not share. Published means, where asked for, are
+    lines of the language ``mean`` and the run ``published MODEL METHOD``; they have no interval.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = "task metric language script resource_class run value low high difference difference_low difference_high"
+    columns = (
+        "task metric language script resource_class run value low high difference difference_low difference_high note"
+    )
     writer.writerow(columns.split())
     for task, entry in comparison["tasks"].items():
         for row in entry["rows"]:
@@ -48,25 +53,29 @@ def table_csv(comparison: Comparison) -> str:
                 gap = row["difference"].get(run)
                 cells = ["", "", ""] if gap is None else [gap["value"], *gap["ci95"]]
                 place = [task, entry["metric"], row["language"], row["script"], row["resource_class"], run]
-                writer.writerow([*place, row["values"][run], *row["ci95"][run], *cells])
+                own = "; ".join(f"{name}={values[run]}" for name, values in entry["settings_differ"].items())
+                writer.writerow([*place, row["values"][run], *row["ci95"][run], *cells, own])
+        for model, methods in entry.get("published", {}).get("means", {}).items():
+            for method, value in methods.items():
+                place = [task, "", "mean", "", "", f"published {model} {method}"]
+                writer.writerow([*place, value, *[""] * 5, entry["published"]["note"]])
     return out.getvalue()
 
 
-def page(comparison: Comparison, against_paper: bool) -> str:
+def page(comparison: Comparison) -> str:
     """The HTML page: per task a heat map (language x run) and bars of the means with intervals."""
     body = []
     for task, entry in comparison["tasks"].items():
         body.append(f"<section><h2>{_e(task)}</h2><p>{_e(entry['metric'])}, {_e(entry['unit'])}, 95 % intervals</p>")
         body.append(_bars({run: entry["means"][run] for run in comparison["runs"]}))
+        body.append("<ul>" + "".join(f"<li>{_e(note)}</li>" for note in notes(entry)) + "</ul>")
         body.append(_heat_map(comparison["runs"], entry))
         if entry["against_first"]:
             body.append(f"<h3>Against {_e(comparison['runs'][0])} (paired)</h3>")
             body.append(_html_table(["run", "group", "difference", "languages"], differences(entry)))
-        if against_paper and published(task):
-            body.append(
-                "<h3>Published</h3><p>Before continual pre-training; other languages, one seed, no interval.</p>"
-            )
-            body.append(_html_table(*published_table(task)))
+        if "published" in entry:
+            body.append(f"<h3>Published</h3><p>{_e(entry['published']['note'])}</p>")
+            body.append(_html_table(*published_table(entry)))
         body.append("</section>")
     style = STYLE.read_text(encoding="utf-8")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -75,6 +84,16 @@ def page(comparison: Comparison, against_paper: bool) -> str:
         f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title><style>\n{style}</style></head>'
         f"<body><main><h1>{title}</h1>\n{''.join(body)}\n</main></body></html>\n"
     )
+
+
+def notes(entry: Mapping[str, Any]) -> list[str]:
+    """What a reader of the table must know: the mean's languages, those left out, settings that are not the same."""
+    found = [f"mean of {len(entry['in_mean'])}: {' '.join(entry['in_mean'])}"]
+    for code, lacking in entry["left_out"].items():
+        found.append(f"left out: {code}, not in {', '.join(lacking)}")
+    for name, values in entry["settings_differ"].items():
+        found.append(f"not the same: {name} " + ", ".join(f"{value} in {run}" for run, value in values.items()))
+    return found
 
 
 def differences(entry: Mapping[str, Any]) -> list[list[str]]:
@@ -103,9 +122,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def published_table(task: str) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the published table of one task: a model a row, a method a column."""
-    found = published(task)
+def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the published means of one task: a model a row, a method a column."""
+    found = entry["published"]["means"]
     columns = list(next(iter(found.values())))
     return ["model", *columns], [[model, *(f"{row[name]:.1f}" for name in columns)] for model, row in found.items()]
 

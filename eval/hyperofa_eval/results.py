@@ -8,13 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.errors import InputError
-from hyperofa_eval.files import read_json, sha256_json, versions
+from hyperofa_eval.files import check_target, read_json, sha256_json, versions, write_json
 from hyperofa_eval.layout import DataFolder
 from hyperofa_eval.statistics import Items, draws_of, interval, pack, unpack
 from hyperofa_eval.tasks import Outcome, Task
 
 SCHEMA = 1
 SUMMARY = "summary.json"
+FIELDS = (
+    "task",
+    "language",
+    "seed",
+    "protocol",
+    "limit",
+    "metric",
+    "n",
+    "values",
+    "settings",
+    "model",
+    "data",
+    "items",
+)
+"""What every result has, whichever version of the harness wrote it."""
 Result = dict[str, Any]
 
 
@@ -30,8 +45,10 @@ def path_of(out: Path, task: str, language: str, seed: int) -> Path:
 
 
 def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
-    """Hash of all that decides a result but the data files."""
+    """Hash of all that decides a result but the data files; the head counts for the tasks that use it alone."""
     identity = [model["sha256"], model["tokenizer_sha256"]]
+    if getattr(task, "needs_head", False) and "head_sha256" in model:
+        identity.append(model["head_sha256"])
     return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
 
 
@@ -45,19 +62,22 @@ def make_result(
     seed: int,
     limit: int | None,
     wall_s: float,
+    prepare_s: float = 0.0,
     processes: int = 1,
 ) -> Result:
     """The JSON of one result (docs/evaluation.md describes each field)."""
     values = {}
     for name, items in outcome.items.items():
         draws = draws_of(items, stream(task.name, language))
-        values[name] = {"value": items.value(), "ci95": interval(draws), "chance": outcome.chance.get(name)}
+        value = outcome.values.get(name, items.value())
+        values[name] = {"value": value, "ci95": interval(draws), "chance": outcome.chance.get(name)}
     main = values[task.metric]
     return {
         "schema": SCHEMA,
         "task": task.name,
         "language": language,
         "seed": seed,
+        "seeded": task.seeded,
         "protocol": protocol,
         "metric": task.metric,
         "unit": task.unit,
@@ -72,6 +92,7 @@ def make_result(
         "key": key_of(model, task, protocol=protocol, language=language, seed=seed, limit=limit),
         "versions": versions(),
         "wall_s": round(wall_s, 3),
+        "prepare_s": round(prepare_s, 3),
         "processes": processes,
         "details": dict(outcome.details),
         "items": {
@@ -102,7 +123,7 @@ def still_holds(result: Any, key: str, data: DataFolder) -> bool:
     """Whether a stored result was made by the same model, settings and data files."""
     if not isinstance(result, dict) or result.get("key") != key:
         return False
-    for name, digest in result["data"].items():
+    for name, digest in result.get("data", {}).items():
         path = data.root / name
         if not path.is_file() or data.hashes(path)[name] != digest:
             return False
@@ -110,11 +131,56 @@ def still_holds(result: Any, key: str, data: DataFolder) -> bool:
 
 
 def stored(out: Path) -> Iterable[Result]:
-    """Every result below a folder, sorted by path; files of another kind are refused by :func:`read_json` alone."""
+    """Every result below a folder, sorted by path.
+
+    Raises:
+        InputError: a file with a result's name is not valid JSON or lacks a result's fields.
+    """
     for path in sorted(out.glob("*/*.seed*.json")):
         result = read_json(path)
-        if isinstance(result, dict) and result.get("schema") == SCHEMA:
-            yield result
+        if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+            continue
+        lacking = [name for name in FIELDS if name not in result]
+        if lacking:
+            raise InputError(
+                f"not a whole result (it lacks {lacking[0]})", where=path, todo="delete it: the run makes it again"
+            )
+        yield result
+
+
+def read_summary(out: Path) -> dict[str, Any] | None:
+    """The ``summary.json`` of an output folder, None where there is none.
+
+    Raises:
+        InputError: it is not valid JSON or not a summary.
+    """
+    path = out / SUMMARY
+    if not path.is_file():
+        return None
+    summary = read_json(path)
+    shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
+    tasks = summary.get("tasks") if shaped else None
+    if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
+        raise InputError(
+            "not a summary of a run", where=path, todo="delete it and run again: results that hold are kept"
+        )
+    return dict(summary)
+
+
+def _entry(entry: Mapping[str, Any]) -> bool:
+    return all(isinstance(entry.get(name), list) for name in ("rows", "seeds", "languages"))
+
+
+def write_result(out: Path, result: Result) -> None:
+    """Put a result in its place.
+
+    Where it replaces another, the summary goes first: it rests on the old one, and a run that is killed before it
+    writes the new summary must not leave one that says something else than the results do.
+    """
+    path = path_of(out, result["task"], result["language"], result["seed"])
+    if path.is_file():
+        (out / SUMMARY).unlink(missing_ok=True)
+    write_json(path, result)
 
 
 def check_folder(out: Path, protocol: str, limit: int | None) -> None:
@@ -123,11 +189,11 @@ def check_folder(out: Path, protocol: str, limit: int | None) -> None:
     Raises:
         InputError: it is a file, holds something else, another protocol, or results of another ``--limit``.
     """
+    check_target(out)
     if not out.exists():
         return
-    if not out.is_dir():
-        raise InputError("the output path is a file", where=out, todo="name a directory")
     # Hidden files are a killed run's unfinished ones; they and the empty folders around them are nobody's work.
+    read_summary(out)
     files = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
     found = list(stored(out))
     if files and out / SUMMARY not in files and not found:

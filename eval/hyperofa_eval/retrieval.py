@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hyperofa_eval.errors import InputError, unknown
 from hyperofa_eval.languages import PIVOT
-from hyperofa_eval.layout import DataFolder
+from hyperofa_eval.layout import DataFolder, Pairs
 from hyperofa_eval.search import ranks
 from hyperofa_eval.settings import Block, EncodeSettings, Pooling
 from hyperofa_eval.statistics import Items, hits
@@ -56,25 +56,41 @@ class Retrieval:
             return False
         return language != PIVOT and data.has(self.corpus, language)
 
+    def read(self, data: DataFolder, language: str, limit: int | None) -> Pairs:
+        """The pairs to score."""
+        return data.pairs(self.corpus, language).first(limit)
+
     def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
         """Nothing is trained; the model itself."""
         return model
 
     def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
-        pairs = data.pairs(self.corpus, language).first(limit)
+        pairs = self.read(data, language, limit)
         n = len(pairs.ids)
         device = getattr(getattr(prepared, "processes", None), "device", "cpu")
         if self.block == "all":
             blocks, main = self._every_block(prepared)
-            english = prepared.encode_blocks(pairs.english, self.encoding())
-            other = prepared.encode_blocks(pairs.other, self.encoding())
+            shape = (n, len(blocks))
+            english, other = (
+                _checked(prepared, prepared.encode_blocks(texts, self.encoding()), shape)
+                for texts in (pairs.english, pairs.other)
+            )
         else:
             blocks, main = self._one_block(prepared), 0
-            english = prepared.encode(pairs.english, self.encoding())[:, None]
-            other = prepared.encode(pairs.other, self.encoding())[:, None]
+            english, other = (
+                _checked(prepared, prepared.encode(texts, self.encoding()), (n,))[:, None]
+                for texts in (pairs.english, pairs.other)
+            )
+        if english.shape != other.shape:
+            raise InputError(
+                f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared",
+                where=_name(prepared),
+            )
         found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
         details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": _line(found[main][0])}
+        if self.direction == "both":
+            details["ranks_x_en"] = _line(found[main][1])
         if self.block == "all":
             details["blocks"] = {
                 str(block): {f"top{k}": _top(rank, k).value() for k in TOP}
@@ -100,10 +116,24 @@ class Retrieval:
 
     def _every_block(self, model: Any) -> tuple[tuple[int, ...], int]:
         if not hasattr(model, "encode_blocks"):
-            raise InputError("block 'all' needs a model with encode_blocks", where=getattr(model, "name", "model"))
+            raise InputError("block 'all' needs a model with encode_blocks", where=_name(model))
         blocks = tuple(model.blocks(self.encoding()))
         (main,) = model.blocks(EncodeSettings("auto", self.pooling, self.max_length))
         return blocks, blocks.index(main)
+
+
+def _name(model: Any) -> str:
+    return str(getattr(model, "name", None) or model.identity.get("name", "model"))
+
+
+def _checked(model: Any, vectors: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A model's vectors as float32 of ``shape`` and D, if they are that; ranks of NaN would all be 0, which scores 100."""
+    found = np.asarray(vectors, dtype=np.float32)
+    if found.ndim != len(shape) + 1 or found.shape[:-1] != shape or not found.shape[-1]:
+        raise InputError(f"its encode gave shape {found.shape} for {shape[0]} texts", where=_name(model))
+    if not np.isfinite(found).all():
+        raise InputError("its vectors hold NaN or infinity", where=_name(model), todo="check its weights")
+    return found
 
 
 def _top(found: list[NDArray[np.int64]], k: int) -> Items:

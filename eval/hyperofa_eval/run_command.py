@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.console import print_json, setup_logging, table
+from hyperofa_eval.console import lines, print_json, setup_logging, table
 from hyperofa_eval.errors import InputError
 
 
@@ -120,6 +120,7 @@ def _show(summary: dict[str, Any]) -> None:
         rows.append(_cells(label, task, task["values"], "mean", ""))
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
         table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows)
+        lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
 
 
 def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:

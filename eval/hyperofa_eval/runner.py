@@ -14,7 +14,17 @@ from hyperofa_eval.files import read_json, versions, write_json
 from hyperofa_eval.languages import PIVOT, languages, normalise, paper_languages
 from hyperofa_eval.layout import DataFolder
 from hyperofa_eval.processes import Processes
-from hyperofa_eval.results import SUMMARY, Result, check_folder, key_of, make_result, path_of, still_holds
+from hyperofa_eval.results import (
+    SUMMARY,
+    Result,
+    check_folder,
+    key_of,
+    make_result,
+    path_of,
+    read_summary,
+    still_holds,
+    write_result,
+)
 from hyperofa_eval.summary import summarise_task
 from hyperofa_eval.tasks import Task
 
@@ -55,6 +65,10 @@ def run_tasks(
                 where=data.root,
                 todo="see: hyperofa-eval data check",
             )
+    for task in chosen:
+        _read_first(task, data, present[task.name], limit)
+    before = read_summary(out) if out is not None else None
+    processes.wait()  # all have read it: the first that replaces a result takes it away
     summary: dict[str, Any] = {
         "schema": 1,
         "model": dict(model.identity),
@@ -68,12 +82,15 @@ def run_tasks(
         missing = [c for c in wanted[task.name] if c not in present[task.name] and not _no_pair(task, c)]
         if missing and processes.main:
             LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
-        summary["tasks"][task.name] = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
+        entry = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
+        if getattr(task, "needs_head", False) and "head_sha256" in model.identity:
+            entry["head_sha256"] = model.identity["head_sha256"]
+        summary["tasks"][task.name] = entry
     measured = {"wall_s": round(time.monotonic() - started, 3), "processes": processes.world}
     summary |= measured | {"versions": versions()}
     if out is not None:
         if processes.main:
-            _keep_other_tasks(summary, out)
+            _keep_other_tasks(summary, before)
             write_json(out / SUMMARY, summary)
         processes.wait()
     return summary
@@ -116,7 +133,9 @@ class _Run:
             return done
         if done and self.processes.main:
             LOG.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
+        started = time.monotonic()
         prepared = self.task.prepare(self.model, self.data, seed, self.limit)
+        prepare_s = time.monotonic() - started
         for code in left:
             started = time.monotonic()
             outcome = self.task.score(prepared, self.data, code, seed, self.limit)
@@ -129,10 +148,11 @@ class _Run:
                 seed=seed,
                 limit=self.limit,
                 wall_s=time.monotonic() - started,
+                prepare_s=prepare_s,
                 processes=self.processes.world,
             )
             if self.out is not None and (self.processes.main or not self.task.together):
-                write_json(path_of(self.out, self.task.name, code, seed), result)
+                write_result(self.out, result)
             done[seed, code] = result
             advance()
         return done
@@ -167,11 +187,24 @@ def _no_pair(task: Task, code: str) -> bool:
     return code == PIVOT and not getattr(task, "scores_pivot", False)
 
 
-def _keep_other_tasks(summary: dict[str, Any], out: Path) -> None:
+def _read_first(task: Task, data: DataFolder, codes: Sequence[str], limit: int | None) -> None:
+    """Read all test sets of a task before any work, so that a faulty one is not found after hours of fine-tuning."""
+    read = getattr(task, "read", None)
+    if read is not None:
+        for code in codes:
+            read(data, code, limit)
+
+
+def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> None:
     """Carry over the entries of tasks that an earlier run of the same model wrote."""
-    if not (out / SUMMARY).is_file():
+    if old is None:
         return
-    old = read_json(out / SUMMARY)
-    same = all(old.get("model", {}).get(key) == summary["model"][key] for key in ("sha256", "tokenizer_sha256"))
-    if same and old.get("protocol") == summary["protocol"] and old.get("limit") == summary["limit"]:
-        summary["tasks"] = {**old["tasks"], **summary["tasks"]}
+    same = all(old["model"].get(key) == summary["model"][key] for key in ("sha256", "tokenizer_sha256"))
+    if not same or old.get("protocol") != summary["protocol"] or old.get("limit") != summary["limit"]:
+        return
+    # Which head a task was measured with is in its entry; where this run loaded none, the two cannot be compared.
+    head = summary["model"].get("head_sha256")
+    kept = {
+        name: entry for name, entry in old["tasks"].items() if head is None or entry.get("head_sha256", head) == head
+    }
+    summary["tasks"] = {**kept, **summary["tasks"]}

@@ -70,6 +70,10 @@ class Tagging:
         """Whether there is a test set, and the English training and development sets that the task needs."""
         return data.has(self.corpus, language) and all(data.has(self.corpus, PIVOT, s) for s in ("train", "dev"))
 
+    def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[list[Sentence], dict[str, str]]:
+        """The test sentences of a language and the hash of their file."""
+        return self._read(data, language, "test", limit)
+
     def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
         """The tagger fitted to English, its tokenizer, and what it was trained on."""
         train, train_files = self._read(data, PIVOT, "train", limit)
@@ -82,14 +86,19 @@ class Tagging:
     def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Tag a test set and score it; chance is the accuracy of always saying English's most common tag."""
         tagger, words, most_common, files = prepared
-        sentences, test_files = self._read(data, language, "test", limit)
+        sentences, test_files = self.read(data, language, limit)
         sentences = self._cut(sentences, words)
+        predictions = _checked(sentences, tagger(sentences), f"the tagger of task {self.name}, {language}")
         tags = [tag for sentence in sentences for tag in sentence.tags]
         chance = {"accuracy": 100 * tags.count(most_common) / len(tags)} if self.scoring == "token" else {}
+        from hyperofa_eval.metrics import reported
+
+        items = self.items(sentences, predictions)
         return Outcome(
-            items=self.items(sentences, tagger(sentences)),
+            items=items,
             chance=chance,
             files={**test_files, **files},
+            values=reported([s.tags for s in sentences], predictions, self.scoring, items),
             details={"tokens": len(tags), "gold_tags": dict(Counter(tags).most_common())},
         )
 
@@ -115,3 +124,17 @@ class Tagging:
         if self.rejoin or words is None:
             return sentences
         return cut_long(sentences, words, min(self.max_length, words.tokenizer.model_max_length))
+
+
+def _checked(sentences: Sequence[Sentence], predictions: Any, who: str) -> Sequence[Sequence[str]]:
+    """A tagger's answer, if it is one tag per token of every sentence."""
+    if len(predictions) != len(sentences):
+        raise InputError(f"answered with {len(predictions)} sentences for {len(sentences)}", where=who)
+    for number, (sentence, tags) in enumerate(zip(sentences, predictions, strict=True), 1):
+        if len(tags) != len(sentence.tokens):
+            raise InputError(
+                f"answered with {len(tags)} tags for the {len(sentence.tokens)} tokens of sentence {number}", where=who
+            )
+        if not all(isinstance(tag, str) for tag in tags):
+            raise InputError(f"answered with a tag that is no string in sentence {number}", where=who)
+    return list(predictions)

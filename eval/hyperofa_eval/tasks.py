@@ -21,6 +21,8 @@ class Outcome:
     """The score of a model that guesses, by metric, where that is known."""
     files: Mapping[str, str]
     """Files read and their SHA-256."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Scores as a metric of its own gives them, by metric; where it is silent, the items' (which must agree)."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as plain JSON."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,23 +15,28 @@ import pytest
 from hyperofa_eval.cli import main
 from hyperofa_eval.comparison import published
 from hyperofa_eval.files import write_json
-from hyperofa_eval.statistics import hits
+from hyperofa_eval.statistics import Items, hits
 from hyperofa_eval.summary import summarise_task
 from hyperofa_eval.tasks import Outcome
 
 
-def make_run(folder, right, *, task="sr-t", limit=None, digest="a", protocol="default"):
-    """An --out folder of a run whose hits are given per language."""
+def make_run(
+    folder, right, *, task="sr-t", limit=None, digest="a", protocol="default", seeds=(0,), details=None, **options
+):
+    """An --out folder of a run whose hits are given per language; ``options`` are settings of the task."""
     from hyperofa_eval.protocols import default
     from hyperofa_eval.results import make_result, path_of
 
     model = {"name": folder.name, "sha256": folder.name, "tokenizer_sha256": "t"}
     results = []
+    chosen = dataclasses.replace(default()[task], **options)
     for code, found in right.items():
-        outcome = Outcome({"top10": hits(found)}, {"top10": 1.0}, {f"tatoeba/{code}-eng.{code}": digest})
-        settings = {"protocol": protocol, "language": code, "seed": 0, "limit": limit, "wall_s": 0.0}
-        results.append(make_result(outcome, default()[task], model, **settings))
-        write_json(path_of(folder, task, code, 0), results[-1])
+        items = {chosen.metric: found if isinstance(found, Items) else hits(found)}
+        outcome = Outcome(items, {chosen.metric: 1.0}, {f"tatoeba/{code}-eng.{code}": digest}, details=details or {})
+        for seed in seeds:
+            settings = {"protocol": protocol, "language": code, "seed": seed, "limit": limit, "wall_s": 0.0}
+            results.append(make_result(outcome, chosen, model, **settings))
+            write_json(path_of(folder, task, code, seed), results[-1])
     tasks = {task: summarise_task(results, [])}
     write_json(
         folder / "summary.json", {"schema": 1, "model": model, "protocol": protocol, "limit": limit, "tasks": tasks}
@@ -75,6 +82,10 @@ def test_only_common_languages_count(pair, tmp_path, capsys):
     entry = compared(pair[0], other, capsys=capsys)
     assert entry["languages"] == ["tur"]
     assert entry["means"]["a"]["mean"] == pytest.approx(20)
+    assert entry["left_out"] == {"fry": ["c"], "jpn": ["c"]}
+    assert main(["compare", str(pair[0]), str(other), "--out", str(tmp_path / "out")]) == 0
+    for said in (capsys.readouterr().out, (tmp_path / "out/compare.md").read_text()):
+        assert "left out: fry, not in c" in said
 
 
 def test_writes_markdown_csv_and_a_page_of_its_own(pair, tmp_path, capsys):
@@ -86,14 +97,22 @@ def test_writes_markdown_csv_and_a_page_of_its_own(pair, tmp_path, capsys):
     assert "| tur | 20.0 [" in text
     assert "| multi-400 | 21.0 | 21.3 | 21.3 |" in text
     rows = list(csv.DictReader(io.StringIO((out / "compare.csv").read_text())))
-    assert len(rows) == 6
+    published_rows = {row["run"]: row for row in rows if row["run"].startswith("published ")}
+    assert len(rows) == 6 + len(published_rows) == 6 + 18
+    assert published_rows["published multi-400 ofa"]["value"] == "21.3"
+    assert "metric and protocol may differ" in published_rows["published multi-400 ofa"]["note"]
     assert {row["language"]: float(row["difference"]) for row in rows if row["run"] == "b"}["tur"] == pytest.approx(10)
+    entry = json.loads((out / "compare.json").read_text())["tasks"]["sr-t"]
+    assert entry["published"]["means"]["multi-400"]["ofa"] == 21.3
     page = (out / "compare.html").read_text()
     checked = Checker()
     checked.feed(page)
     assert not checked.open
     assert checked.heat == 6
     assert "http" not in page
+    for said in (shown, text, page):
+        assert "metric and protocol may differ" in said
+        assert "mean of 3: tur fry jpn" in said
     assert main(["compare", *map(str, pair), "--out", str(out)]) == 0  # its own earlier files are replaced
 
 
@@ -147,3 +166,101 @@ def test_the_published_table_is_whole():
     assert published("pos")["multi-400"]["ofa"] == 54.6
     assert published("sr-b")["mono-100"]["hyperofa"] == 5.0
     assert published("lm") == {}
+
+
+def test_pos_beside_the_published_table_says_what_is_not_alike(tmp_path, capsys):
+    run = make_run(tmp_path / "a", {"tur": np.ones(9, bool)}, task="pos")
+    assert main(["compare", str(run), "--against", "paper"]) == 0
+    shown = capsys.readouterr().out
+    assert "span F1 on bare tags, not accuracy" in shown
+    assert "English is in the mean" in shown
+
+
+RIGHT = {"tur": np.arange(500) < 100}
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "says"),
+    [
+        ("sr-t", {"direction": "x-en"}, "different settings of direction (en-x and x-en)"),
+        ("sr-t", {"csls": True}, "different settings of csls (False and True)"),
+        ("ner", {"scoring": "entity-lenient"}, "different settings of scoring"),
+        ("ner", {"seeds": (0, 1)}, "different seeds ([0] and [0, 1])"),
+        ("lm", {"seeds": (3,)}, "different seeds ([0] and [3])"),
+        ("lm", {"share": 0.3}, "different settings of share"),
+    ],
+)
+def test_settings_that_change_the_measure_are_refused(tmp_path, capsys, task, options, says):
+    a, b = make_run(tmp_path / "a", RIGHT, task=task), make_run(tmp_path / "b", RIGHT, task=task, **options)
+    assert says in fails(capsys, 2, a, b)
+
+
+def test_masked_and_causal_losses_are_not_paired(tmp_path, capsys):
+    a, b = (make_run(tmp_path / kind, RIGHT, task="lm", details={"head": kind}) for kind in ("masked", "causal"))
+    assert "different kinds of language model (masked and causal)" in fails(capsys, 2, a, b)
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "second", "says"),
+    [
+        ("sr-t", {"details": {"block": 4}}, {"details": {"block": 8}}, "block 4 in a, 8 in b"),
+        ("sr-t", {}, {"pooling": "last"}, "pooling mean in a, last in b"),
+        ("sr-t", {}, {"seeds": (7,)}, "seeds [0] in a, [7] in b"),
+        ("ner", {}, {"learning_rate": 1e-4}, "learning_rate 2e-05 in a, 0.0001 in b"),
+        ("ner", {}, {"epochs": 3}, "epochs 10 in a, 3 in b"),
+    ],
+)
+def test_settings_that_suit_a_model_are_named_in_every_output(tmp_path, capsys, task, first, second, says):
+    a, b = make_run(tmp_path / "a", RIGHT, task=task, **first), make_run(tmp_path / "b", RIGHT, task=task, **second)
+    out = tmp_path / "out"
+    assert main(["compare", str(a), str(b), "--out", str(out)]) == 0
+    for said in (capsys.readouterr().out, (out / "compare.md").read_text(), (out / "compare.html").read_text()):
+        assert f"not the same: {says}" in said
+    name = says.partition(" ")[0]
+    rows = csv.DictReader(io.StringIO((out / "compare.csv").read_text()))
+    assert all(row["note"].startswith(f"{name}=") for row in rows)
+    assert list(json.loads((out / "compare.json").read_text())["tasks"][task]["settings_differ"]) == [name]
+
+
+def test_auto_and_its_number_are_the_same_block(tmp_path, capsys):
+    a = make_run(tmp_path / "a", RIGHT, details={"block": 4})
+    b = make_run(tmp_path / "b", RIGHT, details={"block": 4}, block=4)
+    assert compared(a, b, capsys=capsys)["settings_differ"] == {}
+
+
+def test_where_less_is_better_less_wins_and_is_the_bright_cell(tmp_path, capsys):
+    bits = Items(np.full(200, 40.0), np.full(200, 10.0), 1.0)
+    a = make_run(tmp_path / "a", {"tur": bits}, task="lm")
+    b = make_run(tmp_path / "b", {"tur": Items(bits.num / 2, bits.den, 1.0)}, task="lm")
+    out = tmp_path / "out"
+    assert main(["compare", str(a), str(b), "--out", str(out), "--json"]) == 0
+    gap = json.loads(capsys.readouterr().out)["tasks"]["lm"]["against_first"]["b"]
+    assert gap["difference"]["mean"] == pytest.approx(-2)
+    assert (gap["wins"], gap["losses"]) == (1, 0)
+    shares = re.findall(r"--share:([\d.]+)", (out / "compare.html").read_text())
+    assert shares == ["0.000", "1.000"]
+    assert main(["compare", str(b), str(a), "--json"]) == 0
+    gap = json.loads(capsys.readouterr().out)["tasks"]["lm"]["against_first"]["a"]
+    assert (gap["wins"], gap["losses"]) == (0, 1)
+
+
+def test_where_more_is_better_more_is_the_bright_cell(pair, tmp_path):
+    out = tmp_path / "out"
+    assert main(["compare", *map(str, pair), "--out", str(out)]) == 0
+    page = (out / "compare.html").read_text()
+    turkish = re.findall(r"--share:([\d.]+)\" title=\"tur", page)
+    assert float(turkish[1]) > float(turkish[0])
+
+
+def test_a_killed_comparison_is_no_obstacle_and_other_files_are(pair, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "compare.md").write_text("half")
+    (out / ".compare.csv.x1y2").write_text("")
+    assert main(["compare", *map(str, pair), "--out", str(out)]) == 0
+    assert (out / "compare.json").is_file()
+    (out / "thesis.txt").write_text("mine")
+    capsys.readouterr()
+    assert "thesis.txt: the output directory holds something else" in fails(capsys, 2, *pair, "--out", out)
+    assert "a file lies on the way" in fails(capsys, 2, *pair, "--out", out / "thesis.txt/deeper")
+    assert "is a file" in fails(capsys, 2, *pair, "--out", out / "thesis.txt")

@@ -32,6 +32,7 @@ def results(out, processes=1):
     found = {path.relative_to(out).as_posix(): json.loads(path.read_text()) for path in sorted(out.rglob("*.json"))}
     for result in found.values():
         result.pop("wall_s")
+        result.pop("prepare_s", None)
         assert result.pop("processes") == processes
     return found
 

@@ -1,0 +1,212 @@
+"""Old answers to new questions: a changed head, a run that stopped midway, a summary that is none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hyperofa_eval.api import evaluate
+from hyperofa_eval.cli import main
+from hyperofa_eval.models import load_model
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def scored(model, tokenizer, tasks, data, out, languages=("tur", "swh")):
+    return evaluate(model, tokenizer, tasks, data, languages=list(languages), out=out)
+
+
+def change_body(model):
+    with torch.no_grad():
+        for parameter in model.bert.encoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+
+
+def test_a_changed_head_is_scored_again_by_lm_and_by_lm_alone(bert, tokenizer, data, tmp_path):
+    out = tmp_path / "out"
+    first = scored(bert, tokenizer, ["sr-t", "lm"], data, out)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.json")}
+    with torch.no_grad():
+        bert.cls.predictions.bias.add_(torch.linspace(-3, 3, len(tokenizer)))
+    second = scored(bert, tokenizer, ["sr-t", "lm"], data, out)
+    assert second["model"]["sha256"] == first["model"]["sha256"]
+    assert second["model"]["head_sha256"] != first["model"]["head_sha256"]
+    assert abs(second["tasks"]["lm"]["mean"] - first["tasks"]["lm"]["mean"]) > 0.01
+    changed = {path.parent.name for path, stamp in before.items() if path.stat().st_mtime_ns != stamp}
+    assert changed == {"lm"}
+
+
+def test_the_heads_hash_is_that_of_its_weights(bert, tokenizer, tmp_path):
+    bert.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    first, second = (load_model(str(tmp_path), head=True).identity for _ in range(2))
+    assert first == second
+    assert "head_sha256" not in load_model(str(tmp_path)).identity
+    with torch.no_grad():
+        bert.cls.predictions.transform.dense.weight[0, 0] += 1e-3
+    bert.save_pretrained(tmp_path)
+    third = load_model(str(tmp_path), head=True).identity
+    assert third["sha256"] == first["sha256"]
+    assert third["head_sha256"] != first["head_sha256"]
+
+
+def test_a_summary_forgets_an_lm_of_another_head(bert, tokenizer, data, tmp_path):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["lm"], data, out)
+    assert set(scored(bert, tokenizer, ["sr-t"], data, out)["tasks"]) == {"sr-t", "lm"}
+    with torch.no_grad():
+        bert.cls.predictions.bias.add_(1.0)
+    assert set(scored(bert, tokenizer, ["sr-t"], data, out)["tasks"]) == {"sr-t"}
+
+
+def stopped(monkeypatch, after):
+    """Let the run die after so many results."""
+    from hyperofa_eval import runner
+
+    wrote, real = [], runner.write_result
+
+    def write(out, result):
+        if len(wrote) == after:
+            raise KeyboardInterrupt
+        wrote.append(result)
+        real(out, result)
+
+    monkeypatch.setattr(runner, "write_result", write)
+
+
+def test_a_run_that_stops_midway_leaves_no_summary_of_two_models(bert, tokenizer, data, tmp_path, monkeypatch, capsys):
+    out, other = tmp_path / "out", tmp_path / "other"
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    scored(bert, tokenizer, ["sr-t"], data, other)
+    old = (out / "summary.json").read_text()
+    change_body(bert)
+    with monkeypatch.context() as patch:
+        stopped(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            scored(bert, tokenizer, ["sr-t"], data, out)
+    assert main(["compare", str(other), str(out)]) == 3
+    assert "no summary.json" in capsys.readouterr().err
+    (out / "summary.json").write_text(old)  # as an earlier version of the harness left it
+    assert main(["compare", str(other), str(out)]) == 2
+    assert "tur.seed0.json: another model than the summary's" in capsys.readouterr().err
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    assert main(["compare", str(other), str(out)]) == 0
+
+
+def test_a_run_that_only_adds_keeps_the_summary_until_it_is_done(bert, tokenizer, data, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    old = (out / "summary.json").read_text()
+    stopped(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        scored(bert, tokenizer, ["lm"], data, out)
+    assert (out / "summary.json").read_text() == old
+
+
+@pytest.mark.parametrize("field", ["model", "settings", "value"])
+def test_compare_refuses_results_that_are_not_the_summarys(bert, tokenizer, data, tmp_path, capsys, field):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    path = out / "sr-t/swh.seed0.json"
+    result = read(path)
+    if field == "model":
+        result["model"]["tokenizer_sha256"] = "0"
+    elif field == "settings":
+        result["settings"]["csls"] = True
+    else:
+        result["values"]["top10"]["value"] -= 1
+    path.write_text(json.dumps(result))
+    assert main(["compare", str(out), str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sr-t" in line
+    assert "summary" in line
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"model": {}, "tasks": []}', '{"model": {}, "tasks": {"sr-t": {}}}', "{"]
+)
+def test_a_summary_that_is_none_is_refused_before_the_work(bert, tokenizer, model_dir, data, tmp_path, capsys, text):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    (out / "summary.json").write_text(text)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.json")}
+    assert main(["compare", str(out), str(out)]) == 2
+    assert main(["run", str(model_dir), "--tasks", "lm", "--data", str(data), "--out", str(out)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("summary.json" in line for line in lines)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.json")} == before
+
+
+def test_a_result_that_is_none_is_refused_with_its_path(bert, tokenizer, model_dir, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    (out / "sr-t/tur.seed0.json").write_text('{"schema": 1}')
+    words = ["run", str(model_dir), "--tasks", "sr-t", "--data", str(data), "--out", str(out)]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "tur.seed0.json: not a whole result (it lacks task); delete it" in line
+
+
+class Vectors:
+    """A user's model whose answers are given by functions."""
+
+    def __init__(self, encode=None, tag=None):
+        self.identity = {"name": "mine", "sha256": "1", "tokenizer_sha256": "1"}
+        self._encode, self._tag = encode, tag
+
+    def encode(self, texts, settings):
+        return self._encode(texts)
+
+    def fine_tune(self, train, dev, settings, seed):
+        return self._tag
+
+
+def one(model, task, data):
+    from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.protocols import default
+    from hyperofa_eval.runner import run_tasks
+
+    return run_tasks(model, [default()[task]], DataFolder(data), codes=["tur"])
+
+
+@pytest.mark.parametrize(
+    ("encode", "says"),
+    [
+        (lambda texts: np.full((len(texts), 4), np.nan), "NaN or infinity"),
+        (lambda texts: np.full((len(texts), 4), np.inf), "NaN or infinity"),
+        (lambda texts: np.ones((len(texts) + 1, 4)), r"shape \(13, 4\) for 12 texts"),
+        (lambda texts: np.ones((len(texts) - 1, 4)), r"shape \(11, 4\) for 12 texts"),
+        (lambda texts: np.ones(len(texts)), r"shape \(12,\) for 12 texts"),
+        (lambda texts: np.ones((len(texts), 4 + ("Where" in texts[0]))), "dimensions cannot be compared"),
+    ],
+)
+def test_vectors_of_a_users_model_are_checked(data, encode, says):
+    from hyperofa_eval.errors import InputError
+
+    if "dimensions" in says:
+        path = data / "tatoeba/tur-eng.eng"
+        path.write_text("Where " + path.read_text())
+    with pytest.raises(InputError, match=f"mine: .*{says}"):
+        one(Vectors(encode), "sr-t", data)
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        (lambda sentences: [["NOUN"] * len(s.tokens) for s in sentences][1:], "sentences for"),
+        (lambda sentences: [["NOUN"] * (len(s.tokens) + 1) for s in sentences], "tags for the"),
+        (lambda sentences: [["NOUN"] * (len(s.tokens) - 1) for s in sentences], "tags for the"),
+        (lambda sentences: [[0] * len(s.tokens) for s in sentences], "no string"),
+    ],
+)
+def test_tags_of_a_users_model_are_checked(data, tag, says):
+    from hyperofa_eval.errors import InputError
+
+    with pytest.raises(InputError, match=f"task pos, tur: .*{says}"):
+        one(Vectors(tag=tag), "pos", data)
