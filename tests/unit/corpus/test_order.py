@@ -67,7 +67,7 @@ def test_temperature_lifts_small_languages_and_weights_scale():
 
 
 def test_no_weight_and_no_power_is_too_large():
-    assert quotas([500, 500], [3e308, 1e308]).tolist() == [750, 250]
+    assert quotas([500, 500], [1.5e308, 0.5e308]).tolist() == [750, 250]
     assert quotas([10**9, 3], None, 1e-3).tolist() == [10**9 + 2, 1]
     assert quotas([100, 100], [1e308, 1e-308]).tolist() == [199, 1]
 
