@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import yaml
-
-from hyperofa.config import to_plain
-from hyperofa.errors import InputError
+from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.claims import lock
 from hyperofa.experiment.plan import MARKER, Plan
 from hyperofa.experiment.selection import REPORT, before, only
-from hyperofa.experiment.stages import Stage
+from hyperofa.experiment.stages import Ledger, Stage
 from hyperofa.files import check_output, write_json, write_text
 
 
@@ -34,30 +31,37 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     from hyperofa.experiment.runner import Runner
 
     check_output(plan.out, MARKER)
+    stages = plan.stages()  # and what is asked of them, before anything is written
+    trusted = before(stages, start) if start is not None else frozenset()
+    chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
+    if not chosen and not (plan.out / MARKER).is_file():
+        raise DataMissingError("no experiment here to report on", where=plan.out, todo="run it, or name its --out")
     with working_in(plan):
-        stages = plan.stages()
-        trusted = before(stages, start) if start is not None else frozenset()
-        chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
         display = Display()
         runner = Runner(plan.out, display, trusted)
         try:
             runner.run(_of(plan.first(), chosen), len(chosen))
+            plan.write_train_config()
             if chosen - {stage.name for stage in plan.first()}:
                 runner.run(_of(plan.rest(), chosen), len(chosen))  # which now knows the languages
         finally:
             display.close()
-        results = write_report(plan, runner.failures) if not patterns or REPORT in patterns else {}
+        report = not patterns or REPORT in patterns
+        results = write_report(plan, runner.failures, trusted=trusted, ledger=runner.ledger) if report else {}
     runner.check()
     return results
 
 
-def write_report(plan: Plan, failures: Any = ()) -> dict[str, Any]:
-    """Gather what is finished and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
+def write_report(
+    plan: Plan, failures: Any = (), *, trusted: Collection[str] = (), ledger: Ledger | None = None
+) -> dict[str, Any]:
+    """Gather what holds and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
     from hyperofa.experiment.results import gather, summary
     from hyperofa.report.page import render, standalone_figures
     from hyperofa.report.tables import render_tables
 
-    results = gather(plan, {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()})
+    told = {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()}
+    results = gather(plan, told, trusted=trusted, ledger=ledger)
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / "report.html", render(results))
@@ -77,7 +81,7 @@ def working_in(plan: Plan) -> Iterator[None]:
     plan.out.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(plan.out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if _recorded(plan) == _recipe_text(plan) and plan.train_config.is_file():
+        if _recorded(plan) == plan.text and plan.train_config.is_file():
             free = lock(descriptor, fcntl.LOCK_SH, plan.out)
         else:
             free = lock(descriptor, fcntl.LOCK_EX, plan.out)
@@ -96,10 +100,6 @@ def working_in(plan: Plan) -> Iterator[None]:
 def _recorded(plan: Plan) -> str | None:
     path = plan.out / MARKER
     return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _recipe_text(plan: Plan) -> str:
-    return yaml.safe_dump(to_plain(plan.recipe), sort_keys=False, allow_unicode=True)
 
 
 def _of(stages: Sequence[Stage], chosen: set[str]) -> list[Stage]:

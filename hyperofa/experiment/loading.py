@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hyperofa.config import build_config, override, read_yaml
+from hyperofa.config import build_config, override, read_yaml, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.inputs import Parallel, Source
 from hyperofa.experiment.parallel import read_parallel
 from hyperofa.experiment.recipe import Recipe
+from hyperofa.experiment.words import evaluation_words
 from hyperofa.files import existing_file
 from hyperofa.resources import resource
 
@@ -161,12 +162,52 @@ def _check_training(recipe: Recipe, path: Path) -> None:
     build_config(TrainConfig, {**training_settings(recipe, "-"), "model": "-", "corpus": "-", "run": "-"}, where)
 
 
-def training_settings(recipe: Recipe, test: str) -> dict[str, Any]:
-    """The settings that all cells' training shares, evaluation on the way included."""
+def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings that all cells' training shares, evaluation on the way included.
+
+    That evaluation is the recipe's own unless ``train.evaluate`` says otherwise: its protocol, pooling, block, number
+    format and limit, and ``languages``.
+    """
     train = recipe.train
     if not train.evaluate_every:
         return dict(train.settings)
-    return {**train.settings, "eval_every": train.evaluate_every, "evaluation": {**train.evaluate, "data": test}}
+    own = {**_as_evaluated(recipe), "languages": list(languages), **train.evaluate}
+    return {**train.settings, "eval_every": train.evaluate_every, "evaluation": {**own, "data": test}}
+
+
+def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
+    """The settings of the evaluation that scores the (first) task of evaluation in training, by their names there."""
+    main = recipe.evaluate
+    tasks = list(recipe.train.evaluate.get("tasks") or main.tasks[:1])
+    every = [(main.tasks, main.args), *((more.tasks, more.args) for more in main.further.values())]
+    args = next((args for scored, args in every if tasks[0] in scored), main.args)
+    found = vars(evaluation_words(args))
+    found["block"] = int(found["block"]) if str(found["block"]).isdigit() else found["block"]
+    names = (
+        "protocol",
+        "block",
+        "pooling",
+        "direction",
+        "csls",
+        "dtype",
+        "aliases",
+        "limit",
+        "learning_rate",
+        "epochs",
+    )
+    settings = {name: found[name] for name in names if found[name] not in {None, False}}
+    files = [str(file) for file in found["extensions"]]
+    return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
+
+
+def deciding_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
+    from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
+
+    values = {**recipe.train.settings, "model": "-", "corpus": "-", "run": "-"}
+    resolved = to_plain(build_config(TrainConfig, values))
+    apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
+    return {name: value for name, value in resolved.items() if name not in apart}
 
 
 def is_hub_id(name: str) -> bool:

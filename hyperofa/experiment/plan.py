@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from hyperofa.config import read_yaml, save_config
+from hyperofa.config import read_yaml, to_plain
 from hyperofa.experiment.comparisons import WHEN, Comparison, Scoring, comparisons, scorings
 from hyperofa.experiment.gather import MARKER as GATHER_MARKER
 from hyperofa.experiment.inputs import Inputs, Target
-from hyperofa.experiment.loading import Replacements, training_settings
+from hyperofa.experiment.loading import Replacements, deciding_settings, training_settings
 from hyperofa.experiment.parallel import ENGLISH
 from hyperofa.experiment.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe import Cell, Recipe
@@ -104,11 +105,24 @@ class Plan:
         """The folder of one comparison."""
         return self.out / "comparisons" / comparison.name
 
+    @property
+    def text(self) -> str:
+        """The content of ``recipe.yaml``: the resolved recipe, and what the command line gave in place of its stages."""
+        given = {"--tokenizer": self.given.tokenizer, "--vectors": self.given.vectors}
+        head = "".join(f"# {option} {path}\n" for option, path in given.items() if path is not None)
+        return head + yaml.safe_dump(to_plain(self.recipe), sort_keys=False, allow_unicode=True)
+
     def write_configs(self) -> None:
         """Write the resolved recipe, and the settings that all cells' training shares."""
-        save_config(self.recipe, self.out / MARKER)
-        settings = training_settings(self.recipe, str(self.test))
-        write_text(self.train_config, yaml.safe_dump(settings, sort_keys=False))
+        write_text(self.out / MARKER, self.text)
+        self.write_train_config()
+
+    def write_train_config(self) -> None:
+        """Write the settings of training if they changed: the data decides which languages are scored on the way."""
+        settings = training_settings(self.recipe, str(self.test), self.languages()[1])
+        text = yaml.safe_dump(settings, sort_keys=False)
+        if not self.train_config.is_file() or self.train_config.read_text(encoding="utf-8") != text:
+            write_text(self.train_config, text)
 
     def languages(self) -> tuple[list[str], list[str], bool]:
         """The languages that are trained on and scored, and whether that is known already (else it is expected)."""
@@ -271,19 +285,23 @@ class Plan:
             words += [str(self.train_config), *settings]
             threads = max(1, (os.cpu_count() or 1) // max(1, int(read_yaml(launch).get("num_processes", 1))))
             env = {"OMP_NUM_THREADS": str(threads)}
+        own_script = launch.suffix == ".sh" and not launch.resolve().is_relative_to(resource("launch").resolve())
         on_the_way = (self.test,) if train.evaluate_every else ()
+        ds_config = (Path(train.settings["ds_config"]),) if train.settings.get("ds_config") else ()
         return Stage(
             f"train-{cell.name}",
             f"Train {self.called(cell)}",
             tuple(words),
             run,
             "final/config.json",
-            (model, self.out / "corpus", self.train_config, launch, *on_the_way),
+            (model, self.out / "corpus", *((launch,) if own_script else ())),
             env=env,
             cell=cell.name,
             steps=int(train.settings["steps"]),
             metrics=run / "metrics.jsonl",
             interruption=Interruption(train.stop_at_step) if train.stop_at_step else None,
+            decides=("hyperofa.train", *settings[:2], settings[3], json.dumps(deciding_settings(self.recipe))),
+            reads=(self.train_config, *(() if own_script else (launch,)), *ds_config, *on_the_way),
         )
 
     def _evaluate(

@@ -42,8 +42,8 @@ class TrainStage:
     """Send SIGTERM when this step is logged, expect a clean save, and resume by the same command."""
     evaluate_every: int = 0
     """Score the model in training every so many steps (0: never)."""
-    evaluate: dict[str, Any] = field(default_factory=lambda: {"tasks": ["sr-t"]})
-    """What is scored then: tasks, languages, limit."""
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    """What is scored then where it is not as in ``evaluate``: tasks (else its first), languages, limit, protocol, …"""
     sources: list[str] | None = None
     ranks: list[Rank] | None = None
     methods: list[str] | None = None

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.experiment.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.differences import differences
+from hyperofa.experiment.listing import HOLDS, states
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.recipe import Cell
 from hyperofa.experiment.savings import saved
-from hyperofa.experiment.scores import count_provenance, over_seeds, read_losses, read_scores, read_tasks, read_way
-from hyperofa.experiment.stages import Ledger
+from hyperofa.experiment.scores import (
+    count_provenance,
+    from_the_start,
+    over_seeds,
+    read_losses,
+    read_scores,
+    read_tasks,
+    read_way,
+)
+from hyperofa.experiment.stages import Ledger, Stage
 from hyperofa.files import read_json, versions
 
 Record = dict[str, Any]
@@ -21,29 +31,42 @@ LONG = ("cells", "sources", "stages", "published")
 """Parts of the results that ``summary.json`` leaves out."""
 
 
-def gather(plan: Plan, failures: Mapping[str, str] | None = None) -> Record:
-    """All results that there are, as plain JSON (what ``results.json`` and the report hold).
+def gather(
+    plan: Plan,
+    failures: Mapping[str, str] | None = None,
+    *,
+    trusted: Collection[str] = (),
+    ledger: Ledger | None = None,
+) -> Record:
+    """All results that hold, as plain JSON (what ``results.json`` and the report hold).
 
-    What a failed or unfinished cell lacks is None; ``failed`` names the stages that ended with an error.
+    What a stage made counts while the settings and inputs it was made with are those of now. What a failed, changed or
+    unfinished cell lacks is None; ``failed`` names the stages that ended with an error.
+
+    Args:
+        plan: The experiment.
+        failures: Errors of stages that this run tried.
+        trusted: Stages that are taken as they are (``--from``).
+        ledger: The stages' records, where a run has hashed files already.
 
     Raises:
         DataMissingError, InputError: a finished stage's file is not what it should be.
     """
-    recipe, ledger, stages = plan.recipe, Ledger(plan.out / "stages"), plan.stages()
-    records = {stage.name: ledger.record(stage) for stage in stages}
-    done = {name for name, record in records.items() if record.get("status") == "done"}
-    made = read_json(plan.data_marker) if plan.data_marker.is_file() else {}
+    recipe, stages = plan.recipe, plan.stages()
+    ledger = ledger or Ledger(plan.out / "stages")
+    state = {row["name"]: row["state"] for row in states(plan, stages, trusted=trusted, ledger=ledger)}
+    records = {stage.name: ledger.record(stage) if state[stage.name] != "to do" else {} for stage in stages}
+    done = {name for name, known in state.items() if known in HOLDS}
+    made = read_json(plan.data_marker) if {"split", "gather"} & done else {}
     main = recipe.evaluate.tasks[0]
-    cells = {cell.name: _cell(plan, cell, records, main) for cell in recipe.cells()}
+    cells = {cell.name: _cell(plan, cell, records, done) for cell in recipe.cells()}
     shown = _shown(plan, cells)
     resumed = [cell["resumed_at_step"] for cell in cells.values() if cell["resumed_at_step"]]
     references = {name: plan.reference(name) / "summary.json" for name in recipe.sources if f"eval-{name}" in done}
     table = scores_table(list(cells.values()))
     failed = dict(failures or {})
-    failed |= {
-        name: "failed" for name, record in records.items() if "failed_at" in record and name not in done | {*failed}
-    }
-    pairs = _paired(plan, done)
+    failed |= {name: "failed" for name, known in state.items() if known == "failed" and name not in failed}
+    pairs, protocols = _paired(plan, done), sorted({row["protocol"] for row in table})
     return {
         "recipe": recipe.name,
         "task": main,
@@ -69,13 +92,13 @@ def gather(plan: Plan, failures: Mapping[str, str] | None = None) -> Record:
         "shown": [cell["name"] for cell in shown],
         "table": table,
         "published": _published(plan, table),
-        "differences": differences(recipe, sorted({row["protocol"] for row in table}), _length(plan)),
+        "differences": differences(recipe, protocols, _length(plan) if "corpus" in done else None, plan.given),
         "cells": cells,
         "stages": [
             {
                 "name": stage.name,
                 "title": stage.title,
-                "command": stage.typed,
+                "command": _typed(stage, records[stage.name]),
                 **{key: records[stage.name].get(key) for key in ("wall_s", "cpu_s", "peak_rss_gb")},
             }
             for stage in stages
@@ -105,32 +128,37 @@ def scores_table(cells: Sequence[Record]) -> list[Record]:
     return rows
 
 
-def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], main: str) -> Record:
-    folder = plan.cell(cell)
-    train = records.get(f"train-{cell.name}", {})
+def _typed(stage: Stage, record: Record) -> str:
+    """The command that made a stage's output: what its record says, where the plan would type another one now."""
+    ran = record.get("command")
+    return stage.typed if not ran or tuple(ran) == stage.command else shlex.join(ran)
+
+
+def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collection[str]) -> Record:
+    folder, main = plan.cell(cell), plan.recipe.evaluate.tasks[0]
     metrics = folder / "run" / "metrics.jsonl"
-    trained = train.get("status") == "done" and metrics.is_file()
+    trained = f"train-{cell.name}" in done and metrics.is_file()
     tasks: dict[str, Record] = {when: {} for when in WHEN}
     scores: dict[str, Record | None] = dict.fromkeys(WHEN)
     for when in WHEN:
         for one in scorings(plan.recipe, when):
-            if one.cell == cell and records[f"eval-{one.name}"].get("status") == "done":
+            if one.cell == cell and f"eval-{one.name}" in done:
                 path = plan.scores(one) / "summary.json"
                 tasks[when] |= read_tasks(path)
                 if not one.part:
                     scores[when] = read_scores(path, main)
     provenance = folder / "init" / "provenance.safetensors"
-    initialised = records[f"init-{cell.name}"].get("status") == "done"
+    way = read_way(metrics) if trained else None
     return {
         "name": cell.name,
         "source": cell.source,
         "rank": cell.rank,
         "method": cell.method,
         "seed": cell.seed,
-        "provenance": count_provenance(provenance) if initialised else None,
+        "provenance": count_provenance(provenance) if f"init-{cell.name}" in done else None,
         "loss": read_losses(metrics) if trained else [],
-        "way": read_way(metrics) if trained else None,
-        "resumed_at_step": train.get("resumed_at_step"),
+        "way": way and from_the_start(way, tasks["before"]),
+        "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,
         "tasks": tasks,
         **scores,
     }
@@ -188,7 +216,7 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
     return rows
 
 
-def _paired(plan: Plan, done: set[str]) -> list[Record]:
+def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
     """Paired differences of each task's main metric, over seeds; intervals as in :func:`over_seeds`."""
     groups: dict[tuple[Any, ...], list[tuple[str, Record]]] = {}
     for pair in comparisons(plan.recipe):

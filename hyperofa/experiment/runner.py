@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,6 +147,8 @@ class Runner:
             self.display.trusted()
             return
         key = self.ledger.key(stage)
+        if self.ledger.state(stage, key) == "new":
+            self.ledger.restore(stage, key)  # settings that were changed and changed back
         state, record = self.ledger.state(stage, key), self.ledger.record(stage)
         if state == "done":
             self.display.reused(float(record.get("wall_s", 0.0)))
@@ -155,7 +156,7 @@ class Runner:
         if state == "begun" and float(record.get("failed_at") or 0) > self._began:
             raise StageError(stage, int(record.get("code", EXIT_FAILED)), self._log_file(stage))
         if state == "new":
-            _remove(stage.output)
+            self.ledger.retire(stage)
         self._carry_out(stage, key)
 
     def _wait(self, waiting: Sequence[Stage]) -> None:
@@ -255,11 +256,3 @@ def logged_step(stage: Stage) -> int:
         except (ValueError, KeyError, TypeError):
             continue
     return 0
-
-
-def _remove(path: Path) -> None:
-    """Remove what an earlier run of a stage with other inputs or settings left."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,18 @@ def read_way(path: Path) -> dict[str, Any]:
     tokens = rows[-1].get("tokens", 0) if rows else 0
     speed = tokens / seconds if seconds else None
     return {"scores": scores, "seconds": round(seconds, 2), "tokens": tokens, "tokens_per_second": speed}
+
+
+def from_the_start(way: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores on the way with step 0 in front: the score before training, where it was measured in the same way."""
+    same = ("metric", "n_languages", "limit", "protocol")
+    scores = {}
+    for task, points in way["scores"].items():
+        start = before.get(task)
+        alike = start is not None and points and all(key in points[0] and start[key] == points[0][key] for key in same)
+        first = [{"step": 0, **{key: start[key] for key in (*same, "mean", "ci95")}}] if alike and start else []
+        scores[task] = [*first, *points]
+    return {**way, "scores": scores}
 
 
 def count_provenance(path: Path) -> dict[str, int]:

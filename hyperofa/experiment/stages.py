@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ class Stage:
     """One command of an experiment.
 
     ``output`` is the directory it makes (or resumes), ``marker`` the file in it that exists when it is finished, and
-    ``inputs`` everything it reads that another stage or the user made.
+    ``inputs`` everything that another stage or the user made and that decides the result.
     """
 
     name: str
@@ -44,6 +45,15 @@ class Stage:
     interruption: Interruption | None = None
     pattern: Path | None = None
     """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
+    decides: tuple[str, ...] | None = None
+    """What of the command decides the result, where some of it only says how the stage runs (None: all of it)."""
+    reads: tuple[Path, ...] = ()
+    """What it reads besides its inputs without being decided by it, such as a launcher's configuration."""
+
+    @property
+    def aside(self) -> Path:
+        """Where its earlier output waits until a new one is finished: nothing is deleted before its successor is there."""
+        return self.output.parent / f".{self.output.name}.old"
 
     @property
     def kind(self) -> str:
@@ -75,7 +85,7 @@ class Ledger:
         The environment says how a stage runs (threads), not what it makes, and differs from one machine to the next.
         """
         made_from = {
-            "command": stage.command,
+            "command": stage.command if stage.decides is None else stage.decides,
             "inputs": [self._tree(path) for path in stage.inputs],
             "interruption": stage.interruption and stage.interruption.step,
             "versions": versions(),
@@ -112,8 +122,35 @@ class Ledger:
         self._write(stage, {**self.record(stage), **facts})
 
     def finish(self, stage: Stage, **facts: Any) -> None:
-        """Record that the stage is finished."""
+        """Record that the stage is finished; what it replaces goes."""
         self.note(stage, status="done", output=self._tree(stage.output), **facts)
+        _remove(stage.aside)
+
+    def retire(self, stage: Stage) -> None:
+        """Move the output that other inputs or settings made aside, with its record.
+
+        What is half made goes at once if a whole one waits there already.
+        """
+        if not stage.output.exists():
+            return
+        record, kept = self.record(stage), stage.aside / "output"
+        if kept.exists() and record.get("status") != "done":
+            _remove(stage.output)
+            return
+        _remove(stage.aside)
+        write_json(stage.aside / "record.json", record)
+        stage.output.rename(kept)
+
+    def restore(self, stage: Stage, key: str) -> bool:
+        """Bring back what waits aside if it was made (or begun) with ``key``; returns whether it was."""
+        kept, record = stage.aside / "output", stage.aside / "record.json"
+        if not kept.exists() or not record.is_file() or dict(read_json(record)).get("key") != key:
+            return False
+        _remove(stage.output)
+        kept.rename(stage.output)
+        self._write(stage, read_json(record))
+        _remove(stage.aside)
+        return True
 
     def _write(self, stage: Stage, record: Mapping[str, Any]) -> None:
         write_json(self.folder / f"{stage.name}.json", dict(record))
@@ -133,11 +170,23 @@ class Ledger:
         return self._hashes[seen]
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def dependencies(stages: Sequence[Stage]) -> dict[str, set[str]]:
     """The stages that each stage needs: those whose output it reads, or a part of it."""
     makers = {stage.output: stage.name for stage in stages}
     return {
-        stage.name: {makers[place] for path in stage.inputs for place in (path, *path.parents) if place in makers}
+        stage.name: {
+            makers[place]
+            for path in (*stage.inputs, *stage.reads)
+            for place in (path, *path.parents)
+            if place in makers
+        }
         - {stage.name}
         for stage in stages
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -227,11 +228,13 @@ def progress(
 ) -> str:
     """Scores by step: a line a run with an interval at each mark, named at the line's end."""
     name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
-    left, right, top, bottom = 34.0, width - name_width, 22.0, 232.0
+    words = textwrap.wrap(unit, int((width - 8) / CHARACTER))  # more than one line on a narrow screen
+    left, right, top = 34.0, width - name_width, 22.0 + 13 * (len(words) - 1)
+    bottom = top + 210
     high = upper_end([estimate.high for points in spans.values() for _, estimate in points], step=5.0)
     x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
     y = Scale((0, high), (bottom, top))
-    body = [text(unit, 4, 12, class_="note")]
+    body = [text(part, 4, 12 + 13 * number, class_="note") for number, part in enumerate(words)]
     body += step_axes(x, y)
     for curve in curves:
         body.append(polyline([(x(step), y(value)) for step, value in curve.points], class_=f"curve s{curve.series}"))

@@ -119,10 +119,16 @@ def draw_on_the_way(results: Mapping[str, Any]) -> dict[str, Callable[[float], s
         spans = {
             name: [(row["step"], Estimate(row["mean"], *row["ci95"])) for row in rows] for name, rows in points.items()
         }
-        first = next(iter(points.values()))[0]
-        unit = f"{task.upper()} {markup.short(first['metric'])}, mean of {first['n_languages']} languages"
+        unit = f"{task.upper()} {_measured(next(iter(points.values()))[-1])}"
         found[task] = partial(figures.progress, curves, spans, title=f"{task.upper()} by step", unit=unit)
     return found
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """How a score on the way was measured: metric, languages, the share of each, protocol."""
+    limit = f", the first {row['limit']} of each" if row.get("limit") else ""
+    protocol = f", protocol {row['protocol']}" if row.get("protocol") else ""
+    return f"{markup.short(row['metric'])}, mean of {row['n_languages']} languages{limit}{protocol}"
 
 
 def _way(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -145,10 +151,15 @@ def on_the_way(results: Mapping[str, Any]) -> str:
             ["method", *(f"step {step}" for step in marks)],
             [[escape(name), *_at({row["step"]: row["mean"] for row in rows}, marks)] for name, rows in points.items()],
         )
-        panels.append(f"<h3>{escape(TASKS.get(task, task))}</h3>{markup.responsive(draw)}{table}")
+        measured = escape(_measured(next(iter(points.values()))[-1]))
+        title = f"<h3>{escape(TASKS.get(task, task))}</h3><p class=soft>{measured}.</p>"
+        panels.append(f"{title}{markup.responsive(draw)}{table}")
     if not panels:
         return ""
-    words = "Scored in training, on the share of the test sets that the recipe names; bars are 95 % intervals."
+    words = (
+        "Scored in training; bars are 95 % intervals. Step 0 is the score before training, drawn where it was measured on the "
+        "same items in the same way."
+    )
     return markup.section("Scores against steps", words, f"<figure>{''.join(panels)}</figure>")
 
 

@@ -41,12 +41,27 @@ FREE_TO_CHANGE = frozenset(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluation in training by the separate harness (``hyperofa_eval``), on rank 0."""
+    """Evaluation in training by the separate harness (``hyperofa_eval``), on rank 0; None is the protocol's own choice."""
 
     data: Path | None = None
     tasks: tuple[str, ...] = ("sr-t",)
     languages: tuple[str, ...] = ()
+    """Codes (none: all of the harness's table); one without data is left out."""
     limit: int | None = None
+    protocol: str = "default"
+    block: int | str | None = None
+    pooling: str | None = None
+    direction: str | None = None
+    csls: bool = False
+    learning_rate: float | None = None
+    epochs: int | None = None
+    """The last two are those of a tagger's fine-tuning."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Number format of the weights that are scored (None: the run's own); another one needs a copy of the model."""
+    aliases: bool = False
+    """Let a macro-language's data stand for the language."""
+    extensions: tuple[Path, ...] = ()
+    """Files that define tasks or languages of your own."""
 
 
 @dataclass(frozen=True)

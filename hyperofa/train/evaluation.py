@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import DataMissingError, InputError
 from hyperofa.train.signals import Interrupted
 
 if TYPE_CHECKING:
-    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.config import Evaluation, TrainConfig
     from hyperofa.train.engine import Engine
     from hyperofa.train.signals import StopRequest
 
@@ -22,7 +23,8 @@ def check_evaluation(config: TrainConfig) -> None:
     """Refuse, before anything is loaded, an evaluation that could not run.
 
     Raises:
-        InputError: the harness is not installed, or the data folder is not there.
+        InputError: the harness is not installed, the data folder is not there, a task or setting is wrong.
+        DataMissingError: a task has no data in any of the languages.
     """
     from importlib.util import find_spec
 
@@ -30,9 +32,51 @@ def check_evaluation(config: TrainConfig) -> None:
         return
     if find_spec("hyperofa_eval") is None:
         raise InputError("eval_every needs the harness, hyperofa_eval", todo="install it, or set eval_every to 0")
-    data = config.evaluation.data
+    wanted = config.evaluation
+    data = wanted.data
     if data is None or not data.is_dir():
         raise InputError("no such folder of evaluation data", where=data, todo="set evaluation.data")
+    from hyperofa_eval.errors import EvalError
+    from hyperofa_eval.layout import DataFolder
+
+    try:
+        tasks, folder = tasks_of(wanted), DataFolder(data, aliases=wanted.aliases)
+        for task in tasks:
+            if not any(task.has(folder, code) for code in _languages(wanted, task)):
+                todo = "set evaluation.languages or evaluation.tasks"
+                raise DataMissingError(f"no test data for task {task.name} in any language", where=data, todo=todo)
+    except EvalError as error:
+        raise InputError(str(error), where="evaluation") from error
+
+
+def tasks_of(wanted: Evaluation) -> list[Any]:
+    """The harness's tasks with the settings that are given put into those that have them; a user's own files are run first.
+
+    Raises:
+        hyperofa_eval.errors.EvalError: no such task or protocol, or a setting that is out of range.
+    """
+    from hyperofa_eval import extensions
+    from hyperofa_eval.tasks import choose
+
+    extensions.load(wanted.extensions)
+    names = ("block", "pooling", "direction", "learning_rate", "epochs")
+    given = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
+    given |= {"csls": True} if wanted.csls else {}
+    found: list[Any] = []
+    for task in choose(",".join(wanted.tasks), wanted.protocol):
+        known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
+        own = {name: value for name, value in given.items() if name in known}
+        found.append(dataclasses.replace(task, **own) if own else task)  # type: ignore[type-var]
+    return found
+
+
+def _languages(wanted: Evaluation, task: Any) -> list[str]:
+    """The codes to score a task in, before it is known which have data."""
+    from hyperofa_eval.languages import languages, normalise, paper_languages
+
+    if wanted.languages:
+        return [normalise(code) for code in wanted.languages]
+    return list((wanted.protocol == "paper" and paper_languages(task.name)) or languages())
 
 
 class Evaluator:
@@ -66,36 +110,62 @@ class Evaluator:
         return self.engine.on_main(f"evaluation/{step}", work)
 
     def _score(self, step: int, gathered: dict[str, Any] | None) -> dict[str, Any]:
+        """The means by task; a task that cannot be scored is left out with its error in the log: training goes on."""
         from transformers import AutoTokenizer
 
-        from hyperofa_eval.api import evaluate
         from hyperofa_eval.errors import EvalError
 
         if self._tokenizer is None:
             self._tokenizer = AutoTokenizer.from_pretrained(self.config.model, trust_remote_code=False)
-        wanted = self.config.evaluation
-        model = self.engine.module.pretrained
-        if gathered is not None:
-            model = _copy_with(model, gathered).to(self.engine.device)
+        model = self._model(gathered)
+        found: dict[str, Any] = {}
+        training = model.training
+        model.eval()
         try:
-            summary = evaluate(
-                model,
-                self._tokenizer,
-                wanted.tasks,
-                Path(wanted.data or ""),
-                languages=wanted.languages or None,
-                limit=wanted.limit,
-                out=self.config.run / "evaluation" / f"step_{step:08d}",
-                name=f"step_{step:08d}",
-            )
+            for task in tasks_of(self.config.evaluation):
+                try:
+                    found |= self._score_task(step, model, task)
+                except EvalError as error:
+                    log.error("evaluation after step %d left out: %s", step, error)
         except EvalError as error:
-            raise HyperofaError(f"evaluation after step {step}: {error}") from error
-        kept = ("metric", "mean", "ci95", "n_languages")
-        found = {task: {key: entry[key] for key in kept} for task, entry in summary["tasks"].items()}
-        for task, entry in found.items():
-            values = [entry[key] for key in ("metric", "mean", "n_languages")]
-            log.info("step %d: %s %s %.2f over %d languages", step, task, *values)
+            log.error("evaluation after step %d left out: %s", step, error)
+        finally:
+            model.train(training)
         return found
+
+    def _score_task(self, step: int, model: Any, task: Any) -> dict[str, Any]:
+        from hyperofa_eval.layout import DataFolder
+        from hyperofa_eval.models import wrap
+        from hyperofa_eval.runner import run_tasks
+
+        wanted = self.config.evaluation
+        data = DataFolder(Path(wanted.data or ""), aliases=wanted.aliases)
+        name = f"step_{step:08d}"
+        summary = run_tasks(
+            wrap(model, self._tokenizer, name),
+            [task],
+            data,
+            codes=[code for code in _languages(wanted, task) if task.has(data, code)],
+            protocol=wanted.protocol,
+            limit=wanted.limit,
+            out=self.config.run / "evaluation" / name,
+        )
+        entry = summary["tasks"][task.name]
+        kept = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
+        values = [kept[key] for key in ("metric", "mean", "n_languages")]
+        log.info("step %d: %s %s %.2f over %d languages", step, task.name, *values)
+        return {task.name: kept}
+
+    def _model(self, gathered: dict[str, Any] | None) -> Any:
+        """What is scored: the model in training, or a copy where it is sharded or another number format is wanted."""
+        model, wanted = self.engine.module.pretrained, self.config.evaluation.dtype
+        own = str(next(model.parameters()).dtype).removeprefix("torch.")
+        if gathered is None and wanted in {None, own}:
+            return model
+        import torch
+
+        copied = _copy_with(model, model.state_dict() if gathered is None else gathered)
+        return copied.to(self.engine.device, dtype=getattr(torch, wanted or own))
 
 
 def _copy_with(model: Any, state: dict[str, Any]) -> Any:

@@ -12,11 +12,13 @@ if [ $# -lt 1 ]; then
 fi
 
 export HYPEROFA_GRACE_SECONDS="${HYPEROFA_GRACE_SECONDS:-280}"   # what is left of the five minutes for saving
+# The shell handles signals only between commands, so the stage runs in the background and wait is repeated. The trap stands
+# before the stage starts: a signal in between must not end the job.
+step="" asked=""
+trap 'asked=1; [ -z "$step" ] || kill -TERM "$step" 2>/dev/null || true' USR1 TERM
 "${HYPEROFA_PYTHON:-python3}" -m hyperofa.cli experiment "$@" &
 step=$!
-
-# The shell handles signals only between commands, so the stage runs in the background and wait is repeated.
-trap 'kill -TERM "$step" 2>/dev/null || true' USR1 TERM
+[ -z "$asked" ] || kill -TERM "$step" 2>/dev/null || true
 code=0
 wait "$step" || code=$?
 while kill -0 "$step" 2>/dev/null; do

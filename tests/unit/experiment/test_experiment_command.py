@@ -88,7 +88,8 @@ def test_the_matrix_becomes_stages(recipe: Path) -> None:
     plan.write_configs()
     settings = yaml.safe_load(plan.train_config.read_text())
     assert settings["eval_every"] == 5
-    assert settings["evaluation"] == {"tasks": ["sr-t"], "data": str(recipe.parent / "test")}
+    own = {"tasks": ["sr-t"], "protocol": "default", "dtype": "float32", "languages": ["tur"]}
+    assert settings["evaluation"] == {**own, "data": str(recipe.parent / "test")}
 
 
 def test_only_takes_along_what_is_needed_and_from_trusts_what_is_before(recipe: Path) -> None:

@@ -89,3 +89,46 @@ def test_the_paper_recipe_differs_in_little() -> None:
     recipe = load_recipe(find_recipe("paper/xlm-roberta"), Replacements())
     found = {row["what"] for row in differences(recipe, ["paper"], 512)}
     assert found == {"hypernetwork", "languages in a mean"}
+
+
+def told(name: str, *settings: str, **given: Path) -> dict[str, str]:
+    variables = {"data": "x"} if name != "quickstart" and not name.startswith("paper") else {}
+    replaced = Replacements(variables=variables, settings=settings, **given)  # type: ignore[arg-type]
+    rows = differences(load_recipe(find_recipe(name), replaced), ["default"], 64, replaced)
+    return {row["what"]: row["here"] for row in rows}
+
+
+def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
+    found = told("small")
+    assert found["training text"].startswith(
+        "parallel and plain text of the recipe, at most 12,000 lines of a language"
+    )
+    assert found["frozen parts"] == "primitives, body"
+    assert found["phases"] == "head alone for 60 steps"
+    assert found["scale of the coordinates (--scale-split)"] == "1 for all methods"
+    assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
+    assert found["test items"].startswith(
+        "the first 300 of a language (SR-T, SR-B), the first 600 of a language (NER, POS)"
+    )
+    assert "the first 150 during training" in found["test items"]
+    assert found["fine-tuning of taggers"] == "rate 0.0002 and epochs 5 (NER, POS)"
+
+
+def test_methods_under_different_splits_are_told_apart() -> None:
+    found = told("small", "init=[]")["scale of the coordinates (--scale-split)"]
+    assert found == "1: random, ofa, hyperofa, hyperofa-parallel; 0: hyperofa-paper"
+    assert "scale of the coordinates (--scale-split)" not in told("paper/roberta")
+    assert "scale of the coordinates (--scale-split)" in told("paper/roberta", "init=[]")
+
+
+@pytest.mark.parametrize("name", ["small", "one_gpu", "paper/roberta", "paper/xlm-roberta", "quickstart"])
+def test_shipped_recipes_compare_methods_under_one_split(name: str) -> None:
+    here = told(name).get("scale of the coordinates (--scale-split)", "0 for all methods")
+    assert here.endswith("for all methods")
+
+
+def test_what_the_command_line_gives_is_told() -> None:
+    found = told("quickstart", tokenizer=Path("some/tok"), vectors=Path("some/vec"))
+    assert found["target tokenizer"] == "tok, given with --tokenizer"
+    assert found["word vectors"] == "vec, given with --vectors"
+    assert "messages of django" in found["training text"]

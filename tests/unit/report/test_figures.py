@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -19,6 +20,7 @@ from hyperofa.report.figures import (
     intervals,
     losses,
     moving_mean,
+    progress,
     spread,
     stacked,
     upper_end,
@@ -114,3 +116,13 @@ def test_spread_keeps_order_and_distance(places: list[float]) -> None:
     found = spread(places, 15)
     assert sorted(range(len(places)), key=lambda i: places[i]) == sorted(range(len(found)), key=lambda i: found[i])
     assert all(b - a >= 15 - 1e-9 for a, b in zip(sorted(found), sorted(found)[1:], strict=False))
+
+
+def test_a_long_unit_is_broken_where_the_figure_is_narrow() -> None:
+    spans = {"a": [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))]}
+    unit = "SR-T top-10, mean of 10 languages, the first 150 of each, protocol default"
+    curves = [Curve("a", 0, [(1, 1.0), (2, 3.0)])]
+    assert f">{unit}<" in progress(curves, spans, 900.0, title="t", unit=unit)
+    narrow = progress(curves, spans, 330.0, title="t", unit=unit)
+    assert f">{unit}<" not in narrow
+    assert max(len(words) for words in re.findall(r'class="note"[^>]*>([^<]*)<', narrow)) * 6.6 <= 330

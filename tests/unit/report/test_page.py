@@ -219,3 +219,9 @@ def test_page_in_a_browser(request: pytest.FixtureRequest, tmp_path: Path, width
     assert found["outside"] == []
     assert found["requests"] == 0
     assert found["background"] == ("rgb(20, 23, 26)" if dark else "rgb(253, 253, 251)")
+
+
+def test_scores_on_the_way_say_how_they_were_measured(matrix: dict[str, Any]) -> None:
+    words = "top-10, mean of 6 languages, the first 150 of each, protocol paper"
+    assert f"{words}.</p>" in render(matrix)
+    assert f"SR-T {words}" in standalone_figures(matrix)["steps"]

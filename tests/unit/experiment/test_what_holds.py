@@ -1,0 +1,211 @@
+"""What a report counts: stages that hold under the settings of now, and nothing that was made under others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.finished import finish
+
+from hyperofa.cli import main
+from hyperofa.experiment.display import Display
+from hyperofa.experiment.execution import write_report
+from hyperofa.experiment.loading import Replacements, load_recipe
+from hyperofa.experiment.plan import Plan
+from hyperofa.experiment.results import gather
+from hyperofa.experiment.runner import Runner, StageError
+from hyperofa.experiment.stages import Ledger, Stage
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    for name in ("news/eng.txt", "news/tur.txt", "test/tatoeba/tur-eng.tur", "test/tatoeba/tur-eng.eng"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one line\n", encoding="utf-8")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "config.json").write_text("{}")
+    values: dict[str, Any] = {
+        "name": "mine",
+        "sources": {"tiny": {"model": str(tmp_path / "source")}},
+        "inputs": {"parallel": [str(tmp_path / "news")], "test": str(tmp_path / "test"), "languages": ["tur"]},
+        "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
+        "train": {"evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
+        "evaluate": {"tasks": ["sr-t"]},
+    }
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def plan_of(recipe: Path, *settings: str) -> Plan:
+    given = Replacements(settings=settings)
+    plan = Plan(load_recipe(recipe, given), recipe.parent / "out", given)
+    plan.write_configs()
+    return plan
+
+
+def test_scores_of_other_settings_do_not_count(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    whole = gather(plan)
+    assert whole["unfinished"] == []
+    assert whole["cells"]["tiny-r8-ofa-s0"]["before"]["scores"]["top10"]["mean"] == 20.0
+
+    broken = gather(plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]"))
+    cell = broken["cells"]["tiny-r8-ofa-s0"]
+    assert (cell["before"], cell["after"], cell["provenance"], cell["loss"], cell["way"]) == (
+        None,
+        None,
+        None,
+        [],
+        None,
+    )
+    assert {row["method"] for row in broken["table"]} == {"random"}
+    assert {row["method"] for row in broken["paired"]} == {
+        "random"
+    }  # after against before of the cell that still holds
+    assert "init-tiny-r8-ofa-s0" in broken["unfinished"]
+    assert not any("ofa" in stage["name"] for stage in broken["stages"])
+    assert broken["wall_s"] < whole["wall_s"]
+    assert gather(plan_of(recipe))["table"] == whole["table"]
+
+
+def test_a_changed_cell_that_fails_is_named_and_its_old_scores_are_not(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    changed = plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]")
+    ledger = Ledger(changed.out / "stages")
+    stage = next(stage for stage in changed.stages() if stage.name == "init-tiny-r8-ofa-s0")
+    ledger.retire(stage)
+    ledger.begin(stage, ledger.key(stage))
+    ledger.note(stage, failed_at=1.0, code=2)
+    results = write_report(changed)
+    assert results["failed"] == {"init-tiny-r8-ofa-s0": "failed"}
+    assert results["cells"]["tiny-r8-ofa-s0"]["after"] is None
+    page = (changed.out / "report.html").read_text(encoding="utf-8")
+    assert "Not complete" in page
+    assert json.loads((changed.out / "summary.json").read_text())["failed"]
+
+
+def test_a_report_from_the_command_line_follows_the_settings(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(plan_of(recipe))
+    words = ["experiment", str(recipe), "--out", str(recipe.parent / "out"), "--only", "report", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["unfinished"] == []
+    assert main([*words, "--set", "vectors=[--dim, '7']"]) == 0
+    changed = json.loads(capsys.readouterr().out)
+    assert "vectors" in changed["unfinished"]
+    assert changed["methods"] == {}
+    assert main([*words, "--set", "vectors=[--dim, '7']", "--from", "corpus"]) == 0
+    trusted = json.loads(capsys.readouterr().out)
+    assert "vectors" not in trusted["unfinished"]
+
+
+def test_the_command_of_a_trusted_stage_is_the_one_that_ran(recipe: Path) -> None:
+    finish(plan_of(recipe))
+    changed = plan_of(recipe, "vectors=[--dim, '7']")
+    found = {stage["name"]: stage["command"] for stage in gather(changed, trusted={"vectors"})["stages"]}
+    assert "--dim 7" not in found["vectors"]
+    assert "hyperofa vectors build" in found["vectors"]
+
+
+HOW_IT_RUNS = (
+    "train.settings.timeout=5",
+    "train.settings.keep=4",
+    "train.settings.trackers=[tensorboard]",
+    "train.settings.micro_batch_size=4",
+    "train.settings.save_every=7",
+    "train.evaluate.limit=3",
+    "train.evaluate_every=2",
+    "train.launch=launch/one_gpu.yaml",
+    "train.launch=launch/slurm/train.sh",
+)
+WHAT_IT_COMPUTES = ("train.settings.steps=11", "train.settings.learning_rate=0.01", "matrix.seeds=[1]")
+
+
+def test_settings_of_how_a_run_runs_leave_it_alone(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    for setting in HOW_IT_RUNS:
+        assert gather(plan_of(recipe, setting))["unfinished"] == [], setting
+    plan_of(recipe)
+    (recipe.parent / "test" / "tatoeba" / "tur-eng.eng").write_text("another line\n")
+    unfinished = gather(plan_of(recipe))["unfinished"]
+    assert unfinished, "other test sets change the training text, whose test lines were left out"
+    (recipe.parent / "test" / "tatoeba" / "tur-eng.eng").write_text("one line\n")
+    for setting in WHAT_IT_COMPUTES:
+        assert any(name.startswith("train") for name in gather(plan_of(recipe, setting))["unfinished"]), setting
+
+
+def test_a_training_stage_does_not_depend_on_the_test_sets(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    (train, *_) = [stage for stage in plan.stages() if stage.kind == "train"]
+    ledger = Ledger(plan.out / "stages")
+    key = ledger.key(train)
+    (recipe.parent / "test" / "tatoeba" / "tur-eng.eng").write_text("another line\n")
+    assert ledger.key(train) == key
+    assert plan.test in train.reads
+
+
+def test_a_script_of_ones_own_decides_its_run(recipe: Path) -> None:
+    script = recipe.parent / "mine.sh"
+    script.write_text("echo one\n")
+    plan = plan_of(recipe, f"train.launch={script}")
+    (train, *_) = [stage for stage in plan.stages() if stage.kind == "train"]
+    assert script in train.inputs
+    config = recipe.parent / "own.json"
+    plan = plan_of(recipe, f"train.settings.ds_config={config}")
+    (train, *_) = [stage for stage in plan.stages() if stage.kind == "train"]
+    assert config in train.reads
+
+
+def test_step_0_is_the_score_before_training_if_measured_alike(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    points = gather(plan)["cells"]["tiny-r8-ofa-s0"]["way"]["scores"]["sr-t"]
+    assert [(point["step"], point["mean"]) for point in points] == [(0, 20.0), (5, 21.0)]
+    metrics = plan.out / "cells" / "tiny-r8-ofa-s0" / "run" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace('"limit": null', '"limit": 150'))
+    (train,) = [stage for stage in plan.stages() if stage.name == "train-tiny-r8-ofa-s0"]
+    Ledger(plan.out / "stages").finish(train)
+    points = gather(plan)["cells"]["tiny-r8-ofa-s0"]["way"]["scores"]["sr-t"]
+    assert [point["step"] for point in points] == [5]
+
+
+WORK = """
+import pathlib, sys
+target = pathlib.Path(sys.argv[1])
+target.mkdir(exist_ok=True)
+(target / "half").write_text(sys.argv[2])
+if sys.argv[2] == "bad":
+    sys.exit("prog: error: no")
+(target / "done.txt").write_text(sys.argv[2])
+"""
+
+
+def stage(out: Path, word: str) -> Stage:
+    return Stage("train", "Train", (sys.executable, "-c", WORK, str(out / "run"), word), out / "run", "done.txt")
+
+
+def settle(out: Path, word: str) -> str:
+    Runner(out, Display()).run([stage(out, word)], 1)
+    return (out / "run" / "done.txt").read_text()
+
+
+def test_nothing_is_deleted_before_its_successor_is_there(tmp_path: Path) -> None:
+    assert settle(tmp_path, "first") == "first"
+    for _ in range(2):
+        with pytest.raises(StageError):
+            settle(tmp_path, "bad")
+        kept = stage(tmp_path, "first").aside
+        assert (kept / "output" / "done.txt").read_text() == "first"
+        assert json.loads((kept / "record.json").read_text())["status"] == "done"
+    assert settle(tmp_path, "first") == "first"  # changed back: it is there again, and nothing runs
+    assert (tmp_path / "logs" / "train.log").read_text().count("\n$ ") == 1 + 2
+    assert settle(tmp_path, "second") == "second"
+    assert not stage(tmp_path, "first").aside.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["locks", "logs", "run", "stages"]
