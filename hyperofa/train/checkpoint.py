@@ -23,8 +23,15 @@ from hyperofa.files import inside, read_json, sha256_file, write_json
 MANIFEST = "manifest.json"
 SHARDS = "shards"
 """The folder inside a checkpoint that holds what DeepSpeed wrote."""
+WHOLE_INDEX = "whole.json"
+"""What :mod:`hyperofa.train.whole` calls the index of an unsharded state."""
 FORMAT = 1
+NORMS = ("weights", "exp_avg", "exp_avg_sq")
+"""What the norms in a manifest are of: the float32 weights and AdamW's two moments."""
 _STEP = re.compile(r"step_(\d{8})")
+_OPTIMIZER_SHARD = re.compile(rf"{SHARDS}/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_\d+_optim_states\.pt")
+_MODEL_SHARD = re.compile(rf"{SHARDS}/[^/]*model_states\.pt")
+_WHOLE = re.compile(r"whole-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Manifest:
     norms: dict[str, float]
     """Euclidean norms over all ranks of the weights and the optimizer's moments, compared after loading."""
     files: dict[str, FileEntry]
+    parameter_norms: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """The same for each parameter by its name, in the order of :data:`NORMS`: two that were swapped leave the sums alone."""
     universal: bool = False
     """Whether it holds the unsharded state (:mod:`hyperofa.train.whole`), which any world size and stage can load."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -92,7 +101,8 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         DataMissingError: there is none.
-        InputError: it is damaged, of another format, or names a file outside its folder.
+        InputError: it is damaged, of another format, names a file outside its folder, or lacks files or norms without
+            which nothing could be loaded and compared.
     """
     path = folder / MANIFEST
     value = read_json(path)
@@ -103,7 +113,22 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = build_config(Manifest, value, path)
     for name in manifest.files:
         inside(folder, name)
+    if problem := _incomplete(manifest):
+        raise InputError(problem, where=path)
     return manifest
+
+
+def _incomplete(manifest: Manifest) -> str | None:
+    """What a manifest lacks, whatever is in its folder: an empty one would vouch for anything."""
+    if set(manifest.norms) != set(NORMS):
+        return f"its norms are of {', '.join(sorted(manifest.norms)) or 'nothing'}, not of {', '.join(NORMS)}"
+    if manifest.universal:
+        complete = WHOLE_INDEX in manifest.files and any(map(_WHOLE.fullmatch, manifest.files))
+        return None if complete else f"it lists no {WHOLE_INDEX} with its safetensors files"
+    ranks = sorted(int(match[1]) for match in map(_OPTIMIZER_SHARD.fullmatch, manifest.files) if match)
+    if ranks != list(range(manifest.world_size)) or not ranks:
+        return f"it lists optimizer shards of {len(ranks)} ranks, not of {manifest.world_size}"
+    return None if any(map(_MODEL_SHARD.fullmatch, manifest.files)) else "it lists no model shard"
 
 
 def verify(folder: Path, run_id: str | None = None, *, rank: int = 0, world_size: int = 1) -> str | None:
@@ -126,6 +151,9 @@ def verify(folder: Path, run_id: str | None = None, *, rank: int = 0, world_size
             return f"{name} is missing"
         if path.stat().st_size != entry.size:
             return f"{name} has {path.stat().st_size} bytes, not {entry.size}"
+    strays = sorted(set(files_below(folder)) - set(manifest.files))
+    if strays:  # DeepSpeed loads what it finds by pattern
+        return f"{strays[0]} is not in its manifest{f', nor are {len(strays) - 1} more' if len(strays) > 1 else ''}"
     for name in sorted(manifest.files)[rank::world_size]:
         if sha256_file(folder / name) != manifest.files[name].sha256:
             return f"{name} does not match its SHA-256"
@@ -144,8 +172,11 @@ def hash_and_sync(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Relative names of all files below a checkpoint folder but its manifest, sorted."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
+    """Relative names of all files below a checkpoint folder but its manifest, sorted.
+
+    NFS keeps a removed file that is still open as ``.nfs…``; nothing loads those.
+    """
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".nfs"))
     return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != MANIFEST)
 
 
@@ -166,7 +197,11 @@ def replace(temporary: Path, final: Path, manifest: Manifest) -> None:
     """Like :func:`commit`, in place of a committed checkpoint of the same step, which is removed last."""
     _seal(temporary, manifest)
     old = set_aside(final)
-    temporary.rename(final)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
     _sync_folder(final.parent)
     shutil.rmtree(old)
 
@@ -205,10 +240,16 @@ def remove_torn(run: Path) -> None:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """One row about a committed checkpoint, for people and ``--json``."""
-    manifest = read_manifest(folder)
-    row = {item.name: getattr(manifest, item.name) for item in dataclasses.fields(manifest) if item.name != "files"}
-    return {"folder": folder.name, **row, "n_files": len(manifest.files), "bytes": manifest.size}
+    """One row about a committed checkpoint, for people and ``--json``; ``problem`` says what is wrong with its manifest."""
+    try:
+        manifest = read_manifest(folder)
+    except HyperofaError as error:
+        return {"folder": folder.name, "step": step_of(folder), "problem": str(error)}
+    left_out = {"files", "parameter_norms"}
+    row = {
+        item.name: getattr(manifest, item.name) for item in dataclasses.fields(manifest) if item.name not in left_out
+    }
+    return {"folder": folder.name, **row, "n_files": len(manifest.files), "bytes": manifest.size, "problem": None}
 
 
 def only_folder(run: Path, step: int | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,15 @@ from hyperofa.console import console, print_json, table, track
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, read_json
 from hyperofa.train import checkpoint
-from hyperofa.train.rundir import CONFIG_FILE, FINAL, FINAL_MARKER, RUN_FILE
+from hyperofa.train.final import FINAL, FINAL_MARKER
+from hyperofa.train.rundir import CONFIG_FILE, looks_like_path, read_run_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from hyperofa.train.config import TrainConfig
+
+log = logging.getLogger(__name__)
 
 ACTIONS = {
     "list": "the committed checkpoints of a run",
@@ -57,12 +63,16 @@ def _list(args: argparse.Namespace) -> int:
         return EXIT_OK
     columns = ["checkpoint", "step", "ZeRO", "ranks", "precision", "files", "MB"]
     names = ["folder", "step", "zero_stage", "world_size", "precision", "n_files"]
-    table(str(args.run), columns, [[*(row[name] for name in names), row["bytes"] / 1e6] for row in rows])
+    found = [[*(row.get(name, "?") for name in names), row.get("bytes", 0) / 1e6] for row in rows]
+    table(str(args.run), columns, found)
+    for row in rows:
+        if row["problem"]:
+            log.warning("%s cannot be used: %s", row["folder"], row["problem"])
     return EXIT_OK
 
 
 def _verify(args: argparse.Namespace) -> int:
-    run_id = read_json(args.run / RUN_FILE)["run_id"]
+    run_id = read_run_id(args.run)
     folders = checkpoint.committed(args.run) if args.step is None else [checkpoint.only_folder(args.run, args.step)]
     found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
     if args.step is None:
@@ -91,32 +101,59 @@ def _reshard(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     check_output(args.out, FINAL_MARKER)
-    source = args.run / FINAL
-    if args.step is None and not (source / FINAL_MARKER).is_file():
+    final = args.run / FINAL
+    trained = (final / FINAL_MARKER).is_file()
+    if args.step is None and not trained:
         steps = [checkpoint.step_of(folder) for folder in checkpoint.committed(args.run)]
         raise InputError("the run has no trained model yet", where=args.run, todo=f"name --step, one of {steps}")
     from hyperofa.config import load_config
     from hyperofa.model import export_dense, load_for_training
     from hyperofa.train.config import TrainConfig
-    from hyperofa.train.rundir import write_final
+    from hyperofa.train.final import write_final
 
     config = load_config(TrainConfig, args.run / CONFIG_FILE)
-    model: PreTrainedModel = load_for_training(config.model if args.step is not None else source).pretrained
-    if args.step is not None:
-        folder = checkpoint.only_folder(args.run, args.step)
+    run_id = read_run_id(args.run)
+    step = int(read_json(final / FINAL_MARKER).get("step", config.steps)) if args.step is None else args.step
+    folder = _float32_source(args, step)
+    source = str(final) if folder is None else _origin(config, final, trained=trained)
+    model: PreTrainedModel = load_for_training(source).pretrained
+    if folder is not None:
         _take_weights(model, folder, _verified(args.run, folder))
     if args.dense:
         model = export_dense(model)
-    run_id = read_json(args.run / RUN_FILE)["run_id"]
-    step = config.steps if args.step is None else args.step
     facts: dict[str, Any] = {"exported_from_step": step, "dense": args.dense}
 
-    def save_model(folder: Path) -> None:
-        model.save_pretrained(folder, save_original_format=False)
+    def save_model(out: Path) -> None:
+        model.save_pretrained(out, save_original_format=False)
 
-    write_final(args.out, Path(config.model), run_id, step, save_model, facts)
+    write_final(args.out, source, run_id, step, save_model, facts, tokenizer_needed=True)
     console.print(f"model of step {step}: {args.out}")
     return EXIT_OK
+
+
+def _float32_source(args: argparse.Namespace, step: int) -> Path | None:
+    """The checkpoint whose float32 weights to export; None where only the trained model in the run's precision is left."""
+    if args.step is not None:
+        return checkpoint.only_folder(args.run, args.step)
+    folder = checkpoint.step_folder(args.run, step)
+    if not args.dense or folder not in checkpoint.committed(args.run):
+        return None
+    problem = checkpoint.verify(folder, read_run_id(args.run))
+    if problem is not None:
+        log.warning("%s: %s; exporting the trained model in the run's precision instead", folder.name, problem)
+    return folder if problem is None else None
+
+
+def _origin(config: TrainConfig, final: Path, *, trained: bool) -> str:
+    """Where the parameters that never learned and the tokenizer are: the run's first model, or else its trained one."""
+    if Path(config.model).is_dir():
+        return config.model
+    if trained:
+        return str(final)
+    if looks_like_path(config.model):
+        what = "the model that the run began with is not there, and the run has no trained model to take its place"
+        raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
+    return config.model
 
 
 def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Manifest) -> None:
@@ -128,13 +165,16 @@ def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Man
     state = open_whole(folder, manifest)
     parameters = dict(model.named_parameters())
     for name in track(state.names, "reading", len(state.names)):
-        parameter = parameters[name.removeprefix("pretrained.")]
+        parameter = parameters.get(name.removeprefix("pretrained."))
+        value = state.read(name, "fp32")
+        if parameter is None or parameter.numel() != value.numel():
+            raise HyperofaError(f"{name} is not a parameter of the run's model", where=folder)
         with torch.no_grad():
-            parameter.copy_(state.read(name, "fp32").view(parameter.shape))
+            parameter.copy_(value.view(parameter.shape))
 
 
 def _verified(run: Path, folder: Path) -> checkpoint.Manifest:
-    problem = checkpoint.verify(folder, read_json(run / RUN_FILE)["run_id"])
+    problem = checkpoint.verify(folder, read_run_id(run))
     if problem is not None:
         raise HyperofaError(problem, where=folder, todo="use another --step; hyperofa checkpoint verify shows all")
     return checkpoint.read_manifest(folder)

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.console import quiet_libraries
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.train.checkpoint import SHARDS
+from hyperofa.train.checkpoint import NORMS, SHARDS
 from hyperofa.train.clipping import clip_by_what_learns
 from hyperofa.train.cost import peak_flops
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
-from hyperofa.train.partition import stretches, update_model_weights, weight_shards
+from hyperofa.train.partition import squares_by_parameter, stretches, update_model_weights
 from hyperofa.train.ranks import Ranks
 from hyperofa.train.whole import KINDS
 
@@ -262,19 +262,13 @@ class Engine(Ranks):
         update_model_weights(optimizer, self.zero_stage)
         gc.collect()
 
-    def norms(self) -> dict[str, float]:
-        """Norms over all ranks of the float32 weights and of AdamW's two moments."""
-        import torch
-
-        squares = {"weights": 0.0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
-        for shard in weight_shards(self._ds.optimizer):
-            squares["weights"] += float(torch.linalg.vector_norm(shard.detach(), dtype=torch.float64) ** 2)
-        for state in self._ds.basic_optimizer.state.values():
-            for name in ("exp_avg", "exp_avg_sq"):
-                if name in state:
-                    squares[name] += float(torch.linalg.vector_norm(state[name], dtype=torch.float64) ** 2)
-        totals = self.sum(list(squares.values()))
-        return {name: total**0.5 for name, total in zip(squares, totals, strict=True)}
+    def norms(self) -> tuple[dict[str, float], dict[str, tuple[float, float, float]]]:
+        """Norms over all ranks of the float32 weights and of AdamW's two moments, of all together and of each parameter."""
+        names, squares = squares_by_parameter(self._ds.optimizer, self._ds.basic_optimizer.state, self.rank)
+        sums = self.sum(squares)
+        each = {name: tuple(value**0.5 for value in sums[3 * i : 3 * i + 3]) for i, name in enumerate(names)}
+        totals = {kind: sum(sums[number::3]) ** 0.5 for number, kind in enumerate(NORMS)}
+        return totals, each
 
     def whole_state_dict(self) -> dict[str, torch.Tensor] | None:
         """The gathered weights on rank 0's CPU, in the training precision, tied ones once (None on other ranks)."""

@@ -14,8 +14,9 @@ from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
 from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
 from hyperofa.train.evaluation import Evaluator
+from hyperofa.train.final import FINAL, write_final
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
-from hyperofa.train.rundir import FINAL, finished, locked_run, open_run, record_engine, write_final
+from hyperofa.train.rundir import finished, locked_run, open_run, record_engine
 from hyperofa.train.saving import Saver
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ class _Loop:
                 model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
 
             facts = {"engine": self.engine.describe()}
-            return write_final(config.run / FINAL, Path(config.model), run_id, config.steps, save_model, facts)
+            return write_final(config.run / FINAL, config.model, run_id, config.steps, save_model, facts)
 
         self._say("trained model: %s", self.engine.on_main("final", write))
         self.engine.barrier()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,25 @@ def stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[St
             found.append(Stretch(names[parameter], start, share * rank, share))
             start += share
         yield flat, found
+
+
+def squares_by_parameter(optimizer: Any, states: Mapping[Any, Any], rank: int) -> tuple[list[str], list[float]]:
+    """Sums of squares of the rank's float32 weights and AdamW's moments (in ``states`` by flat tensor), by parameter.
+
+    Returns the names of all parameters, the same on every rank, and three numbers for each of them.
+    """
+    import torch
+
+    names = sorted(set(optimizer.param_names.values()))
+    places, squares = {name: 3 * number for number, name in enumerate(names)}, [0.0] * (3 * len(names))
+    for flat, parts in stretches(optimizer, rank):
+        state = states.get(flat, {})
+        for offset, values in enumerate((flat, state.get("exp_avg"), state.get("exp_avg_sq"))):
+            for part in parts if values is not None else ():
+                stretch = values.detach()[part.start : part.start + part.count]
+                norm = torch.linalg.vector_norm(stretch, dtype=torch.float64)
+                squares[places[part.name] + offset] += float(norm) ** 2
+    return names, squares
 
 
 def update_model_weights(optimizer: Any, stage: int) -> None:

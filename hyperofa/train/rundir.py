@@ -1,8 +1,9 @@
-"""The run directory: what makes a folder one, whose it is, what may change on resume, and what it ends with."""
+"""The run directory: what makes a folder one, whose it is, and what may change on resume."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import uuid
 from pathlib import Path
@@ -10,28 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.config import read_yaml, save_config, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
-from hyperofa.files import check_output, new_directory, read_json, versions, write_json
+from hyperofa.files import check_output, read_json, versions, write_json
+from hyperofa.train import checkpoint
 from hyperofa.train.config import TrainConfig, changed_settings
+from hyperofa.train.final import FINAL, FINAL_MARKER, PROVENANCE
 from hyperofa.train.lock import LOCK_FILE, RunLock
+from hyperofa.train.metrics import METRICS_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hyperofa.train.engine import Engine
 
 CONFIG_FILE = "config.yaml"
 RUN_FILE = "run.json"
-FINAL = "final"
-FINAL_MARKER = "train.json"
-_WEIGHTS = (
-    "model*.safetensors*",
-    "pytorch_model*",
-    "*.bin",
-    "*.h5",
-    "*.msgpack",
-    "config.json",
-    "generation_config.json",
-)
 
 
 def check_inputs(config: TrainConfig) -> None:
@@ -45,25 +38,83 @@ def check_inputs(config: TrainConfig) -> None:
     if model.is_dir():
         if not (model / "config.json").is_file():
             raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
-    elif not _looks_like_hub_id(config.model):
+    elif looks_like_path(config.model):
         raise InputError("no such model directory", where=model, todo="write one with hyperofa init")
     if not (config.corpus / "corpus.json").is_file():
         raise DataMissingError(
             "no packed corpus (no corpus.json)", where=config.corpus, todo="write one with hyperofa corpus prepare"
         )
+    if config.phase == "new_rows" and model.is_dir() and not (model / PROVENANCE).is_file():
+        todo = "use a directory made by hyperofa init, or another phase"
+        raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
     if not _holds_only_a_lock(config.run):
         check_output(config.run, CONFIG_FILE)
+    if not _has_begun(config.run):
+        return
     if (config.run / CONFIG_FILE).is_file():
-        changed = changed_settings(read_yaml(config.run / CONFIG_FILE), to_plain(config))
+        old, new = read_yaml(config.run / CONFIG_FILE), to_plain(with_whole_paths(config))
+        changed = [name for name in changed_settings(old, new) if not _same_place(name, old.get(name), new[name])]
         if changed:
             what = f"{', '.join(changed)} changed since this run began"
             raise InputError(what, where=config.run, todo="give the same settings, or another run directory")
+    read_run_id(config.run)
+
+
+def read_run_id(run: Path) -> str:
+    """The id that a run's checkpoints carry in their manifests.
+
+    Raises:
+        InputError: ``run.json`` is gone or holds no id; every checkpoint would be taken for another run's.
+    """
+    path = run / RUN_FILE
+    value = read_json(path) if path.is_file() else {}
+    run_id = value.get("run_id") if isinstance(value, dict) else None
+    if isinstance(run_id, str) and run_id:
+        return run_id
+    ids = set()
+    for folder in checkpoint.committed(run):
+        with contextlib.suppress(HyperofaError):
+            ids.add(checkpoint.read_manifest(folder).run_id)
+    content = f' with {{"run_id": "{min(ids)}"}}, which its checkpoints name' if len(ids) == 1 else ""
+    what = "no run_id" if path.is_file() else "no such file, but the run has begun"
+    raise InputError(what, where=path, todo=f"put it back{content}, or name another run directory")
+
+
+def _has_begun(run: Path) -> bool:
+    """Whether a run directory holds work: a launch that failed before its first step pins no settings."""
+    metrics = run / METRICS_FILE
+    there = metrics.is_file() and metrics.stat().st_size > 0
+    return there or (run / FINAL).is_dir() or bool(checkpoint.committed(run) or checkpoint.uncommitted(run))
+
+
+def with_whole_paths(config: TrainConfig) -> TrainConfig:
+    """The config with absolute paths, so that a command in another folder finds the same model and corpus."""
+    evaluation = config.evaluation
+    if evaluation.data is not None:
+        evaluation = dataclasses.replace(evaluation, data=evaluation.data.resolve())
+    return dataclasses.replace(
+        config,
+        model=str(Path(config.model).resolve()) if Path(config.model).is_dir() else config.model,
+        corpus=config.corpus.resolve(),
+        run=config.run.resolve(),
+        ds_config=None if config.ds_config is None else config.ds_config.resolve(),
+        evaluation=evaluation,
+    )
+
+
+def _same_place(name: str, old: Any, new: Any) -> bool:
+    """Whether two values of ``model`` or ``corpus`` mean one folder: the old one may have been moved with the run."""
+    if name not in {"model", "corpus"} or not isinstance(old, str):
+        return False
+    was, now = Path(old), Path(new)
+    return was.resolve() == now.resolve() or (not was.exists() and was.name == now.name and now.is_dir())
 
 
 def finished(config: TrainConfig) -> bool:
     """Whether the run directory already holds the model of the last step."""
     marker = config.run / FINAL / FINAL_MARKER
-    return marker.is_file() and read_json(marker).get("step") == config.steps
+    value = read_json(marker) if marker.is_file() else None
+    return isinstance(value, dict) and value.get("step") == config.steps
 
 
 @contextlib.contextmanager
@@ -95,16 +146,16 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     """
     nonce = uuid.uuid4().hex
     if engine.is_main:
-        if not (config.run / RUN_FILE).is_file():
+        if not _has_begun(config.run):  # else check_inputs has seen the id
             write_json(config.run / RUN_FILE, {"run_id": nonce})
-        save_config(config, config.run / CONFIG_FILE)
+        save_config(with_whole_paths(config), config.run / CONFIG_FILE)
         (config.run / ".shared").write_text(nonce, encoding="utf-8")
     nonce = engine.gather(nonce)[0]
     blind = [name for name in engine.gather(_sees(config.run, nonce)) if name is not None]
     if blind:
         what = f"the run directory is not shared: {', '.join(sorted(set(blind)))} cannot see what rank 0 writes there"
         raise InputError(what, where=config.run, todo="name a directory on a shared file system")
-    run_id = str(read_json(config.run / RUN_FILE)["run_id"])
+    run_id = read_run_id(config.run)
     engine.barrier()
     if engine.is_main:
         (config.run / ".shared").unlink()
@@ -114,24 +165,6 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
 def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:
     """Write ``run.json``: which engine ran, on how many ranks, with which versions (rank 0 only)."""
     write_json(config.run / RUN_FILE, {"run_id": run_id, **description, **facts, "versions": versions()})
-
-
-def write_final(
-    out: Path, source: Path, run_id: str, step: int, save_model: Callable[[Path], Any], facts: dict[str, Any]
-) -> Path:
-    """Write a trained model as a model directory, with the tokenizer and provenance files of the one it came from."""
-    with new_directory(out, FINAL_MARKER) as folder:
-        save_model(folder)
-        if source.is_dir():
-            shutil.copytree(source, folder, ignore=_already_there(folder), dirs_exist_ok=True)
-        write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": step, **facts, "versions": versions()})
-    return out
-
-
-def _already_there(folder: Path) -> Callable[[str, list[str]], set[str]]:
-    """Files of the source model not to copy: weights and configs, whose trained form the folder holds already."""
-    weights = shutil.ignore_patterns(*_WEIGHTS, ".*")
-    return lambda path, names: weights(path, names) | {name for name in names if (folder / name).exists()}
 
 
 def _sees(run: Path, nonce: str) -> str | None:
@@ -155,9 +188,10 @@ def _holds_only_a_lock(run: Path) -> bool:
     return run.is_dir() and [path.name for path in run.iterdir()] == [LOCK_FILE]
 
 
-def _looks_like_hub_id(name: str) -> bool:
-    parts = name.split("/")
-    return not name.startswith((".", "/", "~")) and len(parts) == 2 and all(parts) and not Path(parts[0]).is_dir()
+def looks_like_path(model: str) -> bool:
+    """Whether a model's name is meant as a folder and not as a hub id (``organisation/name``)."""
+    parts = model.split("/")
+    return model.startswith((".", "/", "~")) or len(parts) != 2 or not all(parts) or Path(parts[0]).is_dir()
 
 
 def require_space(folder: Path, needed: int) -> None:

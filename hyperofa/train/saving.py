@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,13 +54,11 @@ class Saver:
             names = self.engine.save_shards(temporary)
             entries = checkpoint.hash_and_sync(temporary, names)
         except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
-            shutil.rmtree(temporary, ignore_errors=True)
-            reason = str(error).splitlines()[0][:160]
-            what = f"rank {self.engine.rank} could not save step {step}, which needs"
-            what += f" {self.engine.checkpoint_bytes() / 1e6:,.1f} MB ({reason})"
-            raise HyperofaError(what, where=temporary, todo="make room; the last checkpoint is untouched") from error
+            raise self._no_room(temporary, step, error) from error
         files = {name: entry for part in self.engine.gather(entries) for name, entry in part.items()}
+        problem: HyperofaError | None = None
         if self.engine.is_main:
+            totals, each = norms
             manifest = Manifest(
                 format=FORMAT,
                 run_id=self.run_id,
@@ -67,14 +67,29 @@ class Saver:
                 zero_stage=self.engine.zero_stage,
                 precision=self.config.precision,
                 data_fingerprint=self.data_fingerprint,
-                norms=norms,
+                norms=totals,
+                parameter_norms=each,
                 files=dict(sorted(files.items())),
                 versions=versions(),
             )
-            checkpoint.commit(temporary, final, manifest)
+            try:
+                checkpoint.commit(temporary, final, manifest)
+            except OSError as error:
+                problem = self._no_room(temporary, step, error)
+        problem = self.engine.gather(problem)[0]  # also the barrier before which nobody goes on
+        if problem is not None:
+            raise problem
+        if self.engine.is_main:
             checkpoint.prune(self.config.run, self.config.keep)
-        self.engine.barrier()
         return final
+
+    def _no_room(self, temporary: Path, step: int, error: OSError | RuntimeError) -> HyperofaError:
+        """Remove what was written of a checkpoint, and say what one needs."""
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = str(error).splitlines()[0][:160]
+        what = f"rank {self.engine.rank} could not save step {step}, which needs"
+        what += f" {self.engine.checkpoint_bytes() / 1e6:,.1f} MB ({reason})"
+        return HyperofaError(what, where=temporary, todo="make room; the last checkpoint is untouched")
 
     def find(self) -> tuple[Path, Manifest] | None:
         """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside."""
@@ -122,11 +137,8 @@ class Saver:
                 manifest.precision,
             )
             self.engine.load_whole(open_whole(folder, manifest))
-        norms = self.engine.norms()
-        for name, saved in manifest.norms.items():
-            if abs(norms[name] - saved) > NORM_TOLERANCE * max(abs(saved), 1e-12):
-                what = f"after loading, the norm of {name} is {norms[name]!r}, but {saved!r} was saved"
-                raise HyperofaError(what, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
+        if problem := norms_differ(manifest, *self.engine.norms()):
+            raise HyperofaError(problem, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
         return manifest.step
 
     def _say(self, message: str, *values: object) -> None:
@@ -134,21 +146,42 @@ class Saver:
             log.warning(message, *values)
 
 
+def norms_differ(
+    manifest: Manifest, totals: Mapping[str, float], each: Mapping[str, tuple[float, float, float]]
+) -> str | None:
+    """The first norm after loading that is not the saved one, in a few words; None if all are."""
+    pairs = [(name, totals.get(name), saved) for name, saved in manifest.norms.items()]
+    for name, saved_norms in manifest.parameter_norms.items():
+        kinds = [f"{name} ({kind})" for kind in checkpoint.NORMS]
+        pairs += zip(kinds, each.get(name, (None, None, None)), saved_norms, strict=True)
+    for name, now, saved in pairs:
+        if now is None or not (
+            _close(now, saved) or (math.isnan(now) and math.isnan(saved))
+        ):  # NaN weights stay what they are
+            return f"after loading, the norm of {name} is {now!r}, but {saved!r} was saved"
+    return None
+
+
+def _close(now: float, saved: float) -> bool:
+    return abs(now - saved) <= NORM_TOLERANCE * max(abs(saved), 1e-12)
+
+
 def open_whole(folder: Path, manifest: Manifest) -> WholeState:
     """The unsharded state of a verified checkpoint of either kind."""
-    return read_whole(folder) if manifest.universal else read_shards(folder / checkpoint.SHARDS)
+    return read_whole(folder) if manifest.universal else read_shards(folder, manifest.files)
 
 
 def write_universal(folder: Path, manifest: Manifest) -> None:
     """Replace a verified sharded checkpoint by one with the unsharded state, committed before the old one goes."""
     temporary = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    state = read_shards(folder, manifest.files)
     try:
-        names = write_whole(temporary, read_shards(folder / checkpoint.SHARDS))
+        temporary.mkdir()
+        files = checkpoint.hash_and_sync(temporary, write_whole(temporary, state))
+        checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        what = f"cannot write the portable copy ({error.strerror or error})"
+        what = f"cannot write the portable copy, which needs {manifest.size / 1e6:,.1f} MB ({error.strerror or error})"
         raise HyperofaError(what, where=folder, todo="make room; the checkpoint is untouched") from error
-    files = checkpoint.hash_and_sync(temporary, names)
-    checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # gone already if all went well

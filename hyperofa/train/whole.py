@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import InputError
-from hyperofa.files import read_json, write_json
+from hyperofa.files import inside, read_json, write_json
+from hyperofa.train.checkpoint import WHOLE_INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KINDS = ("fp32", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a parameter: its float32 value and the two moments."""
-INDEX = "whole.json"
 FILE_BYTES = 4 << 30
 
 
@@ -40,25 +40,26 @@ class WholeState:
     read: Callable[[str, str], Tensor]
 
 
-def read_shards(shards: Path) -> WholeState:
-    """The state in a folder of DeepSpeed shards (ZeRO-1, 2 or 3, one data-parallel dimension).
+def read_shards(folder: Path, names: Iterable[str]) -> WholeState:
+    """The state in a checkpoint folder of DeepSpeed shards (ZeRO-1, 2 or 3, one data-parallel dimension).
 
-    Unpickles: the caller has verified the files against their manifest. The files are memory-mapped, so that reading
-    one parameter at a time needs no more memory than that.
+    Unpickles the files called ``names`` (below ``folder``) and no others: those of a manifest that was verified. The
+    files are memory-mapped, so that reading one parameter at a time needs no more memory than that.
 
     Raises:
         InputError: the shards are not what this version of DeepSpeed writes.
     """
-    optimizer_files = sorted(shards.glob("*zero_pp_rank_*_optim_states.pt"), key=_rank_in_name)
-    model_files = sorted(shards.glob("*model_states.pt"))
+    paths = [folder / name for name in sorted(names)]
+    optimizer_files = sorted((p for p in paths if p.name.endswith("_optim_states.pt")), key=_rank_in_name)
+    model_files = [path for path in paths if path.name.endswith("model_states.pt")]
     if not optimizer_files or not model_files:
-        raise InputError("no DeepSpeed shards", where=shards)
+        raise InputError("no DeepSpeed shards", where=folder)
     ranks = [_load(path)["optimizer_state_dict"] for path in optimizer_files]
     shapes = _load(model_files[0])["param_shapes"]
     try:
         pieces, adam_step = (_pieces_of_stage_3 if "fp32_flat_groups" in ranks[0] else _pieces)(ranks, shapes)
     except (KeyError, IndexError) as error:
-        raise InputError(f"not the layout of this DeepSpeed version ({error!r})", where=shards) from error
+        raise InputError(f"not the layout of this DeepSpeed version ({error!r})", where=folder) from error
     sizes = {name: math.prod(shape) for group in shapes for name, shape in group.items()}
 
     def read(name: str, kind: str) -> Tensor:
@@ -66,7 +67,7 @@ def read_shards(shards: Path) -> WholeState:
 
         whole = torch.cat([piece(kind) for piece in pieces[name]])[: sizes[name]]
         if whole.numel() != sizes[name]:
-            raise InputError(f"{name} has {whole.numel():,} of {sizes[name]:,} elements", where=shards)
+            raise InputError(f"{name} has {whole.numel():,} of {sizes[name]:,} elements", where=folder)
         return whole.float()
 
     return WholeState(tuple(sizes), adam_step, read)
@@ -93,15 +94,17 @@ def write_whole(folder: Path, state: WholeState) -> list[str]:
         if sum(tensor.nbytes for tensor in part.values()) >= FILE_BYTES:
             flush()
     flush()
-    write_json(folder / INDEX, {"adam_step": state.adam_step, "names": list(state.names), "files": where})
-    return [INDEX, *files]
+    write_json(folder / WHOLE_INDEX, {"adam_step": state.adam_step, "names": list(state.names), "files": where})
+    return [WHOLE_INDEX, *files]
 
 
 def read_whole(folder: Path) -> WholeState:
     """The state that :func:`write_whole` wrote."""
     from safetensors import safe_open
 
-    index = read_json(folder / INDEX)
+    index = read_json(folder / WHOLE_INDEX)
+    for name in index["files"].values():
+        inside(folder, name)
 
     def read(name: str, kind: str) -> Tensor:
         key = f"{kind}/{name}"

@@ -44,12 +44,12 @@ def bad(home, tmp_path_factory) -> tuple[Path, set[int]]:
 
 def states(run: Path) -> dict[int, dict[str, bytes]]:
     """Weights and moments of every committed step, by name."""
-    from hyperofa.train.checkpoint import committed, step_of
+    from hyperofa.train.checkpoint import committed, read_manifest, step_of
     from hyperofa.train.whole import KINDS, read_shards
 
     found = {}
     for folder in committed(run):
-        state = read_shards(folder / "shards")
+        state = read_shards(folder, read_manifest(folder).files)
         found[step_of(folder)] = {
             f"{name}/{kind}": state.read(name, kind).numpy().tobytes() for name in state.names for kind in KINDS
         }

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from hyperofa.train import checkpoint
-from hyperofa.train.checkpoint import FORMAT, Manifest
+from hyperofa.train.checkpoint import FORMAT, NORMS, Manifest
 from hyperofa.train.config import TrainConfig
+
+MODEL = "shards/mp_rank_00_model_states.pt"
+OPTIMIZER = [f"shards/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in (0, 1)]
+SHARDS = (MODEL, *OPTIMIZER)
 
 
 @pytest.fixture
@@ -19,7 +23,8 @@ def settings(tmp_path: Path) -> Callable[..., TrainConfig]:
 
     def make(**changes: Any) -> TrainConfig:
         (tmp_path / "model").mkdir(exist_ok=True)
-        (tmp_path / "model" / "config.json").write_text("{}")
+        if not (tmp_path / "model" / "config.json").exists():
+            (tmp_path / "model" / "config.json").write_text("{}")
         (tmp_path / "corpus").mkdir(exist_ok=True)
         (tmp_path / "corpus" / "corpus.json").write_text("{}")
         values: dict[str, Any] = {
@@ -42,10 +47,10 @@ def write_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         final = checkpoint.step_folder(run, step)
         temporary = final.with_name(f"{final.name}.tmp")
         (temporary / "shards").mkdir(parents=True)
-        for name in ("shards/a.pt", "shards/b.pt", "c.bin"):
+        for name in SHARDS:
             (temporary / name).write_bytes(f"{name} of step {step}".encode() * 50)
         files = checkpoint.hash_and_sync(temporary, checkpoint.files_below(temporary))
-        manifest = Manifest(FORMAT, run_id, step, 2, 2, "fp32", "data", {"weights": 1.0}, files)
+        manifest = Manifest(FORMAT, run_id, step, 2, 2, "fp32", "data", dict.fromkeys(NORMS, 1.0), files)
         checkpoint.commit(temporary, final, manifest)
         return final
 

@@ -7,6 +7,9 @@ import pytest
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train import checkpoint
+from hyperofa.train.saving import norms_differ, write_universal
+
+from .conftest import SHARDS
 
 
 def test_a_committed_checkpoint_verifies(write_checkpoint):
@@ -19,7 +22,7 @@ def test_a_committed_checkpoint_verifies(write_checkpoint):
 
 
 def flip(folder):
-    path = folder / "shards" / "b.pt"
+    path = folder / SHARDS[1]
     data = bytearray(path.read_bytes())
     data[7] ^= 1
     path.write_bytes(data)
@@ -30,12 +33,21 @@ def edit(folder, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def forget(folder, name):
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    edit(folder, files={key: value for key, value in files.items() if key != name})
+
+
+def stray(path):
+    path.write_bytes(b"left over")
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (flip, "shards/b.pt does not match its SHA-256"),
-        (lambda folder: (folder / "c.bin").write_bytes(b"short"), "c.bin has 5 bytes, not"),
-        (lambda folder: (folder / "shards" / "a.pt").unlink(), "shards/a.pt is missing"),
+        (flip, f"{SHARDS[1]} does not match its SHA-256"),
+        (lambda folder: (folder / SHARDS[2]).write_bytes(b"short"), f"{SHARDS[2]} has 5 bytes, not"),
+        (lambda folder: (folder / SHARDS[0]).unlink(), f"{SHARDS[0]} is missing"),
         (lambda folder: (folder / "manifest.json").write_text('{"format": 1,'), "not valid JSON"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), "not a manifest"),
         (lambda folder: edit(folder, format=9), "format 9"),
@@ -43,7 +55,22 @@ def edit(folder, **changes):
         (lambda folder: edit(folder, run_id="theirs"), "from another run (theirs"),
         (lambda folder: edit(folder, files={"../secret": {"size": 1, "sha256": "0"}}), "leaves its folder"),
         (lambda folder: edit(folder, files={"/etc/passwd": {"size": 1, "sha256": "0"}}), "leaves its folder"),
-        (lambda folder: edit(folder, files={"c.bin": {"size": "many", "sha256": "0"}}), "files"),
+        (lambda folder: edit(folder, files={SHARDS[0]: {"size": "many", "sha256": "0"}}), "files"),
+        (lambda folder: edit(folder, files={}), "optimizer shards of 0 ranks, not of 2"),
+        (lambda folder: edit(folder, world_size=3), "optimizer shards of 2 ranks, not of 3"),
+        (lambda folder: edit(folder, universal=True), "lists no whole.json"),
+        (lambda folder: forget(folder, SHARDS[0]), "lists no model shard"),
+        (lambda folder: forget(folder, SHARDS[2]), "optimizer shards of 1 ranks, not of 2"),
+        (lambda folder: edit(folder, norms={}), "norms are of nothing, not of weights, exp_avg, exp_avg_sq"),
+        (lambda folder: edit(folder, norms={"weights": 1.0, "luck": 2.0}), "norms are of luck, weights, not of"),
+        (
+            lambda folder: (folder / "shards" / "mp_rank_01_model_states.pt").write_bytes(b"x"),
+            "_01_model_states.pt is not",
+        ),
+        (
+            lambda folder: (folder / "shards" / "deep").mkdir() or stray(folder / "shards/deep/a.pt"),
+            "a.pt is not in its",
+        ),
     ],
 )
 def test_each_damage_gives_its_line(write_checkpoint, damage, said):
@@ -109,3 +136,66 @@ def test_choosing_a_step_names_what_there_is(write_checkpoint):
     assert checkpoint.only_folder(run, 4).name == "step_00000004"
     with pytest.raises(InputError, match=r"there are: \[8, 4\]"):
         checkpoint.only_folder(run, 5)
+
+
+def test_what_nfs_keeps_of_a_removed_file_is_no_stray(write_checkpoint):
+    folder = write_checkpoint(4)
+    stray(folder / "shards" / ".nfs0000000000a1b2c3")
+    assert checkpoint.verify(folder, "ours") is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a bug"), KeyboardInterrupt()])
+def test_a_portable_copy_that_fails_leaves_the_checkpoint_alone(write_checkpoint, monkeypatch, error):
+    folder = write_checkpoint(4)
+
+    def fail(temporary, state):
+        stray(temporary / "whole-00001.safetensors")
+        raise error
+
+    monkeypatch.setattr("hyperofa.train.saving.read_shards", lambda folder, names: None)
+    monkeypatch.setattr("hyperofa.train.saving.write_whole", fail)
+    expected = HyperofaError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected, match=r"needs 0\.0 MB" if expected is HyperofaError else None):
+        write_universal(folder, checkpoint.read_manifest(folder))
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert checkpoint.verify(folder, "ours") is None
+
+
+def test_a_rename_that_fails_puts_the_old_checkpoint_back(write_checkpoint, monkeypatch, tmp_path):
+    folder = write_checkpoint(4)
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "manifest.json").unlink()
+    rename = type(folder).rename
+
+    def fail(path, target):
+        if path == other:
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(type(folder), "rename", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        checkpoint.replace(other, folder, checkpoint.read_manifest(folder))
+    assert checkpoint.verify(folder, "ours") is None
+
+
+def test_two_swapped_tensors_are_noticed(write_checkpoint):
+    import dataclasses
+    import math
+
+    norms = dict.fromkeys(checkpoint.NORMS, 5.0)
+    each = {"a": (3.0, 1.0, 1.0), "b": (4.0, 1.0, 1.0)}
+    manifest = dataclasses.replace(checkpoint.read_manifest(write_checkpoint(4)), norms=norms, parameter_norms=each)
+    assert norms_differ(manifest, norms, each) is None
+    swapped = {"a": each["b"], "b": each["a"]}
+    assert "the norm of a (weights) is 4.0, but 3.0 was saved" in norms_differ(manifest, norms, swapped)
+    assert "the norm of b (weights) is None" in norms_differ(manifest, norms, {"a": each["a"]})
+    assert "the norm of weights is nan" in norms_differ(manifest, {**norms, "weights": math.nan}, each)
+
+
+def test_an_unreadable_manifest_hides_no_other(write_checkpoint):
+    good, bad = write_checkpoint(4), write_checkpoint(8)
+    (bad / "manifest.json").write_text("{")
+    rows = [checkpoint.describe(folder) for folder in checkpoint.committed(good.parent)]
+    assert [row["step"] for row in rows] == [8, 4]
+    assert "not valid JSON" in rows[0]["problem"]
+    assert rows[1]["problem"] is None
