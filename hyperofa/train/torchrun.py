@@ -10,8 +10,10 @@ round down. It imports nothing heavy, since every torchrun on the machine loads 
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import functools
-import itertools
+import io
 import logging
 import os
 import signal
@@ -53,28 +55,60 @@ def register() -> Callable[[Any], Any]:
 
 def launched_command(argv: Sequence[str]) -> str | None:
     """Which command of ours this command line starts workers of; None if it starts others, or is such a worker itself."""
-    for flag, name in itertools.pairwise(argv):
-        if flag in {"-m", "--module"}:
-            return COMMANDS.get(name)
-    return None
+    arguments = _launch_arguments(argv)
+    return COMMANDS.get(arguments.training_script) if arguments is not None and arguments.module else None
 
 
 def uneven_topology(argv: Sequence[str]) -> str | None:
     """What is wrong with the launch's numbers, if anything: accelerate drops the processes that do not divide."""
+    given = _launch_arguments(argv)
+    if given is None or not hasattr(given, "num_processes"):  # torchrun's numbers are per machine
+        return None
     values: dict[str, object] = {}
-    given = {flag.lstrip("-").replace("-", "_"): value for flag, value in itertools.pairwise(argv) if flag[:1] == "-"}
-    if "config_file" in given:
+    if file := given.config_file or _default_config():
         try:
-            values = yaml.safe_load(Path(given["config_file"]).read_text(encoding="utf-8")) or {}
+            values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             return None  # accelerate says it better
     try:
-        processes, machines = (int(given.get(key, values.get(key, 1))) for key in ("num_processes", "num_machines"))  # type: ignore[call-overload]
-    except (TypeError, ValueError):
+        numbers = [getattr(given, name) or values.get(name, 1) for name in ("num_processes", "num_machines")]
+        processes, machines = (int(str(number)) for number in numbers)
+    except (AttributeError, TypeError, ValueError):
         return None
     if machines < 1 or processes % machines == 0:
         return None
     return f"{processes} processes do not divide over {machines} machines; change --num_processes or --num_machines"
+
+
+def _launch_arguments(argv: Sequence[str]) -> argparse.Namespace | None:
+    """The command line as the launcher itself reads it; None if it names no module of ours or the launcher refuses it.
+
+    Its own parser knows every spelling of an option. It is there already in the process of a launch that names us.
+    """
+    if not any(name in word for word in argv[1:] for name in COMMANDS):
+        return None
+    words = list(argv[1:])
+    try:
+        if "accelerate" in Path(argv[0]).name or "/accelerate/" in Path(argv[0]).as_posix():
+            from accelerate.commands.launch import launch_command_parser
+
+            parser = launch_command_parser()
+            words = words[1:] if words[0] == "launch" else words
+        else:
+            from torch.distributed.run import get_args_parser
+
+            parser = get_args_parser()
+        with contextlib.redirect_stderr(io.StringIO()):
+            return parser.parse_args(words)
+    except (SystemExit, ImportError):
+        return None
+
+
+def _default_config() -> str | None:
+    """The file that ``accelerate config`` writes, which a launch without ``--config_file`` follows."""
+    from accelerate.commands.config import default_config_file
+
+    return default_config_file if Path(default_config_file).is_file() else None
 
 
 def exit_code(error: BaseException, workers: Mapping[int, int | None]) -> tuple[int, str | None]:

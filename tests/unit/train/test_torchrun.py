@@ -60,6 +60,32 @@ def test_only_our_own_launches_are_touched():
     assert torchrun.launched_command(["accelerate", "launch", "-m", "hyperofa_eval", "run"]) == "hyperofa-eval"
     assert torchrun.launched_command(["accelerate", "launch", "-m", "other.train", "hyperofa.train"]) is None
     assert torchrun.launched_command(["/site-packages/hyperofa/train/__main__.py", "c.yaml"]) is None
+    assert torchrun.launched_command(["accelerate", "launch", "x.py", "-m", "hyperofa.train"]) is None
+    assert torchrun.launched_command(["accelerate", "launch", "--no-such-option", "-m", "hyperofa.train"]) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["accelerate", "launch", "--module", "hyperofa.train"],
+        ["accelerate", "launch", "-m", "--num_processes", "2", "hyperofa.train"],
+        ["accelerate", "launch", "--module", "--num-processes=2", "hyperofa.train"],
+        ["/env/bin/accelerate-launch", "-m", "hyperofa.train"],
+        ["/env/lib/accelerate/commands/launch.py", "-m", "hyperofa.train"],
+        ["torchrun", "--nproc-per-node=2", "-m", "hyperofa.train"],
+    ],
+)
+def test_our_launches_are_known_however_they_are_spelled(words):
+    assert torchrun.launched_command([*words, "run.yaml"]) == "hyperofa train"
+
+
+def test_launches_of_others_import_nothing():
+    script = (
+        "import sys; from hyperofa.train import torchrun\n"
+        "assert torchrun.launched_command(['torchrun', '--nproc-per-node', '2', 'x.py', 'run']) is None\n"
+        "assert not {'torch', 'accelerate'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_torchrun_finds_the_plugin():
@@ -87,6 +113,12 @@ def test_other_errors_keep_their_traceback():
         (["--num_processes", "8", "--num_machines", "2"], True),
         (["--config_file", "{file}"], True),
         (["--config_file", "{file}", "--num-machines", "3"], False),
+        (["--num_processes=7", "--num_machines=2"], False),
+        (["--num-processes=7", "--num_machines", "2"], False),
+        (["--num_processes", "8", "--num-machines=2"], True),
+        (["--config_file={file}", "--num_machines=3"], False),
+        (["--config-file={file}", "--num-processes=15"], False),
+        (["--num_processes", "7", "--num_processes=8", "--num_machines=2"], True),
         (["--config_file", "/nowhere.yaml"], True),
         ([], True),
     ],
@@ -99,6 +131,13 @@ def test_a_topology_that_does_not_divide_is_refused(tmp_path, words, fits):
     assert (problem is None) == fits
     if problem:
         assert "do not divide over" in problem
+
+
+def test_the_file_of_accelerate_config_counts_too(tmp_path, monkeypatch):
+    file = tmp_path / "default_config.yaml"
+    file.write_text("num_processes: 7\nnum_machines: 2\n")
+    monkeypatch.setattr("accelerate.commands.config.default_config_file", str(file))
+    assert "7 processes" in torchrun.uneven_topology(["accelerate", "launch", "-m", "hyperofa.train", "run.yaml"])
 
 
 def test_the_launch_itself_refuses(tmp_path):
