@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, emoji=False)
 """Messages, progress and errors: standard error, so that standard output stays machine-readable."""
 
-output = Console(highlight=False, soft_wrap=True)
+output = Console(highlight=False, soft_wrap=True, emoji=False)
 """Results: tables and JSON on standard output."""
 
 
@@ -29,7 +30,7 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            console.print(self.format(record), markup=False, soft_wrap=True)
+            console.print(self.format(record), markup=False, emoji=False, soft_wrap=True)
         except Exception:  # noqa: BLE001  (as logging's own handlers: a log line never ends a run)
             self.handleError(record)
 
@@ -99,14 +100,14 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output; numbers are right-aligned."""
+    """Print a table on standard output; numbers are right-aligned, text stands as it is (``[CLS]`` is no markup)."""
     rows = [list(row) for row in rows]
-    out = Table(title=title, title_justify="left")
+    out = Table(title=escape(title), title_justify="left")
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        out.add_column(name, justify="right" if numeric else "left")
+        out.add_column(escape(name), justify="right" if numeric else "left")
     for row in rows:
-        out.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
+        out.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
     output.print(out)
 
 

@@ -12,9 +12,14 @@ from hyperofa.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer")
     parser.add_argument(
-        "--vectors", type=Path, metavar="DIR", help="word vectors, from hyperofa vectors build or import"
+        "--tokenizer", type=Path, metavar="DIR", help="target tokenizer: a directory, or a hub id OWNER/NAME"
+    )
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="DIR",
+        help="word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean and random need none)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="model directory to write")
     parser.add_argument(
@@ -151,7 +156,7 @@ def _print(record: dict[str, Any], out: Path) -> None:
     if record["refine"]:
         done = record["refine"]
         console.print(
-            f"Refined {done['tokens_learned']:,} rows in {done['steps']} steps, {done['seconds']:.0f} s: "
+            f"Refined {done['tokens_learned']:,} rows in {done['steps']} steps: "
             f"loss {done['loss_first']:.3f} → {done['loss_last']:.3f}"
         )
     if record["head"]["is_new"]:
@@ -161,18 +166,9 @@ def _print(record: dict[str, Any], out: Path) -> None:
 def _print_quality(quality: dict[str, Any]) -> None:
     from hyperofa.console import console, table
 
-    if quality.get("predicted_norm") is not None:
-        table(
-            "Rows in the embedding space",
-            ("", "source", "copied", "predicted", "drawn"),
-            [
-                ("mean norm", *(quality[f"{name}_norm"] for name in ("source", "copied", "predicted", "drawn"))),
-                (
-                    "mean centred cosine to others",
-                    *(quality[f"{name}_centred_cosine"] for name in ("source", "copied", "predicted", "drawn")),
-                ),
-            ],
-        )
+    _print_matrix("Rows in the embedding space", quality)
+    if quality["output"]:
+        _print_matrix("Rows of the output matrix", quality["output"])
     languages = list(quality["languages"].items())
     if languages:
         columns = ("words", "matched", "copied", "predicted", "drawn")
@@ -181,10 +177,11 @@ def _print_quality(quality: dict[str, Any]) -> None:
             ("language", *columns, "% known"),
             [(name, *(row[c] for c in columns), 100 * row["known"]) for name, row in languages[:25]],
         )
-    if quality["held_out"]:
-        check = quality["held_out"]
+    for what, check in (("Of", quality["held_out"]), ("Output matrix: of", (quality["output"] or {}).get("held_out"))):
+        if not check:
+            continue
         console.print(
-            f"Of {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
+            f"{what} {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
             f"{check['among']:,} (median); first {100 * check['top1']:.1f} %, among ten {100 * check['top10']:.1f} %"
         )
     if quality["text_loss"]:
@@ -195,6 +192,21 @@ def _print_quality(quality: dict[str, Any]) -> None:
         )
     for token, neighbours in list(quality.get("neighbours", {}).items())[:8]:
         console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
+
+
+def _print_matrix(title: str, figures: dict[str, Any]) -> None:
+    from hyperofa.console import table
+
+    kinds = ("source", "copied", "predicted", "drawn")
+    if figures.get("predicted_norm") is not None:
+        table(
+            title,
+            ("", *kinds),
+            [
+                ("mean norm", *(figures[f"{name}_norm"] for name in kinds)),
+                ("mean centred cosine to others", *(figures[f"{name}_centred_cosine"] for name in kinds)),
+            ],
+        )
 
 
 def _list_methods(as_json: bool) -> None:

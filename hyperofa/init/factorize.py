@@ -10,6 +10,7 @@ import numpy as np
 from hyperofa.errors import InputError
 
 Algorithm = Literal["gram", "randomized", "svd"]
+_NOISE = 1e-6  # of the largest singular value: about what float32 products leave
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def factorize(
         seed: For ``randomized``.
 
     Raises:
-        InputError: a setting is out of range, or the matrix holds NaN or infinity.
+        InputError: a setting is out of range, the rank is above the number of rows, or the matrix holds NaN or infinity.
     """
     check_settings(rank, energy, scale_split)
     if not np.isfinite(embeddings).all():
@@ -67,17 +68,19 @@ def factorize(
     width = embeddings.shape[1]
     if (rank is None and energy is None) or (rank is not None and rank >= width):
         return Factorization(np.asarray(embeddings, dtype=np.float32), None, 1.0)
+    check_rank(rank, *embeddings.shape)
     values, directions = _right_singular(embeddings, algorithm, rank, seed)
-    total = float(np.einsum("vd,vd->", embeddings, embeddings, dtype=np.float64))
+    total = max(float(np.einsum("vd,vd->", embeddings, embeddings, dtype=np.float64)), np.finfo(np.float64).tiny)
     kept = np.cumsum(values**2) / total
     if rank is None:
         assert energy is not None
         rank = min(int(np.searchsorted(kept, energy - 1e-12)) + 1, len(values))
     values, directions = values[:rank], _fix_signs(directions[:rank])
-    tiny = np.finfo(np.float64).tiny
-    projection = directions.T * np.maximum(values, tiny) ** (scale_split - 1)
+    # Where the matrix has a lower rank, what is left is rounding: divided by its own size it would grow without bound.
+    scales = np.maximum(values, max(_NOISE * values[0], np.finfo(np.float32).tiny))
+    projection = directions.T * scales ** (scale_split - 1)
     coordinates = embeddings.astype(np.float32, copy=False) @ projection.astype(np.float32)
-    primitives = (np.maximum(values, tiny) ** (1 - scale_split))[:, None] * directions
+    primitives = (scales ** (1 - scale_split))[:, None] * directions
     return Factorization(coordinates, primitives.astype(np.float32), float(kept[rank - 1]))
 
 
@@ -95,6 +98,13 @@ def check_settings(rank: int | None, energy: float | None, scale_split: float) -
         raise InputError(f"energy {energy} is not in (0, 1]", where="factorisation")
     if not 0 <= scale_split <= 1:
         raise InputError(f"scale split {scale_split} is not in [0, 1]", where="factorisation")
+
+
+def check_rank(rank: int | None, tokens: int, width: int) -> None:
+    """Refuse, as :class:`InputError`, a rank that a (tokens, width) matrix cannot have, unless it asks for no factorisation."""
+    if rank is not None and tokens < rank < width:
+        what = f"rank {rank} is above the number of source tokens, {tokens}"
+        raise InputError(what, where="factorisation", todo="lower --rank, or leave it out")
 
 
 def _right_singular(

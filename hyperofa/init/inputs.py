@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.languages import language_numbers
 from hyperofa.init.problem import Problem
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scipy.sparse import csr_matrix
+
+    from hyperofa.init.registry import Method
+    from hyperofa.vocab.surfaces import Surface
+
+log = logging.getLogger(__name__)
+
+_FEW = 0.01  # a smaller share of words that match a token is worth a warning
 
 
 @dataclass(frozen=True)
@@ -31,25 +39,6 @@ class Words:
     vectors: np.ndarray
     source: csr_matrix
     target: csr_matrix
-
-
-def load_tokenizer(name: str) -> Any:
-    """The fast tokenizer of a directory or named hub id; raises :class:`DataMissingError` if there is none."""
-    from transformers import AutoTokenizer
-
-    if (
-        Path(name).exists()
-        and not (Path(name) / "tokenizer.json").is_file()
-        and not (Path(name) / "vocab.txt").is_file()
-    ):
-        raise DataMissingError(
-            "no tokenizer.json in the directory", where=name, todo="name a directory that holds a tokenizer"
-        )
-    try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataMissingError(f"cannot load the tokenizer ({line})", where=name) from error
 
 
 def check_vocabulary(tokens: int, rows: int, where: str) -> None:
@@ -68,10 +57,40 @@ def match_both(vectors: Path, source: Any, target: Any, cache: Path) -> Words:
     from hyperofa.vocab.matching import match
 
     store = WordVectors.open(vectors)
-    ours, theirs = (
-        match(store.words, tokenizer, weights="share", cache=cache).matrix for tokenizer in (target, source)
-    )
+    ours = match(store.words, target, weights="share", cache=cache).matrix
+    theirs = match(store.words, source, weights="share", cache=cache, told=True).matrix
     return Words(store.words, store.vectors, theirs, ours)
+
+
+def check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
+    """Refuse word vectors from which no row could be predicted, and say where few words match or none is of use.
+
+    Raises:
+        InputError: no word matches a token of the target, or of the source.
+    """
+    todo = "check the words (lang:word) in its words.txt"
+    for side, matrix in (("target", words.target), ("source", words.source)):
+        if not matrix.nnz:
+            what = f"none of the {len(words.keys):,} words matches a token of the {side} tokenizer"
+            raise InputError(f"{what}, so nothing could be predicted", where=where, todo=todo)
+    matched = int((np.diff(words.target.tocsc().indptr) > 0).sum())
+    if matched < _FEW * len(words.keys):
+        log.warning("%s: only %d of %d words match a token of the target; %s", where, matched, len(words.keys), todo)
+    if not (found.code == origin.PREDICTED).any():
+        log.warning("no row is predicted: every new token of the target is without a word in %s", where)
+
+
+def predictable(n_words: np.ndarray, surfaces: list[Surface], words: Words | None, method: Method) -> np.ndarray:
+    """(V_t,) bool: the tokens that ``method`` can predict: those with words; without vectors, those with a text.
+
+    Pieces of characters have none; they are drawn, since one row for all of them would never part.
+    """
+    if method.predict is None:
+        return np.zeros(len(surfaces), dtype=bool)
+    if words is not None:
+        return n_words > 0
+    texts = (surface.text.decode("utf-8", errors="ignore").strip() for surface in surfaces)
+    return np.array([bool(text) and s.kind not in {"special", "hole"} for text, s in zip(texts, surfaces, strict=True)])
 
 
 def make_problem(

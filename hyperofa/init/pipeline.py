@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import logging
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -12,20 +12,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.files import check_output, made_by, new_directory, sha256_tree, write_json
+from hyperofa.files import check_output, new_directory, sha256_tree, write_json
 from hyperofa.init import provenance as origin
 from hyperofa.init.extend import Extended, extend_bias, extend_rows, pad
-from hyperofa.init.factorize import Algorithm, check_settings, factorize
-from hyperofa.init.inputs import Words, check_vocabulary, load_tokenizer, make_problem, match_both
-from hyperofa.init.registry import Method, find_method, resolve_options
+from hyperofa.init.factorize import Algorithm, check_rank, check_settings, factorize
+from hyperofa.init.inputs import (
+    check_matches,
+    check_vocabulary,
+    make_problem,
+    match_both,
+    predictable,
+)
+from hyperofa.init.ranges import Range
+from hyperofa.init.record import quality_of, record_of
+from hyperofa.init.registry import find_method, resolve_options
 from hyperofa.init.stages import Stages, digest
 
 if TYPE_CHECKING:
+    from hyperofa.init.inputs import Words
     from hyperofa.init.problem import Problem
     from hyperofa.init.refine import RefineConfig
+    from hyperofa.init.refining import Refinement
+    from hyperofa.init.registry import Method
     from hyperofa.model import Source
 
 MARKER = "init.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,8 @@ class InitConfig:
 
     Attributes:
         source: model directory, or a hub id the user named.
-        tokenizer: directory of the target tokenizer.
-        vectors: directory of word vectors; None only for methods that need none.
+        tokenizer: directory of the target tokenizer, or a hub id (``OWNER/NAME``) the user named.
+        vectors: directory of word vectors; None only for methods that need none, which then predict every new token.
         out: the model directory to write.
         method: a name of the registry, or ``FILE.py:NAME``.
         rank: columns of the coordinates; None leaves the embeddings unfactorised unless ``energy`` is given.
@@ -80,7 +93,7 @@ def initialise(config: InitConfig) -> dict[str, Any]:
 
     Work that takes long (matching, predicted rows, the hypernetwork's epochs, the refinement's steps) is kept in ``.NAME.work``
     beside ``out`` until the model is there, so an interrupted run goes on where it was. Two runs with one seed write identical
-    tensors.
+    files.
 
     Raises:
         InputError: a setting, the tokenizer or the vectors do not fit.
@@ -88,38 +101,21 @@ def initialise(config: InitConfig) -> dict[str, Any]:
         HyperofaError: the model cannot be written.
     """
     began = time.monotonic()
-    method = find_method(config.method)
-    options = resolve_options(method, config.options)
-    split = config.scale_split
-    if split is None:
-        split = 0.0 if options.get("preset") == "paper" else 1.0
-    check_settings(config.rank, config.energy, split)
-    refinement = _refinement(config)
-    if config.vectors is None and method.predict is not None:
-        raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
+    asked = _asked(config)
     check_output(config.out, MARKER)
     from hyperofa.cpu import multiply_with_onednn
-    from hyperofa.init.text import read_texts
-    from hyperofa.model import assemble, load_source
+    from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
-    from hyperofa.vocab.surfaces import token_surfaces
 
     multiply_with_onednn()  # before anything else: an interrupted run must multiply like an undisturbed one
-    texts = read_texts(config.text)
-    target_tokenizer = load_tokenizer(str(config.tokenizer))
-    source_tokenizer = load_tokenizer(config.source)
-    source = load_source(config.source, seed=config.seed)
-    check_vocabulary(len(source_tokenizer), len(source.input_embeddings), config.source)
-
+    given = _given(config, asked)
+    source, source_tokenizer, target_tokenizer = given.source, given.source_tokenizer, given.target_tokenizer
     work = config.out.parent / f".{config.out.name}.work"
     met = find_overlap(
         source_tokenizer, target_tokenizer, fold_case=config.fold_case, fold_boundary=config.fold_boundary
     )
-    special = np.array([surface.kind == "special" for surface in token_surfaces(target_tokenizer)])
-    words = match_both(config.vectors, source_tokenizer, target_tokenizer, work) if config.vectors else None
-    n_words = np.diff(words.target.indptr) if words else np.zeros(len(met.source_ids), dtype=np.int64)
-    found = origin.trace(met.source_ids, n_words, special, predicts=method.predict is not None)
-    stages = Stages(work, _decided_by(config, options, split, source, [source_tokenizer, target_tokenizer]))
+    words, found = _traced(config, asked.method, given, met.source_ids, work)
+    stages = Stages(work, _decided_by(config, asked, source, [source_tokenizer, target_tokenizer]))
 
     def extend(embeddings: np.ndarray, stream: int) -> tuple[Extended, Problem]:
         real = embeddings[: len(source_tokenizer)]  # rows beyond the tokenizer were never trained
@@ -127,49 +123,143 @@ def initialise(config: InitConfig) -> dict[str, Any]:
             real,
             rank=config.rank,
             energy=config.energy,
-            scale_split=split,
+            scale_split=asked.split,
             algorithm=config.factorization,
             seed=config.seed,
         )
-        asked = options | {"checkpoint": str(work / f"hypernet-{stream}")} if "checkpoint" in options else options
+        options = asked.options
+        if "checkpoint" in options:
+            options = options | {"checkpoint": str(work / f"hypernet-{stream}")}
         problem = make_problem(
-            factors.coordinates, words, found, source_tokenizer, target_tokenizer, seed=config.seed, options=asked
+            factors.coordinates, words, found, source_tokenizer, target_tokenizer, seed=config.seed, options=options
         )
 
         def predict() -> tuple[np.ndarray, dict[str, Any]]:
-            return extend_rows(method, problem, found, stream), problem.notes
+            return extend_rows(asked.method, problem, found, stream), problem.notes
 
         rows, notes = stages.rows(f"rows-{stream}", predict)
         return Extended(rows, factors, notes), problem
 
     inputs, problem = extend(source.input_embeddings.numpy(), 0)
-    outputs = None if source.output_embeddings is None else extend(source.output_embeddings.numpy(), 1)[0]
+    untied = [] if source.output_embeddings is None else [extend(source.output_embeddings.numpy(), 1)]
     refined = None
-    if refinement is not None:
+    if given.refinement is not None:
         from hyperofa.init.refining import refine_inputs
 
-        inputs, refined = refine_inputs(inputs, problem, found, source, refinement, config.parallel, texts, work)
-    found, padded = pad(found, [inputs, *([outputs] if outputs else [])], config.pad_to_multiple)
+        inputs, refined = refine_inputs(inputs, problem, found, given.refinement, work)
+    matrices = [(inputs, problem), *untied]
+    found, padded = pad(found, [matrix for matrix, _ in matrices], config.pad_to_multiple)
     model = assemble(
         source,
         target_tokenizer,
         coordinates=_tensor(padded[0]),
         primitives=_tensor(inputs.factors.primitives),
-        output_coordinates=_tensor(padded[1]) if outputs else None,
-        output_primitives=_tensor(outputs.factors.primitives) if outputs else None,
+        output_coordinates=_tensor(padded[1]) if untied else None,
+        output_primitives=_tensor(untied[0][0].factors.primitives) if untied else None,
         head_bias=_tensor(extend_bias(source, found, target_tokenizer)),
     )
-    from hyperofa.init.quality import quality_report
-
     with new_directory(config.out, MARKER) as folder:
         _save(folder, model, target_tokenizer, found)
-        record = _record(config, options, source, inputs, found, met.counts) | {"refine": refined}
-        quality = quality_report(inputs, found, source_tokenizer, target_tokenizer, config.seed)
-        record["quality"] = quality | _checks(config, method, problem, words, found, model, target_tokenizer, texts)
-        record["seconds"] = round(time.monotonic() - began, 2)
+        record = record_of(config, asked.options, source, [matrix for matrix, _ in matrices], found, met.counts)
+        quality = quality_of(config, asked.method, matrices, words, found, model, given.texts)
+        record |= {"refine": refined, "quality": quality}
         write_json(folder / MARKER, record)
     shutil.rmtree(work, ignore_errors=True)
+    log.info("initialised %s in %.1f s", config.out, time.monotonic() - began)
     return record
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The settings, resolved and checked as far as they can be without reading anything."""
+
+    method: Method
+    options: dict[str, Any]
+    split: float
+    refining: RefineConfig | None
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What was read, and fits together."""
+
+    source: Source
+    source_tokenizer: Any
+    target_tokenizer: Any
+    texts: dict[str, list[str]]
+    refinement: Refinement | None
+
+
+def _asked(config: InitConfig) -> _Asked:
+    method = find_method(config.method)
+    options = resolve_options(method, config.options)
+    split = config.scale_split
+    if split is None:
+        split = 0.0 if options.get("preset") == "paper" else 1.0
+    check_settings(config.rank, config.energy, split)
+    _check_ranges(config)
+    refining = _refinement(config)
+    if config.vectors is None and method.predict is not None and method.uses_words:
+        raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
+    return _Asked(method, options, split, refining)
+
+
+def _given(config: InitConfig, asked: _Asked) -> _Given:
+    """Read all inputs but the vectors and check all that can go wrong with them, before the long work begins."""
+    from hyperofa.init.text import read_texts
+    from hyperofa.model import load_source
+    from hyperofa.model.assemble import check_roles
+    from hyperofa.vectors.store import WordVectors
+    from hyperofa.vocab.report import load_tokenizer
+
+    texts = read_texts(config.text)
+    if config.vectors is not None:
+        WordVectors.open(config.vectors)
+    target_tokenizer = load_tokenizer(str(config.tokenizer), bare_ids=False)
+    source = load_source(config.source, seed=config.seed)
+    source_tokenizer = load_tokenizer(config.source)
+    check_vocabulary(len(source_tokenizer), len(source.input_embeddings), config.source)
+    check_rank(config.rank, len(source_tokenizer), source.input_embeddings.shape[1])
+    check_roles(source, target_tokenizer)
+    refinement = None
+    if asked.refining is not None:
+        from hyperofa.init.refining import ready
+
+        refinement = ready(asked.refining, source, config.parallel, texts)
+    return _Given(source, source_tokenizer, target_tokenizer, texts, refinement)
+
+
+def _traced(
+    config: InitConfig, method: Method, given: _Given, source_ids: np.ndarray, work: Path
+) -> tuple[Words | None, origin.Provenance]:
+    """The matched words, and where each target row comes from."""
+    from hyperofa.vocab.surfaces import token_surfaces
+
+    surfaces = token_surfaces(given.target_tokenizer)
+    special = np.array([surface.kind == "special" for surface in surfaces])
+    new = not work.exists()
+    words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
+    if config.vectors is not None:
+        words = match_both(config.vectors, given.source_tokenizer, given.target_tokenizer, work)
+        n_words = np.diff(words.target.indptr)
+    found = origin.trace(source_ids, n_words, special, predictable(n_words, surfaces, words, method))
+    if words is not None and config.vectors is not None and method.predict is not None and method.uses_words:
+        try:
+            check_matches(words, found, config.vectors)
+        except InputError:
+            if new:  # nothing in it is of use
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+    return words, found
+
+
+def _check_ranges(config: InitConfig) -> None:
+    """Refuse numbers that no run can be made with, before any work is done."""
+    allowed = {"seed": Range(0, 2**32 - 1), "held_out": Range(0), "pad_to_multiple": Range(1)}
+    for name, range_ in allowed.items():
+        value = getattr(config, name)
+        if value is not None and value not in range_:
+            raise InputError(f"{value} is not {range_}", where=f"--{name.replace('_', '-')}")
 
 
 def _refinement(config: InitConfig) -> RefineConfig | None:
@@ -178,6 +268,10 @@ def _refinement(config: InitConfig) -> RefineConfig | None:
         if config.refine_options:
             raise InputError(
                 "settings of a refinement, but none is asked for", where="--refine-option", todo="add --refine"
+            )
+        if config.parallel:
+            raise InputError(
+                "text to refine with, but no refinement is asked for", where="--parallel", todo="add --refine"
             )
         return None
     from hyperofa.config import build_config
@@ -191,14 +285,12 @@ def _refinement(config: InitConfig) -> RefineConfig | None:
     return made
 
 
-def _decided_by(
-    config: InitConfig, options: dict[str, Any], split: float, source: Source, tokenizers: list[Any]
-) -> dict[str, Any]:
+def _decided_by(config: InitConfig, asked: _Asked, source: Source, tokenizers: list[Any]) -> dict[str, Any]:
     """All that decides the predicted rows."""
     names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed")
     file = Path(config.method.rpartition(":")[0])
     return {
-        "settings": {name: getattr(config, name) for name in names} | {"split": split, "options": options},
+        "settings": {name: getattr(config, name) for name in names} | {"split": asked.split, "options": asked.options},
         "method_file": sha256_tree(file) if file.is_file() else None,
         "embeddings": digest(
             *(None if e is None else e.numpy() for e in (source.input_embeddings, source.output_embeddings))
@@ -223,58 +315,3 @@ def _save(folder: Path, model: Any, tokenizer: Any, found: origin.Provenance) ->
         found.save(folder)
     except SafetensorError as error:  # the library turns the system's errors, such as a full disk, into its own
         raise HyperofaError(f"cannot write the model ({error})", where=folder.parent) from error
-
-
-def _checks(
-    config: InitConfig,
-    method: Method,
-    problem: Problem,
-    words: Words | None,
-    found: origin.Provenance,
-    model: Any,
-    tokenizer: Any,
-    texts: dict[str, list[str]],
-) -> dict[str, Any]:
-    """The parts of the quality report that need more than the rows."""
-    from hyperofa.init.coverage import languages
-    from hyperofa.init.held_out import held_out_check
-    from hyperofa.init.text import text_loss
-
-    trains = "checkpoint" in method.options
-    size = (0 if trains else 1000) if config.held_out is None else config.held_out
-    return {
-        "languages": languages(words.keys, words.target, found) if words else {},
-        "held_out": held_out_check(method, problem, size),
-        "text_loss": text_loss(model, tokenizer, texts, seed=config.seed),
-    }
-
-
-def _record(
-    config: InitConfig,
-    options: dict[str, Any],
-    source: Source,
-    inputs: Extended,
-    found: origin.Provenance,
-    met: dict[str, int],
-) -> dict[str, Any]:
-    given = {"tokenizer": config.tokenizer} | ({"vectors": config.vectors} if config.vectors else {})
-    if Path(config.source).is_dir():
-        given["source"] = Path(config.source)
-    given |= {f"parallel/{path.name}": path for path in config.parallel}
-    given |= {f"text/{language}/{path.name}": path for language, paths in config.text.items() for path in paths}
-    settings = {
-        key: value
-        for key, value in dataclasses.asdict(config).items()
-        if key not in {"source", "tokenizer", "vectors", "out", "parallel", "text"}
-    }
-    return {
-        "method": config.method,
-        "preset": options.get("preset"),
-        "rank": None if inputs.factors.primitives is None else inputs.factors.rank,
-        "energy": inputs.factors.energy,
-        "counts": found.counts,
-        "overlap": met,
-        "head": {"is_new": source.head_is_new, "tied": source.output_embeddings is None},
-        "method_notes": inputs.notes,
-        "made_by": made_by("hyperofa init", given, settings | {"options": options}),
-    }

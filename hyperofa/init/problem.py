@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Problem:
     """One matrix of rows to extend: the source's, and the words of source and target tokens.
 
-    A method predicts rows for ``predict_ids``, the target tokens that are not in the source vocabulary but have words.
+    A method predicts rows for ``predict_ids``, the target tokens that are not in the source vocabulary but have words (without
+    word vectors, which some methods do not need: all that are not in the source vocabulary and have a text).
 
     Attributes:
         rows: (V_s, r) float32: the source's coordinates (or its embeddings, where not factorised).

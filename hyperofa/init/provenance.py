@@ -46,18 +46,17 @@ class Provenance:
         return cls(tensors["code"], tensors["source_id"], tensors["n_words"])
 
 
-def trace(source_ids: np.ndarray, n_words: np.ndarray, special: np.ndarray, *, predicts: bool) -> Provenance:
+def trace(source_ids: np.ndarray, n_words: np.ndarray, special: np.ndarray, predictable: np.ndarray) -> Provenance:
     """The provenance of every target token (HyperOFA, §3.4).
 
     Args:
         source_ids: (V,) source token that each target token is, or -1.
         n_words: (V,) word vectors matched to each token.
         special: (V,) bool, the special tokens.
-        predicts: whether the method predicts at all; if not, tokens with words are drawn like the rest.
+        predictable: (V,) bool, those that the method can predict, known or not; other new ones are drawn.
     """
     code = np.full(len(source_ids), DRAWN, dtype=np.int8)
-    if predicts:
-        code[n_words > 0] = PREDICTED
+    code[predictable] = PREDICTED
     code[source_ids >= 0] = COPIED
     code[special] = SPECIAL
     return Provenance(code, source_ids.astype(np.int64), n_words.astype(np.int32))

@@ -31,6 +31,14 @@ def quality_report(
     taken away (near 0 for the source; near 1 means that rows are all alike). ``scripts`` counts tokens by the script of
     their first letter and by provenance; ``neighbours`` are source tokens nearest to a sample of predicted ones.
     """
+    report = matrix_figures(extended, found, seed)
+    report["scripts"] = scripts(target_tokenizer, found)
+    report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, seed)
+    return report
+
+
+def matrix_figures(extended: Extended, found: origin.Provenance, seed: int) -> dict[str, Any]:
+    """``*_norm`` and ``*_centred_cosine`` of one matrix's rows; see :func:`quality_report`."""
     rng = np.random.default_rng([seed, 200])
     factors = extended.factors
     source = factors.coordinates
@@ -47,20 +55,18 @@ def quality_report(
         embedded = factors.embed(chosen)
         report[f"{name}_norm"] = _mean(np.linalg.norm(embedded, axis=1))
         report[f"{name}_centred_cosine"] = _pair_cosine(embedded - centre)
-    report["scripts"] = scripts(target_tokenizer, found)
-    report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, rng)
     return report
 
 
 def _neighbours(
-    extended: Extended, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, rng: np.random.Generator
+    extended: Extended, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
 ) -> dict[str, list[str]]:
     predicted = np.flatnonzero(found.code == origin.PREDICTED)
     if not len(predicted):
         return {}
     factors = extended.factors
     mean = factors.coordinates.mean(axis=0)
-    chosen = np.sort(rng.permutation(predicted)[:_SHOWN])
+    chosen = np.sort(np.random.default_rng([seed, 201]).permutation(predicted)[:_SHOWN])
     queries = normalise_rows(factors.embed(extended.rows[chosen] - mean))
     cosines = np.empty((len(chosen), len(factors.coordinates)), dtype=np.float32)
     for start in range(

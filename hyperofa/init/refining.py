@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from hyperofa.init import provenance as origin
+from hyperofa.init.device import device_named
 from hyperofa.init.problem import subword_vectors
 from hyperofa.init.refine import Body, Distill, Objective, Parallel, RefineConfig, Start, refine
-from hyperofa.vectors.parallel import read_parallel
+from hyperofa.init.refine.parallel import check_pivot
+from hyperofa.vectors.parallel import ParallelText, read_parallel
 
 if TYPE_CHECKING:
     from hyperofa.init.extend import Extended
@@ -21,27 +23,41 @@ if TYPE_CHECKING:
     from hyperofa.model import Source
 
 
+@dataclass(frozen=True)
+class Refinement:
+    """A refinement whose settings fit the source and the text: what :func:`refine_inputs` needs beside the rows."""
+
+    config: RefineConfig
+    body: Body
+    parallel: ParallelText | None
+    texts: dict[str, list[str]]
+
+
+def ready(config: RefineConfig, source: Source, parallel: Sequence[Path], texts: dict[str, list[str]]) -> Refinement:
+    """Read the text and check it and the settings against the source, before any work is done.
+
+    Raises:
+        InputError: the source has no such block, the text is not aligned, or has no translations of the pivot.
+        DataMissingError: the text is not there.
+    """
+    body = Body(source, config.layer, device_named(config.device, "refinement"))
+    text = read_parallel(list(parallel)) if parallel else None
+    if config.kind == "parallel":
+        assert text is not None
+        check_pivot(text, config.pivot)
+    config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
+    return Refinement(config, body, text, texts)
+
+
 def refine_inputs(
-    extended: Extended,
-    problem: Problem,
-    found: origin.Provenance,
-    source: Source,
-    config: RefineConfig,
-    parallel: Sequence[Path],
-    texts: dict[str, list[str]],
-    work: Path,
+    extended: Extended, problem: Problem, found: origin.Provenance, refinement: Refinement, work: Path
 ) -> tuple[Extended, dict[str, Any]]:
     """The input matrix with refined rows, and the record for ``init.json``.
 
     Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
     states that are matched do not depend on it.
     """
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    body = Body(source, config.layer, device)
-    config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
-    text = read_parallel(list(parallel)) if parallel else None
+    config, body, text, texts = refinement.config, refinement.body, refinement.parallel, refinement.texts
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
     objective: Objective
     if config.kind == "parallel":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import math
+import sys
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hyperofa.errors import DataMissingError, InputError, unknown_name
+from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.init.problem import Problem
+from hyperofa.init.ranges import Range
 
 Predict = Callable[[Problem], np.ndarray]
 
@@ -27,6 +32,9 @@ class Method:
         options: the settings it knows with their defaults; unknown ones are refused.
         reference: paper and section.
         reads_text: it looks at the token's own text, so source tokens cannot stand in for new ones when it is checked.
+        uses_words: it needs word vectors; without, it predicts every new token where none are given.
+        ranges: what the settings of that name may be, where not any finite number.
+        check: refuses, as :class:`InputError`, settings that no work can be done with; called before any is.
     """
 
     name: str
@@ -35,6 +43,9 @@ class Method:
     options: dict[str, Any]
     reference: str = ""
     reads_text: bool = False
+    uses_words: bool = True
+    ranges: dict[str, Range] = field(default_factory=dict)
+    check: Callable[[dict[str, Any]], None] | None = None
 
 
 METHODS: dict[str, Method] = {}
@@ -67,11 +78,16 @@ def run_method(method: Method, problem: Problem) -> np.ndarray | None:
     """The predicted rows (m, r), checked; None where the method leaves them to the fallback.
 
     Raises:
-        InputError: the method returned the wrong shape or something that is not finite.
+        InputError: the method returned no numbers, the wrong shape, or something that is not finite.
     """
     if method.predict is None or not len(problem.predict_ids):
         return None
-    rows = np.asarray(method.predict(problem), dtype=np.float32)
+    returned = method.predict(problem)
+    try:
+        rows = np.asarray(returned, dtype=np.float32)
+    except (TypeError, ValueError):
+        what = f"returned {type(returned).__name__}, not an array of numbers"
+        raise InputError(what, where=f"method {method.name}") from None
     expected = (len(problem.predict_ids), problem.rows.shape[1])
     if rows.shape != expected:
         raise InputError(f"returned rows of shape {rows.shape}, not {expected}", where=f"method {method.name}")
@@ -84,12 +100,15 @@ def resolve_options(method: Method, given: dict[str, Any]) -> dict[str, Any]:
     """The method's defaults with the user's settings put over them.
 
     Raises:
-        InputError: an unknown name, or a value that is no number where the default is one.
+        InputError: an unknown name, a value that is no number where the default is one, or one out of range.
     """
     for name in given:
         if name not in method.options:
             raise unknown_name(f"option of method {method.name}", name, method.options)
-    return method.options | {name: _like(method, name, value) for name, value in given.items()}
+    options = method.options | {name: _like(method, name, value) for name, value in given.items()}
+    if method.check is not None:
+        method.check(options)
+    return options
 
 
 def _like(method: Method, name: str, value: Any) -> Any:
@@ -97,12 +116,17 @@ def _like(method: Method, name: str, value: Any) -> Any:
     default = method.options[name]
     if isinstance(default, bool) or not isinstance(default, int | float):
         return value
+    where = f"method {method.name}"
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} {value!r} is no number", where=f"method {method.name}") from None
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} {value!r} is no number", where=where) from None
+    if not math.isfinite(number):
+        raise InputError(f"{name} {value!r} is no finite number", where=where)
     if isinstance(default, int) and number != int(number):
-        raise InputError(f"{name} {value!r} is no whole number", where=f"method {method.name}")
+        raise InputError(f"{name} {value!r} is no whole number", where=where)
+    if name in method.ranges and number not in method.ranges[name]:
+        raise InputError(f"{name} {value!r} is not {method.ranges[name]}", where=where)
     return int(number) if isinstance(default, int) else number
 
 
@@ -113,8 +137,39 @@ def _load(file: Path, attribute: str) -> Method:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # dataclasses of the file look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file is the user's: whatever it raises is told by its line
+        raise InputError(f"cannot be imported: {_told(error, file)}", where=file) from error
     method = getattr(module, attribute, None)
     if not isinstance(method, Method):
         raise InputError(f"{attribute!r} is not a hyperofa.init.registry.Method", where=file)
-    return method
+    return method if method.predict is None else dataclasses.replace(method, predict=_guarded(method.predict, file))
+
+
+def _guarded(predict: Predict, file: Path) -> Predict:
+    """``predict`` of a user's file, whose errors become one line."""
+
+    def run(problem: Problem) -> np.ndarray:
+        try:
+            return predict(problem)
+        except HyperofaError:
+            raise
+        except Exception as error:
+            todo = "HYPEROFA_TRACEBACK=1 shows the whole traceback"
+            raise InputError(f"failed: {_told(error, file)}", where=file, todo=todo) from error
+
+    return run
+
+
+def _told(error: Exception, file: Path) -> str:
+    """What was raised, and in which line of ``file``."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == file.resolve()
+    ]
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} (line {error.lineno})"
+    return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")

@@ -235,10 +235,16 @@ def _check(source: Source, tokenizer: Any, rows: _Rows) -> None:
         raise InputError(f"the source's head has {'no' if source.head_bias is None else 'a'} bias per token")
     if rows.head_bias is not None and rows.head_bias.shape != (size,):
         raise InputError(f"the head's bias has shape {tuple(rows.head_bias.shape)}, the embeddings {size:,} rows")
+    check_roles(source, tokenizer)
+
+
+def check_roles(source: Source, tokenizer: Any) -> None:
+    """Refuse, as :class:`InputError`, a target tokenizer without a special token that the source's kind of model needs."""
     needed = ("pad", "mask") if source.family.objective == "mlm" else ()
     for role in needed:
         if getattr(tokenizer, f"{role}_token_id", None) is None:
-            raise InputError(f"the target tokenizer has no {role} token, which a masked language model needs")
+            what = f"the target tokenizer has no {role} token, which a masked language model needs"
+            raise InputError(what, where="--tokenizer", todo=f"add a {role}_token to its tokenizer_config.json")
 
 
 def _check_product(what: str, size: int, width: int, coordinates: Tensor, primitives: Tensor | None) -> None:

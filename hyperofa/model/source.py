@@ -7,15 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
 from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.hub import only_a_path
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
 
 log = logging.getLogger(__name__)
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers raises on a damaged config or damaged weights."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +66,16 @@ def load_source(
 
     Raises:
         DataMissingError: there is no such model, or it has no safetensors weights.
-        InputError: the family is unknown, or has another head than asked for.
+        InputError: the family is unknown, has another head than asked for, or the config does not fit the weights.
     """
     where = str(model)
     if Path(where).exists() and not (Path(where) / "config.json").is_file():
         raise DataMissingError("no config.json in the model directory", where=where)
+    if not Path(where).exists() and only_a_path(where):
+        raise _unreadable(where, FileNotFoundError("no such directory"))
     try:
         config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except _BROKEN as error:
         raise _unreadable(where, error) from error
     family = family_of(config, where)
     if head is not None and head != family.objective:
@@ -69,10 +85,17 @@ def load_source(
         with torch.random.fork_rng(devices=[]), quiet_transformers():
             torch.manual_seed(seed)
             loaded, info = plain.from_pretrained(
-                where, dtype=dtype or "auto", use_safetensors=True, output_loading_info=True
+                where,
+                dtype=dtype or "auto",
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, in one line
             )
-    except (OSError, ValueError, SafetensorError) as error:
+    except _BROKEN as error:
         raise _unreadable(where, error) from error
+    for key, stored, wanted in sorted(info["mismatched_keys"]):
+        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
+        raise InputError(what, where=where, todo="use the config that the weights were saved with")
     missing = sorted(info["missing_keys"])
     prefix = f"{loaded.base_model_prefix}."
     if any(key.startswith(prefix) for key in missing):
@@ -105,7 +128,8 @@ def source_of(model: PreTrainedModel, *, head_is_new: bool = False) -> Source:
 
 
 def _unreadable(where: str, error: Exception) -> DataMissingError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    cause = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
+    lines = str(cause).strip().splitlines() or [type(error).__name__]
     return DataMissingError(
         f"cannot load the model ({lines[0]})",
         where=where,

@@ -47,6 +47,10 @@ class BuildConfig:
             raise ValueError("smoothing must lie between 0 and 1")
         if not 0 <= self.balance <= 1:
             raise ValueError("balance must lie between 0 and 1")
+        if not -10 <= self.power <= 10:
+            raise ValueError("power must lie between -10 and 10")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed {self.seed} is not in [0, 2^32)")
 
 
 def build_vectors(text: ParallelText, config: BuildConfig) -> tuple[list[str], np.ndarray]:

@@ -132,4 +132,6 @@ class _Keys:
 def _why(summary: ImportSummary) -> str:
     if summary.unwanted:
         return "check --languages"
+    if summary.bad_rows:
+        return f"every row is bad: {', '.join(summary.bad_rows)}"
     return "check --separator and --default-language" if summary.malformed else "the file holds no vectors"

@@ -116,7 +116,11 @@ class WordVectors:
         if not isinstance(meta, dict) or meta.get("format") != FORMAT:
             raise InputError("not a word-vector store", where=path / MARKER, todo="make one: hyperofa vectors import")
         vectors = _map_tensor(existing_file(path / VECTORS))
-        scheme = KeyScheme(boundary=meta.get("boundary", wordkeys.STORED.boundary))
+        boundary = meta.get("boundary", wordkeys.STORED.boundary)
+        if boundary is not None and (not isinstance(boundary, str) or len(boundary) != 1):
+            what = f"the boundary mark {boundary!r} is not one sign"
+            raise InputError(what, where=path / MARKER, todo="make the store again")
+        scheme = KeyScheme(boundary=boundary)
         file = existing_file(path / WORDS)
         # The writer's own count holds as long as the file is the one it wrote, to the byte.
         count = meta.get("words") if file.stat().st_size == meta.get("words_bytes") else None

@@ -84,6 +84,7 @@ def match(
     scheme: KeyScheme | None = None,
     weights: Weights = "binary",
     cache: Path | None = None,
+    told: bool = False,
 ) -> Matching:
     """Match words to tokens: a word matches a token if tokenising some spelling of it yields that token (HyperOFA).
 
@@ -100,6 +101,7 @@ def match(
             that
             1.0 says that the token is the whole word.
         cache: A folder for results, keyed by the hashes of tokenizer, words and settings.
+        told: Malformed keys of these words have been logged already.
 
     Malformed keys are counted, logged and skipped.
     """
@@ -112,7 +114,7 @@ def match(
         if stored is not None:
             return stored
     result = _match(words, tokenizer, scheme, weights)
-    if result.malformed:
+    if result.malformed and not told:
         some = ", ".join(repr(key) for key in result.examples)
         log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, some)
     if path is not None:

@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.console import print_json, table
-from hyperofa.errors import DataMissingError
+from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, new_directory, write_json
+from hyperofa.hub import only_a_path
 from hyperofa.textfiles import read_lines
 
 MARKER = "tokenizer.json"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+"""Files of which a directory with a tokenizer holds one."""
 SAMPLE_LINES = 2_000
 """Lines per language on which fertility is counted, from the start of its files."""
 
@@ -21,17 +31,35 @@ Fertility = dict[str, dict[str, float]]
 """Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens) and ``words``."""
 
 
-def load_tokenizer(source: str) -> Any:
-    """The fast tokenizer of a hub id or directory; raises :class:`DataMissingError` where there is none."""
+def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
+    """The fast tokenizer of a hub id or directory; what can only be a path is never asked for at the hub.
+
+    ``bare_ids`` False takes a name without a slash for a directory too (the hub has few of them, and a mistyped directory
+    is not worth minutes of asking there).
+
+    Raises:
+        DataMissingError: there is none, or it cannot be read.
+        InputError: it is not a fast tokenizer.
+    """
     from transformers import AutoTokenizer
 
-    if (source.startswith((".", "/", "~")) or source.count("/") > 1) and not Path(source).is_dir():
-        raise DataMissingError("no such directory", where=source)
+    path = Path(source)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in TOKENIZER_FILES):
+            todo = "name a directory that holds a tokenizer"
+            raise DataMissingError("no tokenizer.json in the directory", where=source, todo=todo)
+    elif only_a_path(source) or (not bare_ids and "/" not in source):
+        raise DataMissingError(
+            "no such directory", where=source, todo="name a tokenizer's directory, or a hub's OWNER/NAME"
+        )
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataMissingError(f"no tokenizer could be loaded ({reason})", where=source) from None
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever a damaged file leads to
+        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source) from error
+    if not tokenizer.is_fast:
+        raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
+    return tokenizer
 
 
 def text_fertility(tokenizer: Any, files: Mapping[str, Sequence[Path]]) -> Fertility:

@@ -49,6 +49,8 @@ class TokenizerConfig:
             raise ValueError(f"vocab_size must be {least} or more")
         if not 0 <= self.alpha <= 1 or not 0 < self.coverage <= 1 or self.longest < 1:
             raise ValueError("alpha must lie in 0 … 1, coverage in 0 … 1, longest must be 1 or more")
+        if self.max_length < 4:
+            raise ValueError(f"max_length {self.max_length} leaves no room for text")
 
 
 def train_tokenizer(files: Mapping[str, Sequence[Path]], config: TokenizerConfig) -> Any:

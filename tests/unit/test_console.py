@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from hyperofa.console import progress_bar, setup_logging, table, track
+from hyperofa.console import console, progress_bar, setup_logging, table, track
 
 
 def test_a_long_log_line_is_one_line(capsys):
@@ -26,3 +26,14 @@ def test_a_table_shows_its_cells(capsys):
     shown = capsys.readouterr().out
     assert "scores" in shown
     assert "51.30" in shown
+
+
+def test_text_stands_as_it_is(capsys):
+    """Neither ``:b:`` nor ``[CLS]`` is a picture or a style."""
+    setup_logging()
+    logging.getLogger("hyperofa.test").warning("malformed keys such as %r", "a:b:c")
+    console.print("a:b:c")
+    table("keys of [a]", ("[key]", "n"), [("a:b:c", 1), ("[CLS]", 2), ("[bold]", 3)])
+    captured = capsys.readouterr()
+    assert captured.err == "malformed keys such as 'a:b:c'\na:b:c\n"
+    assert all(word in captured.out for word in ("keys of [a]", "[key]", "a:b:c", "[CLS]", "[bold]"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from hyperofa.console import progress_bar
 from hyperofa.cpu import speed_up_cpu
-from hyperofa.errors import HyperofaError
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.init.device import device_named
 from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.checkpoint import Checkpoint
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
@@ -55,13 +57,16 @@ class FitConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not above 0")
         for name in ("learning_rate", "decay", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)} is not above 0 and finite")
         for name in ("contrastive_weight", "thin"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not in [0, 1]")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out {self.held_out} is not in [0, 1)")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience {self.patience} is not above 0")
+        device_named(self.device, "hypernetwork")
 
 
 @dataclass(frozen=True)
@@ -155,12 +160,16 @@ def fit(
         after_epoch: Called with the number of epochs done.
 
     Raises:
+        InputError: no token is left to learn from.
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
     speed_up_cpu()
     loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
+    if not len(train):
+        what = f"held_out {config.held_out} of {len(np.unique(groups))} groups leaves no token to learn from"
+        raise InputError(what, where="hypernetwork", todo="lower held_out, or give vectors of more words")
     table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
     model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
     team = team or Team(config.device)
@@ -190,7 +199,7 @@ def fit(
     cosine = _validate(state, sets, wanted, held, seed)[1] if len(held) else None
     kept = (
         int(np.argmin(history["validation"])) + 1
-        if config.patience is not None and len(held)
+        if config.patience is not None and history["validation"]
         else len(history["train"])
     )
     report = FitReport(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hyperofa.init.device import device_named
 from hyperofa.init.hypernet.sets import SetBatch
 
 
@@ -18,7 +19,7 @@ class Team:
 
     def __init__(self, device: str) -> None:
         """Work on ``device``; ``auto`` is a GPU where there is one."""
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = device_named(device, "hypernetwork")
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network on the device, with gradients averaged over the processes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hyperofa.init.problem import Problem
+from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
 
@@ -35,5 +36,7 @@ register(
         multivariate,
         {"scale": 1e-9},
         "transformers, resize_token_embeddings(mean_resizing=True)",
+        uses_words=False,
+        ranges={"scale": Range(0)},
     )
 )

@@ -7,6 +7,7 @@ import numpy as np
 from hyperofa.init.linalg import combine, nearest
 from hyperofa.init.methods.means import mean
 from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
 
@@ -42,5 +43,6 @@ register(
         focus,
         {"neighbours": 100},
         "FOCUS (arXiv 2305.14481), §3",
+        ranges={"neighbours": Range(1)},
     )
 )

@@ -15,6 +15,7 @@ from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.methods.ofa import combine_nearest
 from hyperofa.init.methods.ridge import fit_ridge, rescale
 from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ NETWORK_OPTIONS = (
 )
 """Settings of a hypernetwork and its fitting, see hypernet.NetworkConfig and hypernet.FitConfig; None leaves the preset's."""
 
+WEIGHTS = ("ofa_weight", "ridge_weight", "broad_ridge_weight", "network_weight")
+"""Settings that say how much each predictor counts."""
+
 # HyperOFA, table 1 and §4.1: (layers, {rank: (hidden, epochs)}, temperature) by the number of source tokens with words.
 _PAPER_MONO = (2, {100: (800, 370), 200: (800, 470), 400: (1600, 400)}, 0.5)
 _PAPER_MULTI = (4, {100: (800, 120), 200: (800, 230), 400: (1600, 80)}, 0.25)
@@ -63,18 +67,54 @@ def hyperofa(problem: Problem) -> np.ndarray:
     Raises:
         InputError: an option is unknown or out of range.
     """
-    options = problem.options
-    if options["preset"] not in PRESETS:
-        raise unknown_name("preset", str(options["preset"]), PRESETS, where="method hyperofa")
-    if options["preset"] == "paper":
-        network, config = paper_setting(len(problem.anchor_ids), problem.rows.shape[1])
-        network, config = _override(network, options), _override(config, options)
+    check_options(problem.options)
+    if problem.options["preset"] == "paper":
+        network, config = _setting(problem.options, len(problem.anchor_ids), problem.rows.shape[1])
         return _network_rows(problem, problem.anchor_ids, problem.anchor_rows, problem.vectors, network, config)
-    unused = [name for name in NETWORK_OPTIONS if options[name] is not None]
-    if unused and not options["network_weight"]:
-        what = f"{', '.join(unused)}: of the hypernetwork, which has weight 0 in the default"
-        raise InputError(what, where="method hyperofa", todo="set network_weight=0.5 or preset=paper too")
     return _mixed(problem)
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse settings that no rows can be predicted with.
+
+    Raises:
+        InputError: the preset, the network, the loss or the device is unknown, a number is out of range, settings of a network
+            are given where none is fitted, or all weights are 0.
+    """
+    where = "method hyperofa"
+    if options["preset"] not in PRESETS:
+        raise unknown_name("preset", str(options["preset"]), PRESETS, where=where)
+    fits = options["preset"] == "paper" or options["network_weight"]
+    unused = [name for name in NETWORK_OPTIONS if options[name] is not None]
+    if unused and not fits:
+        what = f"{', '.join(unused)}: of the hypernetwork, which has weight 0 in the default"
+        raise InputError(what, where=where, todo="set network_weight=0.5 or preset=paper too")
+    if not fits and not any(options[name] for name in WEIGHTS):
+        raise InputError("all of the four weights are 0", where=where, todo="leave one of them above 0")
+    if not fits:
+        return
+    from hyperofa.init.hypernet import NETWORKS
+    from hyperofa.init.hypernet.losses import loss_named
+
+    network, config = _setting(options, pairs=1, rank=100)
+    if network.name not in NETWORKS:
+        raise unknown_name("hypernetwork", network.name, NETWORKS, where=where)
+    if network.name == "set-transformer" and network.hidden % network.heads:
+        what = f"hidden {network.hidden} is no multiple of the set transformer's {network.heads} heads"
+        raise InputError(what, where=where)
+    loss_named(config.loss)
+
+
+def _setting(options: dict[str, Any], pairs: int, rank: int) -> tuple[NetworkConfig, FitConfig]:
+    """The network and its fitting: the preset's, with the user's settings over them."""
+    from hyperofa.init.hypernet import FitConfig, NetworkConfig
+
+    if options["preset"] == "paper":
+        network, config = paper_setting(pairs, rank)
+    else:
+        network = NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2)
+        config = FitConfig(epochs=15, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8)
+    return _override(network, options), _override(config, options)
 
 
 def paper_setting(pairs: int, rank: int) -> tuple[NetworkConfig, FitConfig]:
@@ -91,8 +131,6 @@ def paper_setting(pairs: int, rank: int) -> tuple[NetworkConfig, FitConfig]:
 
 def _mixed(problem: Problem) -> np.ndarray:
     """The default: a sum of directions by predictors whose errors differ, at the length of the source's rows."""
-    from hyperofa.init.hypernet import FitConfig, NetworkConfig
-
     options = problem.options
     power, penalty = float(options["share_power"]), float(options["ridge_penalty"])
     vectors, every = problem.centred_vectors, problem.anchor_ids
@@ -117,14 +155,9 @@ def _mixed(problem: Problem) -> np.ndarray:
         offsets = queries @ weights + intercept - targets.mean(axis=0)
         total += float(options["broad_ridge_weight"]) * normalise_rows(offsets)
     if options["network_weight"]:
-        network = _override(NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2), options)
-        config = _override(
-            FitConfig(epochs=15, learning_rate=1e-3, loss="direction", decay_every=2, decay=0.8), options
-        )
+        network, config = _setting(options, len(near), rows.shape[1])
         offsets = _network_rows(problem, near, rows - centre, vectors, network, config)
         total += float(options["network_weight"]) * normalise_rows(offsets)
-    if not total.any():
-        raise InputError("all of the four weights are 0", where="method hyperofa", todo="leave one of them above 0")
     return rescale(centre + total, rows, centre)
 
 
@@ -163,8 +196,10 @@ def _network_rows(
     problem.notes["hypernetwork"] = {
         "network": dataclasses.asdict(network),
         "fit": dataclasses.asdict(config),
-        "report": dataclasses.asdict(report),
+        # How long it took is in the log: two runs with one seed write the same init.json.
+        "report": {name: value for name, value in dataclasses.asdict(report).items() if name != "seconds"},
     }
+    log.info("fitted the %s in %.1f s", network.name, report.seconds)
     sets = hypernet.WordSets(problem.target_words, problem.predict_ids, limit=limit)
     return hypernet.predict(model, sets, vectors, config, seed=problem.seed)
 
@@ -181,7 +216,7 @@ def _override(config: Any, options: dict[str, Any]) -> Any:
 register(
     Method(
         "hyperofa",
-        "a hypernetwork over the word vectors of the token's words (preset: default or paper)",
+        "directions of OFA and two ridge regressions summed, at the source's length; preset=paper: the hypernetwork",
         hyperofa,
         {
             "preset": "default",
@@ -197,5 +232,13 @@ register(
             **dict.fromkeys(NETWORK_OPTIONS),
         },
         "HyperOFA (arXiv 2504.21018), §3",
+        ranges={
+            **dict.fromkeys(WEIGHTS, Range(0)),
+            "ridge_penalty": Range(0, above=True),
+            "share_power": Range(0, 16),
+            "known_words": Range(0),
+            "max_words": Range(1),
+        },
+        check=check_options,
     )
 )

@@ -36,5 +36,14 @@ def subword_mean(problem: Problem) -> np.ndarray:
     return rows
 
 
-register(Method("mean", "the mean source row for every new token", mean, {}))
-register(Method("subword-mean", "mean of the source pieces of the token's text", subword_mean, {}, reads_text=True))
+register(Method("mean", "the mean source row for every new token", mean, {}, uses_words=False))
+register(
+    Method(
+        "subword-mean",
+        "mean of the source pieces of the token's text",
+        subword_mean,
+        {},
+        reads_text=True,
+        uses_words=False,
+    )
+)

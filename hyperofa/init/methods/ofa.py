@@ -6,7 +6,10 @@ import numpy as np
 
 from hyperofa.init.linalg import combine, nearest, softmax
 from hyperofa.init.problem import Problem
+from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
+
+RANGES = {"neighbours": Range(1), "temperature": Range(1e-6)}
 
 
 def combine_nearest(
@@ -43,5 +46,6 @@ register(
         ofa,
         {"neighbours": 10, "temperature": 0.1},
         "OFA (arXiv 2311.08849), §3.3",
+        ranges=RANGES,
     )
 )

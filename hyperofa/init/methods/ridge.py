@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hyperofa.errors import InputError
 from hyperofa.init.problem import Problem
+from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
 NORMS = ("as-predicted", "source")
@@ -33,16 +36,28 @@ def rescale(rows: np.ndarray, source_rows: np.ndarray, centre: np.ndarray | None
     return (origin + offsets * (wanted / np.where(norms > 0, norms, 1))).astype(np.float32)
 
 
-def ridge(problem: Problem) -> np.ndarray:
-    """Ridge regression from subword vectors to rows; ``norm=source`` rescales centred rows to the source's mean norm."""
-    norm = problem.options["norm"]
+def _check(options: dict[str, Any]) -> None:
+    norm = options["norm"]
     if norm not in NORMS:
         raise InputError(f"norm {norm!r} is unknown", where="method ridge", todo=f"known: {', '.join(NORMS)}")
+
+
+def ridge(problem: Problem) -> np.ndarray:
+    """Ridge regression from subword vectors to rows; ``norm=source`` rescales centred rows to the source's mean norm."""
     weights, intercept = fit_ridge(problem.anchor_subwords, problem.anchor_rows, float(problem.options["penalty"]))
     rows = problem.predict_subwords @ weights + intercept
-    if norm == "source":
+    if problem.options["norm"] == "source":
         rows = rescale(rows, problem.anchor_rows, problem.anchor_rows.mean(axis=0))
     return rows
 
 
-register(Method("ridge", "ridge regression from subword vectors", ridge, {"penalty": 0.1, "norm": "as-predicted"}))
+register(
+    Method(
+        "ridge",
+        "ridge regression from subword vectors",
+        ridge,
+        {"penalty": 0.1, "norm": "as-predicted"},
+        ranges={"penalty": Range(0, above=True)},
+        check=_check,
+    )
+)

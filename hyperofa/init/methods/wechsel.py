@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperofa.init.methods.ofa import combine_nearest
+from hyperofa.init.methods.ofa import RANGES, combine_nearest
 from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa.init.registry import Method, register
 
@@ -33,5 +33,6 @@ register(
         wechsel,
         {"neighbours": 10, "temperature": 0.1},
         "WECHSEL (arXiv 2112.06598), §3.2",
+        ranges=RANGES,
     )
 )

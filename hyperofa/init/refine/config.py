@@ -5,8 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperofa.errors import InputError, unknown_name
+from hyperofa.init.device import device_named
+from hyperofa.init.ranges import Range
 
 KINDS = ("parallel", "distill")
+_RANGES = {
+    "steps": Range(1),
+    "batch_size": Range(1),
+    "learning_rate": Range(0, above=True),
+    "shared_rate": Range(0),
+    "warmup": Range(0, 1, below=True),
+    "layer": Range(1),
+    "temperature": Range(0, above=True),
+    "pull": Range(0),
+    "max_length": Range(4),
+    "smoothing": Range(0, 2),
+    "mix": Range(0, 1, above=True),
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class RefineConfig:
         pull: weight of the part of ``parallel`` that draws a translation to its own sentence, against the contrastive part.
         max_length: tokens kept of a sentence, specials included; fewer where the model has fewer positions.
         pivot: the language of ``parallel`` that the source model knows.
-        smoothing: languages are drawn in proportion to their number of sentences to this power.
+        smoothing: languages are drawn in proportion to their number of sentences to this power, in [0, 2].
         mix: share of the learned change that is put into the rows, in (0, 1]; None is 0.35 for ``parallel`` and 1 for
             ``distill``. Between the start and the end of a fine-tuning lie weights that are better than both on text of other
             domains (Wortsman et al. 2022, arXiv 2109.01903), and here on the text's own too: rare tokens overshoot.
@@ -53,20 +68,11 @@ class RefineConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown_name("refinement", str(self.kind), KINDS, where="--refine")
-        for name in ("steps", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)!r} is no number above 0", where="refinement")
-        for name in ("learning_rate", "shared_rate", "pull"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} {getattr(self, name)} is below 0", where="refinement")
-        if self.temperature <= 0:
-            raise InputError(f"temperature {self.temperature} is not above 0", where="refinement")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup {self.warmup} is not in [0, 1)", where="refinement")
-        if self.mix is not None and not 0 < self.mix <= 1:
-            raise InputError(f"mix {self.mix} is not in (0, 1]", where="refinement")
-        if self.max_length < 4:
-            raise InputError(f"max_length {self.max_length} leaves no room for text", where="refinement")
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise InputError(f"{name} {value} is not {allowed}", where="refinement")
+        device_named(self.device, "refinement")
 
     @property
     def share_taken(self) -> float:

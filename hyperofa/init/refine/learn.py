@@ -84,8 +84,8 @@ def refine(
         "tokens_learned": len(rows.learned_ids),
         "loss_first": _mean(losses[:20]),
         "loss_last": _mean(losses[-20:]),
-        "seconds": round(time.monotonic() - began, 1),
     }
+    log.info("refined %d rows in %.1f s", len(rows.learned_ids), time.monotonic() - began)
     return rows.refined(start, config.share_taken), record
 
 

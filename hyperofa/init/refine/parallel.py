@@ -18,6 +18,16 @@ from hyperofa.init.refine.text import Draws, digest_of, tokenise, used_ids
 from hyperofa.vectors.parallel import ParallelText
 
 
+def check_pivot(text: ParallelText, pivot: str) -> None:
+    """Refuse, as :class:`InputError`, text without the pivot's language or without translations of it."""
+    known = text.texts.get(pivot, {})
+    if not known:
+        there = ", ".join(sorted(text.texts))
+        raise InputError(f"no text in {pivot}, the language of the pivot", where="--parallel", todo=f"there: {there}")
+    if not any(known.keys() & lines.keys() for language, lines in text.texts.items() if language != pivot):
+        raise InputError(f"nothing is a translation of a sentence in {pivot}", where="--parallel")
+
+
 class Parallel:
     """Sentences of all languages beside the source model's vectors of their pivot side.
 
@@ -36,12 +46,8 @@ class Parallel:
         Raises:
             InputError: the pivot's language is not there, or has no translations.
         """
-        pivot = text.texts.get(config.pivot, {})
-        if not pivot:
-            known = ", ".join(sorted(text.texts))
-            raise InputError(
-                f"no text in {config.pivot}, the language of the pivot", where="--parallel", todo=f"there: {known}"
-            )
+        check_pivot(text, config.pivot)
+        pivot = text.texts[config.pivot]
         numbers = sorted(pivot)
         sentences = list(
             dict.fromkeys(pivot[number] for number in numbers)
@@ -58,8 +64,6 @@ class Parallel:
             groups += [len(self.languages)] * len(mine)
             if mine:
                 self.languages[language] = len(mine)
-        if len(self.languages) < 2:
-            raise InputError(f"nothing is a translation of a sentence in {config.pivot}", where="--parallel")
         self._config = config
         self._pivot_ids, self._pivot_real = tokenise(source_tokenizer, sentences, config.max_length)
         self._ids, self._real = tokenise(target_tokenizer, texts, config.max_length)

@@ -79,3 +79,28 @@ def test_nan_is_refused(embeddings):
     embeddings[3, 4] = np.nan
     with pytest.raises(InputError, match="NaN"):
         factorize(embeddings, rank=3)
+
+
+@pytest.mark.parametrize("algorithm", ["gram", "randomized", "svd"])
+@pytest.mark.parametrize("split", [0.0, 0.5, 1.0])
+def test_a_matrix_of_lower_rank_gives_bounded_factors(algorithm, split):
+    """What is left beyond its rank is rounding: divided by its own size it would be anything."""
+    rng = np.random.default_rng(0)
+    flat = (rng.normal(size=(200, 10)) @ rng.normal(size=(10, 48))).astype(np.float32)
+    found = factorize(flat, rank=30, scale_split=split, algorithm=algorithm)
+    np.testing.assert_allclose(found.embed(found.coordinates), flat, atol=1e-3)
+    assert np.abs(found.coordinates[:, :10]).max() < 100
+    assert np.abs(found.coordinates[:, 10:]).max() < 2
+    empty = factorize(np.zeros((30, 8), np.float32), rank=4, scale_split=split, algorithm=algorithm)
+    assert not empty.embed(empty.coordinates).any()
+
+
+@pytest.mark.parametrize("algorithm", ["gram", "randomized", "svd"])
+def test_a_rank_between_the_rows_and_their_width_is_refused(algorithm):
+    few = np.random.default_rng(0).normal(size=(19, 48)).astype(np.float32)
+    with pytest.raises(InputError, match="rank 30 is above the number of source tokens, 19"):
+        factorize(few, rank=30, algorithm=algorithm)
+    np.testing.assert_allclose(
+        (found := factorize(few, rank=19, algorithm=algorithm)).embed(found.coordinates), few, atol=1e-4
+    )
+    assert factorize(few, rank=48, algorithm=algorithm).primitives is None

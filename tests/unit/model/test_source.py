@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -90,3 +91,22 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
     (tmp_path / "other" / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(InputError, match="unknown model family 't5'"):
         load_source(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "message"),
+    [
+        ("vocab_size", VOCABULARY + 5, InputError, "config.json does not fit the weights: .*word_embeddings"),
+        ("vocab_size", 5, InputError, "config.json does not fit the weights"),
+        ("hidden_size", WIDTH + 4, InputError, "config.json does not fit the weights"),
+        ("num_hidden_layers", "two", DataMissingError, "cannot load the model .*num_hidden_layers"),
+        ("num_hidden_layers", 5, InputError, "lacks weights"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_told_in_one_line(tmp_path, key, value, error, message):
+    small_source("bert").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(error, match=message) as caught:
+        load_source(tmp_path)
+    assert "\n" not in str(caught.value)
