@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from hyperofa import __version__
-from hyperofa.errors import EXIT_FAILED, EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, HyperofaError, unknown_name
+from hyperofa.errors import (
+    EXIT_DATA_MISSING,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    EXIT_USAGE,
+    HyperofaError,
+    unknown_name,
+)
 
 COMMANDS = {
     "data": (
@@ -38,6 +46,17 @@ COMMANDS = {
     ),
     "quickstart": ("hyperofa.experiment.quickstart_command", "the whole path on small real data"),
 }
+
+
+_OS_CODES = {
+    errno.ENOENT: EXIT_DATA_MISSING,
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL), EXIT_USAGE
+    ),
+}
+"""Exit codes of the operating system's errors: a path that is not there, one that cannot be; others are failures."""
+_PLAIN = {errno.ENOSPC, errno.EDQUOT}
+"""Errors that say enough without a path."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -74,12 +93,20 @@ def run_guarded(prog: str, run: object, *arguments: object) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED
-    except OSError as error:  # a full disk, no permission: not a bug, and nothing half-written is left
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise
-        sys.stderr.write(f"{prog}: error: {error.filename or 'writing'}: {os.strerror(error.errno)}\n")
-        return EXIT_FAILED
+    except OSError as error:  # a full disk, no permission, a file in a folder's place: nothing half-written is left
+        if os.environ.get("HYPEROFA_TRACEBACK"):
+            traceback.print_exc()
+        sys.stderr.write(f"{prog}: error: {_told(error)}\n")
+        return _OS_CODES.get(error.errno or 0, EXIT_FAILED)
     return EXIT_OK if code is None else int(code)
+
+
+def _told(error: OSError) -> str:
+    """An error of the operating system in one line: what, where and, where that is not enough, how to see more."""
+    if error.errno is None:  # a library's own, such as one of a connection
+        return f"{' '.join(str(error).split()) or type(error).__name__}; HYPEROFA_TRACEBACK=1 shows where"
+    line = f"{error.filename or 'reading or writing'}: {os.strerror(error.errno)}"
+    return line if error.filename or error.errno in _PLAIN else f"{line}; HYPEROFA_TRACEBACK=1 shows where"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

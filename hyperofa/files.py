@@ -106,6 +106,9 @@ def check_output(out: Path, marker: str) -> None:
     Call it before any work starts, so that a wrong ``--out`` costs nothing.
     """
     if not out.exists():
+        place = next(path for path in out.absolute().parents if path.exists())
+        if not place.is_dir():
+            raise InputError(f"the output path goes through a file, {place.name}", where=out, todo="name another")
         return
     if not out.is_dir():
         raise InputError("the output path is a file", where=out, todo="name a new or empty directory")

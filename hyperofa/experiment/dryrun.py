@@ -17,23 +17,26 @@ from hyperofa.experiment.inputs import Source, Wheel
 from hyperofa.experiment.loading import is_hub_id, training_settings
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.recipe import Rank
-from hyperofa.experiment.selection import only
+from hyperofa.experiment.selection import before, only
 from hyperofa.experiment.wheels import cache_folder
 from hyperofa.files import read_json, write_json, write_text
 
 HUB = "hub:"
 
 
-def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = ()) -> None:
+def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
     from hyperofa.console import output, print_json, table
 
     stages = plan.stages()
     chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
+    trusted = chosen & before(stages, start) if start is not None else frozenset()
+    chosen -= trusted
     found: dict[str, Any] = {
         "recipe": plan.recipe.name,
         "out": str(plan.out),
         "stages": [{"name": s.name, "title": s.title, "command": s.typed} for s in stages if s.name in chosen],
+        "taken_as_they_are": [stage.name for stage in stages if stage.name in trusted],
         "languages_known": plan.languages()[2],
         "downloads": downloads(plan),
         "missing": missing(plan),
@@ -44,6 +47,8 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = ()) -> None:
         return
     for number, stage in enumerate(found["stages"], 1):
         output.print(f"[{number}/{len(found['stages'])}] {stage['title']}\n  $ {stage['command']}", markup=False)
+    if trusted:
+        output.print(f"{len(trusted)} stages before these are taken as they are (--from {start}).", markup=False)
     if not found["languages_known"]:
         output.print("The languages are those that are expected; the data decides.")
     columns = ("what", "name", "state")
@@ -52,6 +57,10 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = ()) -> None:
         table("Not here yet", ("name", "what"), [[row["name"], row["what"]] for row in found["missing"]])
     for row in found["plans"]:
         _print_plan(row)
+    if plan.recipe.hardware is None and plan.recipe.trained():
+        output.print(
+            "Training is not planned: the recipe names no hardware, such as hardware: {gpus: 8, gpu_memory: 80}."
+        )
 
 
 def _print_plan(row: dict[str, Any]) -> None:
@@ -61,12 +70,14 @@ def _print_plan(row: dict[str, Any]) -> None:
     if plan is None:
         output.print(f"{row['source']}, rank {row['rank']}: no plan ({row['why']})", markup=False)
         return
-    memory = plan["memory_bytes"] / 1e9
+    memory, share = plan["memory_bytes"] / 1e9, f"{100 * row['mfu']:g} %"
+    speed = plan["tokens"] / plan["hours"] / 3600 / plan["world_size"]
     verdict = "fits" if plan["fits"] else "does not fit"
     output.print(
         f"{row['source']}, rank {row['rank']}: {plan['parameters']:,} parameters ({plan['embedding_parameters']:,} in the "
         f"embeddings), {plan['tokens']:,} tokens in {plan['steps']:,} steps, {memory:.1f} of {row['gpu_memory']:g} GB on each "
-        f"of {plan['world_size']} x {row['gpu']} ({verdict}), {plan['hours']:.2f} h, checkpoints of "
+        f"of {plan['world_size']} x {row['gpu']} ({verdict}), {plan['hours']:.2f} h if they reach {share} of their peak, "
+        f"{speed:,.0f} tokens/s each, checkpoints of "
         f"{plan['checkpoint_bytes'] / 1e9:.1f} GB",
         markup=False,
     )
@@ -99,7 +110,7 @@ def missing(plan: Plan) -> list[dict[str, str]]:
     hub = {row["name"] for row in downloads(plan)}
     seen: dict[Path, str] = {}
     for stage in plan.stages():
-        for path in stage.inputs:
+        for path in (*stage.inputs, *stage.reads):
             ours = path.is_relative_to(plan.out) or path in outputs or str(path) in hub or "${" in str(path)
             if not ours and not path.exists():
                 seen.setdefault(path, f"{stage.name} reads it")
@@ -115,7 +126,7 @@ def plans(plan: Plan) -> list[dict[str, Any]]:
     pairs = dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained())
     found = []
     for name, rank in pairs:
-        row = {"source": name, "rank": rank, "gpu": hardware.gpu, "gpu_memory": hardware.gpu_memory}
+        row = {"source": name, "rank": rank, **{key: getattr(hardware, key) for key in ("gpu", "gpu_memory", "mfu")}}
         try:
             found.append({**row, "plan": _planned(plan, recipe.sources[name], plan.source(name), rank), "why": None})
         except HyperofaError as error:
@@ -133,7 +144,7 @@ def _planned(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, An
         write_text(config, yaml.safe_dump(training_settings(plan.recipe, str(plan.test)), sort_keys=False))
         words = [sys.executable, "-m", "hyperofa.cli", "plan", str(config), f"model={folder}/model"]
         words += [f"corpus={plan.out / 'corpus'}", f"run={folder}/run", "--gpus", str(hardware.gpus)]
-        words += ["--gpu-memory", str(hardware.gpu_memory), "--gpu", hardware.gpu, "--json"]
+        words += ["--gpu-memory", str(hardware.gpu_memory), "--gpu", hardware.gpu, "--mfu", str(hardware.mfu), "--json"]
         length = _word_after(plan.recipe.corpus, "--length")
         words += ["--length", length] if length else []
         done = subprocess.run(words, capture_output=True, text=True, check=False)

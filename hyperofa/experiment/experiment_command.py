@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run, list, plan or submit a recipe; what is finished and still holds is reused."""
+    from hyperofa.experiment.checking import check_plan
     from hyperofa.experiment.loading import find_recipe, load_recipe
     from hyperofa.experiment.plan import Plan
 
@@ -52,12 +53,13 @@ def run(args: argparse.Namespace) -> None:
     showing = args.list or args.dry_run
     recipe = load_recipe(path, given, lenient=showing)
     plan = Plan(recipe, args.out or Path("runs") / recipe.name, given)
+    check_plan(plan, lenient=showing, data=not args.list)
     if args.list:
         _list(plan, args)
     elif args.dry_run:
         from hyperofa.experiment.dryrun import dry_run
 
-        dry_run(plan, as_json=args.json, patterns=args.only)
+        dry_run(plan, as_json=args.json, patterns=args.only, start=args.start)
     elif args.slurm:
         from hyperofa.experiment.slurm import submit
 
@@ -104,17 +106,18 @@ def _run(plan: Plan, args: argparse.Namespace) -> None:
 
 def _list(plan: Plan, args: argparse.Namespace) -> None:
     from hyperofa.console import output, print_json, table
-    from hyperofa.experiment.listing import states
-    from hyperofa.experiment.selection import only
+    from hyperofa.experiment.listing import HOLDS, states
+    from hyperofa.experiment.selection import before, only
 
     stages = plan.stages()
     chosen = only(stages, args.only) if args.only else {stage.name for stage in stages}
-    rows = [row for row in states(plan, stages) if row["name"] in chosen]
+    trusted = before(stages, args.start) if args.start is not None else frozenset()
+    rows = [row for row in states(plan, stages, trusted=trusted) if row["name"] in chosen]
     if args.json:
         print_json(rows)
         return
     table(f"{plan.recipe.name}: {plan.out}", ("stage", "state", "seconds"), [[*map(str, row.values())] for row in rows])
-    done = sum(row["state"] == "done" for row in rows)
+    done = sum(row["state"] in HOLDS for row in rows)
     output.print(
         f"{done} of {len(rows)} stages done, {len(list(plan.recipe.cells()))} cells, {len(plan.recipe.trained())} trained"
     )

@@ -25,13 +25,16 @@ def asking(where: object = None) -> Iterator[None]:
         raise kind(str(error), where=where) from error
 
 
-def find_tasks(names: Sequence[str], extensions: Sequence[Path] = (), protocol: str | None = None) -> list[Any]:
+def find_tasks(
+    names: Sequence[str], extensions: Sequence[Path] = (), protocol: str | None = None, where: object = None
+) -> list[Any]:
     """The harness's tasks of these names; a user's own ``extensions`` (``--with FILE.py``) are run first.
 
     Args:
         names: Names of tasks.
         extensions: Files that add tasks or languages.
         protocol: The protocol they must be of (None: any, where only the data matters).
+        where: What names them, for the error.
 
     Raises:
         InputError: no such task or protocol. DataMissingError: a file is not there.
@@ -40,7 +43,7 @@ def find_tasks(names: Sequence[str], extensions: Sequence[Path] = (), protocol: 
     from hyperofa_eval.protocols import PROTOCOLS
     from hyperofa_eval.tasks import choose, tasks
 
-    with asking():
+    with asking(where):
         added.load(extensions)
         if protocol is not None:
             return list(choose(",".join(names), protocol))

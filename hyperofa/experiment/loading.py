@@ -195,7 +195,7 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
         "learning_rate",
         "epochs",
     )
-    settings = {name: found[name] for name in names if found[name] not in {None, False}}
+    settings = {name: found[name] for name in names if found[name] is not None and found[name] is not False}
     files = [str(file) for file in found["extensions"]]
     return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
 

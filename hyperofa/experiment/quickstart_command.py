@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hyperofa.errors import InputError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options of ``hyperofa quickstart``."""
@@ -15,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer, in place of training one")
     parser.add_argument("--vectors", type=Path, metavar="DIR", help="word vectors, in place of building them")
     parser.add_argument("--data", type=Path, metavar="DIR", help="parallel text: line-aligned LANG.txt with eng.txt")
+    parser.add_argument(
+        "--var", action="append", default=[], metavar="NAME=VALUE", help="value of a variable of your recipe"
+    )
     parser.add_argument("--out", type=Path, help="output directory (default: runs/ and the recipe's name)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON in place of the table")
 
@@ -22,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.console import console, print_json
+    from hyperofa.experiment.checking import check_plan
     from hyperofa.experiment.execution import carry_out
     from hyperofa.experiment.loading import Replacements, load_recipe
     from hyperofa.experiment.plan import MARKER, Plan
@@ -30,11 +36,19 @@ def run(args: argparse.Namespace) -> None:
     from hyperofa.report.terminal import print_results
     from hyperofa.resources import resource
 
-    given = Replacements(args.source, args.tokenizer, args.vectors, args.data)
+    variables = {}
+    for word in args.var:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
+        variables[name] = value
+    given = Replacements(args.source, args.tokenizer, args.vectors, args.data, variables)
     recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)
     out = args.out or Path("runs") / recipe.name
     check_output(out, MARKER)
     given.check()
-    results = carry_out(Plan(recipe, out, given))
+    plan = Plan(recipe, out, given)
+    check_plan(plan)
+    results = carry_out(plan)
     print_json(summary(results)) if args.json else print_results(results)
     console.print(f"The report: {out / 'report.html'}", markup=False, soft_wrap=True)

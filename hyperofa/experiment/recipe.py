@@ -133,6 +133,18 @@ class Hardware:
     gpu_memory: float
     """Of one GPU, in 10^9 bytes."""
     gpu: str = "H100"
+    mfu: float = 0.1
+    """Share of the GPUs' peak that training is taken to reach: small models in short sequences reach a few per cent, an 8B
+    decoder some forty."""
+
+    def __post_init__(self) -> None:
+        """Counts and sizes above 0, a share between 0 and 1, a GPU whose peak is known."""
+        from hyperofa.train.cost import PEAK_FLOPS, peak_flops
+
+        if self.gpus < 1 or self.gpu_memory <= 0 or not 0 < self.mfu <= 1:
+            raise ValueError("gpus and gpu_memory must be above 0, mfu between 0 and 1")
+        if peak_flops(self.gpu) is None:
+            raise ValueError(f"gpu {self.gpu!r} is unknown; known: {', '.join(PEAK_FLOPS)}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -11,11 +12,11 @@ from pathlib import Path
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.experiment.execution import working_in
-from hyperofa.experiment.listing import states
+from hyperofa.experiment.listing import HOLDS, states
 from hyperofa.experiment.plan import MARKER, Plan
 from hyperofa.experiment.selection import REPORT, before, only
 from hyperofa.experiment.stages import dependencies
-from hyperofa.files import check_output, write_json
+from hyperofa.files import check_output, read_json, write_json
 from hyperofa.resources import resource
 
 KINDS = (
@@ -23,10 +24,12 @@ KINDS = (
     "default",
 )  # fmt: skip
 """What the recipe's ``slurm`` may give words for."""
+JOBS = "slurm.json"
+"""The numbers of the jobs that wait or run, by stage."""
 
 
 def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), start: str | None = None) -> None:
-    """Submit a job for every stage that is not done, and one for the report; print and record their numbers.
+    """Submit a job for every stage that is not done nor in the queue, and one for the report; record their numbers.
 
     A job runs ``hyperofa experiment … --only STAGE``, so it takes part in the same records and locks as a run by hand. If
     a stage fails, SLURM drops the jobs that depend on it; the other cells go on, and the report names what is missing.
@@ -49,29 +52,63 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
         raise HyperofaError("not found", where="sbatch", todo="submit from a login node of the cluster")
     check_output(plan.out, MARKER)
     script = str(resource("launch/slurm/stage.sh"))
+    stages = plan.stages()  # and what is asked of them, before anything is written
+    wanted = only(stages, patterns) if patterns else {stage.name for stage in stages}
+    trusted = before(stages, start) if start is not None else frozenset()
+    waiting = _still_there(plan.out / JOBS)
     with working_in(plan):
-        stages = plan.stages()
-        wanted = only(stages, patterns) if patterns else {stage.name for stage in stages}
-        skipped = before(stages, start) if start is not None else frozenset()
-        done = {row["name"] for row in states(plan, stages) if row["state"] == "done"} | skipped
-        needs, jobs = dependencies(stages), dict[str, str]()
+        plan.write_train_config()
+        done = {row["name"] for row in states(plan, stages, trusted=trusted) if row["state"] in HOLDS} | trusted
+        needs, jobs = dependencies(stages), {name: job for name, job in waiting.items() if name not in done}
         (plan.out / "logs").mkdir(exist_ok=True)
+        new: dict[str, str] = {}
+
+        def put(name: str, kind: str, condition: str, jobs_before: Sequence[str], tail: Sequence[str]) -> None:
+            words = _options(plan, kind, name)
+            words += [f"--dependency={condition}:{':'.join(jobs_before)}"] if jobs_before else []
+            words += ["--kill-on-invalid-dep=yes"] if jobs_before and condition == "afterok" else []
+            new[name] = jobs[name] = _sbatch([*words, script, *again, "--out", str(plan.out), "--only", name, *tail])
+            write_json(plan.out / JOBS, jobs)  # at once: a refusal further on must not lose those that are in the queue
+
+        tail = ["--from", start] if start is not None else []
         for stage in stages:
-            if stage.name not in wanted or stage.name in done:
-                continue
-            words = [*_options(plan, stage.kind, stage.name)]
-            waits = [jobs[name] for name in sorted(needs[stage.name]) if name in jobs]
-            words += [f"--dependency=afterok:{':'.join(waits)}", "--kill-on-invalid-dep=yes"] if waits else []
-            tail = ["--from", start] if start is not None else []
-            words += [script, *again, "--out", str(plan.out), "--only", stage.name, *tail]
-            jobs[stage.name] = _sbatch(words)
-        if not patterns or REPORT in patterns:
-            words = [*_options(plan, REPORT, REPORT)]
-            words += [f"--dependency=afterany:{':'.join(jobs.values())}"] if jobs else []
-            jobs[REPORT] = _sbatch([*words, script, *again, "--out", str(plan.out), "--only", REPORT])
-        write_json(plan.out / "slurm.json", jobs)
-    table("Submitted", ("stage", "job"), list(jobs.items()))
-    output.print(f"{len(done)} stages are done already; {plan.out / 'slurm.json'} has the jobs' numbers")
+            if stage.name in wanted and stage.name not in done and stage.name not in jobs:
+                put(
+                    stage.name,
+                    stage.kind,
+                    "afterok",
+                    [jobs[name] for name in sorted(needs[stage.name]) if name in jobs],
+                    tail,
+                )
+        if (not patterns or REPORT in patterns) and (new or REPORT not in jobs):
+            put(REPORT, REPORT, "afterany", [job for name, job in jobs.items() if name != REPORT], tail)
+        write_json(plan.out / JOBS, jobs)
+    table("Submitted", ("stage", "job"), list(new.items()))
+    held = f", {len(jobs) - len(new)} wait or run" if len(jobs) > len(new) else ""
+    output.print(f"{len(done)} stages are done already{held}; {plan.out / JOBS} has the jobs' numbers")
+
+
+def _still_there(path: Path) -> dict[str, str]:
+    """Of the jobs that were submitted before, those that SLURM has not finished with, by stage.
+
+    Raises:
+        HyperofaError: jobs were submitted, and ``squeue`` does not say what became of them.
+    """
+    jobs = dict(read_json(path)) if path.is_file() else {}
+    if not jobs:
+        return {}
+    todo = f"remove {path} if none of them waits or runs any more"
+    if shutil.which("squeue") is None:
+        raise HyperofaError(
+            "not found, so what became of the jobs submitted before is unknown", where="squeue", todo=todo
+        )
+    words = ["squeue", "--noheader", "--format=%i", f"--user={getpass.getuser()}"]
+    asked = subprocess.run(words, capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        line = (asked.stderr.strip() or "no message").splitlines()[-1]
+        raise HyperofaError(f"does not answer ({line})", where="squeue", todo=todo)
+    there = set(asked.stdout.split())
+    return {name: job for name, job in jobs.items() if job in there}
 
 
 def _options(plan: Plan, kind: str, name: str) -> list[str]:

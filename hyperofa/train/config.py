@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hyperofa.errors import InputError
 from hyperofa.train.schedule import ScheduleName, learning_rate
@@ -14,6 +15,10 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Phase = Literal["all", "embeddings", "new_rows", "head"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 TiedGradient = Literal["both", "input"]
+LossImplementation = Literal["auto", "chunked", "reference"]
+TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
+"""The names that accelerate knows its trackers by."""
+LONGEST_TIMEOUT = 1_000_000
 
 FREE_TO_CHANGE = frozenset(
     {
@@ -26,6 +31,8 @@ FREE_TO_CHANGE = frozenset(
         "ds_config",
         "gradient_checkpointing",
         "compile",
+        "impl",
+        "chunk_bytes",
         "save_every",
         "keep",
         "eval_every",
@@ -123,6 +130,10 @@ class TrainConfig:
     """A DeepSpeed config of your own in place of ``ds_configs/zero<stage>.json``."""
     gradient_checkpointing: bool = False
     compile: bool = False
+    impl: LossImplementation = "auto"
+    """How head and loss are computed (:func:`hyperofa.model.linear_cross_entropy`); ``reference`` stores all scores."""
+    chunk_bytes: int | None = None
+    """Bytes of float32 scores that ``impl: chunked`` holds at once; None: 64 MiB on a CPU, 1 GiB on a GPU."""
     workers: int = 0
     """Processes per rank that read and mask ahead of the training loop."""
     seed: int = 0
@@ -156,10 +167,29 @@ class TrainConfig:
             )
         if self.eval_every and self.evaluation.data is None:
             raise ValueError("eval_every needs evaluation.data, the folder that hyperofa-eval reads")
-        if self.phase != "all" and not self.phase_steps:
-            raise ValueError(f"phase {self.phase!r} needs phase_steps, the number of steps it lasts")
+        if (self.phase != "all") != bool(self.phase_steps):
+            missing = (
+                "phase_steps, the number of steps it lasts" if self.phase_steps == 0 else "a phase other than 'all'"
+            )
+            what = f"phase {self.phase!r}" if self.phase_steps == 0 else f"phase_steps {self.phase_steps}"
+            raise ValueError(f"{what} needs {missing}")
+        if unknown := [name for name in self.trackers if name not in TRACKERS]:
+            raise ValueError(f"trackers: unknown {', '.join(unknown)}; known: {', '.join(TRACKERS)}")
+        self._check_rates()
+
+    def _check_rates(self) -> None:
         if not all(0 <= rate <= 1 for rate in self.learning_rates.values()):
             raise ValueError(f"learning_rates must lie between 0 and 1: {self.learning_rates}")
+        if set(self.frozen) == set(get_args(Part)):
+            raise ValueError("learning_rates are 0 for every part, so nothing would learn")
+        if self.minimum_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"minimum_learning_rate {self.minimum_learning_rate} is above learning_rate {self.learning_rate}"
+            )
+        if self.schedule == "wsd" and not self.decay_steps:
+            raise ValueError("schedule 'wsd' needs decay_steps, the length of its last part")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
         self.rate(0)
 
     def _check_ranges(self) -> None:
@@ -167,15 +197,22 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "timeout", "epsilon"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, not {getattr(self, name)}")
+        if self.timeout > LONGEST_TIMEOUT:
+            raise ValueError(f"timeout must be at most {LONGEST_TIMEOUT:,} seconds, not {self.timeout:g}")
+        if self.stop_at is not None and self.stop_at < 1:
+            raise ValueError(f"stop_at must be at least 1, not {self.stop_at}")
+        if self.chunk_bytes is not None and self.chunk_bytes < 1:
+            raise ValueError(f"chunk_bytes must be at least 1, not {self.chunk_bytes}")
         if self.learning_rate > 1:
             raise ValueError(
                 f"learning_rate must be at most 1, not {self.learning_rate}: AdamW's steps are of its size"
             )
-        for name in ("weight_decay", "clip", "minimum_learning_rate", "warmup_steps", "decay_steps", "phase_steps"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+        floats = ("weight_decay", "clip", "minimum_learning_rate")
+        for name in (*floats, "warmup_steps", "decay_steps", "phase_steps", "workers", "eval_every"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)}")
 
     def rate(self, step: int) -> float:
         """The learning rate of optimizer step ``step`` (the first is 0)."""

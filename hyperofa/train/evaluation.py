@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +60,19 @@ def tasks_of(wanted: Evaluation) -> list[Any]:
     from hyperofa_eval.tasks import choose
 
     extensions.load(wanted.extensions)
-    names = ("block", "pooling", "direction", "learning_rate", "epochs")
-    given = {name: getattr(wanted, name) for name in names if getattr(wanted, name) is not None}
-    given |= {"csls": True} if wanted.csls else {}
-    found: list[Any] = []
-    for task in choose(",".join(wanted.tasks), wanted.protocol):
-        known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
-        own = {name: value for name, value in given.items() if name in known}
-        found.append(dataclasses.replace(task, **own) if own else task)  # type: ignore[type-var]
-    return found
+    return [with_settings(task, vars(wanted)) for task in choose(",".join(wanted.tasks), wanted.protocol)]
+
+
+def with_settings(task: Any, settings: Mapping[str, Any]) -> Any:
+    """A task with those of the settings that it has and that are given: block, pooling and their like.
+
+    Raises:
+        hyperofa_eval.errors.EvalError: a setting is out of range.
+    """
+    known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
+    names = {"block", "pooling", "direction", "csls", "learning_rate", "epochs"} & known
+    own = {name: settings[name] for name in names if settings.get(name) is not None and settings[name] is not False}
+    return dataclasses.replace(task, **own) if own else task
 
 
 def _languages(wanted: Evaluation, task: Any) -> list[str]:

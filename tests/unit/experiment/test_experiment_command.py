@@ -32,6 +32,9 @@ def recipe(tmp_path: Path) -> Path:
         "text/tur.txt",
         "test/tatoeba/tur-eng.tur",
         "test/tatoeba/tur-eng.eng",
+        "test/pos/tur/test.tsv",
+        "test/pos/eng/train.tsv",
+        "test/pos/eng/dev.tsv",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one line\n", encoding="utf-8")
@@ -45,6 +48,7 @@ def recipe(tmp_path: Path) -> Path:
             "test": "${data}/test",
             "languages": ["tur"],
         },
+        "tokenizer": ["--vocab-size", "100"],
         "matrix": {
             "ranks": [8, "full"],
             "seeds": [0, 1],
@@ -133,7 +137,7 @@ def test_wrong_words_are_one_line(
     assert run(str(recipe), "--out", str(recipe.parent / "out"), *words) == code
     (found,) = capsys.readouterr().err.strip().splitlines()
     assert line in found
-    assert not (recipe.parent / "out" / "stages").exists()
+    assert not (recipe.parent / "out").exists()
 
 
 def test_an_unknown_recipe_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,6 +227,29 @@ def test_slurm_submits_a_job_per_stage_with_its_dependencies(
     all_others = ":".join(number for name, number in jobs.items() if name != "report")
     assert f"--dependency=afterany:{all_others}" in by_name["report"]
 
+    words = [str(recipe), "--data", str(recipe.parent), "--out", str(out), "--slurm"]
+    monkeypatch.setattr("shutil.which", lambda name: None if name == "squeue" else name)
+    assert run(*words) == 1
+    assert "squeue: not found, so what became of the jobs submitted before is unknown" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", f"{shim.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("JOBS", str(recipe.parent / "jobs"))
+    ended = {"train-tiny-r8-ours-s0", "init-tiny-r8-ours-s0"}
+    queue = [number for name, number in jobs.items() if name not in ended]
+    (shim.parent / "squeue").write_text(f"#!/bin/sh\nprintf '%s\\n' {' '.join(queue)}\n")
+    (shim.parent / "squeue").chmod(0o755)
+    assert run(*words) == 0, (
+        capsys.readouterr().err
+    )  # what waits is not submitted again, what ended without a result is
+    again = [json.loads(line) for line in (recipe.parent / "jobs").read_text().splitlines()][len(calls) :]
+    assert [call[call.index("--only") + 1] for call in again] == [*sorted(ended), "report"]
+    now = json.loads((out / "slurm.json").read_text())
+    assert {name for name in now if now[name] != jobs[name]} == {*ended, "report"}
+    assert f"--dependency=afterok:{jobs['vectors']}" not in again[0]
+    waits = next(word for word in again[0] if word.startswith("--dependency=")).partition(":")[2].split(":")
+    assert set(waits) == {jobs["gather"], jobs["vectors"], jobs["tokenizer"]}
+
+    (out / "slurm.json").unlink()
     assert (
         run(str(recipe), "--data", str(recipe.parent), "--out", str(out), "--slurm", "--set", "slurm.train=[--refuse]")
         == 1

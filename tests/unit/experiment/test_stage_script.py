@@ -44,7 +44,13 @@ def shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of commands that stand before all others; what they record is in ``record``."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, text in {"stage": STAGE, "scontrol": SCONTROL, "sbatch": SBATCH, "srun": "#!/bin/sh\nexit 143\n"}.items():
+    for name, text in {
+        "stage": STAGE,
+        "scontrol": SCONTROL,
+        "sbatch": SBATCH,
+        "srun": "#!/bin/sh\nexit 143\n",
+        "squeue": "#!/bin/sh\nexit 0\n",
+    }.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -110,6 +116,7 @@ def test_a_submitted_stage_is_run_recorded_and_not_submitted_again(
         "name": "mine",
         "sources": {"tiny": {"model": "./source"}},
         "inputs": {"parallel": [str(shims / "news")], "test": str(shims / "test"), "languages": ["tur"]},
+        "tokenizer": ["--vocab-size", "100"],
         "matrix": {"ranks": [8], "methods": {"random": {}}},
         "train": {"settings": {"steps": 2, "global_batch_size": 8}},
     }

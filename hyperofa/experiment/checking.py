@@ -1,0 +1,155 @@
+"""What can be known to be wrong before a recipe's first stage: words, tasks, languages, options, test sets, all read for real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.harness import asking, corpora_of, find_tasks, refuse_tested, tested_files
+from hyperofa.experiment.paths import expand
+from hyperofa.experiment.plan import Plan
+from hyperofa.experiment.words import evaluation_words, extensions, read_command
+from hyperofa.wordkeys import is_language
+
+
+def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
+    """Read every command of a plan with the parser that will read it, and ask the rooms about what it names.
+
+    Args:
+        plan: The experiment; nothing of it has to be there yet.
+        lenient: Say nothing of files that are not there (a dry run lists them).
+        data: Look into the folder of test sets too.
+
+    Raises:
+        InputError: a command would refuse its words; an unknown task, protocol, language, method option or refinement;
+            training text that is a test set as well.
+        DataMissingError: a task has no test set in any language.
+    """
+    _check_languages(plan)
+    known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
+    for where, tasks, args in _evaluations(plan) if known else ():
+        words = evaluation_words(args)
+        found = find_tasks(tasks, words.extensions, words.protocol, where)
+        with asking(where):
+            found = _with_settings(found, vars(words), where)
+            if data:
+                _check_data(plan, where, found, words.aliases)
+    for stage in plan.stages():
+        with _named(stage.name):
+            read = read_command(stage.command)
+            if stage.kind == "init" and read is not None:
+                _check_method(read)
+    if data and known:
+        _check_training_text(plan)
+
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """Put a stage's name before the errors of a block."""
+    try:
+        yield
+    except HyperofaError as error:
+        raise type(error)(str(error), where=stage) from error
+
+
+def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
+    """Where the recipe says it, which tasks, and with which words."""
+    main, train = plan.recipe.evaluate, plan.recipe.train
+    found = [("evaluate", main.tasks, main.args)]
+    found += [(f"evaluate.further.{name}", more.tasks, more.args) for name, more in main.further.items()]
+    if train.evaluate_every and train.evaluate.get("tasks"):
+        protocol = train.evaluate.get("protocol") or evaluation_words(main.args).protocol
+        added = [word for file in extensions(plan.recipe) for word in ("--with", str(file))]
+        found.append(("train.evaluate", list(train.evaluate["tasks"]), ["--protocol", str(protocol), *added]))
+    return found
+
+
+def _with_settings(tasks: Sequence[Any], words: dict[str, Any], where: str) -> list[Any]:
+    """The tasks with the settings that are given put into them, which refuses those that are out of range."""
+    from hyperofa.train.evaluation import with_settings
+
+    block = words["block"]
+    if block is not None and block not in {"auto", "all"}:
+        if not str(block).isdigit():
+            raise InputError(f"--block {block!r} is neither a number, auto nor all", where=where)
+        words = {**words, "block": int(block)}
+    return [with_settings(task, words) for task in tasks]
+
+
+def _check_languages(plan: Plan) -> None:
+    inputs, parallel = plan.inputs, plan.recipe.parallel
+    if inputs is not None:
+        named = {"inputs.languages": inputs.languages, "inputs.corpus": list(inputs.corpus)}
+    else:
+        assert parallel is not None  # a recipe has one of the two
+        named = {"parallel.languages": list(parallel.languages), "parallel.pivots": list(parallel.pivots)}
+    for where, codes in named.items():
+        for code in codes:
+            if not is_language(code):
+                raise InputError(f"{code!r} is no language code", where=where, todo="write one such as tur or tur_Latn")
+
+
+def _check_method(words: Any) -> None:
+    """Refuse options that a method or a refinement does not have."""
+    from hyperofa.config import build_config
+    from hyperofa.init.command import parse_options
+    from hyperofa.init.factorize import check_settings
+    from hyperofa.init.refine.config import RefineConfig
+    from hyperofa.init.registry import find_method, resolve_options
+
+    preset = {} if words.preset is None else {"preset": words.preset}
+    resolve_options(find_method(words.method), parse_options(words.option) | preset)
+    check_settings(words.rank, words.energy, 1.0 if words.scale_split is None else words.scale_split)
+    refined = parse_options(words.refine_option, "--refine-option")
+    if words.refine is not None:
+        build_config(RefineConfig, refined | {"kind": words.refine}, "refinement")
+    elif refined:
+        raise InputError(
+            "settings of a refinement, but none is asked for", where="--refine-option", todo="add --refine"
+        )
+
+
+def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> None:
+    """Refuse a task that has no test set, and a language that nobody knows and that has none."""
+    if plan.inputs is None:
+        for task in tasks:
+            if getattr(task, "corpus", "tatoeba") != "tatoeba":
+                todo = "name inputs with test sets in place of parallel"
+                raise InputError(
+                    f"there will be no test set for task {task.name}: pairs are held out", where=where, todo=todo
+                )
+        return
+    if not plan.test.is_dir():
+        return  # the dry run lists it, and the stage that reads it says so
+    from hyperofa_eval.languages import languages, normalise
+    from hyperofa_eval.layout import DataFolder
+
+    data, codes = DataFolder(plan.test, aliases=aliases), [normalise(code) for code in plan.inputs.languages]
+    for task in tasks:
+        if not any(task.has(data, code) for code in codes):
+            words = f"no test set for task {task.name} in {', '.join(codes)}"
+            raise DataMissingError(words, where=f"{where}, {plan.test}", todo="docs/evaluation.md has the layouts")
+    for code in codes:
+        if code not in languages() and not any(task.has(data, code) for task in tasks):
+            raise unknown_name("language", code, languages(), where=f"{where}, inputs.languages")
+
+
+def _check_training_text(plan: Plan) -> None:
+    """Refuse training files that are test files of the recipe's tasks."""
+    inputs = plan.inputs
+    if inputs is None or not plan.test.is_dir():
+        return
+    from hyperofa.vectors.parallel import parallel_files
+
+    with asking():
+        corpora = corpora_of(find_tasks(plan.recipe.tasks))
+    languages = sorted({*inputs.languages, *inputs.corpus, "eng"})
+    tested = [file for files in tested_files(plan.test, corpora, languages).values() for file in files]
+    text = [file for path in expand(inputs.text) for file in (path.glob("*.txt*") if path.is_dir() else [path])]
+    text += [Path(place) for place in inputs.corpus.values() if not place.startswith("hub:")]
+    with suppress(HyperofaError):  # what is wrong with it, the stage that reads it says
+        text += parallel_files(expand(inputs.parallel))
+    refuse_tested(text, tested)
