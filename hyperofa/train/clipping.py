@@ -1,4 +1,4 @@
-"""Clipping by the gradient of what learns in a step, not of everything; :mod:`hyperofa.train.engine` alone calls this."""
+"""Clipping by the gradient of what learns, in the optimizer's own pass; :mod:`hyperofa.train.engine` alone calls this."""
 
 from __future__ import annotations
 
@@ -41,6 +41,27 @@ def clip_by_what_learns(optimizer: Any) -> None:
         return _together(norms)
 
     optimizer.scaled_global_norm = scaled_global_norm
+
+
+def scale_in_the_step(optimizer: Any) -> None:
+    """Let AdamW divide by the clipping factor and the loss scale as it reads the gradients, with ZeRO-1 and ZeRO-2.
+
+    DeepSpeed multiplies all gradients first, also by 1: a pass over them that torch's fused AdamW makes anyway. Stage 3 does so
+    piece by piece, and offloaded gradients wait elsewhere; both are left as they are.
+    """
+    import torch
+
+    if hasattr(optimizer, "sub_group_to_group_id") or optimizer.cpu_offload:
+        return
+
+    def unscale_and_clip_grads(grad_groups_flat: Sequence[torch.Tensor], total_norm: torch.Tensor | None) -> None:
+        scale = torch.tensor(float(optimizer.loss_scale), device=grad_groups_flat[0].device)
+        if optimizer.clip_grad > 0:
+            # The norm is that of the scaled gradients, and never one that is not finite: such steps are left out before.
+            scale = scale * ((total_norm / scale + 1e-6) / optimizer.clip_grad).clamp(min=1.0)
+        optimizer.optimizer.grad_scale = scale
+
+    optimizer.unscale_and_clip_grads = unscale_and_clip_grads
 
 
 def _norm_over_ranks(gradients: Sequence[torch.Tensor], group: Any) -> torch.Tensor:

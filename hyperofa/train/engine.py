@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.console import quiet_libraries
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa.train.alone import reduce_nothing_alone
 from hyperofa.train.checkpoint import NORMS, SHARDS
-from hyperofa.train.clipping import clip_by_what_learns
+from hyperofa.train.clipping import clip_by_what_learns, scale_in_the_step
 from hyperofa.train.cost import peak_flops
 from hyperofa.train.dsconfig import deepspeed_config, world_size_of_launch
 from hyperofa.train.partition import squares_by_parameter, stretches, update_model_weights
@@ -130,6 +131,8 @@ class Engine(Ranks):
         if not isinstance(self._ds, DeepSpeedEngine):
             raise HyperofaError(f"accelerate prepared {type(self._ds).__name__}, not a DeepSpeed engine")
         clip_by_what_learns(self._ds.optimizer)
+        scale_in_the_step(self._ds.optimizer)
+        reduce_nothing_alone(self._ds.optimizer)
         if self.config.precision == "fp16":  # how often is too often, max_skipped decides
             self._ds.optimizer.loss_scaler.raise_error_at_min_scale = False
         if self.config.compile:
@@ -191,10 +194,11 @@ class Engine(Ranks):
         return float(norm) if norm is not None and math.isfinite(float(norm)) else None
 
     def peak_flops(self) -> float | None:
-        """Peak operations per second of this rank's GPU; None on the CPU and for kinds that are not in the table."""
+        """Peak operations per second of this rank's GPU in the run's precision; None on the CPU and for unknown kinds."""
         import torch
 
-        return peak_flops(torch.cuda.get_device_name(self.device)) if self.device.type == "cuda" else None
+        cuda = self.device.type == "cuda"
+        return peak_flops(torch.cuda.get_device_name(self.device), self.config.precision) if cuda else None
 
     def memory(self) -> dict[str, int]:
         """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""

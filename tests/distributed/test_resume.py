@@ -90,3 +90,14 @@ def test_a_finished_run_is_left_alone(trainer, straight):
     again = trainer("encoder").train("again", run=done.run)
     assert "already trained to step 40" in again.output
     assert before == {path: path.stat().st_mtime_ns for path in done.run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stage", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_one_rank_reduces_nothing_and_equals_plain_torch(trainer, plain_losses, stage):
+    """Accumulates four micro-batches a step, which the gradients left in place must add up to; and clips."""
+    runs = trainer(zero_stage=stage, clip=0.5)
+    straight = runs.train("straight", ranks=1)
+    assert (straight.facts()["world_size"], straight.facts()["accumulation"]) == (1, 4)
+    assert straight.losses() == pytest.approx(plain_losses("encoder", clip=0.5), abs=1e-5)
+    runs.train("halves", ranks=1, stop_at=17)
+    assert_same(straight, runs.train("halves", ranks=1))
