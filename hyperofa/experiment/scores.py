@@ -30,7 +30,7 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
             "ci95": values["ci95"],
             "n": task["n_languages"],
             "pairs": pairs,
-            "chance": values["chance"],
+            "chance": values.get("chance"),
         }
         for metric, values in task["values"].items()
     }

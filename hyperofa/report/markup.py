@@ -40,9 +40,16 @@ def shown_cells(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def scored_cells(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Of the cells shown, those with a score at every moment of :func:`moments`."""
+    """Of the cells shown, those with a retrieval score at every moment of :func:`moments`.
+
+    Where the first task is no retrieval there are none; the tables by task have its scores.
+    """
     whens = moments(results)
-    return {name: cell for name, cell in shown_cells(results).items() if whens and all(cell[when] for when in whens)}
+    return {
+        name: cell
+        for name, cell in shown_cells(results).items()
+        if whens and all(cell[when] and METRIC in cell[when]["scores"] for when in whens)
+    }
 
 
 def moments(results: Mapping[str, Any]) -> dict[str, str]:

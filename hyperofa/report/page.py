@@ -54,7 +54,8 @@ def _head(results: Mapping[str, Any]) -> str:
     title = f'<p class="kicker">HyperOFA · recipe <code>{escape(results["recipe"])}</code></p>'
     title += "<h1>What the new vocabulary knows, before and after training</h1>"
     if not cells:
-        return f'{title}<p class="lead">No cell has been scored yet.</p>'
+        words = "Scores by task are below." if results.get("table") else "No cell has been scored yet."
+        return f'{title}<p class="lead">{words}</p>'
     best = max(cells, key=lambda name: cells[name][whens[0]]["scores"][markup.METRIC]["mean"])
     scores = [cells[best][when]["scores"][markup.METRIC] for when in whens]
     steps = max((step for cell in cells.values() for step, _ in cell["loss"]), default=0)

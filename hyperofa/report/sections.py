@@ -33,8 +33,8 @@ def draw_means(results: Mapping[str, Any], width: float) -> str:
     first = next(iter(cells.values()))[next(iter(whens))]["scores"][markup.METRIC]
     unit = f"top-10 retrieval, % (mean of {first['n']} languages)"
     lines = {"chance": first["chance"]}
-    sources = results["sources"].items()
-    lines |= {f"{name} as it is": source["scores"][markup.METRIC]["mean"] for name, source in sources}
+    sources = {name: source["scores"].get(markup.METRIC) for name, source in results["sources"].items()}
+    lines |= {f"{name} as it is": score["mean"] for name, score in sources.items() if score}
     return figures.changes(rows, lines, width, title="Mean retrieval by method", unit=unit)
 
 

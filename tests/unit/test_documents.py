@@ -112,6 +112,46 @@ def test_every_command_is_one_that_exists(place: str, words: list[str]) -> None:
         pytest.fail(f"{place}: not accepted (exit {error.code})")
 
 
+def inline() -> Iterator[tuple[str, str]]:
+    """Commands within sentences: a document, and what stands between two backticks."""
+    for path in DOCUMENTS:
+        text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for found in re.findall(r"`((?:hyperofa|hyperofa-eval) [^`]+)`", text):
+            yield str(path.relative_to(ROOT)), found
+
+
+INLINE = [(place, words) for place, words in inline() if words.split()[1] not in {"COMMAND", "…"}]
+
+
+def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.ArgumentParser]:
+    """The parser of a command, and those of the subcommands that its words name."""
+    table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
+    parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
+    importlib.import_module(table[command][0]).add_arguments(parser)
+    found = [parser]
+    for word in words:
+        below = [action for action in found[-1]._actions if isinstance(action, argparse._SubParsersAction)]
+        if not below:
+            break
+        for name in word.split("|"):
+            assert name in below[0].choices, f"no {program} {command} {name}"
+        found.append(below[0].choices[word.split("|")[0]])
+    return found
+
+
+@pytest.mark.parametrize(("place", "typed"), INLINE, ids=[f"{place}: {typed}" for place, typed in INLINE])
+def test_every_command_in_a_sentence_has_its_options(place: str, typed: str) -> None:
+    program, command, *rest = typed.replace("[", "").replace("]", "").split()
+    assert command in (cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS), f"{place}: no command {command}"
+    known = {word for parser in parsers_of(program, command, rest) for word in parser._option_string_actions}
+    assert {word for word in rest if word.startswith("--")} <= known
+
+
+def test_there_are_commands_in_sentences() -> None:
+    assert len(INLINE) > 20
+    assert any(words.startswith("hyperofa-eval data check") for _, words in INLINE)
+
+
 YAML = [block for block in blocks() if block.language == "yaml"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -136,3 +138,58 @@ def test_a_submitted_stage_is_run_recorded_and_not_submitted_again(
     assert main(words) == 0
     assert len((shims / "record").read_text().splitlines()) == 2
     assert json.loads((shims / "out" / "slurm.json").read_text()) == {}
+
+
+SBATCH_LINES = [
+    (path.name, line)
+    for path in sorted((resource("launch").parent / "docs").glob("*.md"))
+    for line in path.read_text(encoding="utf-8").splitlines()
+    if line.startswith("sbatch ")
+]
+
+
+@pytest.mark.parametrize(("document", "line"), SBATCH_LINES, ids=[name for name, _ in SBATCH_LINES])
+def test_jobs_of_the_documents_start_training(shims: Path, document: str, line: str) -> None:
+    root = resource("launch").parent
+    words = shlex.split(line, comments=True)[1:]
+    script = next(number for number, word in enumerate(words) if not word.startswith("--"))
+    nodes, gpus = (
+        next(w.partition("=")[2] for w in words if w.startswith(f"--{n}=")) for n in ("nodes", "gpus-per-node")
+    )
+    (shims / "bin" / "srun").write_text('#!/bin/sh\necho "$@" >> "$RECORD"\n')
+    job = {
+        "SLURM_JOB_NUM_NODES": nodes,
+        "SLURM_GPUS_ON_NODE": gpus,
+        "SLURM_JOB_NODELIST": "n",
+        "SLURM_SUBMIT_DIR": str(root),
+    }
+    done = subprocess.run(
+        ["bash", *words[script:]], cwd=root, env={**os.environ, **job}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    asked = (shims / "record").read_text()
+    assert "-m hyperofa.train" in asked
+    assert f"{nodes} {int(nodes) * int(gpus)} {' '.join(words[script + 1 :])}" in asked
+
+
+@pytest.mark.parametrize("name", ["quickstart.sh", "test.sh"])
+def test_the_scripts_of_a_clone_pass_options_on(name: str, tmp_path: Path) -> None:
+    """With an environment that is there already and says what it is asked to run."""
+    root = resource("launch").parent
+    for place in ("launch/common.sh", f"launch/{name}", "pyproject.toml", "requirements/constraints.txt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / place, tmp_path / place)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").write_text("#!/bin/sh\necho same\n")  # the stamp, and what would be installed
+    (tmp_path / ".venv" / ".hyperofa-installed").write_text("same\n")
+    for program in ("hyperofa", "pytest", "ruff", "mypy"):
+        (programs / program).write_text(f'#!/bin/sh\necho {program} "$@"\n')
+    for file in programs.iterdir():
+        file.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(tmp_path / "launch" / name), "--version"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    last = {"quickstart.sh": "hyperofa quickstart --version", "test.sh": "pytest --version"}[name]
+    assert done.stdout.splitlines()[-1] == last

@@ -225,3 +225,25 @@ def test_scores_on_the_way_say_how_they_were_measured(matrix: dict[str, Any]) ->
     words = "top-10, mean of 6 languages, the first 150 of each, protocol paper"
     assert f"{words}.</p>" in render(matrix)
     assert f"SR-T {words}" in standalone_figures(matrix)["steps"]
+
+
+def test_a_first_task_that_is_no_retrieval_is_shown_in_the_tables(
+    matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for cell in matrix["cells"].values():
+        for when in ("before", "after"):
+            if cell[when]:
+                values = {
+                    language: {"n": 9, "accuracy": {"value": 3.0, "ci95": [1, 5]}} for language in matrix["languages"]
+                }
+                mean = {"mean": 3.0, "ci95": [1, 5], "n": 14, "pairs": 9, "chance": None}
+                cell[when] = {"scores": {"accuracy": mean}, "languages": values, "settings": {}}
+    matrix["sources"] = {"minilm": next(iter(matrix["cells"].values()))["before"]}
+    page = render(matrix)
+    assert "Scores by task are below." in page
+    assert "Retrieval, mean over languages" not in page
+    assert "<h2>Scores by task</h2>" in page
+    assert set(standalone_figures(matrix)) == {"loss", "steps"}
+    render_tables(matrix)
+    print_results(matrix)
+    assert "All tasks, with 95 % interval" in capsys.readouterr().out
