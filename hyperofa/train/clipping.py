@@ -56,7 +56,7 @@ def scale_in_the_step(optimizer: Any) -> None:
 
     def unscale_and_clip_grads(grad_groups_flat: Sequence[torch.Tensor], total_norm: torch.Tensor | None) -> None:
         scale = torch.tensor(float(optimizer.loss_scale), device=grad_groups_flat[0].device)
-        if optimizer.clip_grad > 0:
+        if optimizer.clip_grad > 0 and total_norm is not None:
             # The norm is that of the scaled gradients, and never one that is not finite: such steps are left out before.
             scale = scale * ((total_norm / scale + 1e-6) / optimizer.clip_grad).clamp(min=1.0)
         optimizer.optimizer.grad_scale = scale
