@@ -4,84 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from support.made_up import TAGS, sentences, spelled, write_source
+from support.tiny_experiment import BROKEN, MENDED, values_of, write_data, write_recipe
 
 from hyperofa.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-LANGUAGES = ("tur", "swh")
-STEPS = 12
-
-
-def write(path: Path, lines: list[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """Parallel text by verse, plain text, and test sets for retrieval and tagging."""
-    english = sentences()
-    test, train = english[:50], english[50:]
-    for language in ("eng", *LANGUAGES):
-        rows = [f"v.{number}\t{spelled(line, language)}" for number, line in enumerate(train)]
-        write(tmp_path / "data" / "verses" / f"{language}.tsv", rows)
-        write(tmp_path / "data" / "text" / f"{language}.txt", [spelled(line, language) for line in train + test[:5]])
-        tags = [
-            [
-                *(f"{spelled(word, language)}\t{tag}" for word, tag in zip(line.split(), TAGS, strict=True)),
-                "",
-            ]
-            for line in test[:40]
-        ]
-        for split in ("train", "dev", "test"):
-            write(tmp_path / "data" / "pos" / language / f"{split}.tsv", [row for rows in tags for row in rows])
-    for language in LANGUAGES:
-        stem = tmp_path / "data" / "tatoeba" / f"{language}-eng"
-        write(stem.with_suffix(f".{language}"), [spelled(line, language) for line in test])
-        write(stem.with_suffix(".eng"), test)
-    write_source(tmp_path / "source")
-    values: dict[str, Any] = {
-        "name": "tiny",
-        "variables": {"data": None},
-        "sources": {"tiny": {"model": str(tmp_path / "source")}},
-        "inputs": {
-            "parallel": ["${data}/verses"],
-            "text": ["${data}/text/*.txt"],
-            "test": "${data}",
-            "languages": list(LANGUAGES),
-        },
-        "vectors": ["--dim", "16"],
-        "tokenizer": ["--vocab-size", "150"],
-        "corpus": ["--length", "32"],
-        "matrix": {
-            "ranks": [8, "full"],
-            "methods": {"random": {}, "ofa": {}, "broken": {"method": "ofa", "args": ["--option", "neighbors=3"]}},
-        },
-        "train": {
-            "ranks": [8],
-            "evaluate_every": 6,
-            "evaluate": {"tasks": ["sr-t"], "limit": 40},
-            "settings": {"steps": STEPS, "global_batch_size": 8, "micro_batch_size": 4, "learning_rate": 1e-3},
-        },
-        "evaluate": {
-            "tasks": ["sr-t"],
-            "further": {"tagging": {"tasks": ["pos"], "args": ["--limit", "30"], "when": ["after"]}},
-        },
-    }
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    return path
+    """A recipe with its inputs beside it."""
+    return write_recipe(tmp_path)
 
 
 def start(recipe: Path, out: Path, *words: str) -> subprocess.Popen[str]:
@@ -136,11 +79,88 @@ def test_a_matrix_shared_killed_and_changed(recipe: Path, tmp_path: Path) -> Non
     ):
         assert heading in page
 
-    changed = start(recipe, out, "--set", "matrix.methods.broken.args=[]", "--json")
-    printed, errors = changed.communicate()
-    assert changed.returncode == 0, errors
+    (tmp_path / "broken.py").write_text(MENDED)
+    mended = start(recipe, out, "--json")
+    printed, errors = mended.communicate()
+    assert mended.returncode == 0, errors
     assert json.loads(printed)["failed"] == {}
     now = runs(out)
     assert {name for name in now if now[name] != counted.get(name, 0)} == {name for name in now if "broken" in name}
-    listed = start(recipe, out, "--set", "matrix.methods.broken.args=[]", "--list", "--json")
-    assert {row["state"] for row in json.loads(listed.communicate()[0])} == {"done"}
+    assert {row["state"] for row in json.loads(start(recipe, out, "--list", "--json").communicate()[0])} == {"done"}
+
+    (tmp_path / "broken.py").write_text(BROKEN)  # from mended to broken: old scores must not stand for new ones
+    again_broken = start(recipe, out)
+    errors = again_broken.communicate()[1]
+    assert again_broken.returncode == 1, errors
+    results = read_json(out / "results.json")
+    assert {name.split("-")[0] for name in results["failed"]} == {"init"}
+    cell = results["cells"]["tiny-r8-broken-s0"]
+    assert (cell["before"], cell["after"], cell["loss"], cell["provenance"]) == (None, None, [], None)
+    assert not any(row["method"] == "broken" for row in [*results["table"], *results["paired"], *results["saved"]])
+    assert (out / "cells" / "tiny-r8-broken-s0" / ".init.old" / "output" / "init.json").is_file()
+    assert (out / "cells" / "tiny-r8-broken-s0" / "run" / "final" / "config.json").is_file()
+
+    (tmp_path / "broken.py").write_text(MENDED)
+    counted = runs(out)
+    back = start(recipe, out, "--json")
+    printed, errors = back.communicate()
+    assert back.returncode == 0, errors
+    assert json.loads(printed)["unfinished"] == []
+    assert runs(out) == counted
+
+
+def test_training_is_not_run_again_for_how_it_runs(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--only", "train/*-ofa-*")
+    assert start(recipe, out, *words).communicate() is not None
+    counted = runs(out)
+    assert counted["train-tiny-r8-ofa-s0"] == 1
+    for setting in ("train.settings.keep=3", "train.evaluate.limit=20", "train.launch=launch/one_gpu.yaml"):
+        process = start(recipe, out, *words, "--set", setting)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert runs(out) == counted
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``small`` and ``one_gpu`` are small recipes, and DATA is their data."""
+    folder = tmp_path_factory.mktemp("documented")
+    write_data(folder / "DATA")
+    values = values_of(folder)
+    values["sources"] = {"minilm": values["sources"].pop("tiny")}
+    values["matrix"] = {"ranks": [8], "methods": {"ofa": {}, "hyperofa": {}}}
+    values["evaluate"] |= {"against": ["ofa"], "further": {}}
+    hardware = {"gpus": 1, "gpu_memory": 80, "mfu": 0.03}
+    config = read_json(folder / "source" / "config.json")
+    for name, more in (("small", {}), ("one_gpu", {"hardware": hardware})):
+        sources = {"minilm": {**values["sources"]["minilm"], "config": config}}
+        text = yaml.safe_dump({**values, **more, "sources": sources, "name": name}, sort_keys=False)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("document", "expected"), [("docs/recipes.md", 7), ("docs/report.md", 2)])
+def test_commands_do_what_the_document_says(document: str, expected: int, documented: Path) -> None:
+    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"^```bash\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
+    assert len(lines) == expected
+    if document == "docs/report.md":
+        run_in(documented, ["hyperofa", "experiment", "small", "--data", "DATA"])  # what it tells how to read
+    for line in lines:
+        words = shlex.split(line.replace("r100", "r8").replace("steps=100", "steps=8"), comments=True)
+        printed = run_in(documented, words)
+        if "one_gpu" in words:
+            assert "h if they reach 3 % of their peak" in " ".join(printed.split())
+        if "--list" in words:
+            assert "to do" not in printed
+
+
+def run_in(folder: Path, words: list[str]) -> str:
+    program = str(Path(sys.executable).with_name(words[0]))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [program, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    return done.stdout
