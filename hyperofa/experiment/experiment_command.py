@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperofa.errors import InputError
-
 if TYPE_CHECKING:
     from hyperofa.experiment.loading import Replacements
     from hyperofa.experiment.plan import Plan
@@ -70,15 +68,10 @@ def run(args: argparse.Namespace) -> None:
 
 def replacements(args: argparse.Namespace) -> Replacements:
     """What the command line gives in place of the recipe's values."""
-    from hyperofa.experiment.loading import Replacements
+    from hyperofa.experiment.loading import Replacements, read_variables
 
-    variables = {"data": args.data} if args.data is not None else {}
-    for word in args.var:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
-        variables[name] = value
-    return Replacements(variables=variables, settings=args.set)
+    data = {"data": args.data} if args.data is not None else {}
+    return Replacements(variables={**data, **read_variables(args.var)}, settings=args.set)
 
 
 def _again(args: argparse.Namespace) -> list[str]:

@@ -52,6 +52,21 @@ class Replacements:
             read_parallel(self.data)
 
 
+def read_variables(words: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` words (``--var``) as values by name.
+
+    Raises:
+        InputError: a word without an equals sign.
+    """
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
+        found[name] = value
+    return found
+
+
 def find_recipe(name: str) -> Path:
     """A recipe's file: a path, or the name of one that comes with hyperofa, such as ``small`` or ``paper/xlm-roberta``."""
     path = Path(name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hyperofa.errors import InputError
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options of ``hyperofa quickstart``."""
@@ -29,20 +27,14 @@ def run(args: argparse.Namespace) -> None:
     from hyperofa.console import console, print_json
     from hyperofa.experiment.checking import check_plan
     from hyperofa.experiment.execution import carry_out
-    from hyperofa.experiment.loading import Replacements, load_recipe
+    from hyperofa.experiment.loading import Replacements, load_recipe, read_variables
     from hyperofa.experiment.plan import MARKER, Plan
     from hyperofa.experiment.results import summary
     from hyperofa.files import check_output
     from hyperofa.report.terminal import print_results
     from hyperofa.resources import resource
 
-    variables = {}
-    for word in args.var:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
-        variables[name] = value
-    given = Replacements(args.source, args.tokenizer, args.vectors, args.data, variables)
+    given = Replacements(args.source, args.tokenizer, args.vectors, args.data, read_variables(args.var))
     recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)
     out = args.out or Path("runs") / recipe.name
     check_output(out, MARKER)
