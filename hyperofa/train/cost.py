@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError
+from hyperofa.errors import DataMissingError, InputError
 
 PEAK_FLOPS = {
-    "H200": 989e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "A40": 150e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "RTX 4090": 165e12,
-    "V100": 125e12,
+    "B200": (2250e12, 75e12),
+    "H200": (989e12, 67e12),
+    "H100": (989e12, 67e12),
+    "A100": (312e12, 19.5e12),
+    "A40": (150e12, 37.4e12),
+    "L40S": (362e12, 91.6e12),
+    "L4": (121e12, 30.3e12),
+    "RTX 4090": (165e12, 82.6e12),
+    "V100": (125e12, 15.7e12),
 }
-"""Dense 16-bit operations per second of the makers' data sheets, by a part of the device's name."""
+"""Dense operations per second of the makers' data sheets, by a part of the device's name: in 16 bits on the tensor cores, and in
+float32 without them (torch uses TF32 for products only where it is told to, and training does not tell it)."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,11 @@ class ModelShape:
         return self.layers * tokens * element * self.width + layer
 
 
-def peak_flops(device: str) -> float | None:
-    """16-bit operations per second of a device by its name, or None if it is not in the table."""
-    for name, peak in PEAK_FLOPS.items():
+def peak_flops(device: str, precision: str = "bf16") -> float | None:
+    """Operations per second of a device by its name in a precision, or None if it is not in the table."""
+    for name, (in_16_bits, in_float32) in PEAK_FLOPS.items():
         if name.lower() in device.lower():
-            return peak
+            return in_float32 if precision == "fp32" else in_16_bits
     return None
 
 
@@ -110,6 +112,7 @@ def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
 
     Raises:
         DataMissingError: there is no such config.
+        InputError: no model can be made of it.
     """
     import torch
     from transformers import AutoConfig
@@ -121,10 +124,21 @@ def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise DataMissingError(f"no model config ({str(error).splitlines()[0]})", where=path) from error
-    with torch.device("meta"):
-        model = lm_class(family_of(config, path), factorized=is_factorized(config))(config)
-    model.tie_weights()
-    return shape_of(model, share_scored)
+    except Exception as error:  # ill-typed fields, of which every family has its own
+        raise _not_a_config(path, error) from error
+    model_class = lm_class(family_of(config, path), factorized=is_factorized(config))
+    try:
+        with torch.device("meta"):
+            model = model_class(config)
+        model.tie_weights()
+        return shape_of(model, share_scored)
+    except Exception as error:
+        raise _not_a_config(path, error) from error
+
+
+def _not_a_config(path: str | Path, error: Exception) -> InputError:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return InputError(f"no model can be made of its config.json ({type(error).__name__}: {reason})", where=path)
 
 
 def _size(parameter: Any) -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.console import progress_bar
-from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError, InputError
+from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
 from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
 from hyperofa.train.evaluation import Evaluator
 from hyperofa.train.final import FINAL, write_final
+from hyperofa.train.inputs import check_that_something_learns, load_inputs
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
 from hyperofa.train.rundir import finished, locked_run, open_run, record_engine
 from hyperofa.train.saving import Saver
@@ -39,6 +40,8 @@ class StepResult:
     stop: bool
     """Whether any rank was asked to stop."""
     loss_by_language: dict[str, float]
+    memory: dict[str, int]
+    """Peak bytes of the rank that took most, by kind."""
 
 
 def train(config: TrainConfig, stop: StopRequest) -> int:
@@ -63,14 +66,16 @@ def train(config: TrainConfig, stop: StopRequest) -> int:
 
 def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     run_id = open_run(config, engine)
-    model, batches = _load(config)
+    model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     found = saver.find()
     from hyperofa.model import parameter_groups
-    from hyperofa.model.phases import freeze
+    from hyperofa.model.phases import freeze, part_of
 
     freeze(model, config.frozen)
-    engine.prepare(model, parameter_groups(model, weight_decay=config.weight_decay))
+    groups = parameter_groups(model, weight_decay=config.weight_decay)
+    check_that_something_learns(config, {part_of(group["name"]) for group in groups})
+    engine.prepare(model, groups)
     start = saver.load(*found) if found else 0
     if engine.is_main:
         record_engine(config, run_id, engine.describe(), resumed_from=start, steps=config.steps)
@@ -210,8 +215,14 @@ class _Loop:
             where = batch.languages.to(engine.device)
             by_language[0].index_add_(0, where, output.row_loss_sums.double())
             by_language[1].index_add_(0, where, output.row_targets.double())
-        stop, total, *rest = engine.sum([float(self.stop.requested), float(loss_sum), *by_language.flatten().tolist()])
-        sums, counts = rest[: len(self.languages)], rest[len(self.languages) :]
+        memory, ranks = engine.memory(), engine.world_size
+        places = [0.0] * (len(memory) * ranks)  # one for each rank, so that the sum gathers them
+        places[engine.rank :: ranks] = map(float, memory.values())
+        stop, total, *rest = engine.sum(
+            [float(self.stop.requested), float(loss_sum), *by_language.flatten().tolist(), *places]
+        )
+        n_languages = len(self.languages)
+        sums, counts, peaks = rest[:n_languages], rest[n_languages : 2 * n_languages], rest[2 * n_languages :]
         return StepResult(
             loss=total / max(targets, 1),
             targets=targets,
@@ -219,6 +230,7 @@ class _Loop:
             loss_by_language={
                 name: value / count for name, value, count in zip(self.languages, sums, counts, strict=True) if count
             },
+            memory={name: int(max(peaks[i * ranks : (i + 1) * ranks])) for i, name in enumerate(memory)},
         )
 
     def _count_targets(self, batch: Batch) -> int:
@@ -259,7 +271,7 @@ class _Loop:
             "tokens_per_second": tokens / seconds,
             **({} if self.mfu_per_speed is None else {"mfu": self.mfu_per_speed * tokens / seconds}),
             "skipped": skipped,
-            **self.engine.memory(),
+            **result.memory,
             "loss_by_language": result.loss_by_language,
         }
 
@@ -301,29 +313,3 @@ class _Loop:
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:
             log.info(message, *values)
-
-
-def _load(config: TrainConfig) -> tuple[Any, Batches]:
-    """The model ready for training, and the batches of its corpus."""
-    from hyperofa.corpus import Batches, Masking, PackedCorpus
-    from hyperofa.model import load_for_training
-
-    corpus = PackedCorpus.open(config.corpus)
-    model = load_for_training(
-        config.model,
-        dropout=config.dropout,
-        separate_documents=config.separate_documents,
-        tied_gradient=config.tied_gradient,
-    )
-    if corpus.vocab_size > model.config.vocab_size:
-        what = f"the corpus's tokenizer has {corpus.vocab_size:,} entries, the model {model.config.vocab_size:,} rows"
-        raise InputError(what, where=config.corpus, todo="prepare the corpus with the model's tokenizer")
-    positions = model.max_length
-    if positions is not None and corpus.length > positions:
-        what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
-        raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    causal = model.objective == "causal"
-    masking = None if causal else Masking(rate=config.mask_rate, whole_words=config.whole_words)
-    return model, Batches(corpus, global_batch=config.global_batch_size, seed=config.seed, masking=masking)

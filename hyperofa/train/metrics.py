@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import InputError
+from hyperofa.errors import HyperofaError, InputError
 from hyperofa.files import write_text
 
 METRICS_FILE = "metrics.jsonl"
@@ -36,7 +36,11 @@ class MetricsWriter:
         self._rewrite()
 
     def _rewrite(self) -> None:
-        write_text(self._path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self._kept))
+        text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self._kept)
+        try:
+            write_text(self._path, text)
+        except OSError as error:
+            raise self._no_room("the rows up to the resumed step", len(text.encode()), error) from error
         self._handle = self._path.open("a", encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -44,12 +48,24 @@ class MetricsWriter:
 
         Numbers that are not finite (a skipped step's loss) are left out: JSON has no word for them.
         """
-        self._handle.write(json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n")
-        self._handle.flush()
+        line = json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            self._handle.write(line)
+            self._handle.flush()
+        except OSError as error:
+            raise self._no_room(f"the row of step {row['step']}", len(line.encode()), error) from error
 
     def sync(self) -> None:
         """Have everything on the disk (called before a checkpoint is committed, which must not outlive its metrics)."""
-        os.fsync(self._handle.fileno())
+        try:
+            os.fsync(self._handle.fileno())
+        except OSError as error:  # some file systems find out only now that there is no room
+            raise self._no_room("the last rows", self._path.stat().st_size, error) from error
+
+    def _no_room(self, what: str, needed: int, error: OSError) -> HyperofaError:
+        reason = f"cannot write {what}, which needs {needed / 1e3:,.1f} kB ({error.strerror or error})"
+        todo = "make room; the same command goes on from the last checkpoint"
+        return HyperofaError(reason, where=self._path, todo=todo)
 
     def close(self) -> None:
         """Flush to the disk and close."""

@@ -76,9 +76,10 @@ def make_plan(
     offloaded = {part: zero.get(f"offload_{part}", {}).get("device") == "cpu" for part in ("optimizer", "param")}
     host = (optimizer if offloaded["optimizer"] else 0) + (weights if offloaded["param"] else 0)
     tokens = config.micro_batch_size * length
+    summed = 4 if deepspeed.get("data_types", {}).get("grad_accum_dtype") == "fp32" else element
     memory = {
         "weights": 0 if offloaded["param"] else weights,
-        "gradients": element * (share if stage >= 2 else count),
+        "gradients": summed * (share if stage >= 2 else count),
         "optimizer": 0 if offloaded["optimizer"] else optimizer,
         "activations": shape.activation_bytes(tokens, element, checkpointing=config.gradient_checkpointing),
         "loss": min(SCORES_BYTES, int(3 * 4 * tokens * shape.share_scored * shape.vocabulary)),

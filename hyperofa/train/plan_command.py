@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ from hyperofa.train.dsconfig import deepspeed_config
 
 if TYPE_CHECKING:
     from hyperofa.train.plan import Plan
+
+
+LONGEST = 1 << 24
+"""Tokens of a sequence that can be meant."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan; exit code 1 if it does not fit."""
     config = load_config(TrainConfig, args.config, args.overrides)
-    if args.gpus < 1 or args.gpu_memory <= 0 or not 0 < args.mfu <= 1:
+    if args.gpus < 1 or not 0 < args.gpu_memory < math.inf or not 0 < args.mfu <= 1:
         raise InputError("--gpus and --gpu-memory must be above 0, --mfu between 0 and 1", where="command line")
+    if args.length is not None and not 1 <= args.length <= LONGEST:
+        raise InputError(f"--length must lie between 1 and {LONGEST:,}, not {args.length:,}", where="command line")
     from hyperofa.train.cost import PEAK_FLOPS, peak_flops, shape_of_directory
     from hyperofa.train.plan import make_plan
 
-    peak = peak_flops(args.gpu)
+    peak = peak_flops(args.gpu, config.precision)
     if peak is None:
         raise unknown_name("GPU", args.gpu, PEAK_FLOPS)
     plan = make_plan(
@@ -58,8 +65,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _length_of(corpus: Path) -> int:
-    meta = corpus / "corpus.json"
-    return int(read_json(meta)["length"]) if meta.is_file() else 512
+    path = corpus / "corpus.json"
+    if not path.is_file():
+        return 512
+    meta = read_json(path)
+    length = meta.get("length") if isinstance(meta, dict) else None
+    if type(length) is not int or not 1 <= length <= LONGEST:
+        raise InputError(f"no length of its sequences ({length!r})", where=path, todo="prepare the corpus again")
+    return length
 
 
 def _print(plan: Plan, args: argparse.Namespace, fits: bool) -> None:

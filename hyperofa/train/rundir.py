@@ -31,8 +31,9 @@ def check_inputs(config: TrainConfig) -> None:
     """Refuse, before anything heavy is loaded, what cannot work: missing inputs, a foreign or changed run directory.
 
     Raises:
-        InputError: the model is not there, the run directory holds something else, or settings changed on resume.
-        DataMissingError: the corpus is not there.
+        InputError: the model is not there, the corpus is damaged, the run directory holds something else or lost its id,
+            or settings changed on resume.
+        DataMissingError: the corpus is not there, or the provenance that a phase needs.
     """
     model = Path(config.model)
     if model.is_dir():
@@ -40,10 +41,13 @@ def check_inputs(config: TrainConfig) -> None:
             raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
     elif looks_like_path(config.model):
         raise InputError("no such model directory", where=model, todo="write one with hyperofa init")
-    if not (config.corpus / "corpus.json").is_file():
+    from hyperofa.corpus.meta import MARKER, read_meta
+
+    if not (config.corpus / MARKER).is_file():
         raise DataMissingError(
-            "no packed corpus (no corpus.json)", where=config.corpus, todo="write one with hyperofa corpus prepare"
+            f"no packed corpus (no {MARKER})", where=config.corpus, todo="write one with hyperofa corpus prepare"
         )
+    read_meta(config.corpus)
     if config.phase == "new_rows" and model.is_dir() and not (model / PROVENANCE).is_file():
         todo = "use a directory made by hyperofa init, or another phase"
         raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)

@@ -1,4 +1,4 @@
-"""A tiny tied encoder and untied decoder, a packed corpus, and real ``accelerate launch`` processes."""
+"""A tiny tied encoder and untied decoders, a packed corpus, and real ``accelerate launch`` processes."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def write_tokenizer(path: Path, lines: list[str], vocab_size: int = 120) -> None
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokenizer, corpus and both models, made once."""
+    """Tokenizer, corpus and the three models, made once."""
     folder = tmp_path_factory.mktemp("distributed")
     lines = [line for language in LANGUAGES for line in sentences(language)]
     write_tokenizer(folder / "tokenizer", lines)
@@ -223,6 +223,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare(folder / "tokenizer", texts, folder / "corpus", Settings(length=LENGTH))
     write_encoder(folder / "encoder", folder / "tokenizer")
     write_decoder(folder / "decoder", folder / "tokenizer")
+    write_factorised_decoder(folder / "factorised-decoder", folder / "decoder")
     return folder
 
 
@@ -277,6 +278,28 @@ def write_decoder(out: Path, tokenizer: Path) -> None:
     )
     LlamaForCausalLM(config).save_pretrained(out)
     target.save_pretrained(out)
+
+
+def write_factorised_decoder(out: Path, source: Path) -> None:
+    """The same Llama with factors of its own, of different ranks, at both ends."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from hyperofa.model import assemble, load_source
+
+    torch.manual_seed(0)
+    target = AutoTokenizer.from_pretrained(source)
+    model = assemble(
+        load_source(str(source), head="causal"),
+        target,
+        coordinates=torch.randn(len(target), 8) * 0.3,
+        primitives=torch.randn(8, 32) * 0.3,
+        output_coordinates=torch.randn(len(target), 6) * 0.3,
+        output_primitives=torch.randn(6, 32) * 0.3,
+    )
+    model.save_pretrained(out)
+    target.save_pretrained(out)
+    (out / "init.json").write_text("{}")
 
 
 @pytest.fixture

@@ -51,6 +51,34 @@ def test_bad_settings_end_the_launch_with_one_line(trainer):
     assert not refused.run.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"whole_words": True}, "whole_words chooses what to mask"),
+        ({"learning_rates": {"embeddings": 0.0, "body": 0.0, "head": 0.0}}, "0 for every part that the model has"),
+        ({"phase": "head", "phase_steps": 3}, "nothing would learn in the phase 'head'"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(home, tmp_path, changes, said):
+    from hyperofa.errors import InputError
+    from hyperofa.model import parameter_groups
+    from hyperofa.model.phases import freeze, part_of
+    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.inputs import check_that_something_learns, load_inputs
+
+    required = {"model": str(home / "decoder"), "corpus": home / "corpus", "run": tmp_path, "steps": 9}
+    config = TrainConfig(**required, global_batch_size=8, **changes)
+
+    def start():
+        model, _ = load_inputs(config)
+        freeze(model, config.frozen)
+        groups = parameter_groups(model, weight_decay=0)
+        check_that_something_learns(config, {part_of(group["name"]) for group in groups})
+
+    with pytest.raises(InputError, match=said):
+        start()
+
+
 def test_a_stopped_rank_ends_the_run_within_the_timeout(trainer):
     runs = trainer(zero_stage=2, save_every=5, timeout=6, steps=100_000)
     hung = runs.start("hung")
@@ -116,9 +144,15 @@ def test_a_full_disk_keeps_the_last_checkpoint(trainer, tmp_path):
         shutil.rmtree(disk)
 
 
+@pytest.fixture(scope="module")
+def torn_saves() -> list[bool]:
+    """Of every kill, whether it left a save half-written."""
+    return []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-def test_sigkill_at_any_moment_loses_nothing(trainer, straight, seed):
+def test_sigkill_at_any_moment_loses_nothing(trainer, straight, torn_saves, seed):
     import random
     import time
 
@@ -131,6 +165,14 @@ def test_sigkill_at_any_moment_loses_nothing(trainer, straight, seed):
     if len(workers) == 2:
         os.kill(workers[choose.randrange(2)], signal.SIGKILL)
     killed.wait()
+    torn_saves.append(bool(list(killed.run.glob("step_*.tmp"))))
     resumed = runs.train("killed")
     assert resumed.losses() == straight("encoder", 2).losses()
     assert resumed.same_weights(straight("encoder", 2))
+
+
+@pytest.mark.slow
+def test_some_of_the_kills_met_a_save(torn_saves):
+    if len(torn_saves) < 20:
+        pytest.skip("only some of the kills were run")
+    assert any(torn_saves)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-OFFLOAD = Path(__file__).parents[2] / "ds_configs" / "zero3_offload.json"
+CONFIGS = Path(__file__).parents[2] / "ds_configs"
+BF16_TOLERANCE = 0.02
+OFFLOAD = [CONFIGS / f"zero{stage}_offload.json" for stage in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("model", ["encoder", "decoder"])
@@ -29,8 +31,14 @@ def test_a_rank_without_a_masked_token(trainer, plain_losses, stage):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"precision": "bf16", "zero_stage": 1}, {"precision": "bf16", "zero_stage": 3}, {"ds_config": str(OFFLOAD)}],
-    ids=["bf16-1", "bf16-3", "offload"],
+    [
+        {"precision": "bf16", "zero_stage": 1},
+        {"precision": "bf16", "zero_stage": 2},
+        {"precision": "bf16", "zero_stage": 3},
+        *({"ds_config": str(path)} for path in OFFLOAD),
+        {"ds_config": str(OFFLOAD[1]), "precision": "bf16"},
+    ],
+    ids=["bf16-1", "bf16-2", "bf16-3", "offload-1", "offload-2", "offload-3", "offload-2-bf16"],
 )
 def test_resumes_to_the_bit(trainer, settings):
     runs = trainer(**settings)
@@ -40,6 +48,37 @@ def test_resumes_to_the_bit(trainer, settings):
     assert straight.losses() == halves.losses()
     assert straight.same_weights(halves)
     assert straight.losses()[-1] < straight.losses()[0]
+
+
+@pytest.mark.parametrize("path", OFFLOAD, ids=lambda path: path.stem)
+def test_offload_changes_nothing(trainer, plain_losses, path):
+    run = trainer(ds_config=path).train("offload")
+    assert run.facts()["zero_stage"] == int(path.stem[4])
+    assert run.losses() == pytest.approx(plain_losses("encoder"), abs=1e-5)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_factorised_untied_decoder(trainer, plain_losses, stage):
+    runs = trainer("factorised-decoder", zero_stage=stage)
+    straight = runs.train("straight")
+    assert straight.losses() == pytest.approx(plain_losses("factorised-decoder"), abs=1e-5)
+    runs.train("halves", stop_at=17)
+    halves = runs.train("halves")
+    assert straight.losses() == halves.losses()
+    assert straight.same_weights(halves)
+    assert runs.train("moved", stop_at=6).checkpoints() == [6]
+    moved = runs.train("moved", zero_stage=stage % 3 + 1, ranks=1)
+    assert moved.losses() == pytest.approx(straight.losses(), abs=1e-5)
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_cutting_the_batch_costs_bf16_nothing(trainer, stage):
+    """Gradients of micro-batches are added up in float32: they differ by no more than one micro-batch's own rounding."""
+    found = [
+        trainer(zero_stage=stage, precision="bf16").train(f"cut-{size}", micro_batch_size=size).losses()
+        for size in (1, 4)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=BF16_TOLERANCE)
 
 
 def test_a_phase_moves_only_what_it_names(trainer, home):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hyperofa.corpus.meta import FORMAT as FORMAT_OF_CORPUS
+from hyperofa.corpus.meta import fingerprint_of
 from hyperofa.train import checkpoint
 from hyperofa.train.checkpoint import FORMAT, NORMS, Manifest
 from hyperofa.train.config import TrainConfig
@@ -15,6 +18,21 @@ from hyperofa.train.config import TrainConfig
 MODEL = "shards/mp_rank_00_model_states.pt"
 OPTIMIZER = [f"shards/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in (0, 1)]
 SHARDS = (MODEL, *OPTIMIZER)
+
+
+def corpus_meta(length: int = 512) -> dict[str, Any]:
+    """The description of a corpus of one sequence."""
+    language = {"name": "eng_Latn", "file": "data/eng_Latn.arrow", "sha256": "", "sequences": 1}
+    language |= dict.fromkeys(("documents", "tokens", "unknown", "characters", "skipped"), 0)
+    meta: dict[str, Any] = {
+        "format": FORMAT_OF_CORPUS,
+        "length": length,
+        "tokenizer": {"name": "t", "sha256": "", "size": 9, "pad_id": 0, "mask_id": 1, "table_sha256": ""},
+        "sampling": {"weights": [1.0], "temperature": 1.0},
+        "languages": [language],
+        "made_by": {},
+    }
+    return {**meta, "fingerprint": fingerprint_of(meta)}
 
 
 @pytest.fixture
@@ -26,7 +44,7 @@ def settings(tmp_path: Path) -> Callable[..., TrainConfig]:
         if not (tmp_path / "model" / "config.json").exists():
             (tmp_path / "model" / "config.json").write_text("{}")
         (tmp_path / "corpus").mkdir(exist_ok=True)
-        (tmp_path / "corpus" / "corpus.json").write_text("{}")
+        (tmp_path / "corpus" / "corpus.json").write_text(json.dumps(corpus_meta()))
         values: dict[str, Any] = {
             "model": str(tmp_path / "model"),
             "corpus": tmp_path / "corpus",

@@ -28,6 +28,7 @@ def config_file(settings, tmp_path):
         (["stepz=3"], 2, "did you mean 'steps'"),
         (["ds_config=nowhere.json"], 3, "nowhere.json: no such file"),
         (["micro_batch_size=64"], 2, "no multiple"),
+        (["trackers=[nonsense]"], 2, "trackers: unknown nonsense; known: aim"),
     ],
 )
 def test_refuses_before_anything_heavy(config_file, tmp_path, capsys, words, code, said):
@@ -98,6 +99,16 @@ def test_a_run_that_lost_its_id_is_not_begun_anew(settings, config_file, tmp_pat
         assert 'put it back with {"run_id": "ours"}, which its checkpoints name' in error
         assert error.count("\n") == 1
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"format": 2}', '{"format": 2, "length": []}'])
+def test_a_malformed_corpus_is_found_before_anything_heavy(config_file, tmp_path, capsys, text):
+    (tmp_path / "corpus" / "corpus.json").write_text(text)
+    assert main(["train", str(config_file)]) == 2
+    error = capsys.readouterr().err
+    assert "corpus.json" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_phase_of_new_rows_needs_their_provenance(config_file, tmp_path, capsys):

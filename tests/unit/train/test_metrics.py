@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from hyperofa.errors import InputError
+from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.metrics import MetricsWriter, flatten, read_metrics
 
 
@@ -42,3 +43,14 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path):
     writer = MetricsWriter(tmp_path / "m.jsonl")
     writer.write({"step": 1, "loss": float("nan"), "skipped": 1, "loss_by_language": {"a": float("inf"), "b": 2.0}})
     assert json.loads((tmp_path / "m.jsonl").read_text()) == {"step": 1, "skipped": 1, "loss_by_language": {"b": 2.0}}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_names_what_a_row_needs(tmp_path):
+    writer = MetricsWriter(tmp_path / "m.jsonl")
+    writer._handle.close()
+    writer._handle = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
+    with pytest.raises(
+        HyperofaError, match=r"m\.jsonl: cannot write the row of step 7, which needs 2\.0 kB \(No space"
+    ):
+        writer.write({"step": 7, "text": "x" * 1970})
