@@ -44,16 +44,18 @@ def extend_rows(method: Method, problem: Problem, found: origin.Provenance, stre
     return rows
 
 
-def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any) -> np.ndarray | None:
+def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any, tokens: int) -> np.ndarray | None:
     """The head's bias per token (V_t,), or None where the source's head has none.
 
     Copied tokens keep theirs, by token and not by index; new ones get the mean of the source's (a new token is not frequent
     before it is trained). A head that is made new starts at the tokenizer's unigram log-probabilities where it has them
     (SentencePiece unigram), so that training need not learn frequencies through the tied embeddings; else at 0.
+
+    ``tokenizer`` is the target's; entries of the source beyond its own ``tokens`` were never trained and count for nothing.
     """
     if source.head_bias is None:
         return None
-    old = source.head_bias.numpy()
+    old = source.head_bias.numpy()[:tokens]
     if source.head_is_new:
         return _unigram_bias(tokenizer, found)
     bias = np.full(len(found.code), old.mean(), dtype=np.float32)

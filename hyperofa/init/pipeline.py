@@ -156,7 +156,7 @@ def initialise(config: InitConfig) -> dict[str, Any]:
         primitives=_tensor(inputs.factors.primitives),
         output_coordinates=_tensor(padded[1]) if untied else None,
         output_primitives=_tensor(untied[0][0].factors.primitives) if untied else None,
-        head_bias=_tensor(extend_bias(source, found, target_tokenizer)),
+        head_bias=_tensor(extend_bias(source, found, target_tokenizer, len(source_tokenizer))),
     )
     with new_directory(config.out, MARKER) as folder:
         _save(folder, model, target_tokenizer, found)

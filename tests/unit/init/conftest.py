@@ -47,9 +47,9 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def unigram_tokenizer() -> PreTrainedTokenizerFast:
+def unigram_tokenizer(words: list[str] = TARGET_PIECES) -> PreTrainedTokenizerFast:
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("<mask>", 0.0)]
-    pieces += [(piece, -2.0 - 0.1 * i) for i, piece in enumerate(TARGET_PIECES)]
+    pieces += [(piece, -2.0 - 0.1 * i) for i, piece in enumerate(words)]
     pieces += [(letter, -9.0) for letter in "▁abcdefghiklmnoprtuwxyz"]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -234,6 +234,54 @@ def test_a_checkpoint_made_from_other_input_is_not_taken_over(tmp_path, changed)
     assert (again.train_loss == first.train_loss) == (changed in {"nothing", "unused vectors"})
 
 
+class _Seen(WordSets):
+    """Word sets that note which tokens an epoch is trained on and which are validated."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.trained, self.validated, self._training = set(), [], False
+
+    def epoch(self, items, *arguments, **settings):
+        self.trained |= set(items.tolist())
+        self._training = True
+        yield from super().epoch(items, *arguments, **settings)
+        self._training = False
+
+    def batch(self, items, *arguments, **settings):
+        if not self._training:
+            self.validated += items.tolist()
+        return super().batch(items, *arguments, **settings)
+
+
+def test_a_fit_holds_out_whole_groups_and_validates_every_held_out_token():
+    """Traps: a split over tokens leaks ``dog`` through ``Dog``; a loader that drops the last batch may validate nothing."""
+    words, vectors, rows = _task(64)
+    groups = np.arange(64) // 4
+    for batch_size in (5, 64):  # the last batch is short, or the only one
+        sets = _Seen(words, np.arange(64))
+        config = FitConfig(epochs=1, batch_size=batch_size, held_out=0.2)
+        shape = NetworkConfig("deep-sets", 1, 8, 0.0)
+        _, report = fit(sets, rows, groups, vectors, shape, config, seed=3)
+        assert report.held_out == 12  # 3 of 16 groups
+        assert sorted(sets.validated) == sorted(2 * list(set(range(64)) - sets.trained))  # in the epoch, and at the end
+        assert not {groups[i] for i in sets.validated} & {groups[i] for i in sets.trained}
+
+
+def test_prediction_samples_a_tokens_words_by_the_seed():
+    """Trap: the first words of a token are always the same arbitrary ones."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 5)).astype(np.float32)
+    sets = WordSets(csr_matrix(np.ones((8, 60), dtype=np.float32)), np.arange(8), limit=3)
+    config = FitConfig(epochs=0)
+    model, _ = fit(
+        sets, np.zeros((8, 4), np.float32), np.arange(8), vectors, NetworkConfig("deep-sets", 1, 8, 0.0), config, seed=0
+    )
+    one, again, two = (predict(model, sets, vectors, config, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, two)
+    assert len(np.unique(one.round(5), axis=0)) == 8  # nor the same for all tokens
+
+
 def test_early_stopping_keeps_the_best_epoch():
     words, vectors, rows = _task(64)
     noise = np.random.default_rng(9).normal(size=rows.shape).astype(np.float32)  # nothing to learn: held-out loss rises
@@ -290,6 +338,17 @@ def test_hyperofa_predicts_and_reports(problem, preset):
         centre = problem.anchor_rows.mean(0)
         wanted = np.linalg.norm(problem.anchor_rows - centre, axis=1).mean()
         np.testing.assert_allclose(np.linalg.norm(rows - centre, axis=1), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_hyperofa_holds_out_by_the_tokens_surface(problem, preset):
+    groups = (np.arange(40) >= 10).astype(int)  # of the 35 tokens with words, 5 in one group and 30 in the other
+    settings = {"network_weight": 1, "known_words": 0, "hidden": 8, "layers": 1, "epochs": 1, "held_out": 0.5}
+    method = find_method("hyperofa")
+    options = resolve_options(method, {"preset": preset} | settings)
+    given = dataclasses.replace(problem, options=options, source_groups=groups)
+    run_method(method, given)
+    assert given.notes["hypernetwork"]["report"]["held_out"] in {5, 30}
 
 
 def test_unknown_names_in_hyperofa(problem):

@@ -19,6 +19,8 @@ from hyperofa.init import provenance as origin
 from hyperofa.init.inputs import surface_groups
 from hyperofa.init.pipeline import InitConfig, initialise
 
+from .conftest import unigram_tokenizer
+
 
 def config(rooms: Path, out: Path, **settings) -> InitConfig:
     asked = {"method": "ofa", "rank": 8, "seed": 1} | settings
@@ -124,14 +126,16 @@ def test_special_ids_follow_their_roles(rooms, tmp_path):
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_input_embeddings().padding_idx == 1
 
 
-def test_two_runs_write_identical_tensors_and_another_seed_does_not(rooms, tmp_path):
+def test_two_runs_write_identical_files_and_another_seed_does_not(rooms, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         options = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
         initialise(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options=options))
-    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
-    assert a == b
-    assert a != c
-    assert (tmp_path / "a" / origin.FILE).read_bytes() == (tmp_path / "b" / origin.FILE).read_bytes()
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert {"init.json", "model.safetensors", origin.FILE} <= names
+    for name in names:
+        a, b, c = ((tmp_path / run / name).read_bytes() for run in "abc")
+        assert a == b, name
+        assert (a != c) == (name in {"init.json", "model.safetensors"}), name
 
 
 def test_padding_rows_are_appended_and_marked(rooms, tmp_path):
@@ -142,11 +146,14 @@ def test_padding_rows_are_appended_and_marked(rooms, tmp_path):
     assert record["counts"]["padding"] == size - len(AutoTokenizer.from_pretrained(tmp_path / "out"))
 
 
-def test_surface_groups_join_cases_and_boundaries(rooms):
-    tokenizer = AutoTokenizer.from_pretrained(rooms / "target")
+def test_surface_groups_join_cases_and_boundaries():
+    tokenizer = unigram_tokenizer(["▁dog", "▁Dog", "dog", "DOG", "▁cat"])
     groups = surface_groups(tokenizer, len(tokenizer) + 3)
     ids = tokenizer.get_vocab()
+    assert len({groups[ids[piece]] for piece in ("▁dog", "▁Dog", "dog", "DOG")}) == 1
     assert groups[ids["▁dog"]] != groups[ids["▁cat"]]
+    others = [group for i, group in enumerate(groups) if i not in {ids[p] for p in ("▁dog", "▁Dog", "dog", "DOG")}]
+    assert groups[ids["▁dog"]] not in others
     assert len(set(groups[-3:].tolist())) == 3
 
 
@@ -165,6 +172,7 @@ def test_quality_is_reported(rooms, tmp_path):
         ({"options": {"temprature": 1}}, InputError, "did you mean 'temperature'"),
         ({"rank": -1}, InputError, "rank -1 is below 1"),
         ({"vectors": None}, InputError, "needs word vectors"),
+        ({"method": "subword-mean", "vectors": None, "rank": 0}, InputError, "rank 0 is below 1"),
         ({"tokenizer": Path("nowhere")}, DataMissingError, "nowhere"),
         ({"vectors": Path("nowhere")}, DataMissingError, "nowhere"),
         ({"source": "nowhere-at-all/x"}, DataMissingError, "nowhere-at-all"),

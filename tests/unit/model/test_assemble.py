@@ -83,6 +83,22 @@ def test_special_ids_follow_the_tokenizer(source, target_tokenizer):
         assert model.config.cls_token_id == tokenizer.cls_token_id
 
 
+@pytest.mark.parametrize(
+    ("name", "lacks", "wanted"),
+    [
+        ("llama", ("bos", "eos"), {"bos": "[CLS]", "eos": "[SEP]"}),
+        ("modernbert", ("cls", "sep"), {"cls": "<s>", "sep": "</s>"}),
+    ],
+)
+def test_a_role_that_the_target_lacks_is_filled_by_its_twin(target_tokenizer, name, lacks, wanted):
+    for role in lacks:
+        setattr(target_tokenizer, f"{role}_token", None)
+    source = source_of(small_source(name))
+    model = assemble(source, target_tokenizer, **new_embeddings(source))
+    for role, token in wanted.items():
+        assert getattr(model.config, f"{role}_token_id") == target_tokenizer.convert_tokens_to_ids(token)
+
+
 def test_the_source_is_left_alone(source, target_tokenizer):
     before = {key: value.clone() for key, value in source.model.state_dict().items()}
     model = assemble(source, target_tokenizer, **new_embeddings(source))

@@ -1,0 +1,198 @@
+"""Traps of vocabulary extension over sources of different kinds: id 0, padded matrices, untied heads, biases, folding."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from hyperofa.init import provenance as origin
+from hyperofa.init.pipeline import InitConfig, initialise
+
+from .conftest import WORDS, unigram_tokenizer, wordpiece_tokenizer
+
+PADDED = 7
+"""Rows beyond the tokenizer, which hold numbers that no statistic may take in."""
+COPIED = ("▁dog", "▁cat", "▁walk", "s", "▁1")
+PREDICTED = ("▁hund", "▁katze", "▁haus", "▁rot", "▁wasser", "▁feuer")
+DRAWN = ("▁zzz",)
+
+
+def ordinary_first() -> PreTrainedTokenizerFast:
+    """A tokenizer whose token 0 is a word: a map that is tested for truth loses it."""
+    pieces = [*(f"▁{word}" for word in WORDS["eng"]), "s", "▁1", *"▁abcdefghiklmnoprtuwxyz", "<unk>", "<end>"]
+    scores = [(piece, -2.0 if len(piece) > 1 else -9.0) for piece in dict.fromkeys(pieces)]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=len(scores) - 2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<end>", bos_token="<end>")
+
+
+SMALL = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+
+
+def bert(size: int):
+    made = BertForMaskedLM(BertConfig(vocab_size=size, pad_token_id=0, **SMALL))
+    with torch.no_grad():
+        made.cls.predictions.bias.copy_(torch.linspace(-1, 1, size))
+        made.cls.predictions.bias[-PADDED:] = -50
+    return made
+
+
+def gpt2(size: int):
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=size, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None
+        )
+    )
+
+
+def llama(size: int):
+    return LlamaForCausalLM(LlamaConfig(vocab_size=size, tie_word_embeddings=False, **SMALL))
+
+
+SOURCES = {
+    "bert": (wordpiece_tokenizer, bert, {"▁dog": "dog", "s": "##s", "<s>": "[CLS]", "<pad>": "[PAD]"}),
+    "llama": (unigram_tokenizer, llama, {"▁dog": "▁dog", "s": "s", "<s>": "<s>", "<pad>": "<pad>"}),
+    "gpt2": (ordinary_first, gpt2, {"▁dog": "▁dog", "s": "s", "</s>": "<end>"}),
+}
+
+
+@pytest.fixture(params=list(SOURCES))
+def made(request, rooms, tmp_path):
+    """(source model, its tokenizer, pairs that are one token, folder to write, function that initialises)."""
+    make_tokenizer, make_model, pairs = SOURCES[request.param]
+    tokenizer = make_tokenizer()
+    if request.param == "llama":  # the source must lack what is to be predicted
+        tokenizer = unigram_tokenizer(["▁dog", "▁cat", "s", "▁1", "▁walk", "▁house", "▁sun"])
+    torch.manual_seed(0)
+    model = make_model(len(tokenizer) + PADDED)
+    for matrix in {model.get_input_embeddings().weight, model.get_output_embeddings().weight}:
+        with torch.no_grad():
+            matrix[-PADDED:] = 100
+    model.save_pretrained(tmp_path / "source")
+    tokenizer.save_pretrained(tmp_path / "source")
+
+    def init(method: str, **settings):
+        given = (str(tmp_path / "source"), rooms / "target", rooms / "vectors", tmp_path / "out", method)
+        return initialise(InitConfig(*given, **settings))
+
+    return model, tokenizer, pairs, tmp_path / "out", init
+
+
+def loaded(folder):
+    kind = (
+        AutoModelForCausalLM if "Causal" in (text := (folder / "config.json").read_text()) or "LMHead" in text else None
+    )
+    return (kind or AutoModelForMaskedLM).from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def test_rows_bias_and_provenance_of_every_token(made):
+    old, source, pairs, out, init = made
+    record = init("mean")
+    new, target = loaded(out)
+    found = origin.Provenance.load(out)
+    ids = target.get_vocab()
+    names = {token: origin.NAMES[found.code[i]] for token, i in ids.items()}
+    assert {names[token] for token in COPIED} == {"copied"}
+    assert {names[token] for token in PREDICTED} == {"predicted"}
+    assert {names[token] for token in DRAWN} == {"drawn"}
+    for mine, theirs in pairs.items():
+        assert found.source_id[ids[mine]] == source.convert_tokens_to_ids(theirs)
+    assert 0 in found.source_id
+    assert record["head"]["tied"] == (old.get_output_embeddings().weight is old.get_input_embeddings().weight)
+
+    copied = found.source_id >= 0
+    for part in ("get_input_embeddings", "get_output_embeddings"):
+        before = getattr(old, part)().weight.detach().numpy()[: len(source)]
+        after = getattr(new, part)().weight.detach().numpy()
+        np.testing.assert_array_equal(after[copied], before[found.source_id[copied]])
+        predicted = after[found.code == origin.PREDICTED]
+        np.testing.assert_allclose(predicted, np.broadcast_to(before.mean(axis=0), predicted.shape), atol=1e-6)
+        drawn = after[(found.code == origin.DRAWN) | (~copied & (found.code == origin.SPECIAL))]
+        assert np.abs(drawn - before.mean(axis=0)).max() < 6 * before.std(axis=0).max()
+        assert len(np.unique(drawn, axis=0)) == len(drawn)
+    bias = old.get_output_embeddings().bias
+    if bias is not None:
+        before, after = bias.detach().numpy()[: len(source)], new.get_output_embeddings().bias.detach().numpy()
+        np.testing.assert_array_equal(after[copied], before[found.source_id[copied]])
+        np.testing.assert_allclose(after[~copied], before.mean(), atol=1e-6)
+
+
+def test_an_untied_head_is_reported_on_its_own(made):
+    old, _, _, out, init = made
+    record = init("ofa", rank=4)
+    tied = old.get_output_embeddings().weight is old.get_input_embeddings().weight
+    assert (record["output"] is None) == (record["quality"]["output"] is None) == tied
+    if not tied:
+        quality = record["quality"]
+        assert record["output"]["rank"] == 4
+        assert record["output"]["energy"] != record["energy"]
+        assert quality["output"]["predicted_norm"] > 0
+        assert quality["output"]["source_norm"] != quality["source_norm"]
+        assert json.loads((out / "init.json").read_text())["quality"]["output"] == quality["output"]
+
+
+@pytest.mark.parametrize(("method", "options"), [("mean", {}), ("subword-mean", {}), ("multivariate", {"scale": 1.0})])
+def test_methods_that_need_no_vectors_predict_every_new_token(made, rooms, tmp_path, method, options):
+    old, source, _, out, _ = made
+    given = InitConfig(str(tmp_path / "source"), rooms / "target", None, out, method, options=options)
+    initialise(given)
+    new, target = loaded(out)
+    found = origin.Provenance.load(out)
+    drawn = target.convert_ids_to_tokens(np.flatnonzero(found.code == origin.DRAWN).tolist())
+    assert set(drawn) <= {"▁"}  # which has no text
+    ids = target.get_vocab()
+    assert {origin.NAMES[found.code[ids[token]]] for token in (*PREDICTED, *DRAWN)} == {"predicted"}
+    if method == "subword-mean":
+        pieces = source(" hund", add_special_tokens=False)["input_ids"]
+        pieces = [piece for piece in pieces if piece != source.unk_token_id]
+        for part in ("get_input_embeddings", "get_output_embeddings"):
+            before = getattr(old, part)().weight.detach()
+            wanted = before[pieces].mean(0) if pieces else before[: len(source)].mean(0)
+            torch.testing.assert_close(getattr(new, part)().weight.detach()[ids["▁hund"]], wanted)
+
+
+@pytest.mark.parametrize(("case", "boundary"), [(False, False), (True, False), (False, True), (True, True)])
+def test_folding_is_what_was_asked_for(rooms, tmp_path, case, boundary):
+    unigram_tokenizer(["▁dog", "▁Dog", "cat", "Cat"]).save_pretrained(tmp_path / "target")
+    given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
+    record = initialise(InitConfig(*given, fold_case=case, fold_boundary=boundary))
+    met = [record["overlap"][how] for how in ("case", "boundary", "case+boundary")]
+    # The source holds dog and cat at the start of a word; single letters are none of its tokens.
+    assert met == [int(case), int(boundary), int(case and boundary)]
+    ids, found = AutoTokenizer.from_pretrained(tmp_path / "out").get_vocab(), origin.Provenance.load(tmp_path / "out")
+    assert (found.source_id[ids["▁Dog"]] >= 0) == case
+    assert (found.source_id[ids["cat"]] >= 0) == boundary
+
+
+@pytest.mark.parametrize(("preset", "asked", "split"), [("paper", None, 0), ("default", None, 1), ("paper", 1.0, 1)])
+def test_the_papers_preset_leaves_the_scale_in_the_primitives(rooms, tmp_path, preset, asked, split):
+    network = {"epochs": 0, "hidden": 4, "layers": 1} if preset == "paper" else {}
+    given = (str(rooms / "source"), rooms / "target", rooms / "vectors", tmp_path / "out", "hyperofa")
+    initialise(InitConfig(*given, rank=4, options={"preset": preset} | network, scale_split=asked))
+    primitives = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_input_embeddings().primitives.detach()
+    singular = torch.linalg.svdvals(
+        AutoModelForMaskedLM.from_pretrained(rooms / "source").get_input_embeddings().weight.detach()
+    )[:4]
+    torch.testing.assert_close(primitives.norm(dim=1), singular ** (1 - split), rtol=1e-3, atol=1e-4)
