@@ -4,8 +4,10 @@
 
 ``--data`` holds ``ntrex/``, ``bible/`` and ``tatoeba/`` (any file may be .xz). Vectors are built from NTREX and the Bible's
 training verses; the test sets are those of ``hyperofa-eval``. Everything runs as the ordinary commands, finished ones are kept
-in ``--work``, and the last line is one JSON with each method's mean, the ratios of the default and its refinement to OFA, and
-whether their floors (1.35 and 1.6 times OFA's top-10 on SR-T) hold; exit code 1 where one does not.
+in ``--work``, and the last line is one JSON with each method's mean, the ratios of the default and its refinement to OFA, whether
+their floors (1.35 and 1.6 times OFA's top-10 on SR-T) hold, and the paired 95 % interval of the default against every other
+method over all seeds (a bootstrap over sentences and seeds, see ``hyperofa-eval compare``); exit code 1 where a floor does not
+hold or an interval does not lie above 0.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperofa_eval.pairing import Run
 
 FLOORS = {"hyperofa": 1.35, "hyperofa-parallel": 1.6}
 """Of the ratio to OFA's top-10 on SR-T, at every rank."""
@@ -32,6 +38,9 @@ METHODS: dict[str, list[str]] = {
     "hyperofa-paper": ["--preset", "paper"],
     "hyperofa-parallel": ["--refine", "parallel", "--parallel", "PARALLEL"],
 }
+DEFAULT = "hyperofa"
+BUILT_ON_IT = ("hyperofa-parallel",)
+"""The default and more: reported, but nothing that the default should be above."""
 HEAVY = ("hyperofa-paper",)
 """Hours on a CPU; only run where named."""
 
@@ -82,6 +91,9 @@ def main() -> int:
     parser.add_argument("--languages", help="passed on to hyperofa-eval")
     parser.add_argument("--tasks", default="sr-t,sr-b")
     parser.add_argument("--option", action="append", default=[], help="further KEY=VALUE for the default hyperofa")
+    parser.add_argument(
+        "--paper-option", action="append", default=[], help="further KEY=VALUE for hyperofa-paper, such as epochs=40"
+    )
     asked = parser.parse_args()
     vectors, parallel = asked.work / "vectors", parallel_text(asked.data, asked.work / "parallel")
     if not (vectors / "meta.json").is_file():
@@ -98,7 +110,7 @@ def main() -> int:
     for rank in asked.ranks:
         for name in asked.methods:
             for seed in asked.seeds:
-                cell = asked.work / f"{name}-r{rank}-s{seed}"
+                cell = cell_of(asked.work, name, rank, seed)
                 score(asked, vectors, name, rank, seed, cell)
                 summary = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))
                 for task, found in summary["tasks"].items():
@@ -110,14 +122,71 @@ def main() -> int:
         for name in FLOORS:
             if {name, "ofa"} <= set(row):
                 ratios[name][key] = round(row[name] / row["ofa"], 3)
-    held = all(
+    paired = {rank: against_others(asked.work, rank, asked.methods, asked.seeds) for rank in asked.ranks}
+    above = default_is_above(paired)
+    held = above and all(
         ratio >= floor
         for name, floor in FLOORS.items()
         for key, ratio in ratios[name].items()
         if key.startswith("sr-t")
     )
-    print(json.dumps({"top10": means, "ratio_to_ofa": ratios, "floors": FLOORS, "held": held, "seeds": asked.seeds}))
+    outcome = {"top10": means, "ratio_to_ofa": ratios, "floors": FLOORS, "default_against": paired, "above_all": above}
+    print(json.dumps(outcome | {"held": held, "seeds": asked.seeds}))
     return 0 if held else 1
+
+
+def cell_of(work: Path, name: str, rank: str, seed: int) -> Path:
+    """The folder of one method, rank and seed."""
+    return work / f"{name}-r{rank}-s{seed}"
+
+
+def against_others(work: Path, rank: str, methods: list[str], seeds: list[int]) -> dict[str, dict[str, Any]]:
+    """For each task and other method: the default's score minus the other's, paired by sentence and seed."""
+    from hyperofa_eval.comparison import compare
+
+    if DEFAULT not in methods:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    default = over_seeds(work, DEFAULT, rank, seeds)
+    for name in methods:
+        if name == DEFAULT:
+            continue
+        for task, entry in compare([over_seeds(work, name, rank, seeds), default])["tasks"].items():
+            gap = entry["against_first"][DEFAULT]
+            mean = {key: gap["difference"][key] for key in ("mean", "ci95")}
+            row = mean | {key: gap[key] for key in ("wins", "losses", "undecided")}
+            found.setdefault(task, {})[name] = row | {"metric": entry["metric"]}
+    return found
+
+
+def over_seeds(work: Path, name: str, rank: str, seeds: list[int]) -> Run:
+    """The evaluations of all seeds of one method as one run of the harness."""
+    from hyperofa_eval.pairing import Run, load_run
+
+    runs = [load_run(cell_of(work, name, rank, seed) / "eval", name) for seed in seeds]
+    results = {
+        task: {
+            code: [
+                result | {"seed": seed}
+                for seed, run in zip(seeds, runs, strict=True)
+                for result in run.results[task][code]
+            ]
+            for code in languages
+        }
+        for task, languages in runs[0].results.items()
+    }
+    return Run(name, runs[0].summary, results)
+
+
+def default_is_above(paired: dict[str, dict[str, dict[str, Any]]]) -> bool:
+    """Whether every interval of the default against another method lies above 0, at every rank and on every task."""
+    return all(
+        row["ci95"][0] > 0
+        for tasks in paired.values()
+        for methods in tasks.values()
+        for name, row in methods.items()
+        if name not in BUILT_ON_IT
+    )
 
 
 def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: int, cell: Path) -> None:
@@ -132,6 +201,8 @@ def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: 
     words += [] if rank == "full" else ["--rank", rank]
     if name.startswith("hyperofa") and name not in HEAVY:
         words += [word for option in asked.option for word in ("--option", option)]
+    if name == "hyperofa-paper":
+        words += [word for option in asked.paper_option for word in ("--option", option)]
     if not (cell / "model" / "init.json").is_file():
         run(*words)
     evaluate: list[object] = ["hyperofa_eval", "run", cell / "model", "--tasks", asked.tasks, "--data", asked.data]
