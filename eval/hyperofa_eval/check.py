@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa_eval.errors import EvalError
-from hyperofa_eval.files import find, read_lines, sha256_file
-from hyperofa_eval.languages import PIVOT, language, languages
+from hyperofa_eval.errors import EvalError, unknown
+from hyperofa_eval.files import find, read_lines, read_manifest, sha256_file
+from hyperofa_eval.languages import PIVOT, language, languages, normalise
 from hyperofa_eval.layout import TAGGED, DataFolder
 from hyperofa_eval.readers import Sentence
 
@@ -37,18 +37,24 @@ LEAST_IN_SCRIPT = 0.5
 LETTERS = 100_000
 """Letters looked at to tell a file's script."""
 LEAST_CORRELATION = 0.3
+STRETCHES = 4
+"""Parts of a set whose lengths are compared by themselves."""
 ENOUGH = 50
 """Pairs from which a correlation of lengths says something."""
 
 
 @dataclass
 class Report:
-    """What was found: counts by corpus and language, and findings, of which ``faults`` would stop a run."""
+    """What was found: counts by corpus and language, and findings.
+
+    ``faults`` would stop a run, ``warnings`` look wrong, ``notes`` are worth knowing (data that no run reads unasked).
+    """
 
     present: dict[str, dict[str, int]] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
@@ -61,11 +67,25 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
 
     ``training`` are files of text a model was trained on (``text`` or ``id<TAB>text`` lines): test lines found there
     are leaked. A folder's own ``bible/L.train.tsv`` and tagged training sets are looked at too.
+
+    Raises:
+        DataMissingError: a training file is not there.
+        InputError: a code is neither in the table nor has the folder data for it; the manifest is none.
     """
     report = Report()
+    codes = None if codes is None else list(dict.fromkeys(map(normalise, codes)))
+    for code in codes or ():
+        if code not in languages() and not any(data.has(corpus, code) for corpus in CORPORA):
+            raise unknown("language", code, languages())
+    manifest = read_manifest(data.root / MANIFEST) if (data.root / MANIFEST).is_file() else {}
     seen = _lines_of(training)
     for corpus in CORPORA:
         wanted = [c for c in codes or languages() if c != PIVOT or corpus not in {"tatoeba", "bible"}]
+        others = [code for code in data.others(corpus) if code not in wanted]
+        if others:
+            report.notes.append(
+                f"{corpus}: data of {', '.join(others)}, read only if --languages or --aliases asks for it"
+            )
         report.present[corpus], report.missing[corpus] = {}, []
         for code in wanted:
             if not data.has(corpus, code):
@@ -79,7 +99,7 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
             for split in ("train", "dev"):
                 if not data.has(corpus, PIVOT, split):
                     report.faults.append(f"{corpus}: no English {split} set, so nothing can be fine-tuned")
-    _manifest(data.root, report)
+    _manifest(data.root, manifest, report)
     return report
 
 
@@ -88,7 +108,11 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
     if corpus in {"tatoeba", "bible"}:
         pairs = data.pairs(corpus, code)
         report.files |= pairs.files
-        known = seen | (_bible_training(data, code) if corpus == "bible" else set())
+        known = seen
+        if corpus == "bible":
+            known = seen | _bible_training(data, code)
+            lone = {PIVOT: pairs.english_only, code: pairs.other_only}
+            report.notes += [f"{place}: {n} verse ids in {side} alone, not scored" for side, n in lone.items() if n]
         report.warnings += _pairs(place, code, pairs.english, pairs.other)
         report.warnings += _leaked(place, pairs.other, known)
         return len(pairs.ids)
@@ -96,14 +120,17 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
         lines, files = data.text(corpus, code)
         report.files |= files
         report.warnings += _script(place, code, lines)
+        report.warnings += _leaked(place, lines, seen)
         return len(lines)
     sentences, files = data.tagged(corpus, code, "test", SCHEMES[corpus])
     report.files |= files
     report.warnings += _tagged(place, code, sentences)
+    spoken = [" ".join(s.tokens) for s in sentences]
+    report.warnings += _leaked(place, spoken, seen)
     if code == PIVOT and data.has(corpus, code, "train"):
         train, files = data.tagged(corpus, code, "train", SCHEMES[corpus])
         report.files |= files
-        report.warnings += _leaked(place, [" ".join(s.tokens) for s in sentences], {" ".join(s.tokens) for s in train})
+        report.warnings += _leaked(place, spoken, {_plain(" ".join(s.tokens)) for s in train})
     return len(sentences)
 
 
@@ -116,12 +143,28 @@ def _pairs(place: str, code: str, english: list[str], other: list[str]) -> Itera
     same = sum(a == b for a, b in zip(english, other, strict=True))
     if same > len(english) // 10:
         yield f"{place}: {same} of {len(english)} lines are the same on both sides: not translated?"
-    if len(english) >= ENOUGH:
-        lengths = np.array([[len(a), len(b)] for a, b in zip(english, other, strict=True)], dtype=float)
-        if (lengths.std(axis=0) > 0).all():
-            correlation = float(np.corrcoef(np.log(lengths.T))[0, 1])
-            if correlation < LEAST_CORRELATION:
-                yield f"{place}: the sides' lengths correlate by {correlation:.2f} only: misaligned lines?"
+    yield from _misaligned(place, english, other)
+
+
+def _misaligned(place: str, english: list[str], other: list[str]) -> Iterator[str]:
+    """Stretches whose sides differ in length as if at random: one lost line shifts all that follow it, and them alone."""
+    lengths = np.log([[len(a), len(b)] for a, b in zip(english, other, strict=True)])
+    size = max(ENOUGH, len(lengths) // STRETCHES)
+    starts = list(range(0, len(lengths) - size + 1, size))
+    ends = [*starts[1:], len(lengths)]
+    faulty: list[tuple[int, int, float]] = []
+    for start, end in zip(starts, ends, strict=False):
+        part = lengths[start:end]
+        correlation = float(np.corrcoef(part.T)[0, 1]) if (part.std(axis=0) > 0).all() else 1.0
+        if correlation < LEAST_CORRELATION:
+            if faulty and faulty[-1][1] == start:
+                begin, _, worst = faulty.pop()
+                faulty.append((begin, end, min(correlation, worst)))
+            else:
+                faulty.append((start, end, correlation))
+    for start, end, correlation in faulty:
+        lines = f"lines {start + 1} to {end}"
+        yield f"{place}: the sides' lengths correlate by {correlation:.2f} only in {lines}: misaligned?"
 
 
 def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
@@ -166,17 +209,13 @@ def _lines_of(paths: Iterable[Path]) -> set[str]:
 
 
 def _plain(line: str) -> str:
-    """A line as it is compared: composed characters, single spaces, no case."""
-    return " ".join(unicodedata.normalize("NFC", line).casefold().split())
+    """A line as it is compared: composed characters, no case, no spaces (so that tokenised text is recognised)."""
+    return "".join(unicodedata.normalize("NFC", line).casefold().split())
 
 
-def _manifest(root: Path, report: Report) -> None:
-    """Compare the files with the hashes of ``manifest.json``, where there is one."""
-    from hyperofa_eval.files import read_json
-
-    if not (root / MANIFEST).is_file():
-        return
-    for name, digest in read_json(root / MANIFEST)["files"].items():
+def _manifest(root: Path, hashes: dict[str, str], report: Report) -> None:
+    """Compare the files with the hashes of ``manifest.json``."""
+    for name, digest in hashes.items():
         path = root / name
         if not path.is_file():
             report.faults.append(f"{name}: named in {MANIFEST}, but not there")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hyperofa_eval import __version__
-from hyperofa_eval.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError, unknown
+from hyperofa_eval.errors import EXIT_DATA_MISSING, EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError, unknown
 
 COMMANDS = {
     "list": ("hyperofa_eval.list_command", "the tasks, protocols and languages this harness knows"),
@@ -65,13 +65,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _tell(f"hyperofa-eval: error: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("hyperofa-eval: interrupted; the same command continues\n")
-        return 130
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED
+    except OSError as error:
+        if os.environ.get("HYPEROFA_TRACEBACK"):
+            traceback.print_exc()
+        _tell(f"hyperofa-eval: error: {_os_error(error)}")
+        return EXIT_DATA_MISSING if isinstance(error, FileNotFoundError) else EXIT_FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("hyperofa-eval: interrupted; the same command continues\n")
+        return 130
     return EXIT_OK if code is None else int(code)
+
+
+def _os_error(error: OSError) -> str:
+    """One line for what the system refused: the file, what it said, what to look at."""
+    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{what}; check the path, its permissions and the free space"
 
 
 def help_text() -> str:

@@ -64,6 +64,7 @@ def _check(args: argparse.Namespace, codes: list[str] | None) -> int | None:
         for corpus, found in report.present.items()
     ]
     table(f"{args.data}", ["corpus", "languages and items", "missing"], rows)
-    findings = [("fault", line) for line in report.faults] + [("warning", line) for line in report.warnings]
+    kinds = {"fault": report.faults, "warning": report.warnings, "note": report.notes}
+    findings = [(kind, line) for kind, found in kinds.items() for line in found]
     table("findings", ["kind", "what"], findings or [("none", "nothing looks wrong")])
     return EXIT_FAILED if report.faults else None

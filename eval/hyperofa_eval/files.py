@@ -84,6 +84,17 @@ def read_json(path: Path) -> Any:
         raise InputError(f"not valid JSON ({error})", where=path) from None
 
 
+def read_manifest(path: Path) -> dict[str, str]:
+    """The SHA-256 of files by name that a ``manifest.json`` holds; raises :class:`InputError` where it is none."""
+    found = read_json(path)
+    files = found.get("files") if isinstance(found, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        raise InputError(
+            "not a manifest (no SHA-256 by file)", where=path, todo="delete it: data check --manifest writes one"
+        )
+    return files
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: the file is either the old one or the whole new one."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

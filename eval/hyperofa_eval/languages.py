@@ -22,7 +22,8 @@ class Language:
     resource_class: str = "unknown"
     """By sentences in Glot500-c: ``high`` over 5 M, ``mid`` over 500 K, ``low`` below."""
     short: str = ""
-    """The two-letter (Wikipedia) code, which names files in PAN-X and XTREME folders."""
+    """The two-letter (Wikipedia) code, which names files in PAN-X and XTREME folders; where it is a macro-language's
+    (``zh``) it is among the ``aliases`` too."""
     aliases: tuple[str, ...] = ()
     """Macro-language codes whose data may stand for it; used only where the user asks (``--aliases``)."""
     papers: tuple[str, ...] = ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.files import find, read_lines, sha256_file
-from hyperofa_eval.languages import PIVOT, language
+from hyperofa_eval.languages import PIVOT, language, languages
 from hyperofa_eval.readers import Sentence, read_pairs, read_tagged, read_verses
 
 # {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.xz).
@@ -41,10 +42,13 @@ class Pairs:
     ids: list[str]
     files: dict[str, str]
     """Name of each file read, below the data folder, and its SHA-256."""
+    english_only: int = 0
+    """Verses that the other side lacks."""
+    other_only: int = 0
 
     def first(self, n: int | None) -> Pairs:
         """The first ``n`` pairs (all where ``n`` is None)."""
-        return Pairs(self.english[:n], self.other[:n], self.ids[:n], self.files)
+        return replace(self, english=self.english[:n], other=self.other[:n], ids=self.ids[:n])
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ class DataFolder:
         if not ids:
             raise InputError(f"no verse id in common with {english_path.name}", where=other_path)
         files = self.hashes(english_path, other_path)
-        return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files)
+        lone = len(english) - len(ids), len(other) - len(ids)
+        return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone)
 
     def _need(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
         paths = self._locate(corpus, code, split)
@@ -127,10 +132,34 @@ class DataFolder:
     def _names(self, corpus: str, code: str, split: str) -> Iterator[tuple[str, ...]]:
         row = language(code)
         for name in (code, *(row.aliases if self.aliases else ())):
+            # A two-letter code that is a macro-language's (zh) is no more exact than its three letters.
+            short = row.short if (name == code) != (row.short in row.aliases) else ""
             for group in _templates(corpus):
-                if "{s}" in group[0] and not row.short:
+                if "{s}" in group[0] and not short:
                     continue
-                yield tuple(part.format(L=name, s=row.short, split=split) for part in group)
+                yield tuple(part.format(L=name, s=short, split=split) for part in group)
+
+    def others(self, corpus: str) -> list[str]:
+        """Codes in the names of test sets of ``corpus`` that no language of the table has (or stands in for), sorted."""
+        read: set[str] = set()
+        for row in languages().values():
+            read |= {row.code, row.short, *row.aliases} if self.aliases else {row.code, row.short} - {*row.aliases}
+        found = set()
+        for template in (group[0] for group in _templates(corpus)):
+            pattern = _pattern(template)
+            star = template.format(L="*", s="*", split="test")
+            for path in (*self.root.glob(star), *self.root.glob(f"{star}.xz")):
+                match = pattern.fullmatch(path.relative_to(self.root).as_posix())
+                if match is not None:
+                    found.add(match["code"])
+        return sorted(found - read)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """What finds the code in a test set's name; the same code may come twice in it."""
+    text = re.escape(template.format(L="\0", s="\0", split="test")).replace(re.escape("\0"), "\0")
+    once = text.replace("\0", "(?P<code>[a-z]{2,3}(?:-[a-z]{2,8})*)", 1).replace("\0", "(?P=code)")
+    return re.compile(once + r"(?:\.xz)?")
 
 
 def _templates(corpus: str) -> list[tuple[str, ...]]:

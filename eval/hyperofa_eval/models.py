@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hyperofa_eval.tagger import Tagger
     from hyperofa_eval.tagging import Tagging
 
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
+"""Files of which a tokenizer that has a vocabulary has one."""
 Kind = str
 """``masked``, ``causal`` or ``none``: the language-model head that was loaded."""
 
@@ -120,10 +122,12 @@ def load_model(
 
     Raises:
         DataMissingError: no such model, or no tokenizer beside it.
-        InputError: it cannot be read, weights are missing, or it has no language-model head though one is needed.
+        InputError: it cannot be read, is an encoder-decoder, weights are missing or not finite, or it has no
+            language-model head though one is needed.
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -134,6 +138,7 @@ def load_model(
         "masked": transformers.AutoModelForMaskedLM,
         "causal": transformers.AutoModelForCausalLM,
     }[kind]
+    tokenizer = _load_tokenizer(name, remote_code)
     try:
         model, info = auto.from_pretrained(
             name,
@@ -143,13 +148,13 @@ def load_model(
             use_safetensors=True,  # other formats are pickles
             trust_remote_code=remote_code,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
     unread = _unread(model, info["missing_keys"], name)
     rows = model.config.get_text_config().vocab_size
     if len(tokenizer) > rows:
         raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the embeddings {rows} rows", where=name)
+    _check_finite(model, unread, name)
     processes = processes or Processes()
     model = model.eval().to(processes.device)
     label = Path(name).resolve().name if Path(name).is_dir() else name
@@ -157,7 +162,13 @@ def load_model(
 
 
 def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Path | None = None) -> TransformersModel:
-    """A model in memory (as in training) as one the harness can score; the caller sets evaluation mode."""
+    """A model in memory (as in training) as one the harness can score; the caller sets evaluation mode.
+
+    Raises:
+        InputError: it is an encoder-decoder, or its weights are not finite.
+    """
+    _check_kind(model.config, name)
+    _check_finite(model, frozenset(), name)
     kind = "none"
     if model.get_output_embeddings() is not None:
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
@@ -177,11 +188,57 @@ def _read_config(name: str, remote_code: bool) -> Any:
     try:
         plain, _ = transformers.PretrainedConfig.get_config_dict(name)
         adapter.register(str(plain.get("model_type", "")), name)
-        return transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
+        if path.exists():
+            raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None
         raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
+    _check_kind(config, name)
+    return config
+
+
+def _check_kind(config: Any, name: str) -> None:
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"{config.model_type} is an encoder-decoder, which has no one block to pool or to tag from",
+            where=name,
+            todo="name an encoder or a decoder",
+        )
+
+
+def _load_tokenizer(name: str, remote_code: bool) -> Any:
+    """The tokenizer; refuses one without its files: transformers 5 makes one with an empty vocabulary, or fails obscurely."""
+    import transformers
+
+    bare = Path(name).is_dir() and not any(any(Path(name).glob(pattern)) for pattern in VOCABULARIES)
+    missing = DataMissingError(
+        "no tokenizer beside the model (no tokenizer.json, vocabulary or SentencePiece file)",
+        where=name,
+        todo="save it there: tokenizer.save_pretrained(DIR)",
+    )
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        if bare:
+            raise missing from None
+        raise InputError(f"cannot load its tokenizer ({_first_line(error)})", where=name) from None
+    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
+    needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
+    if (bare and needs_file) or len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise missing
+    return tokenizer
+
+
+def _check_finite(model: Any, unread: frozenset[str], name: str) -> None:
+    """Refuse NaN and infinity anywhere: NaN vectors would rank every translation first."""
+    import torch
+
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    for key, parameter in model.named_parameters():
+        if key.removeprefix(prefix) not in unread and not bool(torch.isfinite(parameter).all()):
+            raise InputError(f"its weights hold NaN or infinity ({key})", where=name, todo="check how it was trained")
 
 
 def _head_kind(config: Any, name: str) -> Kind:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from hyperofa_eval.cpu import speed_up_cpu
+from hyperofa_eval.errors import InputError
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,18 @@ def start(device: str = "auto") -> Processes:
     """Join the processes that ``accelerate launch`` started, or be the only one.
 
     ``device`` is ``auto`` (a GPU where there is one), or a torch device such as ``cpu`` or ``cuda:1``.
+
+    Raises:
+        InputError: there is no such device here.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         import torch
-        from accelerate import PartialState
+        from accelerate import InitProcessGroupKwargs, PartialState
 
-        # Without this word accelerate sees a machine without GPUs as one process, whatever was launched.
-        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+        # A process waits for the others while one of them fine-tunes, which takes longer than the usual 10 or 30 minutes.
+        patience = InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs()
+        # Without the word cpu accelerate sees a machine without GPUs as one process, whatever was launched.
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), **patience)
         name = str(state.device) if device == "auto" else device
         _prepare(name)
         return Processes(state.process_index, state.num_processes, name)
@@ -61,6 +71,15 @@ def start(device: str = "auto") -> Processes:
 
 
 def _prepare(device: str) -> None:
+    import torch
+
+    try:
+        if torch.device(device).type == "meta":
+            raise ValueError("it holds no numbers")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot be used ({first})", where=f"--device {device}", todo="try auto or cpu") from None
     if device == "cpu":
         speed_up_cpu()
 

@@ -10,6 +10,8 @@ from hyperofa_eval.errors import InputError
 from hyperofa_eval.files import read_lines
 
 UPOS = "ADJ|ADP|ADV|AUX|CCONJ|DET|INTJ|NOUN|NUM|PART|PRON|PROPN|PUNCT|SCONJ|SYM|VERB|X"
+PREFIX = re.compile(r"[A-Za-z]{1,3}(-[A-Za-z]{1,8}){0,2}")
+"""How PAN-X marks a token's Wikipedia: ``en``, ``zh-yue``, ``be-x-old``."""
 SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "upos": re.compile(UPOS)}
 
 
@@ -85,8 +87,9 @@ def read_tagged(path: Path, scheme: str | None = None) -> list[Sentence]:
         pair = _conllu(line) if conllu else _columns(line)
         if pair is None:
             continue
-        if not all(pair):
-            raise InputError("not token<TAB>tag", where=f"{path}, line {number}")
+        if len(pair) != 2 or not all(pair):
+            what = f"{len(pair)} columns, not token<TAB>tag" if len(pair) > 2 else "not token<TAB>tag"
+            raise InputError(what, where=f"{path}, line {number}", todo="keep the token and its tag alone")
         if scheme is not None and not SCHEMES[scheme].fullmatch(pair[1]):
             raise InputError(f"the tag {pair[1]!r} is not in the scheme {scheme}", where=f"{path}, line {number}")
         tokens.append(pair[0])
@@ -96,14 +99,18 @@ def read_tagged(path: Path, scheme: str | None = None) -> list[Sentence]:
     return _without_prefix(sentences)
 
 
-def _columns(line: str) -> tuple[str, str]:
-    token, tab, tag = line.partition("\t")
-    if not tab:
-        token, _, tag = line.rpartition(" ")
-    return token.strip(" "), tag.strip(" \t")
+def _columns(line: str) -> tuple[str, ...]:
+    """The fields of a line: between tabs, or, where there is none, between spaces (a non-breaking one is no separator)."""
+    if "\t" in line:
+        fields = [field.strip(" ") for field in line.split("\t")]
+        while len(fields) > 2 and not fields[-1]:
+            fields.pop()
+        return tuple(fields)
+    fields = [field for field in line.split(" ") if field]
+    return tuple(fields) if len(fields) > 1 else (*fields, "")
 
 
-def _conllu(line: str) -> tuple[str, str] | None:
+def _conllu(line: str) -> tuple[str, ...] | None:
     """Form and UPOS of a CoNLL-U line; None for comments, multi-word ranges (1-2) and empty nodes (1.1)."""
     if line.startswith("#"):
         return None
@@ -115,7 +122,7 @@ def _conllu(line: str) -> tuple[str, str] | None:
 
 def _without_prefix(sentences: list[Sentence]) -> list[Sentence]:
     prefix, colon, _ = sentences[0].tokens[0].partition(":")
-    if not colon or not prefix.isascii() or not prefix.isalpha() or len(prefix) > 3:
+    if not colon or PREFIX.fullmatch(prefix) is None:
         return sentences
     mark = prefix + ":"
     if not all(token.startswith(mark) and token != mark for sentence in sentences for token in sentence.tokens):

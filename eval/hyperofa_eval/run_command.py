@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,22 @@ def run(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise InputError(f"--batch-size {args.batch_size} is not a number of sequences")
     from hyperofa_eval import extensions
+    from hyperofa_eval.files import check_target
     from hyperofa_eval.layout import DataFolder
     from hyperofa_eval.results import check_folder
     from hyperofa_eval.tasks import choose
 
     extensions.load(args.extensions)
-    chosen = [_with_options(task, args) for task in choose(args.tasks, args.protocol)]
+    chosen = _with_options(choose(args.tasks, args.protocol), args)
     seeds = _seeds(args.seed)
     data = DataFolder(args.data, aliases=args.aliases)
     check_folder(args.out, args.protocol, args.limit)
+    if args.cache is not None:
+        check_target(args.cache)
+        if args.cache.resolve().is_relative_to(args.out.resolve()):
+            raise InputError(
+                "lies inside --out", where=f"--cache {args.cache}", todo="name a folder outside the results"
+            )
 
     from hyperofa_eval import processes as together
     from hyperofa_eval.models import load_model
@@ -86,8 +94,8 @@ def run(args: argparse.Namespace) -> None:
         print_json(summary) if args.json else _show(summary)
 
 
-def _with_options(task: Any, args: argparse.Namespace) -> Any:
-    """The task with the settings of the command line, where it has such settings."""
+def _with_options(chosen: Sequence[Any], args: argparse.Namespace) -> list[Any]:
+    """The tasks with the settings of the command line, each with those that it has; one that none has is refused."""
     changes: dict[str, Any] = {}
     if args.block is not None:
         if not (args.block in {"auto", "all"} or args.block.lstrip("-").isdigit()):
@@ -98,8 +106,16 @@ def _with_options(task: Any, args: argparse.Namespace) -> Any:
             changes[name] = getattr(args, name)
     if args.csls:
         changes["csls"] = True
-    known = {field.name for field in dataclasses.fields(task)}
-    return dataclasses.replace(task, **{key: value for key, value in changes.items() if key in known})
+    known = [{field.name for field in dataclasses.fields(task)} for task in chosen]
+    idle = [key for key in changes if not any(key in names for names in known)]
+    if idle:
+        option = "--" + idle[0].replace("_", "-")
+        tasks = ", ".join(task.name for task in chosen)
+        raise InputError(f"no task that was asked for has it ({tasks})", where=option, todo="leave it out")
+    return [
+        dataclasses.replace(task, **{key: value for key, value in changes.items() if key in names})
+        for task, names in zip(chosen, known, strict=True)
+    ]
 
 
 def _seeds(text: str) -> list[int]:

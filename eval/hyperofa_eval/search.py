@@ -20,8 +20,9 @@ def ranks(
     """How many rows of ``index`` (n, D) come before row ``i`` in the ranking for ``queries[i]`` (n, D); shape (n,).
 
     The ranking is that of a stable sort by falling cosine: of equal similarities the earlier row comes first. So an
-    encoder that maps every text to one point scores as chance does, not 100. Rows that are equal tie exactly, whatever
-    the matrix product's rounding. Memory beside the vectors is a few times ``CHUNK_BYTES``.
+    encoder that maps every text to one point scores as chance does, not 100. Rows with equal unit vectors tie exactly,
+    whatever the matrix product's rounding; rows that are multiples of each other may differ in the unit vector's last
+    bit, and then that decides. Memory beside the vectors is a few times ``CHUNK_BYTES``.
 
     ``csls`` ranks by 2 cos(q, x) - r(q) - r(x), r the mean cosine to the 10 nearest of the other side (Conneau et al.
     2018, section 2.3), which pulls hubs down.
@@ -34,7 +35,7 @@ def ranks(
     rows = max(1, CHUNK_BYTES // (4 * len(x)))
     hubness = _hubness(x, q, rows) if csls else None
     columns = torch.arange(len(x), device=device)
-    copies, originals = _duplicates(index)
+    copies, originals = _duplicates(x.cpu().numpy() + np.float32(0))  # -0.0 is 0.0
     out = []
     for start in range(0, len(q), rows):
         scores = q[start : start + rows] @ x.T

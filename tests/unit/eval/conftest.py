@@ -70,3 +70,18 @@ def data(tmp_path) -> Path:
     folder = tmp_path / "data"
     shutil.copytree(DATA, folder)
     return folder
+
+
+@pytest.fixture
+def byte_level():
+    """Byte-level BPE whose only merges make ``dog`` and `` dog`` one token each; no prefix space of its own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("d", "o"), ("do", "g"), ("Ġ", "dog")]
+    pieces = ["<unk>", "<s>", "</s>", *letters, *(a + b for a, b in merges)]
+    backend = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")

@@ -96,3 +96,157 @@ def test_fetch_copies_a_local_data_set_into_the_layout(tmp_path, capsys):
     capsys.readouterr()
     assert main(["data", "fetch", "ner", str(tmp_path / "none"), "--languages", "ces", "--out", str(out)]) == 3
     assert "cannot load" in capsys.readouterr().err
+
+
+def line_of(capsys, code, *words):
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hyperofa-eval: error: ")]
+    return line
+
+
+def test_macro_language_data_stands_in_only_with_aliases(tmp_path):
+    from hyperofa_eval.layout import DataFolder
+
+    for code, short, macro in (("cmn", "zh", "zho"), ("pes", "fa", "fas"), ("zsm", "ms", "msa"), ("swh", "sw", "swa")):
+        for name in (f"panx/{short}/test", f"udpos/test-{short}.tsv", f"tatoeba/{macro}-eng.{macro}"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("a\tO\n")
+        (tmp_path / f"tatoeba/{macro}-eng.eng").write_text("a\n")
+        exact, macro_too = DataFolder(tmp_path), DataFolder(tmp_path, aliases=True)
+        for corpus in ("ner", "pos", "tatoeba"):
+            assert not exact.has(corpus, code), (corpus, code)
+            assert macro_too.has(corpus, code), (corpus, code)
+    for name in ("panx/tr/test", "panx/test-zh-yue.tsv", "udpos/test-tr.tsv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a\tO\n")
+    assert DataFolder(tmp_path).has("ner", "tur")
+    assert DataFolder(tmp_path).has("ner", "yue")
+    assert DataFolder(tmp_path).has("pos", "tur")
+
+
+def test_the_papers_lists_are_those_of_exact_codes():
+    for task in ("ner", "pos"):
+        assert not {"cmn", "pes", "zsm", "swh"} & set(paper_languages(task))
+        assert {"tur", "yue", "gla"} <= set(paper_languages(task))
+
+
+def test_names_what_no_run_reads_and_counts_lone_verses(data, capsys):
+    (data / "tatoeba/deu-eng.deu").write_text("Hallo.\n")
+    (data / "tatoeba/deu-eng.eng").write_text("Hello.\n")
+    (data / "ner/zho").mkdir()
+    (data / "ner/zho/test.tsv").write_text("猫\tO\n")
+    (data / "bible/swh.test.tsv").write_text((data / "bible/swh.test.tsv").read_text() + "REV.1.1\tUfunuo wa Yesu.\n")
+    notes = check(data, capsys=capsys)["notes"]
+    assert any(note.startswith("tatoeba: data of deu,") for note in notes)
+    assert any(note.startswith("ner: data of zho,") for note in notes)
+    assert "bible/ces: 1 verse ids in eng alone, not scored" in notes
+    assert "bible/swh: 1 verse ids in swh alone, not scored" in notes
+    assert not any(note.startswith(("pos: ", "text: ")) for note in notes)
+    report = check(data, "--languages", "deu,tur_Latn", capsys=capsys)
+    assert report["present"]["tatoeba"] == {"deu": 1, "tur": 12}
+    assert not any("deu" in note for note in report["notes"])
+    assert not any("zho" in note for note in check(data, "--aliases", capsys=capsys)["notes"])
+
+
+def test_wrong_words_to_data_check(data, capsys, tmp_path):
+    assert "unknown language 'xyz'" in line_of(capsys, 2, "data", "check", data, "--languages", "tur,xyz")
+    missing = tmp_path / "nofile.txt"
+    assert "nofile.txt: no such file" in line_of(capsys, 3, "data", "check", data, "--training", missing)
+    assert "cannot be read" in line_of(capsys, 2, "data", "check", data, "--training", tmp_path)
+    for text in ('{"schema": 1}', "[]", '{"files": []}', '{"files": {"a": 1}}'):
+        (data / "manifest.json").write_text(text)
+        assert "manifest.json: not a manifest" in line_of(capsys, 2, "data", "check", data)
+        assert "manifest.json: not a manifest" in line_of(
+            capsys, 2, "data", "fetch", "ner", tmp_path, "--languages", "tur", "--out", data
+        )
+
+
+def test_leaks_of_every_corpus_are_found_whatever_the_spacing(data, capsys, tmp_path):
+    training = tmp_path / "training.txt"
+    lines = []
+    for name in ("ner/tur/test.tsv", "pos/ces/test.tsv", "ner/eng/test.tsv"):
+        block = (data / name).read_text().split("\n\n")[0].splitlines()
+        words = " ".join(row.partition("\t")[0] for row in block)
+        lines.append(words.replace(" .", ".").replace(" ,", ","))
+    lines.append((data / "text/swh.txt").read_text().splitlines()[0])
+    training.write_text("\n".join(lines) + "\n")
+    found = "\n".join(check(data, "--training", training, capsys=capsys)["warnings"])
+    for place in ("ner/tur: 1 of 3", "pos/ces: 1 of", "ner/eng: 1 of 2", "text/swh: 1 of 12"):
+        assert place in found, found
+
+
+def test_english_test_sentences_in_its_own_training_set_are_found(data, capsys):
+    train, test = data / "ner/eng/train.tsv", data / "ner/eng/test.tsv"
+    test.write_text(train.read_text().split("\n\n")[0] + "\n\n" + test.read_text())
+    assert "ner/eng: 1 of 3 test lines are in the training text" in "\n".join(check(data, capsys=capsys)["warnings"])
+
+
+def test_a_lost_line_in_the_middle_is_found_where_it_shifts_the_rest(data, capsys):
+    import random
+
+    rng = random.Random(0)
+    counts = [rng.randint(1, 20) for _ in range(401)]
+    english = [" ".join(["word"] * n) + f" {i}" for i, n in enumerate(counts)]
+    other = [" ".join(["sana"] * n) + f" {i}" for i, n in enumerate(counts)]
+    (data / "tatoeba/tur-eng.eng").write_text("\n".join(english[:400]))
+    (data / "tatoeba/tur-eng.tur").write_text("\n".join(other[:400]))
+    assert not [line for line in check(data, capsys=capsys)["warnings"] if "misaligned" in line]
+    (data / "tatoeba/tur-eng.tur").write_text("\n".join(other[:200] + other[201:]))
+    (line,) = [line for line in check(data, capsys=capsys)["warnings"] if "misaligned" in line]
+    assert line.startswith("tatoeba/tur: ")
+    assert "in lines 201 to 400" in line
+
+
+@pytest.mark.parametrize("config", ["{x}", "{", "{0}", "{L.x}"])
+def test_a_configuration_with_other_braces(tmp_path, capsys, config):
+    out = tmp_path / "out"
+    line = line_of(capsys, 2, "data", "fetch", "ner", "a/b", "--config", config, "--languages", "tur", "--out", out)
+    assert "--config" in line
+    assert "{s}" in line
+    assert not out.exists()
+
+
+def write_set(folder, split, rows, column="upos"):
+    import datasets
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = datasets.ClassLabel(names=["_", "NOUN", "VERB", "PRON"])
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), column: datasets.List(names)})
+    tokens, tags = [[t for t, _ in row] for row in rows], [[n for _, n in row] for row in rows]
+    datasets.Dataset.from_dict({"tokens": tokens, column: tags}, features=features).to_parquet(
+        folder / f"{split}.parquet"
+    )
+
+
+def test_fetch_skips_contractions_and_takes_a_lone_validation_set(tmp_path, capsys):
+    source, out = tmp_path / "source", tmp_path / "out"
+    rows = [[("vámonos", 0), ("vamos", 2), ("nos", 3)], [("x", 0)], [("casa", 1)]]
+    write_set(source, "validation", rows)
+    fetch = ["data", "fetch", "pos", str(source), "--languages", "ces", "--out", str(out)]
+    assert main(fetch) == 0
+    assert "no test split" in capsys.readouterr().err
+    assert (out / "pos/ces/test.tsv").read_text() == "vamos\tVERB\nnos\tPRON\n\ncasa\tNOUN\n"
+    write_set(source, "test", [[("pes", 1)]])
+    assert main(fetch) == 0
+    assert (out / "pos/ces/test.tsv").read_text() == "pes\tNOUN\n"
+    assert not (out / "pos/ces/dev.tsv").exists()
+
+
+def test_fetch_writes_a_macro_languages_data_under_its_own_code(tmp_path, monkeypatch):
+    import datasets
+
+    source, asked = tmp_path / "source", []
+    write_set(source, "test", [[("猫", 1)]])
+    real = datasets.load_dataset
+
+    def load(name, config, revision):
+        asked.append(config)
+        return real(name)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    out = tmp_path / "out"
+    words = ["data", "fetch", "pos", str(source), "--config", "ud_{s}", "--languages", "cmn,tur", "--out", str(out)]
+    assert main(words) == 0
+    assert asked == ["ud_zh", "ud_tr"]
+    assert sorted(path.parent.name for path in out.glob("pos/*/test.tsv")) == ["tur", "zho"]

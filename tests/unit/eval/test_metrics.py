@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from hyperofa_eval.metrics import EntityF1, accuracy_items, entity_items, macro_items
+from hyperofa_eval.errors import EvalError
+from hyperofa_eval.metrics import EntityF1, accuracy_items, entity_items, macro_items, reported
 
 LEGAL_AND_NOT = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
@@ -76,6 +77,85 @@ def test_accuracy_and_macro_f1_equal_references():
     assert accuracy_items(gold, found).value() == pytest.approx(100 * accuracy_score(flat_gold, flat_found))
     expected = f1_score(flat_gold, flat_found, average="macro", zero_division=0)
     assert macro_items(gold, found).value() == pytest.approx(100 * expected)
+
+
+UPOS = [
+    "ADJ",
+    "ADP",
+    "ADV",
+    "AUX",
+    "CCONJ",
+    "DET",
+    "INTJ",
+    "NOUN",
+    "NUM",
+    "PART",
+    "PRON",
+    "PROPN",
+    "PUNCT",
+    "SCONJ",
+    "SYM",
+    "VERB",
+    "X",
+]
+
+
+def test_accuracy_and_macro_f1_equal_plain_loops_on_ten_thousand_sequences():
+    rng = random.Random(3)
+    gold = [[rng.choice(UPOS[:-1]) for _ in range(rng.randint(1, 12))] for _ in range(10_000)]
+    found = [[rng.choice(UPOS) if rng.random() < 0.3 else tag for tag in tags] for tags in gold]
+    right = total = 0
+    counts = {tag: [0, 0, 0] for tag in UPOS}  # both, gold, found
+    for a_tags, b_tags in zip(gold, found, strict=True):
+        for a, b in zip(a_tags, b_tags, strict=True):
+            total += 1
+            right += a == b
+            counts[a][0] += a == b
+            counts[a][1] += 1
+            counts[b][2] += 1
+    macro = sum(200 * both / (one + other) for both, one, other in counts.values()) / len(UPOS)
+    items = {"accuracy": accuracy_items(gold, found), "macro_f1": macro_items(gold, found)}
+    assert items["accuracy"].value() == pytest.approx(100 * right / total, abs=1e-9)
+    assert items["macro_f1"].value() == pytest.approx(macro, abs=1e-9)
+    assert reported(gold, found, "token", items) == pytest.approx({"accuracy": 100 * right / total, "macro_f1": macro})
+
+
+@pytest.mark.parametrize("scoring", ["entity", "entity-lenient"])
+def test_reported_entity_f1_is_seqevals_and_agrees_with_the_items(scoring):
+    rng = random.Random(4)
+    gold = random_tags(rng, 500)
+    found = [[rng.choice(LEGAL_AND_NOT) if rng.random() < 0.3 else tag for tag in tags] for tags in gold]
+    items = {"f1": entity_items(gold, found, strict=scoring == "entity")}
+    expected = EntityF1(strict=scoring == "entity").compute(predictions=found, references=gold)["f1"]
+    assert reported(gold, found, scoring, items) == {"f1": expected}
+
+
+def test_a_metric_that_disagrees_with_its_items_is_an_error_and_not_a_result():
+    gold, found = [["NOUN", "VERB"]], [["NOUN", "NOUN"]]
+    wrong = {"accuracy": accuracy_items(gold, gold), "macro_f1": macro_items(gold, found)}
+    with pytest.raises(EvalError, match=r"accuracy is 50\.0 by seqeval and 100\.0 by sentences"):
+        reported(gold, found, "token", wrong)
+
+
+def test_results_report_the_metrics_number(data, monkeypatch):
+    from hyperofa_eval import metrics
+    from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.protocols import default
+
+    calls = []
+    real = metrics.TokenScores._compute
+
+    def compute(self, predictions, references):
+        calls.append(real(self, predictions, references))
+        return calls[-1]
+
+    monkeypatch.setattr(metrics.TokenScores, "_compute", compute)
+
+    def tagger(sentences):
+        return [["NOUN"] * len(s.tokens) for s in sentences]
+
+    outcome = default()["pos"].score((tagger, None, "NOUN", {}), DataFolder(data), "tur", 0, None)
+    assert [outcome.values] == calls
 
 
 class TestPaper:

@@ -83,3 +83,23 @@ def test_a_killed_run_leaves_whole_files_and_continues(model_dir, data, tmp_path
     words[words.index(str(out))] = str(whole)
     assert main(words) == 0
     assert results(out) == results(whole)
+
+
+def test_a_process_waits_for_days_while_another_fine_tunes(monkeypatch):
+    import accelerate
+
+    from hyperofa_eval import processes
+
+    asked = {}
+
+    class State:
+        process_index, num_processes, device = 1, 2, "cpu"
+
+        def __init__(self, **options):
+            asked.update(options)
+
+    monkeypatch.setattr(accelerate, "PartialState", State)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert processes.start("cpu").rank == 1
+    assert asked["cpu"] is True
+    assert asked["timeout"].days >= 1

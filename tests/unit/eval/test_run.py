@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -225,15 +224,47 @@ def test_missing_body_weights_are_refused(model_dir, data, tmp_path, capsys):
     assert "lacks 1 weights" in line
 
 
-def test_help_is_quick_and_loads_nothing_heavy():
+def test_help_loads_nothing_heavy():
+    """What a help text costs is its imports: without these it takes a tenth of the half second that is promised."""
     code = (
-        "import sys; from hyperofa_eval.cli import main; main(['--help']);"
-        "sys.exit(bool({'torch', 'transformers', 'numpy', 'rich'} & set(sys.modules)))"
+        "import runpy, sys\n"
+        "sys.argv = ['hyperofa-eval', '--help']\n"
+        "try:\n    runpy.run_module('hyperofa_eval', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'rich', 'datasets', 'evaluate', 'accelerate'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-m", "hyperofa_eval", "--help"], check=True, capture_output=True)
-    assert time.monotonic() - started < 5  # 0.1 s on an idle machine; the promise is 0.5 s
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: hyperofa-eval COMMAND" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_harness_and_its_command(tmp_path):
+    import configparser
+    import zipfile
+    from pathlib import Path
+
+    root, copy = Path(__file__).parents[3], tmp_path / "source"
+    skipped = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "runs", "__pycache__", "shared")
+    shutil.copytree(root, copy, ignore=skipped)
+    command = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path / "wheels", copy]
+    subprocess.run([sys.executable, "-m", "pip", *map(str, command)], check=True, capture_output=True)
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+        points = configparser.ConfigParser()
+        points.read_string(packed.read(next(n for n in names if n.endswith("entry_points.txt"))).decode())
+        packed.extractall(tmp_path / "unpacked")
+    assert points["console_scripts"]["hyperofa-eval"] == "hyperofa_eval.cli:main"
+    source = root / "eval/hyperofa_eval"
+    files = [path for path in source.iterdir() if path.suffix in {".py", ".tsv", ".css", ".typed"}]
+    assert {f"hyperofa_eval/{path.name}" for path in files} <= set(names)
+    code = "import sys; from hyperofa_eval.cli import main; sys.exit(main(['list', '--json']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "unpacked", check=True, capture_output=True, text=True
+    )
+    assert len(json.loads(done.stdout)["languages"]) == 22
 
 
 def test_runs_where_deepspeed_and_hyperofa_are_not_installed(model_dir, data, tmp_path):

@@ -54,6 +54,25 @@ def test_an_encoder_that_maps_all_to_one_point_scores_as_chance_does():
     assert found.tolist() == list(range(333))
 
 
+def test_rows_with_equal_unit_vectors_are_known_as_one(monkeypatch):
+    """Whether rounding would part them depends on the processor's matrix product, so this looks at what is set equal."""
+    found = []
+    real = search._duplicates
+
+    def duplicates(rows):
+        found.append(real(rows))
+        return found[-1]
+
+    monkeypatch.setattr(search, "_duplicates", duplicates)
+    rng = np.random.default_rng(0)
+    point = rng.normal(size=(1, 384)).astype(np.float32)
+    point[0, 0] = 0.0
+    index = (point * 2.0 ** rng.integers(-3, 4, (33, 1))).astype(np.float32)
+    index[1::2, 0] = -0.0
+    assert ranks(np.tile(point, (33, 1)), index).tolist() == list(range(33))
+    assert found == [(list(range(1, 33)), [0] * 32)]
+
+
 def test_csls_equals_its_formula():
     queries, index = np.random.default_rng(1).normal(size=(2, 40, 6)).astype(np.float32)
     q, x = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (queries.astype(float), index.astype(float)))

@@ -8,20 +8,6 @@ from hyperofa_eval.readers import Sentence
 from hyperofa_eval.words import WordEncoder, cut_at_spaces, cut_long
 
 
-def byte_level():
-    """Byte-level BPE whose only merges make ``dog`` and `` dog`` one token each; no prefix space of its own."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [("d", "o"), ("do", "g"), ("Ġ", "dog")]
-    pieces = ["<unk>", "<s>", "</s>", *letters, *(a + b for a, b in merges)]
-    backend = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, merges))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
-
-
 def unigram():
     """SentencePiece-like pieces with a word-start mark."""
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -37,14 +23,12 @@ def names(tokenizer, rows):
     return [tokenizer.convert_ids_to_tokens(list(row)) for row in rows]
 
 
-def test_byte_level_words_get_the_space_of_running_text():
-    tokenizer = byte_level()
-    assert names(tokenizer, WordEncoder(tokenizer).pieces(["dog", "dog"])) == [["Ġdog"], ["Ġdog"]]
+def test_byte_level_words_get_the_space_of_running_text(byte_level):
+    assert names(byte_level, WordEncoder(byte_level).pieces(["dog", "dog"])) == [["Ġdog"], ["Ġdog"]]
 
 
-def test_paper_gives_byte_level_words_no_space():
-    tokenizer = byte_level()
-    assert names(tokenizer, WordEncoder(tokenizer, prefix_space=False).pieces(["dog"])) == [["dog"]]
+def test_paper_gives_byte_level_words_no_space(byte_level):
+    assert names(byte_level, WordEncoder(byte_level, prefix_space=False).pieces(["dog"])) == [["dog"]]
 
 
 def test_every_word_of_a_unigram_sentence_has_its_mark():
@@ -123,3 +107,38 @@ def test_readers_of_foreign_formats(tmp_path):
     columns.write_text("Oslo LOC\n")
     with pytest.raises(InputError, match=r"test.txt, line 1: the tag 'LOC' is not in the scheme iob2"):
         read_tagged(columns, "iob2")
+
+
+@pytest.mark.parametrize("prefix", ["en", "zh-yue", "be-x-old"])
+def test_the_prefix_of_every_wikipedia_is_removed(tmp_path, prefix):
+    from hyperofa_eval.readers import read_tagged
+
+    path = tmp_path / "test"
+    path.write_text(f"{prefix}:香港\tB-LOC\n{prefix}:12:30\tO\n\n{prefix}:,\tO\n")
+    first, second = read_tagged(path, "iob2")
+    assert first.tokens == ("香港", "12:30")
+    assert second.tokens == (",",)
+    path.write_text(f"{prefix}:香港\tB-LOC\nother\tO\n")
+    assert read_tagged(path, "iob2")[0].tokens == (f"{prefix}:香港", "other")
+
+
+@pytest.mark.parametrize("line", ["EU NNP B-NP B-ORG", "EU\tNNP\tB-NP\tB-ORG", "EU NNP B-ORG", "EU\tNNP\tB-ORG"])
+def test_more_than_two_columns_are_refused_with_their_place(tmp_path, line):
+    from hyperofa_eval.errors import InputError
+    from hyperofa_eval.readers import read_tagged
+
+    path = tmp_path / "test.txt"
+    path.write_text(f"the O\n{line}\n" if " " in line else f"the\tO\n{line}\n")
+    for scheme in ("iob2", None):
+        with pytest.raises(InputError, match=r"test\.txt, line 2: [34] columns"):
+            read_tagged(path, scheme)
+
+
+def test_spaces_inside_a_token_and_around_columns_are_read_as_before(tmp_path):
+    from hyperofa_eval.readers import read_tagged
+
+    path = tmp_path / "test.tsv"
+    path.write_text("10\u00a0000\tO\n10 000\tO\nOslo\tB-LOC\t\n")
+    assert read_tagged(path, "iob2")[0].tokens == ("10\u00a0000", "10 000", "Oslo")
+    path.write_text("10\u00a0000  O \nOslo B-LOC\n")
+    assert read_tagged(path, "iob2")[0] == Sentence(("10\u00a0000", "Oslo"), ("O", "B-LOC"))
