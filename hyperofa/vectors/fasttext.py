@@ -41,7 +41,7 @@ def read_fasttext(path: Path, faults: Faults) -> Rows:
     """
     try:
         model = _parse(path)
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, IndexError) as error:  # the last: a file that ends where a byte is looked at
         raise InputError(f"a damaged fastText model ({error})", where=path) from None
     return Rows(int(model.matrix.shape[1]), _blocks(model, faults))
 

@@ -10,6 +10,9 @@ import types
 import numpy as np
 import pytest
 
+from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.store import WordVectors
+
 WORDS = ["eng:dog", "deu:Hund", "cmn:政府", "eng:$the$", "bare"]
 STORED = ["eng:dog", "deu:Hund", "cmn:政府", "eng:$the$", "eng:bare"]
 
@@ -78,3 +81,8 @@ def write_fasttext(path, words, matrix, *, bucket=0, shortest=3, longest=6, labe
             handle.write(word.encode() + b"\0" + struct.pack("<qb", 7, kind))
         handle.write(struct.pack("<?qq", quantised, *matrix.shape))
         handle.write(matrix.astype("<f4").tobytes())
+
+
+def imported(path, out, **options):
+    summary = import_vectors(path, out, dtype="float32", **options)
+    return summary, WordVectors.open(out)

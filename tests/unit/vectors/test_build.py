@@ -193,3 +193,10 @@ def test_wrong_usage(parallel, tmp_path, capsys, more, code, message):
     captured = capsys.readouterr().err.strip().splitlines()
     assert message in captured[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("setting", [{"seed": -1}, {"seed": 2**32}, {"power": float("nan")}])
+def test_settings_that_nothing_can_be_built_with(setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=name):
+        BuildConfig(**setting)

@@ -1,0 +1,175 @@
+"""Fitting a hypernetwork: what it learns, holds out, keeps and takes over; and predicting with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from hyperofa.errors import HyperofaError
+from hyperofa.init.hypernet import NETWORKS, FitConfig, NetworkConfig, WordSets, fit, predict
+
+SMALL = NetworkConfig("bilstm", layers=2, hidden=8, dropout=0.3)
+
+
+def _task(count=160):
+    """Rows that are a linear function of the mean word vector: learnable."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 6)).astype(np.float32)
+    dense = np.zeros((count, 300), dtype=np.float32)
+    for row in dense:
+        row[rng.choice(300, rng.integers(1, 4), replace=False)] = 1
+    words = csr_matrix(dense)
+    mean = (dense / dense.sum(1, keepdims=True)) @ vectors
+    return words, vectors, (mean @ rng.normal(size=(6, 4))).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_fit_learns(name):
+    words, vectors, rows = _task()
+    sets = WordSets(words, np.arange(160))
+    config = FitConfig(epochs=25, batch_size=32, learning_rate=5e-3, held_out=0.2, thin=0.0)
+    shape = NetworkConfig(name, layers=1, hidden=32, dropout=0.0)
+    _, report = fit(sets, rows, np.arange(160), vectors, shape, config, seed=0)
+    assert report.train_loss[-1] < 0.8 * report.train_loss[0]
+    assert report.held_out_cosine > 0.5
+    assert report.held_out == 32
+
+
+def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
+    words, vectors, rows = _task(64)
+    sets, groups = WordSets(words, np.arange(64)), np.arange(64)
+    config = FitConfig(epochs=6, batch_size=16, learning_rate=1e-3, held_out=0.1)
+    straight, report = fit(sets, rows, groups, vectors, SMALL, config, seed=3)
+    # An interruption: the same question, stopped from outside after its second epoch.
+    room = sys.modules[fit.__module__]
+
+    save, saved = room.Checkpoint.save, []
+
+    def stop_after_two(self, *arguments):
+        save(self, *arguments)
+        saved.append(1)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room.Checkpoint, "save", stop_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
+    resumed, second = fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
+    assert second.train_loss == report.train_loss
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    np.testing.assert_array_equal(
+        predict(straight, sets, vectors, config, seed=1), predict(resumed, sets, vectors, config, seed=1)
+    )
+
+
+def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_path):
+    words, vectors, rows = _task(64)
+    sets = WordSets(words, np.arange(64))
+    config = FitConfig(epochs=1, batch_size=16)
+    fit(sets, rows, np.arange(64), vectors, SMALL, config, seed=3, checkpoint=tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as tensors:
+        assert all(tuple(tensors.get_slice(name).get_shape()) != vectors.shape for name in tensors.keys())  # noqa: SIM118
+    _, other = fit(
+        sets, rows, np.arange(64), vectors, SMALL, dataclasses.replace(config, epochs=2), seed=4, checkpoint=tmp_path
+    )
+    assert len(other.train_loss) == 2  # nothing was taken over from seed 3
+
+
+@pytest.mark.parametrize("changed", ["vectors", "shares", "groups", "nothing", "unused vectors"])
+def test_a_checkpoint_made_from_other_input_is_not_taken_over(tmp_path, changed):
+    words, vectors, rows = _task(64)
+    vectors[299] = 1
+    words = csr_matrix(words.toarray() * (np.arange(300) != 299))
+    groups, config = np.arange(64) // 2, FitConfig(epochs=2, batch_size=16, held_out=0.2)
+
+    def fitted(folder):
+        given = WordSets(words, np.arange(64)), rows, groups, vectors, NetworkConfig("deep-sets", 1, 8, 0.0)
+        return fit(*given, config, seed=3, checkpoint=folder)[1]
+
+    first = fitted(tmp_path / "a")
+    if changed == "vectors":
+        vectors = vectors[::-1].copy()
+    elif changed == "shares":
+        words.data[::2] = 0.25
+    elif changed == "groups":
+        groups = np.arange(64) // 4
+    elif changed == "unused vectors":  # what no token has cannot matter
+        vectors[299] = 7
+    again = fitted(tmp_path / "a")
+    assert again.train_loss == fitted(tmp_path / "b").train_loss
+    assert (again.train_loss == first.train_loss) == (changed in {"nothing", "unused vectors"})
+
+
+class _Seen(WordSets):
+    """Word sets that note which tokens an epoch is trained on and which are validated."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.trained, self.validated, self._training = set(), [], False
+
+    def epoch(self, items, *arguments, **settings):
+        self.trained |= set(items.tolist())
+        self._training = True
+        yield from super().epoch(items, *arguments, **settings)
+        self._training = False
+
+    def batch(self, items, *arguments, **settings):
+        if not self._training:
+            self.validated += items.tolist()
+        return super().batch(items, *arguments, **settings)
+
+
+def test_a_fit_holds_out_whole_groups_and_validates_every_held_out_token():
+    """Traps: a split over tokens leaks ``dog`` through ``Dog``; a loader that drops the last batch may validate nothing."""
+    words, vectors, rows = _task(64)
+    groups = np.arange(64) // 4
+    for batch_size in (5, 64):  # the last batch is short, or the only one
+        sets = _Seen(words, np.arange(64))
+        config = FitConfig(epochs=1, batch_size=batch_size, held_out=0.2)
+        shape = NetworkConfig("deep-sets", 1, 8, 0.0)
+        _, report = fit(sets, rows, groups, vectors, shape, config, seed=3)
+        assert report.held_out == 12  # 3 of 16 groups
+        assert sorted(sets.validated) == sorted(2 * list(set(range(64)) - sets.trained))  # in the epoch, and at the end
+        assert not {groups[i] for i in sets.validated} & {groups[i] for i in sets.trained}
+
+
+def test_prediction_samples_a_tokens_words_by_the_seed():
+    """Trap: the first words of a token are always the same arbitrary ones."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 5)).astype(np.float32)
+    sets = WordSets(csr_matrix(np.ones((8, 60), dtype=np.float32)), np.arange(8), limit=3)
+    config = FitConfig(epochs=0)
+    model, _ = fit(
+        sets, np.zeros((8, 4), np.float32), np.arange(8), vectors, NetworkConfig("deep-sets", 1, 8, 0.0), config, seed=0
+    )
+    one, again, two = (predict(model, sets, vectors, config, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, two)
+    assert len(np.unique(one.round(5), axis=0)) == 8  # nor the same for all tokens
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    words, vectors, rows = _task(64)
+    noise = np.random.default_rng(9).normal(size=rows.shape).astype(np.float32)  # nothing to learn: held-out loss rises
+    config = FitConfig(epochs=60, batch_size=16, learning_rate=2e-2, held_out=0.3, patience=3)
+    _, report = fit(WordSets(words, np.arange(64)), noise, np.arange(64), vectors, SMALL, config, seed=0)
+    assert len(report.validation_loss) < 60
+    assert report.best_epoch == int(np.argmin(report.validation_loss)) + 1
+    assert len(report.validation_loss) == report.best_epoch + 3
+
+
+def test_a_diverging_fit_says_so():
+    words, vectors, rows = _task(64)
+    rows[0, 0] = np.nan
+    with pytest.raises(HyperofaError, match="lower learning_rate"):
+        fit(WordSets(words, np.arange(64)), rows, np.arange(64), vectors, SMALL, FitConfig(epochs=2), seed=0)
