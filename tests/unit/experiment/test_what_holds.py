@@ -32,6 +32,7 @@ def recipe(tmp_path: Path) -> Path:
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},
         "inputs": {"parallel": [str(tmp_path / "news")], "test": str(tmp_path / "test"), "languages": ["tur"]},
+        "tokenizer": ["--vocab-size", "100"],
         "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
         "train": {"evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"]},
