@@ -1,4 +1,4 @@
-"""The device that a setting names, checked before work begins."""
+"""The device that a setting names: its name is checked where settings are, that it is there on the machine that will use it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import torch
 from hyperofa.errors import InputError
 
 
+def check_device(name: str, where: str) -> None:
+    """Refuse, as :class:`InputError`, what is no device's name on any machine."""
+    try:
+        torch.device("cpu" if name == "auto" else name)
+    except RuntimeError:
+        raise InputError(f"unknown device {name!r}", where=where, todo="use auto, cpu, cuda or cuda:N") from None
+
+
 def device_named(name: str, where: str) -> torch.device:
     """The device ``name``; ``auto`` is a GPU where there is one.
 
     Raises:
         InputError: there is no such device on this machine; ``where`` says whose setting it is.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device {name!r}", where=where, todo="use auto, cpu, cuda or cuda:N") from None
+    check_device(name, where)
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     gpus = torch.cuda.device_count()
     there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False):

@@ -14,6 +14,7 @@ import numpy as np
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.files import check_output, new_directory, sha256_tree, write_json
 from hyperofa.init import provenance as origin
+from hyperofa.init.device import device_named
 from hyperofa.init.extend import Extended, extend_bias, extend_rows, pad
 from hyperofa.init.factorize import Algorithm, check_rank, check_settings, factorize
 from hyperofa.init.inputs import (
@@ -199,6 +200,8 @@ def _asked(config: InitConfig) -> _Asked:
     check_settings(config.rank, config.energy, split)
     _check_ranges(config)
     refining = _refinement(config)
+    if isinstance(options.get("device"), str):  # a recipe may be checked on a machine without the GPU that will run it
+        device_named(options["device"], f"method {method.name}")
     if config.vectors is None and method.predict is not None and method.uses_words:
         raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
     return _Asked(method, options, split, refining)

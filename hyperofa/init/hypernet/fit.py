@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hyperofa.console import progress_bar
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.init.device import device_named
+from hyperofa.init.device import check_device
 from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.checkpoint import Checkpoint
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
@@ -66,7 +66,7 @@ class FitConfig:
             raise ValueError(f"held_out {self.held_out} is not in [0, 1)")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience {self.patience} is not above 0")
-        device_named(self.device, "hypernetwork")
+        check_device(self.device, "hypernetwork")
 
 
 @dataclass(frozen=True)

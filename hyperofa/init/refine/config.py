@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperofa.errors import InputError, unknown_name
-from hyperofa.init.device import device_named
+from hyperofa.init.device import check_device
 from hyperofa.init.ranges import Range
 
 KINDS = ("parallel", "distill")
@@ -72,7 +72,7 @@ class RefineConfig:
             value = getattr(self, name)
             if value is not None and value not in allowed:
                 raise InputError(f"{name} {value} is not {allowed}", where="refinement")
-        device_named(self.device, "refinement")
+        check_device(self.device, "refinement")
 
     @property
     def share_taken(self) -> float:

@@ -58,10 +58,17 @@ def refused(rooms, tmp_path, capsys, monkeypatch):
         ([*PARALLEL, "--refine-option", "pivot=fra"], "no text in fra"),
         ([*PARALLEL, "--refine-option", "layer=9"], "none is number 9"),
         ([*PARALLEL, "--refine-option", "device=foo"], "refinement: unknown device 'foo'"),
+        ([*PARALLEL, "--refine-option", "device=cuda:99"], "refinement: no device 'cuda:99'"),
     ],
 )
 def test_settings_are_checked_before_the_matching(refused, more, message):
     assert message in refused(*more)
+
+
+def test_a_hypernetworks_device_must_be_there(refused):
+    words = [word for name in ("network_weight=1", "device=cuda:99") for word in ("--option", name)]
+    assert "method hyperofa: no device 'cuda:99'" in refused(*words, method="hyperofa")
+    resolve_options(find_method("hyperofa"), NETWORK | {"device": "cuda:99"})  # a recipe may be checked elsewhere
 
 
 def test_missing_text_and_directories_are_told_at_once(refused, rooms):
@@ -97,7 +104,6 @@ def test_a_target_without_a_needed_token_is_refused_before_the_matching(refused,
             ("hyperofa", NETWORK | {name: value}, message)
             for name, value, message in (
                 ("device", "foo", "unknown device 'foo'"),
-                ("device", "cuda:99", "no device 'cuda:99'"),
                 ("patience", 0, "patience 0"),
                 ("learning_rate", "nan", "learning_rate"),
                 ("network", "bilstmm", "did you mean 'bilstm'"),
@@ -135,7 +141,7 @@ def test_every_number_of_a_method_has_a_range_or_any_finite_value():
         {"pull": -1.0},
         {"max_length": 3},
         {"batch_size": 0},
-        {"device": "cuda:99"},
+        {"device": "foo"},
     ],
 )
 def test_settings_of_a_refinement_out_of_range_are_refused(setting):
