@@ -125,7 +125,7 @@ class Inputs:
     text: list[str] = field(default_factory=list)
     """Plain text, a document a line, in files whose names begin with the language (patterns allowed)."""
     corpus: dict[str, str] = field(default_factory=dict)
-    """Language -> text that goes to pre-training as it is: a file, or ``hub:NAME[@CONFIG][#SPLIT]``."""
+    """Language -> text that goes to pre-training as it is: a file, or ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``."""
     vectors: str | None = None
     """Word vectors that exist: a store, or a file that ``hyperofa vectors import`` reads (None: built from ``parallel``)."""
     document: Literal["message", "pair"] = "message"
