@@ -1,6 +1,6 @@
 """The largest decoder that ZeRO-3 trains on two CPU processes within a given memory: two steps, and the real peak.
 
-    python benchmarks/train_size.py --gb 24     # chooses the number of layers from `hyperofa plan`'s bytes per parameter
+    python benchmarks/train_size.py --gb 24     # chooses the number of layers that fit
 
 A factorised Llama (401,145 rows, rank 400, width 2,048) of random weights, with as many layers as fit. The peak is that of
 both processes together, shared pages counted once. Exit code 1 if it is above the memory given. The last line is one JSON.
@@ -22,9 +22,10 @@ import yaml
 from train_gpu import ROOT, write_corpus, write_tokenizer
 
 BYTES_PER_PARAMETER = 20
-"""Float32 weights, master copy, two moments and gradients, all of them shared out by ZeRO-3."""
-FIXED_GB = 2.0
-"""Two processes' libraries, buckets, activations of one short sequence each."""
+"""Of a layer: float32 weights, master copy, two moments and gradients, all of them shared out by ZeRO-3."""
+FIXED_GB = 13.3
+"""The rest, as measured with one layer: most of it is the vocabulary, whose rows (0.64 GB) and their gradients each rank holds
+whole for a while, as an input and as the head; then two processes' libraries and buckets."""
 LENGTH = 64
 SHAPE = {
     "vocab_size": 401_145,
@@ -88,7 +89,7 @@ def write_model(out: Path, args: argparse.Namespace) -> tuple[int, int]:
     layers = 1
     if not args.tiny:
         room = (args.gb - FIXED_GB) * 1e9 / BYTES_PER_PARAMETER
-        layers = max(1, int((room - size(0)) / (size(1) - size(0))))
+        layers = max(1, int(room / (size(1) - size(0))))
     build(layers).save_pretrained(out)
     write_tokenizer(out, shape["vocab_size"])
     return size(layers), layers
