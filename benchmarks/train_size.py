@@ -21,11 +21,13 @@ import psutil
 import yaml
 from train_gpu import ROOT, write_corpus, write_tokenizer
 
-BYTES_PER_PARAMETER = 20
-"""Of a layer: float32 weights, master copy, two moments and gradients, all of them shared out by ZeRO-3."""
-FIXED_GB = 13.3
-"""The rest, as measured with one layer: most of it is the vocabulary, whose rows (0.64 GB) and their gradients each rank holds
-whole for a while, as an input and as the head; then two processes' libraries and buckets."""
+BYTES_PER_PARAMETER = 28.5
+"""Of the layers, as measured between 1 and 7 of them: 20 are float32 weights, master copy, two moments and gradients, all of
+them shared out by ZeRO-3; the others pass, such as the copy that each process reads from disk before it is cut."""
+FIXED_GB = 14.9
+"""The rest, as measured at the most (peaks differ by 2 GB from run to run): most of it is the vocabulary, whose
+rows (0.64 GB) and their gradients each rank holds whole for a while, as an input and as the head; then two processes'
+libraries and buckets."""
 LENGTH = 64
 SHAPE = {
     "vocab_size": 401_145,
