@@ -119,6 +119,7 @@ class Evaluator:
         from transformers import AutoTokenizer
 
         from hyperofa_eval.errors import EvalError
+        from hyperofa_eval.models import wrap
 
         if self._tokenizer is None:
             self._tokenizer = AutoTokenizer.from_pretrained(self.config.model, trust_remote_code=False)
@@ -127,9 +128,12 @@ class Evaluator:
         training = model.training
         model.eval()
         try:
+            scored = wrap(
+                model, self._tokenizer, f"step_{step:08d}"
+            )  # once: its weights are hashed, English is encoded
             for task in tasks_of(self.config.evaluation):
                 try:
-                    found |= self._score_task(step, model, task)
+                    found |= self._score_task(step, scored, task)
                 except EvalError as error:
                     log.error("evaluation after step %d left out: %s", step, error)
         except EvalError as error:
@@ -138,22 +142,20 @@ class Evaluator:
             model.train(training)
         return found
 
-    def _score_task(self, step: int, model: Any, task: Any) -> dict[str, Any]:
+    def _score_task(self, step: int, scored: Any, task: Any) -> dict[str, Any]:
         from hyperofa_eval.layout import DataFolder
-        from hyperofa_eval.models import wrap
         from hyperofa_eval.runner import run_tasks
 
         wanted = self.config.evaluation
         data = DataFolder(Path(wanted.data or ""), aliases=wanted.aliases)
-        name = f"step_{step:08d}"
         summary = run_tasks(
-            wrap(model, self._tokenizer, name),
+            scored,
             [task],
             data,
             codes=[code for code in _languages(wanted, task) if task.has(data, code)],
             protocol=wanted.protocol,
             limit=wanted.limit,
-            out=self.config.run / "evaluation" / name,
+            out=self.config.run / "evaluation" / scored.name,
         )
         entry = summary["tasks"][task.name]
         kept = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
