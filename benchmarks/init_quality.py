@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,24 +54,27 @@ def run(*words: object) -> None:
     subprocess.run([sys.executable, "-m", *line], check=True, stdout=sys.stderr)
 
 
-def parallel_text(data: Path, out: Path) -> Path:
-    """One ``LANG.tsv`` a language with the ids of NTREX's lines and the Bible's verses, so that both meet in one matrix."""
-    import lzma
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, plain or .xz."""
+    opener = lzma.open if path.suffix == ".xz" else open
+    with opener(path, "rt", encoding="utf-8") as handle:
+        return handle.read().splitlines()
 
-    def lines(path: Path) -> list[str]:
-        opener = lzma.open if path.suffix == ".xz" else open
-        with opener(path, "rt", encoding="utf-8") as handle:
-            return handle.read().splitlines()
 
+def parallel_text(data: Path, out: Path, *, without: Callable[[int], bool] = lambda line: False) -> Path:
+    """One ``LANG.tsv`` a language with the ids of NTREX's lines and the Bible's verses, so that both meet in one matrix.
+
+    Lines of NTREX whose number is in ``without`` are left out.
+    """
     if out.is_dir():
         return out
     found: dict[str, list[str]] = {}
     for path in sorted((data / "ntrex").glob("*.txt*")):
         found.setdefault(path.name[:3], []).extend(
-            f"N{i}\t{text}" for i, text in enumerate(lines(path)) if text.strip()
+            f"N{i}\t{text}" for i, text in enumerate(read_lines(path)) if text.strip() and not without(i)
         )
     for path in sorted((data / "bible").glob("*.train.tsv*")):
-        found.setdefault(path.name[:3], []).extend(line for line in lines(path) if line.strip())
+        found.setdefault(path.name[:3], []).extend(line for line in read_lines(path) if line.strip())
     temporary = out.with_suffix(".tmp")
     temporary.mkdir(parents=True, exist_ok=True)
     for language, rows in found.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,26 +95,20 @@ def run(args: argparse.Namespace) -> None:
 
 def _with_options(chosen: Sequence[Any], args: argparse.Namespace) -> list[Any]:
     """The tasks with the settings of the command line, each with those that it has; one that none has is refused."""
-    changes: dict[str, Any] = {}
-    if args.block is not None:
-        if not (args.block in {"auto", "all"} or args.block.lstrip("-").isdigit()):
-            raise InputError(f"--block {args.block!r} is neither a number, auto nor all")
-        changes["block"] = args.block if args.block in {"auto", "all"} else int(args.block)
-    for name in ("pooling", "direction", "learning_rate", "epochs"):
-        if getattr(args, name) is not None:
-            changes[name] = getattr(args, name)
-    if args.csls:
-        changes["csls"] = True
-    known = [{field.name for field in dataclasses.fields(task)} for task in chosen]
-    idle = [key for key in changes if not any(key in names for names in known)]
+    from hyperofa_eval.tasks import given, settings_of, with_settings
+
+    asked = given(vars(args))
+    block = asked.get("block", "auto")
+    if block not in {"auto", "all"}:
+        if not block.lstrip("-").isdigit():
+            raise InputError(f"--block {block!r} is neither a number, auto nor all")
+        asked["block"] = int(block)
+    idle = [name for name in asked if not any(name in settings_of(task) for task in chosen)]
     if idle:
         option = "--" + idle[0].replace("_", "-")
         tasks = ", ".join(task.name for task in chosen)
         raise InputError(f"no task that was asked for has it ({tasks})", where=option, todo="leave it out")
-    return [
-        dataclasses.replace(task, **{key: value for key, value in changes.items() if key in names})
-        for task, names in zip(chosen, known, strict=True)
-    ]
+    return [with_settings(task, asked) for task in chosen]
 
 
 def _seeds(text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -87,3 +88,29 @@ def choose(names: str, protocol: str) -> list[Task]:
         if name not in known:
             raise unknown("task", name, known)
     return [known[name] for name in chosen]
+
+
+SETTINGS = ("block", "pooling", "direction", "csls", "learning_rate", "epochs")
+"""What users may set of a task; each task has those of them that are its fields."""
+
+
+def with_settings(task: Any, settings: Mapping[str, Any]) -> Any:
+    """A task with those of the :data:`SETTINGS` that it has and that are given: None and False leave its own.
+
+    Raises:
+        EvalError: a setting is out of range.
+    """
+    own = {name: value for name, value in given(settings).items() if name in settings_of(task)}
+    return dataclasses.replace(task, **own) if own else task
+
+
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the :data:`SETTINGS` that are set: 0 is a value, None and False are none."""
+    values = {name: settings.get(name) for name in SETTINGS}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
+def settings_of(task: Any) -> list[str]:
+    """The names of the :data:`SETTINGS` that a task has."""
+    known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
+    return [name for name in SETTINGS if name in known]

@@ -69,7 +69,7 @@ def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
 
 def _with_settings(tasks: Sequence[Any], words: dict[str, Any], where: str) -> list[Any]:
     """The tasks with the settings that are given put into them, which refuses those that are out of range."""
-    from hyperofa.train.evaluation import with_settings
+    from hyperofa_eval.tasks import with_settings
 
     block = words["block"]
     if block is not None and block not in {"auto", "all"}:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,22 +55,10 @@ def tasks_of(wanted: Evaluation) -> list[Any]:
         hyperofa_eval.errors.EvalError: no such task or protocol, or a setting that is out of range.
     """
     from hyperofa_eval import extensions
-    from hyperofa_eval.tasks import choose
+    from hyperofa_eval.tasks import choose, with_settings
 
     extensions.load(wanted.extensions)
     return [with_settings(task, vars(wanted)) for task in choose(",".join(wanted.tasks), wanted.protocol)]
-
-
-def with_settings(task: Any, settings: Mapping[str, Any]) -> Any:
-    """A task with those of the settings that it has and that are given: block, pooling and their like.
-
-    Raises:
-        hyperofa_eval.errors.EvalError: a setting is out of range.
-    """
-    known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
-    names = {"block", "pooling", "direction", "csls", "learning_rate", "epochs"} & known
-    own = {name: settings[name] for name in names if settings.get(name) is not None and settings[name] is not False}
-    return dataclasses.replace(task, **own) if own else task
 
 
 def _languages(wanted: Evaluation, task: Any) -> list[str]:

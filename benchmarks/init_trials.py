@@ -1,0 +1,135 @@
+"""Trials of initialisation on development text: what the default was chosen by, and what did not become a part of it.
+
+    python benchmarks/init_trials.py --source DIR --tokenizer DIR --data DIR --work DIR [--trials NAME ...] [--seed 0]
+
+The development set is every fifth line of NTREX in German, French, Spanish, Russian, Hindi and Arabic, none of which a report
+of ours scores; ``--data`` holds ``ntrex/`` and ``bible/`` (any file may be .xz). Word vectors are built from the other lines of
+NTREX and the Bible's training verses of all languages. Each trial is one row of :data:`TRIALS`: the words that are given to
+``hyperofa init``; those with ``trial_methods.py:`` are methods of the file beside this one. Finished trials are kept in
+``--work``. The last line is one JSON: top-1 and top-10 of each trial, and its paired difference to the default with its 95 %
+interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from init_quality import parallel_text, read_lines, run
+
+LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
+EVERY = 5
+"""Every such line of NTREX, from the first, is held out."""
+DEFAULT = "default"
+_OWN = f"{Path(__file__).with_name('trial_methods.py')}:"
+_ALONE = ["--option", "ofa_weight=0", "--option", "ridge_weight=0", "--option", "broad_ridge_weight=0"]
+TRIALS: dict[str, list[str]] = {
+    "random": ["--method", "random"],
+    "ofa": ["--method", "ofa"],
+    "wechsel": ["--method", "wechsel"],
+    DEFAULT: ["--method", "hyperofa"],
+    "attention-alone": [
+        "--method",
+        "hyperofa",
+        *_ALONE,
+        "--option",
+        "network_weight=1",
+        "--option",
+        "network=attention",
+    ],
+    "attention-added": ["--method", "hyperofa", "--option", "network_weight=0.5", "--option", "network=attention"],
+    "deep-sets-added": ["--method", "hyperofa", "--option", "network_weight=0.5"],
+    "residual-alone": ["--method", f"{_OWN}residual", "--option", "base=ofa"],
+    "residual-on-default": ["--method", f"{_OWN}residual", "--option", "base=default"],
+    "pieces-ridge": ["--method", f"{_OWN}pieces", "--option", "network=false"],
+    "pieces-network": ["--method", f"{_OWN}pieces", "--option", "network=true"],
+    "pieces-network-without-pieces": [
+        "--method",
+        f"{_OWN}pieces",
+        "--option",
+        "network=true",
+        "--option",
+        "pieces=false",
+    ],
+    "by-word": ["--method", f"{_OWN}by_word"],
+    "hubs": ["--method", f"{_OWN}hubs"],
+}
+
+
+def main() -> int:
+    """Run the trials; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("--source", "--tokenizer", "--data", "--work"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
+    parser.add_argument("--rank", default="100")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    held_out = development_set(asked.data, asked.work / "development")
+    parallel = parallel_text(asked.data, asked.work / "parallel", without=lambda line: line % EVERY == 0)
+    vectors = asked.work / "vectors"
+    if not (vectors / "meta.json").is_file():
+        run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
+    for name in asked.trials:
+        score(asked, vectors, held_out, name)
+    print(json.dumps({"rank": asked.rank, "seed": asked.seed, "trials": results(asked)}))
+    return 0
+
+
+def development_set(data: Path, out: Path) -> Path:
+    """The held-out lines as pairs for the harness: ``tatoeba/L-eng.L`` and ``tatoeba/L-eng.eng``."""
+    if out.is_dir():
+        return out
+    temporary = out.with_suffix(".tmp")
+    (temporary / "tatoeba").mkdir(parents=True, exist_ok=True)
+    sides = {code: read_lines(next((data / "ntrex").glob(f"{code}.txt*"))) for code in ("eng", *LANGUAGES)}
+    for code in LANGUAGES:
+        chosen = [i for i in range(0, len(sides["eng"]), EVERY) if sides["eng"][i].strip() and sides[code][i].strip()]
+        for side in (code, "eng"):
+            text = "".join(sides[side][i].strip() + "\n" for i in chosen)
+            (temporary / "tatoeba" / f"{code}-eng.{side}").write_text(text, encoding="utf-8")
+    temporary.rename(out)
+    return out
+
+
+def cell_of(asked: argparse.Namespace, name: str) -> Path:
+    """The folder of a trial."""
+    folder: Path = asked.work / f"{name}-r{asked.rank}-s{asked.seed}"
+    return folder
+
+
+def score(asked: argparse.Namespace, vectors: Path, held_out: Path, name: str) -> None:
+    """Initialise and evaluate one trial, unless that is done."""
+    cell = cell_of(asked, name)
+    if (cell / "eval" / "summary.json").is_file():
+        return
+    words: list[object] = ["--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
+    words += [*TRIALS[name], "--seed", asked.seed, "--out", cell / "model"]
+    words += [] if asked.rank == "full" else ["--rank", asked.rank]
+    if not (cell / "model" / "init.json").is_file():
+        run("hyperofa.cli", "init", *words)
+    evaluate: list[object] = ["hyperofa_eval", "run", cell / "model", "--tasks", "sr-t", "--data", held_out]
+    run(*evaluate, "--languages", ",".join(LANGUAGES), "--out", cell / "eval")
+
+
+def results(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Scores of the trials and, where the default is among them, what each lies above it, paired by sentence."""
+    from hyperofa_eval.comparison import compare
+    from hyperofa_eval.pairing import load_run
+
+    runs = {name: load_run(cell_of(asked, name) / "eval", name) for name in asked.trials}
+    found: dict[str, dict[str, Any]] = {}
+    for name, one in runs.items():
+        values = one.summary["tasks"]["sr-t"]["values"]
+        found[name] = {key: round(values[key]["mean"], 2) for key in ("top1", "top10")}
+        if name != DEFAULT and DEFAULT in runs:
+            gap = compare([runs[DEFAULT], one])["tasks"]["sr-t"]["against_first"][name]["difference"]
+            found[name]["above_default"] = {key: gap[key] for key in ("mean", "ci95")}
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

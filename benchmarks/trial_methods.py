@@ -1,0 +1,197 @@
+"""Methods of initialisation that were tried beside the default and are no part of it; see ``init_trials.py``.
+
+``residual``  deep sets learn what another method leaves over, and are added to it
+``pieces``    the default with a regression or network that also sees the rows of the pieces that spell a token
+``by_word``   the default with OFA's step taken for each word, not for the mean of a token's words
+``hubs``      the default with neighbours chosen by CSLS: source tokens that are near to everything count less
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit, predict
+from hyperofa.init.linalg import combine, nearest, normalise_rows, softmax
+from hyperofa.init.methods.ofa import combine_nearest
+from hyperofa.init.methods.ridge import fit_ridge, rescale
+from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.registry import Method, find_method, resolve_options, run_method
+from hyperofa.vocab.surfaces import Surface, token_surfaces
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+FOLDS = 5
+_NETWORK = NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2)
+_FIT = FitConfig(epochs=15, learning_rate=1e-3, decay_every=2, decay=0.8, loss="paper", contrastive_weight=0.0)
+
+
+class Default:
+    """The parts of the default: known anchors, their rows about the mean, and the vectors of both sides."""
+
+    def __init__(self, problem: Problem, *, power: float = 2.0, known_words: float = 0.5) -> None:
+        from scipy.sparse import diags_array
+
+        self.problem, self.power = problem, power
+        self.known: csr_matrix = (problem.source_words @ diags_array(problem.known_words)).tocsr()
+        self.known.eliminate_zeros()
+        every = problem.anchor_ids
+        enough = np.asarray(self.known[every].sum(axis=1)).ravel() >= known_words
+        self.anchors = every[enough] if enough.any() else every
+        self.rows = problem.rows[self.anchors]
+        self.centre = self.rows.mean(axis=0)
+        self.queries = subword_vectors(problem.target_words, problem.predict_ids, problem.centred_vectors, power=power)
+        self.keys = subword_vectors(self.known, self.anchors, problem.centred_vectors, power=power)
+
+    def nearest(self) -> np.ndarray:
+        """(m, r): unit offsets of OFA's step."""
+        found = combine_nearest(self.queries, self.keys, self.rows, neighbours=10, temperature=0.1)
+        return normalise_rows(found - self.centre)
+
+    def narrow_ridge(self) -> np.ndarray:
+        """(m, r): unit offsets of ridge regression from the known anchors."""
+        weights, intercept = fit_ridge(self.keys, self.rows, 0.03)
+        return normalise_rows(self.queries @ weights + intercept - self.centre)
+
+    def broad_ridge(self) -> np.ndarray:
+        """(m, r): unit offsets of ridge regression from all source tokens with words."""
+        problem = self.problem
+        inputs = subword_vectors(problem.source_words, problem.anchor_ids, problem.centred_vectors, power=self.power)
+        weights, intercept = fit_ridge(inputs, problem.anchor_rows, 0.03)
+        return normalise_rows(self.queries @ weights + intercept - problem.anchor_rows.mean(axis=0))
+
+    def rescaled(self, total: np.ndarray) -> np.ndarray:
+        """(m, r): rows in the direction ``total`` from the mean, at the source's length."""
+        return rescale(self.centre + total, self.rows, self.centre)
+
+
+def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray:
+    """(a, r): rows of the source tokens ``ids`` (a,), each predicted without its fold's groups of equal surface."""
+    names, group = np.unique(problem.source_groups[ids], return_inverse=True)
+    fold = problem.rng(901).permutation(len(names))[group] % FOLDS
+    owner = np.repeat(np.arange(problem.source_words.shape[0]), np.diff(problem.source_words.indptr))
+    found = np.empty((len(ids), problem.rows.shape[1]), dtype=np.float32)
+    for number in range(FOLDS):
+        held = ids[fold == number]
+        words = problem.source_words.copy()
+        words.data[np.isin(owner, held)] = 0
+        words.eliminate_zeros()
+        own = np.arange(len(problem.rows))
+        own[held] = -1
+        parts: dict[str, Any] = {"source_words": words, "target_words": problem.source_words, "source_ids": own}
+        smaller = dataclasses.replace(problem, predict_ids=held, options=resolve_options(method, {}), notes={}, **parts)
+        rows = run_method(method, smaller)
+        assert rows is not None
+        found[fold == number] = rows
+    return found
+
+
+def predict_residual(problem: Problem) -> np.ndarray:
+    """The base's unit offsets plus what deep sets predict of the difference to the true ones, at the source's length."""
+    parts = Default(problem)
+    method = find_method({"ofa": "ofa", "default": "hyperofa"}[problem.options["base"]])
+    begun = run_method(method, dataclasses.replace(problem, options=resolve_options(method, {}), notes={}))
+    assert begun is not None
+    ids = parts.anchors
+    seen = normalise_rows(out_of_fold(method, problem, ids) - parts.centre)
+    missing = normalise_rows(parts.rows - parts.centre) - seen
+    vectors, seed = problem.centred_vectors, problem.seed
+    sets = WordSets(parts.known, ids, limit=48)
+    network, report = fit(sets, missing, problem.source_groups[ids], vectors, _NETWORK, _FIT, seed=seed)
+    problem.notes["residual"] = {"train": report.train_loss, "validation": report.validation_loss}
+    new = WordSets(problem.target_words, problem.predict_ids, limit=48)
+    return parts.rescaled(normalise_rows(begun - parts.centre) + predict(network, new, vectors, _FIT, seed=seed))
+
+
+def spelled(surfaces: Iterable[Surface], pieces: dict[tuple[bytes, bool], int], rows: np.ndarray) -> np.ndarray:
+    """(m, r): mean row, by bytes, of the source pieces that spell each token, longest first; never of the token itself.
+
+    Zero where the source cannot spell the first character.
+    """
+    longest = max(len(text) for text, _ in pieces)
+    found = []
+    for surface in surfaces:
+        text = surface.text.decode("utf-8", "ignore").lower().encode()
+        total, place = np.zeros(rows.shape[1], dtype=np.float32), 0
+        while place < len(text):
+            start = surface.boundary and place == 0
+            for size in range(min(longest, len(text) - place), 0, -1):
+                piece = pieces.get((text[place : place + size], start))
+                if piece is not None and size < len(text):
+                    total += size * rows[piece]
+                    place += size
+                    break
+            else:
+                break
+        found.append(total / max(place, 1))
+    return np.stack(found)
+
+
+def predict_with_pieces(problem: Problem) -> np.ndarray:
+    """The default, the ridge regression from known anchors replaced by one, or a network, that sees spelling too."""
+    parts = Default(problem)
+    ours, theirs = token_surfaces(problem.source_tokenizer), token_surfaces(problem.target_tokenizer)
+    pieces = {(s.text, s.boundary): i for i, s in enumerate(ours) if s.role is None and s.kind == "piece" and s.text}
+    offsets = problem.rows - parts.centre
+    spelt = [spelled((ours[i] for i in parts.anchors), pieces, offsets)]
+    spelt.append(spelled((theirs[i] for i in problem.predict_ids), pieces, offsets))
+    if not problem.options["pieces"]:
+        spelt = [np.zeros_like(side) for side in spelt]
+    scale = np.linalg.norm(spelt[0], axis=1).mean() or 1.0
+    known, new = (
+        np.hstack([words, side / scale]) for words, side in zip((parts.keys, parts.queries), spelt, strict=True)
+    )
+    if problem.options["network"]:
+        directions = _network(problem, known.astype(np.float32), new.astype(np.float32), parts)
+    else:
+        weights, intercept = fit_ridge(known, parts.rows, 0.03)
+        directions = normalise_rows(new @ weights + intercept - parts.centre)
+    return parts.rescaled(parts.nearest() + 0.5 * directions + 0.5 * parts.broad_ridge())
+
+
+def _network(problem: Problem, known: np.ndarray, new: np.ndarray, parts: Default) -> np.ndarray:
+    """Unit offsets by deep sets over one "word" a token: its features."""
+    from scipy.sparse import eye_array
+
+    config = dataclasses.replace(_FIT, loss="direction", contrastive_weight=0.1)
+    groups, targets = problem.source_groups[parts.anchors], parts.rows - parts.centre
+    sets = WordSets(eye_array(len(known), format="csr"), np.arange(len(known)))
+    network, report = fit(sets, targets, groups, known, _NETWORK, config, seed=problem.seed)
+    problem.notes["pieces"] = {"train": report.train_loss, "validation": report.validation_loss}
+    ahead = WordSets(eye_array(len(new), format="csr"), np.arange(len(new)))
+    return normalise_rows(predict(network, ahead, new, config, seed=problem.seed))
+
+
+def predict_by_word(problem: Problem) -> np.ndarray:
+    """OFA's step for each word of the target's tokens; a token's row is their mean by the square of its share."""
+    parts = Default(problem)
+    chosen = problem.target_words[problem.predict_ids].astype(np.float32)
+    chosen.data = chosen.data**parts.power
+    used, chosen.indices = np.unique(chosen.indices, return_inverse=True)
+    words = problem.centred_vectors[used]
+    found = combine_nearest(words, parts.keys, parts.rows - parts.centre, neighbours=10, temperature=0.1)
+    chosen.resize(chosen.shape[0], len(used))
+    directions = normalise_rows(chosen @ found)
+    return parts.rescaled(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+
+
+def predict_without_hubs(problem: Problem) -> np.ndarray:
+    """The 10 source tokens of largest cosine less half their mean cosine with the 10 new tokens nearest to them (CSLS)."""
+    parts = Default(problem)
+    hubness = nearest(parts.keys, parts.queries, 10)[1].mean(axis=1)
+    indices, scores = nearest(parts.queries, parts.keys, 10, offset=-hubness / 2)
+    found = combine(softmax(scores, 0.1), indices, parts.rows)
+    directions = normalise_rows(found - parts.centre)
+    return parts.rescaled(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+
+
+residual = Method("residual", "a method plus what deep sets find missing", predict_residual, {"base": "ofa"})
+pieces = Method(
+    "pieces", "the default with spelling", predict_with_pieces, {"network": False, "pieces": True}, reads_text=True
+)
+by_word = Method("by-word", "the default by word", predict_by_word, {})
+hubs = Method("hubs", "the default without hubs", predict_without_hubs, {})
