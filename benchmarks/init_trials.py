@@ -26,6 +26,7 @@ EVERY = 5
 DEFAULT = "default"
 _OWN = f"{Path(__file__).with_name('trial_methods.py')}:"
 _ALONE = ["--option", "ofa_weight=0", "--option", "ridge_weight=0", "--option", "broad_ridge_weight=0"]
+_STOPPED = ["--option", "network=attention", "--option", "patience=2"]
 TRIALS: dict[str, list[str]] = {
     "random": ["--method", "random"],
     "ofa": ["--method", "ofa"],
@@ -41,6 +42,9 @@ TRIALS: dict[str, list[str]] = {
         "network=attention",
     ],
     "attention-added": ["--method", "hyperofa", "--option", "network_weight=0.5", "--option", "network=attention"],
+    "attention-added-1": ["--method", "hyperofa", "--option", "network_weight=1", "--option", "network=attention"],
+    "attention-stopped": ["--method", "hyperofa", *_STOPPED, "--option", "network_weight=0.5"],
+    "attention-stopped-1": ["--method", "hyperofa", *_STOPPED, "--option", "network_weight=1"],
     "deep-sets-added": ["--method", "hyperofa", "--option", "network_weight=0.5"],
     "residual-alone": ["--method", f"{_OWN}residual", "--option", "base=ofa"],
     "residual-on-default": ["--method", f"{_OWN}residual", "--option", "base=default"],
@@ -56,6 +60,9 @@ TRIALS: dict[str, list[str]] = {
     ],
     "by-word": ["--method", f"{_OWN}by_word"],
     "hubs": ["--method", f"{_OWN}hubs"],
+    **{
+        f"length-{factor}": ["--method", f"{_OWN}length", "--option", f"factor={factor}"] for factor in (0.75, 1.3, 1.7)
+    },
 }
 
 

@@ -4,6 +4,7 @@
 ``pieces``    the default with a regression or network that also sees the rows of the pieces that spell a token
 ``by_word``   the default with OFA's step taken for each word, not for the mean of a token's words
 ``hubs``      the default with neighbours chosen by CSLS: source tokens that are near to everything count less
+``length``    the default with rows of another length
 """
 
 from __future__ import annotations
@@ -189,9 +190,17 @@ def predict_without_hubs(problem: Problem) -> np.ndarray:
     return parts.rescaled(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
 
 
+def predict_at_length(problem: Problem) -> np.ndarray:
+    """The default's directions at ``factor`` times the source's length."""
+    parts = Default(problem)
+    rows = parts.rescaled(parts.nearest() + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+    return parts.centre + float(problem.options["factor"]) * (rows - parts.centre)
+
+
 residual = Method("residual", "a method plus what deep sets find missing", predict_residual, {"base": "ofa"})
 pieces = Method(
     "pieces", "the default with spelling", predict_with_pieces, {"network": False, "pieces": True}, reads_text=True
 )
 by_word = Method("by-word", "the default by word", predict_by_word, {})
 hubs = Method("hubs", "the default without hubs", predict_without_hubs, {})
+length = Method("length", "the default at another length", predict_at_length, {"factor": 1.0})
