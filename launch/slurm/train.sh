@@ -32,15 +32,19 @@ MAIN_IP="${hosts[0]:?scontrol names no host}"
 MAIN_PORT="$((20000 + SLURM_JOB_ID % 20000))"   # two jobs on one node must not meet
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-8}"
 
+# The shell handles signals only between commands, so the step runs in the background and wait is repeated. What asks us to
+# stop goes on as SIGUSR1: srun passes that to its tasks, and would kill them at once by SIGTERM ("forcing job termination").
+# The trap stands before the step starts: a signal in between must not end the job.
+step="" asked=""
+trap 'asked=1; [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null || true' USR1 TERM
+
 # One launcher per node; each starts one process per GPU. SLURM_NODEID is known only inside the step.
 srun --ntasks-per-node=1 --kill-on-bad-exit=1 bash -c '
   exec accelerate launch --config_file "$1" --num_machines "$2" --num_processes "$3" --machine_rank "$SLURM_NODEID" \
     --main_process_ip "$MAIN_IP" --main_process_port "$MAIN_PORT" -m hyperofa.train "${@:4}"
 ' launch "$config_file" "$nodes" "$((nodes * gpus))" "$@" &
 step=$!
-
-# The shell handles signals only between commands, so the step runs in the background and wait is repeated.
-trap 'kill -TERM "$step" 2>/dev/null || true' USR1 TERM
+[ -z "$asked" ] || kill -USR1 "$step" 2>/dev/null || true
 code=0
 wait "$step" || code=$?
 while kill -0 "$step" 2>/dev/null; do

@@ -67,19 +67,45 @@ def start(shims: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(["bash", script, *words], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
-def test_a_job_that_is_asked_to_save_goes_back_into_the_queue(shims: Path, number: signal.Signals) -> None:
-    process = start(shims, "mine.yaml", "--only", "vectors")
+def stop(shims: Path, stage: str, number: signal.Signals) -> tuple[subprocess.Popen[str], str]:
+    """Start a stage's job and send it a signal once it works; returns the job and what it printed."""
+    process = start(shims, "mine.yaml", "--only", stage)
     record, end = shims / "record", time.monotonic() + 30
     while not record.exists():
         assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(number)
-    printed, _ = process.communicate(timeout=60)
+    return process, process.communicate(timeout=60)[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [("train-x", signal.SIGUSR1), ("eval-x", signal.SIGUSR1), ("train-x", signal.SIGTERM), ("init-x", signal.SIGTERM)],
+)
+def test_a_job_that_is_asked_to_save_goes_back_into_the_queue(shims: Path, stage: str, number: signal.Signals) -> None:
+    process, printed = stop(shims, stage, number)
     assert process.returncode == 0
     assert "putting job 77 back into the queue" in printed
-    lines = record.read_text().splitlines()
-    assert lines == ["-m hyperofa.cli experiment mine.yaml --only vectors", "saved", "scontrol requeue 77"]
+    lines = (shims / "record").read_text().splitlines()
+    assert lines == [f"-m hyperofa.cli experiment mine.yaml --only {stage}", "saved", "scontrol requeue 77"]
+
+
+def test_a_stage_that_starts_anew_is_not_queued_for_ever(shims: Path) -> None:
+    process, _ = stop(shims, "init-x", signal.SIGUSR1)
+    assert process.returncode == 1
+    assert "requeue" not in (shims / "record").read_text()
+
+
+def test_the_programs_beside_the_python_of_the_submission_are_found(shims: Path) -> None:
+    (shims / "venv").mkdir()
+    (shims / "venv" / "python").write_text('#!/bin/sh\ncommand -v accelerate > "$RECORD"\n')
+    (shims / "venv" / "accelerate").write_text("#!/bin/sh\n")
+    for file in (shims / "venv").iterdir():
+        file.chmod(0o755)
+    process = start(shims, "mine.yaml", HYPEROFA_PYTHON=str(shims / "venv" / "python"))
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (shims / "record").read_text().strip() == str(shims / "venv" / "accelerate")
 
 
 def test_a_job_that_fails_keeps_its_code_and_is_not_queued_again(shims: Path) -> None:

@@ -16,7 +16,8 @@ SCRIPT = ROOT / "launch" / "slurm" / "train.sh"
 SRUN = """#!/usr/bin/env bash
 while [[ "$1" == --* ]]; do echo "srun $1" >> "$RECORD"; shift; done
 pids=()
-trap 'kill -TERM "${pids[@]}"' TERM
+trap 'echo "srun: forcing job termination"; kill -KILL "${pids[@]}"' TERM
+trap 'kill -USR1 "${pids[@]}"' USR1
 for node in $(seq 0 $((SLURM_JOB_NUM_NODES - 1))); do SLURM_NODEID=$node "$@" & pids+=($!); done
 code=0
 for pid in "${pids[@]}"; do
@@ -30,7 +31,7 @@ if [ "$1" = show ]; then printf 'node-a\\nnode-b\\n'; else echo "scontrol $*" >>
 """
 ACCELERATE = """#!/usr/bin/env bash
 echo "accelerate $*" >> "$RECORD"
-if [ "$BEHAVIOUR" = wait ]; then trap 'exit 143' TERM; while true; do sleep 0.05; done; fi
+if [ "$BEHAVIOUR" = wait ]; then trap 'exit 143' USR1; while true; do sleep 0.05; done; fi
 exit "$BEHAVIOUR"
 """
 
