@@ -25,19 +25,51 @@ class _Record:
             self.__dict__.update(state)
 
 
+class _Dtype:
+    """Stands in for ``numpy.dtype``: plain numbers and their byte order (an array of objects would hold further pickles)."""
+
+    def __init__(self, name: str, *_: object) -> None:
+        self.kind = np.dtype(name) if isinstance(name, str) else np.dtype(object)
+        if self.kind.kind not in "fiub" or self.kind.subdtype is not None:
+            raise pickle.UnpicklingError(f"an array of {self.kind}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.kind = self.kind.newbyteorder(state[1])
+
+
+class _Array:
+    """Stands in for ``numpy.ndarray``, whose own constructor and state would take any bytes for pointers to objects."""
+
+    array: np.ndarray | None = None
+
+    def __init__(self, *_: object) -> None:
+        """What numpy calls first has no content yet."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, content = state
+        self.fill(content, dtype, shape, "F" if fortran else "C")
+
+    def fill(self, content: object, dtype: object, shape: tuple[int, ...], order: str) -> None:
+        """Take the numbers out of ``content``."""
+        if not isinstance(content, bytes | bytearray) or not isinstance(dtype, _Dtype):
+            raise pickle.UnpicklingError("an array of something other than bytes")
+        self.array = np.frombuffer(content, dtype.kind).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _frombuffer(content: object, dtype: object, shape: tuple[int, ...], order: str, axes: object = None) -> _Array:
+    """``numpy._core.numeric._frombuffer`` (pickle protocol 5)."""
+    made = _Array()
+    made.fill(content, dtype, shape, order)
+    if axes is not None and made.array is not None:
+        made.array = made.array.transpose(axes)  # type: ignore[call-overload]
+    return made
+
+
 def _reconstructor(cls: type, base: type, state: object) -> object:
     """``copyreg._reconstructor`` for our record only (pickle protocols 0 and 1)."""
     if cls is not _Record or base is not object or state is not None:
         raise pickle.UnpicklingError("an object of another class")
     return _Record()
-
-
-def _dtype(name: str, *_: object) -> np.dtype[Any]:
-    """``numpy.dtype`` for plain numbers: an array of objects would hold further pickles."""
-    kind = np.dtype(name)
-    if kind.kind not in "fiub" or kind.subdtype is not None:
-        raise pickle.UnpicklingError(f"an array of {kind}")
-    return np.dtype(kind, copy=True)
 
 
 def _encode(text: str, encoding: str = "utf-8") -> bytes:
@@ -47,43 +79,32 @@ def _encode(text: str, encoding: str = "utf-8") -> bytes:
     return text.encode("latin1")
 
 
-_ARRAYS = "numpy.core.multiarray", "numpy._core.multiarray"
-_GENSIM = {
-    "gensim.models.keyedvectors": ("KeyedVectors", "Word2VecKeyedVectors", "EuclideanKeyedVectors", "Vocab"),
-    "gensim.models.word2vec": ("Vocab",),
-    "gensim.models.fasttext": ("FastTextKeyedVectors",),
+_ADMITTED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode,
+    ("copyreg", "_reconstructor"): _reconstructor,
+    ("copy_reg", "_reconstructor"): _reconstructor,
+    **{(builtins, kind.__name__): kind for builtins in ("builtins", "__builtin__") for kind in (object, bytes)},
+    # numpy 1 has its modules in numpy.core; of a single number (scalar) nothing is needed.
+    **{(f"numpy.{core}.multiarray", name): _Array for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+    **{("gensim.models.keyedvectors", f"{name}KeyedVectors"): _Record for name in ("", "Word2Vec", "Euclidean")},
+    ("gensim.models.keyedvectors", "Vocab"): _Record,
+    ("gensim.models.word2vec", "Vocab"): _Record,
+    ("gensim.models.fasttext", "FastTextKeyedVectors"): _Record,
 }
-
-
-def _admitted() -> dict[tuple[str, str], Any]:
-    from numpy._core import multiarray, numeric
-
-    table: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): _dtype,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("_codecs", "encode"): _encode,
-        ("copyreg", "_reconstructor"): _reconstructor,
-        ("copy_reg", "_reconstructor"): _reconstructor,
-        ("builtins", "object"): object,
-        ("__builtin__", "object"): object,
-    }
-    for module in _ARRAYS:
-        table |= {(module, "_reconstruct"): multiarray._reconstruct, (module, "scalar"): multiarray.scalar}
-    for module in ("numpy.core.numeric", "numpy._core.numeric"):
-        table[module, "_frombuffer"] = numeric._frombuffer  # type: ignore[attr-defined]
-    return table | {(module, name): _Record for module, names in _GENSIM.items() for name in names}
+"""Our stand-ins for what a gensim file asks for; nothing of numpy or gensim is given to a pickle to call."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Loads what :func:`_admitted` lists; any other class or function is refused before it is even imported."""
-
-    admitted = _admitted()
+    """Loads what :data:`_ADMITTED` lists; any other class or function is refused before it is even imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a global of the pickle."""
         try:
-            return self.admitted[module, name]
+            return _ADMITTED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which word vectors do not need") from None
 
@@ -124,6 +145,7 @@ def _vectors(attributes: dict[str, Any], path: Path) -> np.ndarray:
     vectors = None
     for name in ("vectors", "syn0"):
         vectors = attributes.get(name)
+        vectors = vectors.array if isinstance(vectors, _Array) else vectors
         beside = path.with_name(f"{path.name}.{name}.npy")
         if vectors is None and (beside.is_file() or name in (attributes.get("__numpys") or [])):
             vectors = _load_array(beside)
@@ -146,7 +168,8 @@ def _load_array(path: Path) -> np.ndarray:
 
 def _blocks(words: list[Any], vectors: np.ndarray, faults: Faults) -> Iterator[Block]:
     for start in range(0, min(len(words), len(vectors)), BLOCK):
-        block = np.asarray(vectors[start : start + BLOCK], dtype=np.float32)
+        with np.errstate(over="ignore"):  # rows that are not finite are reported below
+            block = np.asarray(vectors[start : start + BLOCK], dtype=np.float32)
         names = words[start : start + len(block)]
         good = finite_rows(block)
         for row, name in enumerate(names):

@@ -58,7 +58,7 @@ def write_gensim(path, module, words, vectors, *, beside=False, protocol=4):
         key_to_index={word: i for i, word in enumerate(words)},
         vectors=vectors,
         norms=None,
-        expandos={"count": np.arange(len(words))},
+        expandos={"count": np.arange(len(words)), "none": np.zeros(0, "f4"), "order": np.ones((2, 3), ">f4", "F")},
         lifecycle_events=[{"event": "created", "gensim": "4.3.2"}],
         mapfile_path=None,
     )

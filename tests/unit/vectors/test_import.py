@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hyperofa import cli
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.vectors.fasttext import subwords
+from hyperofa.vectors.gensim import _Unpickler
 from hyperofa.vectors.importing import import_vectors
 from hyperofa.vectors.store import WordVectors
 from hyperofa.wordkeys import KeyScheme
@@ -183,6 +184,19 @@ class TestMalice:
         with pytest.raises(InputError, match=r"(refused|damaged) as a gensim file"):
             import_vectors(tmp_path / "v.wv", tmp_path / "out")
         assert not witness.exists()
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"cnumpy\nndarray\n((I1\ntS'O'\nS'AAAAAAAA'\ntR.",  # bytes as pointers to objects
+            b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1\ntS'O'\ntR.",
+            b"cnumpy\ndtype\n(S'f8'\ntR(I3\nS'<'\nNNNI-1\nI-1\nI63\ntb.",  # a float that says it holds objects
+        ],
+    )
+    def test_a_pickle_gets_nothing_of_numpy(self, payload):
+        loaded = _Unpickler(io.BytesIO(payload)).load()
+        assert not isinstance(loaded, np.ndarray | np.dtype)
+        assert not getattr(loaded, "kind", np.dtype("f8")).hasobject
 
     def test_an_array_of_objects_is_refused(self, tmp_path, gensim_class):
         write_gensim(tmp_path / "v.wv", gensim_class, WORDS, np.array([[1]] * 5, dtype=object))
