@@ -81,6 +81,7 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
         InputError: ``out`` is a file, or a folder that holds something else.
     """
     check_output(out, marker)
+    out = out.resolve()  # "." has neither a name nor a sibling; behind a link, the folder that it names is replaced
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.tmp-"))
     temporary.chmod(0o755)

@@ -35,7 +35,7 @@ _VERSION = 1
 _BATCH = 1 << 15
 _JOINED = 256
 _CACHE_OF_TOKENIZERS = 10_000  # the library's default
-_BREAK = "\ue0ff"  # private use: a key that holds it is malformed, so it is in no word
+_BREAK, _NOWHERE = "\ue0ff", "\ue0fe"  # private use: a key that holds one is malformed, so they are in no word
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,16 @@ def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:
             part["prepend"] = ""
     spec["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
     parts = Tokenizer.from_str(json.dumps(spec))
-    backend = Tokenizer(original.model)
+    model = original.model
+    backend = Tokenizer(model)
     for name in ("normalizer", "pre_tokenizer"):
         if getattr(parts, name) is not None:
             setattr(backend, name, getattr(parts, name))
     for token_id, token in sorted(original.get_added_tokens_decoder().items()):
-        if not token.special:  # a special token's text inside a word is text
+        beyond = model.token_to_id(token.content) is None
+        if token.special and beyond:  # a special token's text inside a word is text, but those after it keep their ids
+            backend.add_tokens([AddedToken(f"{_NOWHERE}{token_id}{_NOWHERE}", normalized=False)])
+        elif not token.special:
             backend.add_tokens([token])
             if backend.token_to_id(token.content) != token_id:
                 raise InputError(f"the added token {token.content!r} has an id that its tokenizer would not give it")

@@ -14,7 +14,8 @@ from hyperofa.files import made_by, new_directory, write_json
 from hyperofa.hub import only_a_path
 from hyperofa.textfiles import read_lines
 
-MARKER = "tokenizer.json"
+MARKER = "training.json"
+"""Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -105,7 +106,7 @@ def save_tokenizer(
     with new_directory(out, MARKER) as folder:
         tokenizer.save_pretrained(str(folder))
         record = {"entries": len(tokenizer), "fertility": dict(report), "made_by": made_by(command, inputs, settings)}
-        write_json(folder / "training.json", record)
+        write_json(folder / MARKER, record)
 
 
 def print_fertility(out: Path, size: int, report: Mapping[str, Fertility], *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from hyperofa.cli import COMMANDS, main, run_guarded
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa.files import new_directory
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():
@@ -69,6 +70,22 @@ def test_a_bug_keeps_its_traceback():
 
     with pytest.raises(RuntimeError, match="not the user"):
         run_guarded("hyperofa x", fail)
+
+
+@pytest.mark.parametrize("name", [".", "../here", "link"])
+def test_an_output_directory_by_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "done.json").write_text("old")
+    (tmp_path / "here" / "stale").write_text("old")
+    monkeypatch.chdir(tmp_path / "here")
+    if name == "link":
+        (tmp_path / "link").symlink_to("here")
+        monkeypatch.chdir(tmp_path)
+    with new_directory(Path(name), "done.json") as folder:
+        (folder / "done.json").write_text("new")
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["done.json"]
+    assert (tmp_path / "here" / "done.json").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} <= {"here", "link"}
 
 
 def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ class TestCommand:
         for name in ("tokenizer.json", "training.json"):
             assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
+    def test_a_model_is_not_replaced_by_a_tokenizer(self, tmp_path, files, capsys):
+        source = make_wordpiece()
+        source.save_pretrained(tmp_path / "model")
+        (tmp_path / "model/model.safetensors").write_bytes(b"weights")
+        size = str(size_of(source) + 40)
+        assert self.run(tmp_path / "model", files, tmp_path / "model", "--vocab-size", size) == 2
+        assert "holds something else" in capsys.readouterr().err
+        assert (tmp_path / "model/model.safetensors").read_bytes() == b"weights"
+
     def test_wrong_input(self, tmp_path, files, capsys):
         make_wordpiece().save_pretrained(tmp_path / "source")
         assert self.run(tmp_path / "source", files, tmp_path / "out", "--vocab-size", "50") == 2

@@ -132,6 +132,18 @@ def test_added_words_match(family_name):
     assert matrix[ids].nnz == 1
 
 
+def test_added_words_match_behind_added_specials():
+    """As Qwen has them: special tokens beyond the model's own entries, then added words."""
+    tokenizer = MAKERS["byte-level"]()
+    before = match_words(KEYS, tokenizer)
+    tokenizer.add_special_tokens({"eos_token": "<|end|>", "extra_special_tokens": ["<|start|>"]})
+    tokenizer.add_tokens(["bundestag"])
+    matrix = match_words([*KEYS, "deu:bundestag", "eng:<|end|>"], tokenizer)
+    assert "bundestag" in pieces(matrix, tokenizer, len(KEYS))
+    assert "<|end|>" not in pieces(matrix, tokenizer, len(KEYS) + 1)
+    assert (matrix[: before.shape[0], : len(KEYS)] != before).nnz == 0
+
+
 def test_same_word_in_many_languages_is_spelled_once(families):
     result = match([f"{language}:dog" for language in ("eng", "deu", "fra", "spa")], families["unigram"])
     assert result.spellings == 2
