@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,9 @@ from hyperofa.experiment.plan import MARKER, Plan
 from hyperofa.experiment.selection import REPORT, before, only
 from hyperofa.experiment.stages import Ledger, Stage
 from hyperofa.files import check_output, write_json, write_text
+
+PATIENCE = 3.0
+"""Seconds to wait for a run that has just begun and is writing its recipe."""
 
 
 def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = None) -> dict[str, Any]:
@@ -81,25 +85,33 @@ def working_in(plan: Plan) -> Iterator[None]:
     plan.out.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(plan.out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if _recorded(plan) == plan.text and plan.train_config.is_file():
-            free = lock(descriptor, fcntl.LOCK_SH, plan.out)
-        else:
-            free = lock(descriptor, fcntl.LOCK_EX, plan.out)
-            if free:
-                plan.write_configs()
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if not free:
-            raise InputError(
-                "another run works here with other settings", where=plan.out, todo="wait for it, or name another --out"
-            )
+        end = time.monotonic() + PATIENCE
+        while not _share(plan, descriptor):
+            if time.monotonic() > end:
+                raise InputError(
+                    "another run works here with other settings",
+                    where=plan.out,
+                    todo="wait for it, or name another --out",
+                )
+            time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
 
 
-def _recorded(plan: Plan) -> str | None:
+def _share(plan: Plan, descriptor: int) -> bool:
+    """Share the directory's lock, after writing the recipe if it is another one; False while others are in the way."""
+    if not _recorded(plan):
+        if not lock(descriptor, fcntl.LOCK_EX, plan.out):
+            return False
+        plan.write_configs()
+    return lock(descriptor, fcntl.LOCK_SH, plan.out) and _recorded(plan)
+
+
+def _recorded(plan: Plan) -> bool:
+    """Whether the directory holds this recipe, with the settings of training."""
     path = plan.out / MARKER
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return plan.train_config.is_file() and path.is_file() and path.read_text(encoding="utf-8") == plan.text
 
 
 def _of(stages: Sequence[Stage], chosen: set[str]) -> list[Stage]:

@@ -43,7 +43,7 @@ class StageError(HyperofaError):
 
 
 class StoppedError(HyperofaError):
-    """The experiment itself was asked to stop; the stage that ran was stopped cleanly."""
+    """The experiment, or the stage that ran, was asked to stop; it was stopped cleanly."""
 
     def __init__(self, stage: Stage, number: signal.Signals) -> None:
         """Say where it stopped."""
@@ -98,7 +98,8 @@ class Runner:
 
         Raises:
             StageError: a stage failed that is no cell's. Earlier results stay; the same command goes on.
-            StoppedError: SIGTERM, SIGINT or SIGUSR1 arrived; the running stage was asked to save and end first.
+            StoppedError: SIGTERM, SIGINT or SIGUSR1 arrived; the running stage was asked to save and end first. Or it was
+                asked by another, such as SLURM, which tells a job's steps alone.
         """
         needs, waiting = dependencies(stages), list(stages)
         with self._listening():
@@ -187,6 +188,8 @@ class Runner:
             with log_file.open("a", encoding="utf-8") as handle:
                 handle.write(f"experiment: error: it ended without writing {stage.marker}\n")
             ended = replace(ended, code=EXIT_FAILED)
+        if ended.code == EXIT_TERMINATED:
+            raise StoppedError(stage, signal.SIGTERM)
         if ended.code != EXIT_OK:
             self.ledger.note(stage, failed_at=time.time(), code=ended.code)
             raise StageError(stage, ended.code, log_file)
@@ -195,13 +198,13 @@ class Runner:
 
     def _once(self, stage: Stage, log_file: Path, stop_at: int | None = None) -> Finished:
         """Run the stage's command once, add its time and memory to the record, and pass signals on."""
-        sent = False
+        sent, before = False, logged_step(stage)  # of an earlier start; training may go on from before it
 
         def tick(seconds: float) -> signal.Signals | None:
             nonlocal sent
             step = logged_step(stage) if stage.metrics else None
             self.display.tick(seconds, step)
-            due = stop_at is not None and step is not None and step >= stop_at
+            due = stop_at is not None and step is not None and step >= stop_at and step > before
             if (due or self._asked) and not sent:
                 sent = True
                 return signal.SIGTERM

@@ -115,6 +115,7 @@ class Ledger:
     def begin(self, stage: Stage, key: str) -> None:
         """Record that the stage starts now (its output may be incomplete from here on)."""
         kept = self.record(stage) if self.state(stage, key) == "begun" else {}
+        kept = {fact: value for fact, value in kept.items() if fact not in {"failed_at", "code"}}
         self._write(stage, {**kept, "status": "begun", "key": key, "command": list(stage.command)})
 
     def note(self, stage: Stage, **facts: Any) -> None:

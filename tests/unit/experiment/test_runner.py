@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hyperofa.experiment.display import Display
-from hyperofa.experiment.runner import Runner, StageError
+from hyperofa.experiment.runner import Runner, StageError, StoppedError
 from hyperofa.experiment.stages import Interruption, Stage
 from hyperofa.files import read_json
 
@@ -129,6 +130,39 @@ def test_other_settings_start_afresh_and_do_not_resume(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert {row["resumed"] for row in rows} == {0}
+
+
+def test_a_rehearsal_waits_for_a_step_of_its_own(tmp_path: Path) -> None:
+    """A run that was lost after the step of its interruption is not stopped before it has begun again."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 20}\n')
+    (tmp_path / "run" / "saved.txt").write_text("20")
+    slow = TRAIN.replace("import json", "import time; time.sleep(1); import json")  # as one that loads a model first
+    stage = replace(
+        train(tmp_path, steps=40, stop=10), command=(sys.executable, "-c", slow, str(tmp_path / "run"), "40")
+    )
+    ledger = Runner(tmp_path, Display()).ledger
+    ledger.begin(stage, ledger.key(stage))
+    run(tmp_path, stage)
+    assert 20 < read_json(tmp_path / "stages" / "train.json")["resumed_at_step"] < 40
+
+
+def test_a_stage_that_was_told_to_stop_has_not_failed(tmp_path: Path) -> None:
+    stopped = Stage("train-x", "T", (sys.executable, "-c", "raise SystemExit(143)"), tmp_path / "x", "x", cell="x")
+    with pytest.raises(StoppedError, match="stopped by SIGTERM in train-x") as caught:
+        run(tmp_path, stopped)
+    assert caught.value.exit_code == 143
+    assert "failed_at" not in read_json(tmp_path / "stages" / "train-x.json")
+
+
+def test_a_new_try_forgets_the_failure(tmp_path: Path) -> None:
+    bad = Stage("bad", "Bad", (sys.executable, "-c", "raise SystemExit(1)"), tmp_path / "bad", "x")
+    with pytest.raises(StageError):
+        run(tmp_path, bad)
+    ledger = Runner(tmp_path, Display()).ledger
+    assert ledger.record(bad)["code"] == 1
+    ledger.begin(bad, ledger.key(bad))
+    assert not {"code", "failed_at"} & ledger.record(bad).keys()
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(2, 2), (3, 3), (1, 1), (7, 1)])

@@ -80,6 +80,31 @@ def test_two_orchestrators_share_the_cells(tmp_path: Path) -> None:
     assert workers == {"one", "two"}
 
 
+BEGIN = """
+import sys, time
+from pathlib import Path
+from hyperofa.experiment.execution import working_in
+out = Path(sys.argv[1])
+class Plan:
+    train_config, text = out / "train.yaml", sys.argv[2]
+    def write_configs(self):
+        time.sleep(0.5)
+        (out / "recipe.yaml").write_text(self.text)
+        self.train_config.write_text("x")
+Plan.out = out
+with working_in(Plan()):
+    print("in", flush=True)
+    time.sleep(1)
+"""
+
+
+def test_two_that_begin_together_share_a_new_directory(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", BEGIN, str(tmp_path / "out"), "one recipe"]
+    pair = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [process.communicate(timeout=120) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], printed
+
+
 def test_a_failed_cell_loses_nothing_but_what_needs_it(tmp_path: Path) -> None:
     process = start(tmp_path, "one", cells=4)
     _, errors = process.communicate(timeout=120)
