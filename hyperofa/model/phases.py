@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,11 +30,16 @@ def new_rows(model_directory: str | Path) -> Tensor:
 
     Raises:
         DataMissingError: the model directory has no provenance.
+        InputError: it is damaged.
     """
     path = Path(model_directory) / "provenance.safetensors"
     if not path.is_file():
         raise DataMissingError("no provenance of the tokens", where=path, todo="use a directory made by hyperofa init")
-    code = load_file(path)["code"]
+    try:
+        code = load_file(path)["code"]
+    except (SafetensorError, KeyError) as error:
+        what = f"not a provenance of tokens ({error})"
+        raise InputError(what, where=path, todo="use a directory made by hyperofa init") from None
     return (~torch.isin(code, torch.tensor(COPIED_CODES, dtype=code.dtype))).to(torch.uint8)
 
 

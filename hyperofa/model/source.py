@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
@@ -69,34 +71,14 @@ def load_source(
         InputError: the family is unknown, has another head than asked for, or the config does not fit the weights.
     """
     where = str(model)
-    if Path(where).exists() and not (Path(where) / "config.json").is_file():
-        raise DataMissingError("no config.json in the model directory", where=where)
-    if not Path(where).exists() and only_a_path(where):
-        raise _unreadable(where, FileNotFoundError("no such directory"))
-    try:
-        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-    except _BROKEN as error:
-        raise _unreadable(where, error) from error
+    config = read_config(where)
     family = family_of(config, where)
     if head is not None and head != family.objective:
         raise InputError(f"a {family.model_type} model has a {family.objective} head, not {head}", where=where)
     plain = lm_class(family, factorized=is_factorized(config))
-    try:
-        with torch.random.fork_rng(devices=[]), quiet_transformers():
-            torch.manual_seed(seed)
-            loaded, info = plain.from_pretrained(
-                where,
-                dtype=dtype or "auto",
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below, in one line
-            )
-    except _BROKEN as error:
-        raise _unreadable(where, error) from error
-    for key, stored, wanted in sorted(info["mismatched_keys"]):
-        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
-        raise InputError(what, where=where, todo="use the config that the weights were saved with")
-    missing = sorted(info["missing_keys"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        loaded, missing = read_weights(plain, where, dtype=dtype or "auto")
     prefix = f"{loaded.base_model_prefix}."
     if any(key.startswith(prefix) for key in missing):
         raise InputError(f"the checkpoint lacks weights ({missing[0]} and {len(missing) - 1} more)", where=where)
@@ -125,6 +107,41 @@ def source_of(model: PreTrainedModel, *, head_is_new: bool = False) -> Source:
         head_is_new=head_is_new,
         family=family,
     )
+
+
+def read_config(where: str) -> PreTrainedConfig:
+    """The config of a model directory or hub id; raises :class:`DataMissingError` where there is none or it is damaged."""
+    if Path(where).exists() and not (Path(where) / "config.json").is_file():
+        raise DataMissingError("no config.json in the model directory", where=where)
+    if not Path(where).exists() and only_a_path(where):
+        raise _unreadable(where, FileNotFoundError("no such directory"))
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except _BROKEN as error:
+        raise _unreadable(where, error) from error
+    return config
+
+
+def read_weights(
+    model_class: type[PreTrainedModel], where: str, **options: Any
+) -> tuple[PreTrainedModel, Sequence[str]]:
+    """A model with the weights of its safetensors, and the names of those that it lacks.
+
+    Raises:
+        DataMissingError: there are none, or they are damaged.
+        InputError: their shapes are not the config's.
+    """
+    try:
+        with quiet_transformers():
+            loaded, info = model_class.from_pretrained(
+                where, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
+    except _BROKEN as error:
+        raise _unreadable(where, error) from error
+    for key, stored, wanted in sorted(info["mismatched_keys"]):
+        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
+        raise InputError(what, where=where, todo="use the config that the weights were saved with")
+    return loaded, sorted(info["missing_keys"])
 
 
 def _unreadable(where: str, error: Exception) -> DataMissingError:

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from hyperofa.console import quiet_transformers
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import InputError
 from hyperofa.model.documents import separate_documents
 from hyperofa.model.dropout import StatelessDropout, make_stateless
 from hyperofa.model.factorized import DenseEmbedding, DenseHead
@@ -27,6 +26,7 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.phases import Phase, apply_phase
+from hyperofa.model.source import read_config, read_weights
 
 TiedGradient = Literal["both", "input"]
 """Through which of its two uses a tied row learns. As an output, every row is pushed away from the mean state at every
@@ -199,24 +199,14 @@ def load_for_training(
         tied_gradient: see :class:`TrainingModel`.
 
     Raises:
-        DataMissingError: there is no such model.
-        InputError: the family is unknown, or the checkpoint lacks weights.
+        DataMissingError: there is no such model, or it is damaged.
+        InputError: the family is unknown, the config does not fit the weights, or the checkpoint lacks some.
     """
-    try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise DataMissingError(f"no model to train ({str(error).splitlines()[0]})", where=path) from error
+    config = read_config(str(path))
     family = family_of(config, path)
     model_class = lm_class(family, factorized=is_factorized(config))
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    try:
-        with quiet_transformers():
-            pretrained, info = model_class.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-            )
-    except (OSError, ValueError) as error:
-        raise DataMissingError(f"cannot load the model ({str(error).splitlines()[0]})", where=path) from error
-    missing = sorted(info["missing_keys"])
+    pretrained, missing = read_weights(model_class, str(path), dtype=dtype, **options)
     if missing:
         raise InputError(
             f"the checkpoint lacks {len(missing)} weights, such as {missing[0]}",
