@@ -165,11 +165,11 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
 
 
 def _shown(plan: Plan, cells: Mapping[str, Record]) -> list[Record]:
-    """One cell per method, for the figures that show a single one: the first source, rank and seed that is trained."""
+    """One cell per method that has it, for the figures that show a single place: the first source, rank and seed trained."""
     recipe = plan.recipe
     first = next(iter(recipe.trained() or recipe.cells()))
     names = [Cell(first.source, first.rank, method, first.seed).name for method in recipe.matrix.methods]
-    return [cells[name] for name in names]
+    return [cells[name] for name in names if name in cells]
 
 
 def _scored(plan: Plan, made: Record, shown: Sequence[Record]) -> list[str]:
@@ -193,7 +193,8 @@ def _data(plan: Plan, made: Record) -> Record | None:
         return {key: made[key] for key in ("messages", "train", "test")} if made else None
     if not made:
         return None
-    return {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
+    found = {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
+    return {**found, "as_it_is": sorted(plan.inputs.corpus)}
 
 
 def _length(plan: Plan) -> int | None:
@@ -237,13 +238,14 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
     several = len(plan.recipe.evaluate.tasks) > 1 or bool(plan.recipe.evaluate.further)
     for (task, source, rank, method, when, other, _), entries in groups.items():
         cell = next(cell for cell in plan.recipe.cells() if cell.name == entries[0][0])
-        place = ", ".join(plan.called(cell).split(", ")[1:]) if len(entries) == 1 else f"rank {rank}"
+        called = plan.called(cell).split(", ")[1:]
+        place = ", ".join(part for part in called if len(entries) == 1 or not part.startswith("seed "))
         what = (
             f"{method} against {other}, {when} training"
             if method != other
             else f"{method}, after against before training"
         )
-        what += f" ({place})" if place and (len(entries) == 1 or len(plan.recipe.matrix.ranks) > 1) else ""
+        what += f" ({place})" if place else ""
         merged = over_seeds([entry["mean"] for _, entry in entries], [entry["ci95"] for _, entry in entries])
         row = {
             "what": f"{task}: {what}" if several else what,

@@ -36,9 +36,11 @@ def data(results: Mapping[str, Any]) -> str:
     else:
         words = (
             f"{sum(split['train'].values()):,} lines of training text, {split['rows']:,} rows of it parallel. Lines that are in "
-            "a test set of their language, up to case, punctuation and spacing, were left out before word vectors, tokenizer "
-            "and training."
+            "a test set of their language, up to case, digits, punctuation and spacing, were left out before word vectors, "
+            "tokenizer and training."
         )
+        if given := split.get("as_it_is"):
+            words += f" Text of {escape(', '.join(given))} that the recipe names as a corpus went to training as it is."
     return markup.section(
         "Data", words, f"<details><summary>Text by language</summary>{markup.table(head, rows)}</details>"
     )

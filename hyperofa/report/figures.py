@@ -184,7 +184,7 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
     pad = max(0.05 * (high - low), 0.02)
     x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
     y = Scale((low - pad, high + pad), (bottom, top))
-    body = [text("loss in nats per masked token", 4, 12, class_="note")]
+    body = [text("loss in nats per predicted token", 4, 12, class_="note")]
     body += step_axes(x, y)
     if resumed is not None:
         body.append(line(x(resumed), top, x(resumed), bottom, class_="event"))

@@ -18,7 +18,7 @@ WIDE, NARROW, PANEL = 900.0, 330.0, 430.0
 
 def methods(results: Mapping[str, Any]) -> dict[str, int]:
     """The methods in the recipe's order, each with its series: 0 (grey) for the random baseline, then from 1."""
-    names = results["methods"] or dict.fromkeys(cell["method"] for cell in results["cells"].values())
+    names = dict.fromkeys([*shown_cells(results), *(cell["method"] for cell in results["cells"].values())])
     others = iter(range(1, 1 + len(names)))
     return {name: 0 if name == BASELINE else next(others) for name in names}
 
@@ -69,15 +69,28 @@ def short(metric: str) -> str:
     return metric.replace("top", "top-").replace("bits_per_character", "bits per character")
 
 
+def digits(score: Mapping[str, Any]) -> int:
+    """Decimals of a score: one of a percentage, three of what is no percentage, such as bits per character."""
+    return 3 if score.get("metric") == "bits_per_character" or score.get("unit", "percent") != "percent" else 1
+
+
+def difference(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A paired difference with its unit, and its interval."""
+    form, unit = f"+.{digits(row)}f", row.get("unit", "percent")
+    low, high = row["ci95"]
+    points = "points" if unit == "percent" else unit
+    return f"{row['difference']:{form}} {points}", f"[{low:{form}}, {high:{form}}]"
+
+
 def value(score: Mapping[str, Any]) -> str:
     """A score with its interval."""
-    found = estimate(score)
-    return f"{found.value:.1f} <small>[{found.low:.1f}, {found.high:.1f}]</small>"
+    found, form = estimate(score), f".{digits(score)}f"
+    return f"{found.value:{form}} <small>[{found.low:{form}}, {found.high:{form}}]</small>"
 
 
-def keys(results: Mapping[str, Any]) -> str:
-    """The legend of the methods."""
-    return "".join(figures.key(series, name) for name, series in methods(results).items())
+def keys(series: Mapping[str, int]) -> str:
+    """The legend of methods, each with its series."""
+    return "".join(figures.key(number, name) for name, number in series.items())
 
 
 def responsive(draw: Callable[[float], str], wide: float = WIDE) -> str:

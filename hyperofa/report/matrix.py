@@ -16,7 +16,7 @@ TASKS = {
     "sr-b": "SR-B, sentence retrieval (Bible)",
     "ner": "NER, named entities",
     "pos": "POS, parts of speech",
-    "lm": "language modelling",
+    "lm": "language modelling, bits per character (lower is better)",
 }
 
 
@@ -26,8 +26,10 @@ def failures(results: Mapping[str, Any]) -> str:
     if not failed and not unfinished:
         return ""
     items = "".join(f"<li><code>{escape(name)}</code>: {escape(words)}</li>" for name, words in failed.items())
+    names = ", ".join(f"<code>{escape(name)}</code>" for name in unfinished)
+    more = f"<details><summary>Those that are not finished</summary><p>{names}</p></details>" if names else ""
     words = f"{len(failed)} stages failed and {len(unfinished)} are not finished; what is below is what there is."
-    return markup.section("Not complete", words, f"<ul>{items}</ul>" if items else "")
+    return markup.section("Not complete", words, f"<ul>{items}</ul>{more}" if items else more)
 
 
 def scores(results: Mapping[str, Any]) -> str:
@@ -100,9 +102,10 @@ def _heat_panel(cells: Mapping[str, Mapping[str, Any]], task: str) -> str:
             if score is None:
                 row.append("<td></td>")
                 continue
-            title = f"{score['value']:.1f} [{score['ci95'][0]:.1f}, {score['ci95'][1]:.1f}], n {score['n']}"
+            form = f".{markup.digits(cells[column[0]]['tasks'][column[1]][task])}f"
+            title = f"{score['value']:{form}} [{score['ci95'][0]:{form}}, {score['ci95'][1]:{form}}], n {score['n']}"
             share = f"--v:{100 * max(score['value'], 0) / most:.0f}%"
-            row.append(element("td", f"{score['value']:.1f}", class_="heat", style=share, title=title))
+            row.append(element("td", f"{score['value']:{form}}", class_="heat", style=share, title=title))
         body.append(f"<tr>{''.join(row)}</tr>")
     table = f"<table><thead><tr><th scope=col>language</th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<h3>{escape(TASKS.get(task, task))}</h3><div class="scroll">{table}</div>'
@@ -149,7 +152,7 @@ def on_the_way(results: Mapping[str, Any]) -> str:
         marks = sorted({row["step"] for rows in points.values() for row in rows})
         table = markup.table(
             ["method", *(f"step {step}" for step in marks)],
-            [[escape(name), *_at({row["step"]: row["mean"] for row in rows}, marks)] for name, rows in points.items()],
+            [[escape(name), *_at({row["step"]: row for row in rows}, marks)] for name, rows in points.items()],
         )
         measured = escape(_measured(next(iter(points.values()))[-1]))
         title = f"<h3>{escape(TASKS.get(task, task))}</h3><p class=soft>{measured}.</p>"
@@ -163,8 +166,8 @@ def on_the_way(results: Mapping[str, Any]) -> str:
     return markup.section("Scores against steps", words, f"<figure>{''.join(panels)}</figure>")
 
 
-def _at(points: Mapping[int, float], marks: Sequence[int]) -> list[str]:
-    return [f"{points[mark]:.1f}" if mark in points else "" for mark in marks]
+def _at(points: Mapping[int, Mapping[str, Any]], marks: Sequence[int]) -> list[str]:
+    return [f"{points[mark]['mean']:.{markup.digits(points[mark])}f}" if mark in points else "" for mark in marks]
 
 
 def saved(results: Mapping[str, Any]) -> str:

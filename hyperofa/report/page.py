@@ -32,7 +32,7 @@ SECTIONS = (
 
 def render(results: Mapping[str, Any]) -> str:
     """The page for an experiment's ``results.json``."""
-    embedded = json.dumps(results, ensure_ascii=False).replace("</", "<\\/")
+    embedded = json.dumps(results, ensure_ascii=False).replace("<", "\\u003c")  # nothing in it is markup
     return "\n".join(
         [
             "<!doctype html>",
@@ -59,9 +59,10 @@ def _head(results: Mapping[str, Any]) -> str:
     best = max(cells, key=lambda name: cells[name][whens[0]]["scores"][markup.METRIC]["mean"])
     scores = [cells[best][when]["scores"][markup.METRIC] for when in whens]
     steps = max((step for cell in cells.values() for step, _ in cell["loss"]), default=0)
+    clean = results["split"] is not None and not results["split"].get("as_it_is")
     tiles = [
         (str(len(results["languages"])), "languages scored"),
-        (f"{scores[0]['pairs']:,}", "test pairs never trained on"),
+        (f"{scores[0]['pairs']:,}", f"test pairs{' never trained on' if clean else ''}"),
         (f"{len(results['cells'])}", "models initialised"),
         (f"{steps:,}", "training steps per model"),
         (str(results["resumed_at_step"] or "none"), "step of the SIGTERM and resume"),

@@ -71,15 +71,14 @@ def _differences(results: Mapping[str, Any]) -> str:
     rows = [
         [
             escape(row["what"]),
-            f"{row['difference']:+.1f}",
-            f"[{row['ci95'][0]:+.1f}, {row['ci95'][1]:+.1f}]",
+            *map(escape, markup.difference(row)),
             "yes" if row["ci95"][0] > 0 or row["ci95"][1] < 0 else "no",
         ]
         for row in results.get("paired", [])
     ]
     if not rows:
         return ""
-    head = ["difference in top-10 points", "mean", "paired 95 % interval", "leaves out 0"]
+    head = ["difference", "mean", "paired 95 % interval", "leaves out 0"]
     return markup.table(head, rows)
 
 
@@ -118,7 +117,7 @@ def languages(results: Mapping[str, Any]) -> str:
         "Retrieval by language",
         f"Languages in the order of the best method {last} training. The dashed line is what a random order would give: "
         "small test sets have high chance, so compare a language with itself, not with its neighbours.",
-        f'<figure><p class="keys">{markup.keys(results)}</p><div class="panels">{"".join(panels)}</div></figure>',
+        f'<figure><p class="keys">{markup.keys(named)}</p><div class="panels">{"".join(panels)}</div></figure>',
     )
 
 

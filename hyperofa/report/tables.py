@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperofa.report import markup
+from hyperofa.report.terminal import interval
 
 Results = Mapping[str, Any]
 
@@ -34,23 +35,24 @@ def _scores(results: Results) -> list[str]:
     for source, rank, method in dict.fromkeys((row["source"], row["rank"], row["method"]) for row in rows):
         own = [found.get((source, rank, method, *column)) for column in columns]
         seeds = sorted({row["seeds"] for row in own if row})
-        body.append([method, str(rank), source, "–".join(map(str, seeds)), *(_interval(row) for row in own)])
+        body.append(
+            [method, str(rank), source, "–".join(map(str, seeds)), *(interval(row) if row else "" for row in own)]
+        )
     head = ["method", "rank", "source", "seeds", *(f"{task.upper()} {when}" for task, when in columns)]
     notes = []
     for task in tasks:
         row = next(row for row in rows if row["task"] == task)
         limit = "" if row["limit"] is None else f", the first {row['limit']} items of a language"
         chance = "" if row["chance"] is None else f", chance {row['chance']:.1f}"
-        notes.append(f"{task.upper()}: {row['metric']}, mean of {row['n_languages']} languages{limit}{chance}.")
+        notes.append(
+            f"{task.upper()}: {markup.short(row['metric'])}, mean of {row['n_languages']} languages{limit}{chance}."
+        )
     return ["## Scores by task", " ".join(notes), _table(head, body)] if body else []
 
 
 def _paired(results: Results) -> list[str]:
-    body = [
-        [row["what"], f"{row['difference']:+.1f} ({row['ci95'][0]:+.1f} to {row['ci95'][1]:+.1f})"]
-        for row in results.get("paired") or []
-    ]
-    return ["## Paired differences, 95 % intervals", _table(["difference", "points"], body)] if body else []
+    body = [[row["what"], *markup.difference(row)] for row in results.get("paired") or []]
+    return ["## Paired differences", _table(["difference", "mean", "95 % interval"], body)] if body else []
 
 
 def _saved(results: Results) -> list[str]:
@@ -72,10 +74,6 @@ def _origins(results: Results) -> list[str]:
     kinds = list(next(iter(cells.values()))["provenance"])
     body = [[name, *(f"{cell['provenance'].get(kind, 0):,}" for kind in kinds)] for name, cell in cells.items()]
     return ["## Where each token's row comes from", _table(["method", *kinds], body)]
-
-
-def _interval(row: Mapping[str, Any] | None) -> str:
-    return "" if row is None else f"{row['mean']:.1f} ({row['ci95'][0]:.1f}–{row['ci95'][1]:.1f})"
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

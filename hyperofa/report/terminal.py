@@ -22,13 +22,13 @@ def print_results(results: Mapping[str, Any]) -> None:
     moments = "before → after training" if len(whens) > 1 else "before training"
     if rows:
         table(f"Top-10 retrieval, %: {moments}", ("language", "n", "chance", *cells), rows)
-        means = [[name, *(_interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()]
+        means = [[name, *(interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()]
         table(f"Mean of {len(results['languages'])} languages, with 95 % interval", ("method", *whens), means)
     if len(results["cells"]) > len(cells) or len({row["task"] for row in results.get("table") or ()}) > 1:
         _print_matrix(results)
     for row in results.get("paired", ()):
-        low, high = row["ci95"]
-        output.print(f"{row['what']}: {row['difference']:+.1f} points, paired 95 % interval [{low:+.1f}, {high:+.1f}]")
+        mean, bounds = markup.difference(row)
+        output.print(f"{row['what']}: {mean}, paired 95 % interval {bounds}", markup=False)
     if results["languages_unscored"]:
         unscored = "; ".join(f"{code}: {reason}" for code, reason in results["languages_unscored"].items())
         output.print(f"Trained on but not scored: {unscored}", markup=False)
@@ -36,7 +36,7 @@ def print_results(results: Mapping[str, Any]) -> None:
 
 def _print_matrix(results: Mapping[str, Any]) -> None:
     rows = [
-        [row["task"], row["source"], str(row["rank"]), row["method"], row["when"], str(row["seeds"]), _interval(row)]
+        [row["task"], row["source"], str(row["rank"]), row["method"], row["when"], str(row["seeds"]), interval(row)]
         for row in results["table"]
     ]
     table("All tasks, with 95 % interval", ("task", "source", "rank", "method", "when", "seeds", "mean"), rows)
@@ -48,6 +48,7 @@ def _print_matrix(results: Mapping[str, Any]) -> None:
         )
 
 
-def _interval(score: Mapping[str, Any]) -> str:
-    low, high = score["ci95"]
-    return f"{score['mean']:.1f} ({low:.1f}–{high:.1f})"
+def interval(score: Mapping[str, Any]) -> str:
+    """A mean with its interval, as text."""
+    (low, high), form = score["ci95"], f".{markup.digits(score)}f"
+    return f"{score['mean']:{form}} ({low:{form}}–{high:{form}})"

@@ -92,6 +92,26 @@ def test_a_changed_cell_that_fails_is_named_and_its_old_scores_are_not(recipe: P
     assert json.loads((changed.out / "summary.json").read_text())["failed"]
 
 
+def test_a_report_of_a_method_at_another_rank_or_without_a_score_before(recipe: Path) -> None:
+    plan = plan_of(recipe, "matrix.ranks=[8, full]", "matrix.methods.ofa.ranks=[full]")
+    finish(plan)
+    assert write_report(plan)["shown"] == ["tiny-r8-random-s0"]
+    plan = plan_of(recipe)
+    finish(plan)
+    (plan.out / "cells" / "tiny-r8-ofa-s0" / "before" / "summary.json").unlink()
+    assert write_report(plan)["unfinished"][0] == "eval-tiny-r8-ofa-s0-before"
+    assert "ofa" in (plan.out / "loss.svg").read_text(encoding="utf-8")
+
+
+def test_comparisons_of_several_sources_say_which(recipe: Path) -> None:
+    other = f"sources.other.model={recipe.parent / 'source'}"
+    plan = plan_of(recipe, other, "matrix.seeds=[0, 1]", "train.seeds=[]")
+    finish(plan)
+    assert [row["what"] for row in gather(plan)["paired"]] == [
+        f"ofa against random, before training ({source})" for source in ("tiny", "other")
+    ]
+
+
 def test_a_report_from_the_command_line_follows_the_settings(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finish(plan_of(recipe))
     words = ["experiment", str(recipe), "--out", str(recipe.parent / "out"), "--only", "report", "--json"]

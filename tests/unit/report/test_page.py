@@ -247,3 +247,55 @@ def test_a_first_task_that_is_no_retrieval_is_shown_in_the_tables(
     render_tables(matrix)
     print_results(matrix)
     assert "All tasks, with 95 % interval" in capsys.readouterr().out
+
+
+def test_bits_per_character_keep_their_decimals_and_their_unit(
+    matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bits = {"metric": "bits_per_character", "unit": "bits per character"}
+    row = {**matrix["table"][0], **bits, "task": "lm", "mean": 1.2345, "ci95": [1.2041, 1.2649]}
+    matrix["table"].append(row)
+    pair = {"what": "lm: ofa against random", "difference": -0.0312, "ci95": [-0.0391, -0.0233], **bits}
+    matrix["paired"].append(pair)
+    cell = next(iter(matrix["cells"].values()))
+    one = {"value": 1.2345, "ci95": [1.2041, 1.2649], "chance": None, "n": 9}
+    cell["tasks"]["before"]["lm"] = {**cell["tasks"]["before"]["ner"], **bits, "languages": {"tur": one}}
+    page = render(matrix)
+    assert "1.234 <small>[1.204, 1.265]</small>" in page
+    assert "<td>-0.031 bits per character</td><td>[-0.039, -0.023]</td>" in page
+    assert "<td>+17.0 points</td>" in page
+    assert 'title="1.234 [1.204, 1.265], n 9">1.234</td>' in page
+    assert "top-10 points" not in page
+    assert "-0.031 bits per character | [-0.039, -0.023]" in render_tables(matrix)
+    print_results(matrix)
+    assert "lm: ofa against random: -0.031 bits per character, paired 95 % interval [-0.039, -0.023]" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_a_method_without_a_score_before_training_is_still_drawn(matrix: dict[str, Any]) -> None:
+    """Its evaluation failed, its training did not: the curves show it, the retrieval figure cannot."""
+    matrix["cells"]["minilm-r100-ofa-s0"] |= {"before": None}
+    del matrix["methods"]["ofa"]
+    render(matrix)
+    figures = standalone_figures(matrix)
+    assert ">ofa</text>" not in figures["retrieval"]
+    assert ">ofa</text>" in figures["loss"]
+    assert ">ofa</text>" in figures["steps"]
+
+
+def test_text_that_was_not_screened_is_not_called_unseen(results: dict[str, Any]) -> None:
+    assert "test pairs never trained on" in render(results)
+    results["split"] = {"train": {"tur": 5}, "left_out": {}, "rows": 5, "as_it_is": ["swh"]}
+    page = render(results)
+    assert "never trained on" not in page
+    assert "Text of swh that the recipe names as a corpus went to training as it is." in page
+    results["split"] = None
+    assert "never trained on" not in render(results)
+
+
+def test_nothing_in_the_json_is_markup(results: dict[str, Any]) -> None:
+    results["stages"][0]["command"] = "hyperofa --out '<!--<script>'"
+    embedded = re.search(r'id="results">(.*?)</script>', render(results), re.DOTALL)
+    assert embedded
+    assert "<" not in embedded[1]
