@@ -1,21 +1,26 @@
-"""Text files, plain or ``.xz``: their lines, and ``LANG=FILE`` words of the command line."""
+"""Text files, plain, ``.gz`` or ``.xz``: their lines, and ``LANG=FILE`` words of the command line."""
 
 from __future__ import annotations
 
+import gzip
 import lzma
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.wordkeys import is_language
 
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+"""Endings of packed files, and what opens them."""
+
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain or ``.xz``, without their ends; bad UTF-8 is named with its line."""
-    opener = lzma.open if path.suffix == ".xz" else open
+    """The lines of a text file, plain or packed, without their ends; bad UTF-8 is named with its line."""
     number = 0
     try:
-        with opener(path, "rb") as handle:
+        with OPENERS.get(path.suffix, open)(path, "rb") as handle:
             for number, raw in enumerate(handle, start=1):
                 text = raw.decode("utf-8").rstrip("\r\n")
                 yield text.removeprefix("\ufeff") if number == 1 else text
@@ -23,8 +28,8 @@ def read_lines(path: Path) -> Iterator[str]:
         raise DataMissingError("no such file", where=path) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8", where=f"{path}, line {number}", todo="convert the file") from None
-    except (lzma.LZMAError, EOFError) as error:
-        raise InputError(f"a damaged .xz file ({error})", where=path) from None
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise InputError(f"a damaged {path.suffix} file ({error})", where=f"{path}, line {number + 1}") from None
 
 
 def language_files(words: Sequence[str]) -> dict[str, list[Path]]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.textfiles import OPENERS, read_lines
 
 HUB = "hub:"
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 def documents(source: str, field: str = "text") -> Iterator[str]:
@@ -34,7 +31,7 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
         yield from _hub(source.removeprefix(HUB), field)
         return
     path = Path(source)
-    suffixes = [suffix for suffix in path.suffixes if suffix not in _OPENERS]
+    suffixes = [suffix for suffix in path.suffixes if suffix not in OPENERS]
     kind = suffixes[-1] if suffixes else ""
     if kind in {".parquet", ".arrow"}:
         yield from _table(path, kind[1:], field)
@@ -55,16 +52,7 @@ def check_source(source: str) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    number = 0
-    try:
-        with _OPENERS.get(path.suffix, open)(path, "rb") as handle:
-            stream: IO[bytes] = handle
-            for number, line in enumerate(stream, start=1):
-                yield number, line.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 ({error.reason})", where=f"{path}:{number}", todo="convert the file") from None
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise InputError(f"not a readable compressed file ({error})", where=f"{path}:{number + 1}") from None
+    return enumerate((line.strip() for line in read_lines(path)), start=1)
 
 
 def _json_lines(path: Path, field: str) -> Iterator[str]:
@@ -75,12 +63,12 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             reason = getattr(error, "msg", _first_line(error))
-            raise InputError(f"not a JSON object ({reason})", where=f"{path}:{number}") from None
-        text = _text_of(row, field, f"{path}:{number}")
+            raise InputError(f"not a JSON object ({reason})", where=f"{path}, line {number}") from None
+        text = _text_of(row, field, f"{path}, line {number}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:  # "\ud800" is JSON, but no text
-            raise InputError("half a surrogate pair, which is no character", where=f"{path}:{number}") from None
+            raise InputError("half a surrogate pair, which is no character", where=f"{path}, line {number}") from None
         yield text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.corpus.masking import TokenTable
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import InputError
 
 DOCUMENTS_PER_TASK = 1000
 Documents = list[NDArray[np.int32]]
@@ -34,15 +34,9 @@ class DocumentTokenizer:
             DataMissingError: there is none.
             InputError: it is not a fast one, or has no token that ends a document.
         """
-        from transformers import AutoTokenizer
+        from hyperofa.vocab.report import load_tokenizer
 
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise DataMissingError(f"cannot load a tokenizer ({first})", where=directory) from error
-        if not self.tokenizer.is_fast:
-            raise InputError("not a fast tokenizer", where=directory, todo="save one with a tokenizer.json")
+        self.tokenizer = load_tokenizer(str(directory))
         framed = self.tokenizer("a")["input_ids"]
         self.end: list[int] = []
         if not framed or framed[-1] not in self.tokenizer.all_special_ids:
@@ -68,7 +62,9 @@ def token_table(tokenizer: Any) -> TokenTable:
     size = len(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(range(size))
     special = np.zeros(size, dtype=bool)
-    special[[i for i in tokenizer.all_special_ids if i < size]] = True
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    specials = {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
+    special[[i for i in specials if i < size]] = True
     special |= np.array([token is None for token in tokens])
     continues_word = _continues(tokenizer, tokens)
     continues = [bool(token) and continues_word(token) for token in tokens]

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import existing_file
+from hyperofa.textfiles import OPENERS
 
 BLOCK = 8192
 """Rows that a reader yields at once."""
@@ -27,6 +27,8 @@ BLOCK = 8192
 _HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _LOOK = 64  # lines from which a file without a header tells the length of its vectors
+_PICKLES = frozenset({".wv", ".kv"})
+_NO_TEXT = _PICKLES | {".bin"}
 _MAX_WORD = 4096  # bytes; without a bound, a damaged binary file is one long word
 
 Block = tuple[list[str], np.ndarray]
@@ -61,7 +63,7 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path
 
     Raises:
         DataMissingError: the file is not there.
-        InputError: ``name`` is unknown, or the file is empty.
+        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
     """
     from hyperofa.vectors.fasttext import MAGIC, read_fasttext
     from hyperofa.vectors.gensim import read_gensim
@@ -79,10 +81,12 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path
         raise InputError("an empty file", where=path)
     if name is None:
         first, _, rest = head.partition(b"\n")
-        if head[:1] == b"\x80" or path.suffix in {".wv", ".kv"}:
+        if head[:1] == b"\x80" or path.suffix in _PICKLES:
             name = "gensim"
         elif head[:4] == MAGIC:
             name = "fasttext"
+        elif path.suffix in OPENERS and path.with_suffix("").suffix in _NO_TEXT:
+            raise InputError("only text is read packed", where=path, todo="unpack it first")
         elif path.suffix == ".bin" or (_HEADER.fullmatch(first) and b"\0" in rest):
             name = "binary"
         else:
@@ -222,15 +226,9 @@ def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Itera
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
-    with _opened(path) as handle:
+    with OPENERS.get(path.suffix, open)(path, "rb") as handle:
         try:
             for number, line in enumerate(handle, start=1):
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
             raise InputError(f"a damaged {path.suffix} file ({error})", where=path) from None
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from hyperofa.files import check_output, made_by
 from hyperofa.vectors.foreign import Faults, reader_for
 from hyperofa.vectors.store import MARKER, new_store
 from hyperofa.wordkeys import KeyScheme
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,6 +81,8 @@ def import_vectors(
         summary.bad_rows = faults.counts
         if not writer.count:
             raise InputError("no word left", where=path, todo=_why(summary))
+        if absent := sorted(set(languages or ()).difference(summary.languages)):
+            log.warning("%s: no word of %s", path, ", ".join(absent))
         settings = {"format": name, "languages": sorted(languages) if languages else None, "skip_bad": skip_bad}
         settings |= {"separator": scheme.separator, "default_language": scheme.default_language}
         meta |= {"boundary": scheme.boundary, "languages": summary.languages}

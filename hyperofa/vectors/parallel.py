@@ -37,10 +37,9 @@ def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None)
         languages: Read these only.
 
     Raises:
-        DataMissingError: a path is not there, or holds no parallel text.
+        DataMissingError: a path is not there, or holds no parallel text, or none in one of ``languages``.
         InputError: line counts differ, two files of one corpus are in the same language, a line has no tab, or a file
-            is
-            not UTF-8.
+            is not UTF-8.
     """
     texts: dict[str, dict[int, str]] = {}
     count = 0
@@ -92,6 +91,8 @@ def _corpora(paths: Sequence[Path], languages: Sequence[str] | None) -> list[dic
                 )
         if not found:
             raise DataMissingError("no LANG.txt or LANG.tsv there (or .xz)", where=path)
+    if absent := set(languages or ()).difference(*corpora.values()):
+        raise DataMissingError(f"no parallel text in {', '.join(sorted(absent))}", where="--languages")
     return list(corpora.values())
 
 

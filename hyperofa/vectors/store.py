@@ -124,7 +124,7 @@ class WordVectors:
         file = existing_file(path / WORDS)
         # The writer's own count holds as long as the file is the one it wrote, to the byte.
         count = meta.get("words") if file.stat().st_size == meta.get("words_bytes") else None
-        words = WordList(file, scheme, count if isinstance(count, int) else None)
+        words = WordList(file, scheme, count if isinstance(count, int) and count >= 0 else None)
         if len(words) != len(vectors):
             raise InputError(f"{len(words)} words but {len(vectors)} vectors", where=path, todo="make the store again")
         return cls(path, words, vectors, meta)
@@ -245,7 +245,7 @@ def _map_tensor(path: Path) -> np.ndarray:
         start, stop = (8 + length + int(offset) for offset in entry["data_offsets"])
         if len(shape) != 2 or min(shape) < 0 or stop - start != shape[0] * shape[1] * dtype.itemsize or stop > size:
             raise ValueError("its size does not fit its header")
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"damaged vectors ({error})", where=path, todo="make the store again") from None
     if shape[0] * shape[1] == 0:
         return np.zeros(shape, dtype)

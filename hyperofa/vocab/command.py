@@ -33,7 +33,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="LANG=FILE",
-        help="text, one sentence or paragraph a line, .xz is read too; a bare FILE takes LANG from its name",
+        help="text, one sentence or paragraph a line, .gz and .xz too; a bare FILE takes LANG from its name",
     )
     parser.add_argument("--vocab-size", type=int, required=True, metavar="N", help="entries in all, specials included")
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
     assert table.continuation[vocabulary["a"]]
 
 
+def test_special_tokens_without_a_role_are_special():
+    tokenizer = decoder_tokenizer()
+    tokenizer.backend_tokenizer.add_special_tokens(["<|turn|>"])
+    assert token_table(tokenizer).special[tokenizer.get_vocab()["<|turn|>"]]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"version": "1.0", "model": 3}', "nonsense"])
+def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content):
+    shutil.copytree(tokenizer_directory, tmp_path / "t")
+    (tmp_path / "t" / "tokenizer.json").write_text(content)
+    with pytest.raises(DataMissingError, match="cannot load the tokenizer") as caught:
+        DocumentTokenizer(tmp_path / "t")
+    assert "\n" not in str(caught.value)
+
+
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "###", "##", "#"]
     tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
@@ -158,7 +174,7 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
         ({"--text": ["eng_Latn"]}, 2, "'eng_Latn' is not LANG=FILE"),
         ({"--text": ["../x=a.txt"]}, 2, "is not LANG=FILE"),
         ({"--text": ["eng_Latn=nothing.txt"]}, 3, "no such text file"),
-        ({"--tokenizer": ["nothing"]}, 3, "cannot load a tokenizer"),
+        ({"--tokenizer": ["nothing"]}, 3, "cannot load the tokenizer"),
         ({"--cap": ["eng_Latn=x"]}, 2, "is not [LANG=]N"),
         ({"--cap": ["deu_Latn=3"]}, 2, "names 'deu_Latn', which has no text"),
         ({"--weight": ["3"]}, 2, "'3' is not LANG=W"),

@@ -22,6 +22,13 @@ def test_plain_text_keeps_empty_lines_for_the_count(tmp_path):
     assert list(documents(str(tmp_path / "a.txt"))) == LINES
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_byte_order_mark_is_no_text(tmp_path, name):
+    lines = [json.dumps({"text": line}) if name == "a.jsonl" else line for line in LINES]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8-sig")
+    assert list(documents(str(tmp_path / name))) == LINES
+
+
 @pytest.mark.parametrize(("suffix", "module"), [(".gz", gzip), (".xz", lzma)])
 def test_compressed_text_and_json(tmp_path, suffix, module):
     with module.open(tmp_path / f"a.txt{suffix}", "wt", encoding="utf-8") as handle:
@@ -44,15 +51,15 @@ def test_parquet_and_arrow(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"good\n\xff\xfe bad\n", r"a\.txt:2: not UTF-8"),
-        ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl:2: not a JSON object"),
-        ("a.jsonl", b'{"text": "x"}\n\n{"body": "x"}\n', r"a\.jsonl:3: no text field 'text' \(found: body\)"),
-        ("a.jsonl", b"[1]\n", r"a\.jsonl:1: no text field 'text' \(found: list\); name it with --field"),
-        ("a.jsonl", b"[" * 100_000, r"a\.jsonl:1: not a JSON object"),
-        ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a\.jsonl:1: not a JSON object"),
-        ("a.jsonl", b'{"text": "\\ud800"}\n', r"a\.jsonl:1: half a surrogate pair"),
-        ("a.txt.gz", DAMAGED_GZIP, r"a\.txt\.gz:1: not a readable compressed file"),
-        ("a.txt.gz", b"not gzip", r"a\.txt\.gz:1: not a readable compressed file"),
+        ("a.txt", b"good\n\xff\xfe bad\n", r"a\.txt, line 2: not UTF-8"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl, line 2: not a JSON object"),
+        ("a.jsonl", b'{"text": "x"}\n\n{"body": "x"}\n', r"a\.jsonl, line 3: no text field 'text' \(found: body\)"),
+        ("a.jsonl", b"[1]\n", r"a\.jsonl, line 1: no text field 'text' \(found: list\); name it with --field"),
+        ("a.jsonl", b"[" * 100_000, r"a\.jsonl, line 1: not a JSON object"),
+        ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a\.jsonl, line 1: not a JSON object"),
+        ("a.jsonl", b'{"text": "\\ud800"}\n', r"a\.jsonl, line 1: half a surrogate pair"),
+        ("a.txt.gz", DAMAGED_GZIP, r"a\.txt\.gz, line 1: a damaged \.gz file"),
+        ("a.txt.gz", b"not gzip", r"a\.txt\.gz, line 1: a damaged \.gz file"),
         ("a.parquet", b"PAR1 not really", "not a readable parquet file"),
     ],
 )

@@ -116,6 +116,11 @@ class TestReading:
         assert "\n" not in str(caught.value)
 
 
+def test_a_language_that_is_not_there_is_named(parallel):
+    with pytest.raises(DataMissingError, match="no parallel text in spa, yor"):
+        read_parallel([parallel], ["eng", "deu", "yor", "spa"])
+
+
 def test_matrix_and_pmi_against_the_definition():
     text = ParallelText({"eng": {0: "a b", 1: "a", 2: "b c"}, "deu": {0: "x", 2: "x y"}}, 3)
     words, matrix = word_by_sentence(text, BuildConfig(min_count=1))

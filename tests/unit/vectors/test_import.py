@@ -72,6 +72,12 @@ class TestFormats:
         with pytest.raises(InputError, match="did you mean 'binary'"):
             import_vectors(tmp_path / "v.dat", tmp_path / "o", format_name="binari")
 
+    @pytest.mark.parametrize("name", ["v.bin.gz", "v.wv.xz"])
+    def test_only_text_is_read_packed(self, tmp_path, name):
+        (tmp_path / name).write_bytes(b"\x1f\x8b packed")
+        with pytest.raises(InputError, match="only text is read packed; unpack it first"):
+            import_vectors(tmp_path / name, tmp_path / "out", skip_bad=True)
+
     def test_words_with_spaces_inside(self, tmp_path, vectors):
         write_text(tmp_path / "v.vec", ["eng:New York", *WORDS[1:]], vectors)
         assert imported(tmp_path / "v.vec", tmp_path / "out")[1].words[0] == "eng:New York"

@@ -84,6 +84,18 @@ def test_unstorable_input_leaves_nothing(tmp_path, words, vectors, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("meta", ["[" * 100_000, "1" * 5000, '{"format": "hyperofa-vectors-1", "words": -1}'])
+def test_a_damaged_meta_is_one_line(store, meta):
+    path, vectors = store
+    size = (path / "words.txt").stat().st_size
+    (path / "meta.json").write_text(meta.replace("-1}", f'-1, "words_bytes": {size}' + "}"))
+    if "format" in meta:
+        assert len(WordVectors.open(path)) == len(vectors)
+    else:
+        with pytest.raises(InputError, match="not valid JSON"):
+            WordVectors.open(path)
+
+
 def test_another_directory_is_not_overwritten(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="holds something else"):
