@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +69,12 @@ def extend_tokenizer(source: Any, files: Mapping[str, Sequence[Path]], config: E
     if not words:
         raise InputError("no words in the text", where="--text")
     number = config.vocab_size - old_size
-    characters = cutter.new_characters(words, config.coverage)[:number]
-    new = frozenset(characters)
-    cut = [(pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, new)]
-    known = {**cutter.vocabulary, **dict.fromkeys(characters, 0)}
+    characters = dict(list(cutter.new_characters(words, config.coverage).items())[:number])
+    cut = [(pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)]
+    known = {*cutter.vocabulary, *cutter.added, *characters}
     merges = learn_merges(cut, known, number - len(characters), cutter.join, longest=config.longest)
     total = sum(weight * len(pieces) for pieces, weight in cut)
-    grown = _assemble(source, characters, merges, total, {c: cutter.weight_of(c, words) for c in characters})
+    grown = _assemble(source, characters, merges, total)
     if len(grown) < config.vocab_size:
         log.warning("the text holds only %d entries of the %d asked for", len(grown), config.vocab_size)
     _check_ids(source, grown)
@@ -87,47 +88,50 @@ class _Cutter:
         self.backend = source.backend_tokenizer
         self.kind, self.prefix = kind, prefix if kind == "wordpiece" else ""
         self.vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=False)
+        self.added = frozenset(token.content for token in self.backend.get_added_tokens_decoder().values())
+        self._at_added = re.compile("|".join(map(re.escape, sorted(self.added, key=len, reverse=True))) or "(?!)")
 
     def count(self, paths: Sequence[Path], label: str) -> dict[str, int]:
         """The words of files, as the source's normalizer and pre-tokenizer give them to its model."""
         counts: dict[str, int] = {}
         for path in paths:
             for line in track(read_lines(path), f"reading {label}"):
-                for word in self._words(line):
-                    counts[word] = counts.get(word, 0) + 1
+                for part in self._at_added.split(
+                    line
+                ):  # the source cuts there too, and no new piece holds such a token
+                    for word in self._words(part):
+                        counts[word] = counts.get(word, 0) + 1
         return counts
 
     def join(self, left: str, right: str) -> str:
         """The piece that two neighbouring pieces make."""
         return left + right.removeprefix(self.prefix) if self.prefix else left + right
 
-    def new_characters(self, words: Mapping[str, float], coverage: float) -> list[str]:
-        """Pieces for the characters that the source lacks, the most frequent first, until ``coverage`` of all is reached."""
+    def new_characters(self, words: Mapping[str, float], coverage: float) -> dict[str, float]:
+        """Pieces for the characters that the source lacks, and how often they occur, the most frequent first.
+
+        There are as many as bring the share of all characters that have a piece to ``coverage``.
+        """
         if self.kind == "byte-level":
-            return []
+            return {}
         weights: dict[str, float] = {}
         everything = 0.0
         for word, weight in words.items():
             everything += weight * len(word)
-            for piece in self._characters(word):
-                if piece not in self.vocabulary:
-                    weights[piece] = weights.get(piece, 0.0) + weight
+            for piece, times in Counter(self._characters(word)).items():
+                if piece not in self.vocabulary and piece not in self.added:
+                    weights[piece] = weights.get(piece, 0.0) + weight * times
         ranked = sorted(weights, key=lambda piece: (-weights[piece], piece))
         missing = sum(weights.values())
-        chosen = []
+        chosen = {}
         for piece in ranked:
             if missing <= (1 - coverage) * everything:
                 break
             missing -= weights[piece]
-            chosen.append(piece)
+            chosen[piece] = weights[piece]
         return chosen
 
-    def weight_of(self, piece: str, words: Mapping[str, float]) -> float:
-        """How often a character occurs."""
-        character = piece.removeprefix(self.prefix) if self.prefix else piece
-        return sum(weight * word.count(character) for word, weight in words.items() if character in word)
-
-    def cut(self, word: str, characters: frozenset[str]) -> list[list[str]]:
+    def cut(self, word: str, characters: Collection[str]) -> list[list[str]]:
         """``word`` in pieces of the source and new characters; cut in two at characters that stay unknown."""
         singles = self._characters(word)
         if all(piece in self.vocabulary for piece in singles):
@@ -165,9 +169,7 @@ class _Cutter:
         return [f"▁{part}" if i else part for word in words for i, part in enumerate(word.split("▁")) if part]
 
 
-def _assemble(
-    source: Any, characters: Sequence[str], merges: Sequence[Merge], total: float, weights: Mapping[str, float]
-) -> Any:
+def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Merge], total: float) -> Any:
     """The source's tokenizer.json with further pieces, as a tokenizer with the source's special tokens."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -185,8 +187,9 @@ def _assemble(
                 if token_id != len(vocabulary):
                     raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
                 vocabulary.append([content, _NEVER])
-        for piece in characters:
-            score[piece] = math.log(max(weights[piece], 1.0) / total)
+                score[content] = _NEVER
+        for piece, weight in characters.items():
+            score[piece] = math.log(max(weight, 1.0) / total)
         for merge in merges:
             if merge.new:
                 parts = score[merge.left] + score[merge.right] + _BESIDE_PARTS

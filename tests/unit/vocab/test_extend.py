@@ -113,6 +113,19 @@ def test_merges_are_those_of_the_plain_algorithm():
     assert got == expected
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_special_tokens_in_the_text_are_no_words(name, tmp_path):
+    source = MAKERS[name]()
+    source.add_special_tokens({"extra_special_tokens": ["<|im_end|>"]})
+    source.add_tokens(["habari"])
+    (tmp_path / "chat.txt").write_text("\n".join(["<|im_end|> Habari habari ya dunia <|im_end|>"] * 50))
+    size = size_of(source)
+    grown = extend_tokenizer(source, {"swh": [tmp_path / "chat.txt"]}, ExtendConfig(vocab_size=size + 30))
+    new = [token for token, token_id in grown.get_vocab().items() if token_id >= size]
+    assert new
+    assert not any("im_" in token or "|" in token for token in new)
+
+
 class TestCommand:
     def run(self, source, files, out, *more):
         text = [f"{language}={paths[0]}" for language, paths in files.items()]
