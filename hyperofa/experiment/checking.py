@@ -29,6 +29,7 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
         DataMissingError: a task has no test set in any language.
     """
     _check_languages(plan)
+    _check_places(plan)
     known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
     for where, tasks, args in _evaluations(plan) if known else ():
         words = evaluation_words(args)
@@ -90,6 +91,24 @@ def _check_languages(plan: Plan) -> None:
         for code in codes:
             if not is_language(code):
                 raise InputError(f"{code!r} is no language code", where=where, todo="write one such as tur or tur_Latn")
+
+
+def _check_places(plan: Plan) -> None:
+    """Refuse an output inside the data, where all that is written would count as a change of it, and text that nobody makes."""
+    inputs = plan.inputs
+    given = [plan.parallel] if inputs is None else [Path(inputs.test), *map(Path, (*inputs.parallel, *inputs.text))]
+    for folder in given:
+        if folder.is_dir() and plan.out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"it lies inside the data, {folder}", where=f"--out {plan.out}", todo="name another")
+    for stage in plan.stages():
+        if (
+            stage.name == "tokenizer"
+            and plan.data / "text" in stage.inputs
+            and inputs is not None
+            and not inputs.gathered
+        ):
+            todo = "name a target (model or wheel), or parallel or text among the inputs"
+            raise InputError("there is no text to train a tokenizer on", where="target", todo=todo)
 
 
 def _check_method(words: Any) -> None:

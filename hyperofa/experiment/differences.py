@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hyperofa.experiment.loading import Replacements
 from hyperofa.experiment.recipe import Recipe
-from hyperofa.experiment.words import evaluation_words
+from hyperofa.experiment.words import evaluation_words, init_words
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
 DEFAULTS = {"learning_rate": 5e-5, "mask_rate": 0.15}
@@ -52,16 +52,16 @@ def differences(
         found.append(Difference("source models", "RoBERTa-base and XLM-R-base", named, "source-models"))
     found += _inputs(recipe, given)
     methods = [name for name, method in recipe.matrix.methods.items() if (method.method or name) == "hyperofa"]
-    ours = [name for name in methods if "paper" not in recipe.matrix.methods[name].args]
+    words = {name: init_words(recipe, name) for name in recipe.matrix.methods}
+    ours = [name for name in methods if not _published_network(words[name])]
     if ours:
         here = f"{', '.join(ours)}: our default"
         found.append(Difference("hypernetwork", "the published one", here, "our-default-hypernetwork"))
-    for name, method in recipe.matrix.methods.items():
-        changed = [word for word in method.args if "=" in word]
-        if "paper" in method.args and changed:
+    for name in filter(lambda name: _published_network(words[name]), methods):
+        if changed := [word for word in words[name].option if word != "preset=paper"]:
             found.append(Difference(f"network of {name}", "its table 1", ", ".join(changed), "a-smaller-network"))
-    found += _scale(recipe)
-    refined = [name for name, method in recipe.matrix.methods.items() if "--refine" in method.args]
+    found += _scale(recipe, words)
+    refined = [name for name, own in words.items() if own.refine is not None]
     if refined:
         found.append(Difference("refinement", "none", ", ".join(refined), "refinement"))
     if recipe.trained():
@@ -85,6 +85,11 @@ def differences(
         )
     )
     return [vars(difference) for difference in found]
+
+
+def _published_network(words: argparse.Namespace) -> bool:
+    """Whether a method is asked for by the preset that is the published one."""
+    return words.preset == "paper" or "preset=paper" in words.option
 
 
 def _inputs(recipe: Recipe, given: Replacements | None) -> list[Difference]:
@@ -153,23 +158,21 @@ def _evaluation(recipe: Recipe) -> list[Difference]:
     return found
 
 
-def _scale(recipe: Recipe) -> list[Difference]:
+def _scale(recipe: Recipe, words: Mapping[str, argparse.Namespace]) -> list[Difference]:
     """Where the factors' scale lies otherwise than in the public code, which puts all of it into the primitives."""
     here: dict[float, list[str]] = {}
-    for name, method in recipe.matrix.methods.items():
-        words = [*recipe.init, *method.args]
-        given = [float(word) for option, word in itertools.pairwise(words) if option == "--scale-split"]
-        split = given[-1] if given else 0.0 if "paper" in words else 1.0
+    for name, own in words.items():
+        split = own.scale_split if own.scale_split is not None else 0.0 if _published_network(own) else 1.0
         here.setdefault(split, []).append(name)
     if all(rank == "full" for rank in recipe.matrix.ranks) or set(here) == {0.0}:
         return []
     one = next(iter(here)) if len(here) == 1 else None
-    words_ = (
+    told = (
         f"{one:g} for all methods"
         if one is not None
         else "; ".join(f"{split:g}: {', '.join(names)}" for split, names in here.items())
     )
-    return [Difference("scale of the coordinates (--scale-split)", "0: all in the primitives", words_, "scale-split")]
+    return [Difference("scale of the coordinates (--scale-split)", "0: all in the primitives", told, "scale-split")]
 
 
 def _training(recipe: Recipe, length: int | None) -> list[Difference]:

@@ -114,6 +114,9 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
             language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in read.texts.items()
         }
         aligned = ParallelText(columns.pop(ENGLISH, [""] * read.n_sentences), columns)
+    for path in text:
+        if not path.exists():
+            raise DataMissingError("no such text", where=path)
     files = [file for path in text for file in (sorted(path.glob("*.txt*")) if path.is_dir() else [path])]
     return aligned, language_files([str(file) for file in files])
 

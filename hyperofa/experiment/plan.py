@@ -125,11 +125,13 @@ class Plan:
             write_text(self.train_config, text)
 
     def languages(self) -> tuple[list[str], list[str], bool]:
-        """The languages that are trained on and scored, and whether that is known already (else it is expected)."""
+        """The languages of ``data/`` and those scored, and whether they are known already (else they are expected)."""
         made = read_json(self.data_marker) if self.data_marker.is_file() else None
         if self.inputs is not None:
-            trained = {*self.inputs.corpus, *(made["train"] if made else self.inputs.languages)}
-            return sorted({*trained, ENGLISH}), list(self.inputs.languages), bool(made) or not self.inputs.gathered
+            text = (
+                {*made["train"], *([ENGLISH] if made["english"] else [])} if made else {*self.inputs.languages, ENGLISH}
+            )
+            return sorted(text), list(self.inputs.languages), bool(made) or not self.inputs.gathered
         if made:
             return sorted([ENGLISH, *made["train"]]), list(made["languages"]), True
         recipe = self.recipe.parallel
@@ -144,8 +146,8 @@ class Plan:
 
     def rest(self) -> list[Stage]:
         """The stages after it: shared ones first, then each step for all cells side by side."""
-        trained, scored, _ = self.languages()
-        found = list(self._shared(trained))
+        gathered, scored, _ = self.languages()
+        found = list(self._shared(gathered))
         for name in self.recipe.sources:
             target, evaluate = self.reference(name), self.recipe.evaluate
             title, model = f"Evaluate the source model {name} as it is", self.source(name)
@@ -295,6 +297,7 @@ class Plan:
             run,
             "final/config.json",
             (model, self.out / "corpus", *((launch,) if own_script else ())),
+            keeps=("final", "metrics.jsonl"),
             env=env,
             cell=cell.name,
             steps=int(train.settings["steps"]),

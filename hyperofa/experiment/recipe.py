@@ -86,6 +86,11 @@ class Evaluation:
     """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
     further: dict[str, Further] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """The figures show the first task, so there must be one."""
+        if not self.tasks:
+            raise ValueError("tasks must name at least one task")
+
 
 @dataclass(frozen=True)
 class Method:

@@ -47,6 +47,8 @@ class Stage:
     """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
     decides: tuple[str, ...] | None = None
     """What of the command decides the result, where some of it only says how the stage runs (None: all of it)."""
+    keeps: tuple[str, ...] = ()
+    """The parts of its output that others read, where the rest may go, such as old checkpoints (empty: all of it)."""
     reads: tuple[Path, ...] = ()
     """What it reads besides its inputs without being decided by it, such as a launcher's configuration."""
 
@@ -98,7 +100,7 @@ class Ledger:
         if record.get("key") != key:
             return "new"
         finished = record.get("status") == "done" and (stage.output / stage.marker).is_file()
-        if finished and record.get("output") == self._tree(stage.output):
+        if finished and record.get("output") == self._made(stage):
             return "done"
         return "begun"
 
@@ -124,7 +126,7 @@ class Ledger:
 
     def finish(self, stage: Stage, **facts: Any) -> None:
         """Record that the stage is finished; what it replaces goes."""
-        self.note(stage, status="done", output=self._tree(stage.output), **facts)
+        self.note(stage, status="done", output=self._made(stage), **facts)
         _remove(stage.aside)
 
     def retire(self, stage: Stage) -> None:
@@ -155,6 +157,10 @@ class Ledger:
 
     def _write(self, stage: Stage, record: Mapping[str, Any]) -> None:
         write_json(self.folder / f"{stage.name}.json", dict(record))
+
+    def _made(self, stage: Stage) -> str | list[str | None] | None:
+        """Digest of what a stage made, or of each part that it keeps."""
+        return [self._tree(stage.output / name) for name in stage.keeps] or self._tree(stage.output)
 
     def _tree(self, path: Path) -> str | None:
         """Digest of a file or folder, remembered while size and time of its files stay the same."""

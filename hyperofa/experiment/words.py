@@ -55,6 +55,13 @@ def evaluation_words(words: Sequence[str]) -> argparse.Namespace:
     return found
 
 
+def init_words(recipe: Recipe, name: str) -> argparse.Namespace:
+    """What the words of ``hyperofa init`` mean for a method of a recipe."""
+    found = read_command(["hyperofa", "init", *recipe.init, *recipe.matrix.methods[name].args])
+    assert found is not None
+    return found
+
+
 def extensions(recipe: Recipe) -> list[Path]:
     """The files that a recipe's evaluations name with ``--with``, once each."""
     all_words = [recipe.evaluate.args, *(more.args for more in recipe.evaluate.further.values())]
@@ -67,19 +74,27 @@ def method_file(name: str) -> Path | None:
     return Path(file) if colon and file.endswith(".py") else None
 
 
+READS = ("--parallel", "--text", "--with")
+"""Options whose words are files or folders that decide the result."""
+
+
 def with_places(words: Sequence[str], places: Mapping[str, Path]) -> tuple[list[str], tuple[Path, ...]]:
     """``words`` with ``${parallel}`` and its like replaced, and the files and folders among them that are read."""
     found: list[str] = []
     read: list[Path] = []
+    option = ""
     for word in words:
         text = word
         for name, path in places.items():
             text = text.replace(f"${{{name}}}", str(path))
-        option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
-        option = option if equals else (found[-1] if found else "")
-        path = Path(value.rpartition("=")[2] if text != word else value)
-        named = text != word or (not text.startswith("-") and path.exists() and len(path.parts) > 1)
-        if option == "--with" or (named and option != "--cache"):  # a cache is written too, and decides nothing
-            read.append(path)
         found.append(text)
+        value = text
+        if text.startswith("--"):
+            option, equals, value = text.partition("=")
+            if not equals:
+                continue
+        path = Path(value if Path(value).exists() else value.rpartition("=")[2])  # LANG=FILE, KEY=VALUE
+        named = option in READS or text != word or (path.exists() and len(path.parts) > 1)
+        if named and option != "--cache":  # a cache is written too, and decides nothing
+            read.append(path)
     return found, tuple(read)

@@ -67,6 +67,8 @@ WRONG = [
     ("matrix.methods.hyperofa.args=[--refine, paralel]", 2, "init-tiny-r8-hyperofa-s0"),
     ("matrix.methods.hyperofa.args=[--refine, parallel, --refine-option, stps=2]", 2, "stps"),
     ("init=[--scale-split, '7']", 2, "scale split 7.0 is not in [0, 1]"),
+    ("evaluate.tasks=[]", 2, "evaluate: tasks must name at least one task"),
+    ("inputs={vectors: v, corpus: {lij: x.txt}, test: t, languages: [lij]}", 2, "there is no text to train a tokenizer on"),
     ("hardware={gpus: 1, gpu_memory: 80, gpu: H900}", 2, "gpu 'H900' is unknown"),
     ("hardware={gpus: 1, gpu_memory: 80, mfu: 3}", 2, "mfu between 0 and 1"),
 ]  # fmt: skip
@@ -83,6 +85,15 @@ def test_what_would_fail_later_is_refused_now(
     (found,) = capsys.readouterr().err.strip().splitlines()
     assert line in found
     assert not (recipe.parent / "out").exists()
+
+
+def test_an_output_inside_the_data_is_refused(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recipe.parent / "test")
+    assert main(["experiment", str(recipe), "--list"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"--out runs/mine: it lies inside the data, {recipe.parent / 'test'}; name another" in line
 
 
 def test_a_right_recipe_passes_and_a_recipe_without_hardware_says_so(
@@ -107,7 +118,7 @@ def test_the_recipes_for_decoders_are_scored_on_text_they_are_not_trained_on(
             path.parent.mkdir(exist_ok=True)
             path.write_text("one line\n")
     shutil.copytree(tmp_path / "test" / "tatoeba", tmp_path / "tatoeba")
-    words = ["experiment", name, "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run", "--json"]
+    words = ["experiment", name, "--data", str(tmp_path), "--out", f"{tmp_path}-out", "--dry-run", "--json"]
     assert main(words) == 0
     (gather,) = [s["command"] for s in json.loads(capsys.readouterr().out)["stages"] if s["name"] == "gather"]
     assert f"--test {tmp_path}/test " in gather

@@ -16,6 +16,7 @@ from hyperofa.experiment.dryrun import downloads, extended_config, missing
 from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.selection import before, only
+from hyperofa.experiment.words import with_places
 from hyperofa.resources import resource
 
 SHIPPED = sorted(
@@ -264,6 +265,26 @@ def test_slurm_without_sbatch_says_where_to_go(
     monkeypatch.setenv("PATH", str(recipe.parent))
     assert run(str(recipe), "--data", str(recipe.parent), "--out", str(recipe.parent / "out"), "--slurm") == 1
     assert "sbatch: not found; submit from a login node" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (["--parallel", "mine", "other/more"], ["mine", "other/more"]),
+        (["--parallel=mine", "--rank", "8"], ["mine"]),
+        (["--text", "swh=other/more", "lij=absent.txt"], ["other/more", "absent.txt"]),
+        (["--option", "file=other/more", "--method", "mine"], ["other/more"]),
+        (["--cache", "other/more", "--with", "own.py"], ["own.py"]),
+        (["--refine-option", "text=${out}/x"], ["OUT/x"]),
+    ],
+)
+def test_what_words_read_decides_a_stage(
+    words: list[str], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "other" / "more").mkdir(parents=True)
+    assert with_places(words, {"out": Path("OUT")})[1] == tuple(map(Path, read))
 
 
 METHOD = """

@@ -78,6 +78,7 @@ def test_short_test_lines_empty_nothing() -> None:
         (("--parallel", "news", "--test", "nowhere"), 3),
         (("--parallel", "news", "--cap", "0"), 2),
         (("--text", "1234.txt"), 2),
+        (("--text", "a/text"), 3),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -114,6 +114,14 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
     assert found["fine-tuning of taggers"] == "rate 0.0002 and epochs 5 (NER, POS)"
 
 
+def test_words_are_read_as_the_command_reads_them() -> None:
+    methods = "matrix.methods={hyperofa: {args: [--preset=paper, --refine=parallel]}, b: {method: ofa, args: [--scale-split=0]}}"
+    found = told("quickstart", methods, "evaluate.against=[]")
+    assert "hypernetwork" not in found
+    assert found["refinement"] == "hyperofa"
+    assert "scale of the coordinates (--scale-split)" not in found
+
+
 def test_methods_under_different_splits_are_told_apart() -> None:
     found = told("small", "init=[]")["scale of the coordinates (--scale-split)"]
     assert found == "1: random, ofa, hyperofa, hyperofa-parallel; 0: hyperofa-paper"

@@ -184,6 +184,30 @@ def test_a_script_of_ones_own_decides_its_run(recipe: Path) -> None:
     assert config in train.reads
 
 
+def test_old_checkpoints_may_be_deleted(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    run = plan.out / "cells" / "tiny-r8-ofa-s0" / "run"
+    (run / "step_00000005").mkdir()
+    assert gather(plan)["unfinished"] == []
+    (run / "final" / "config.json").write_text('{"changed": 1}')
+    assert "train-tiny-r8-ofa-s0" in gather(plan)["unfinished"]
+
+
+def test_a_tokenizer_learns_from_the_text_that_was_gathered(recipe: Path) -> None:
+    plan = plan_of(recipe, f"inputs.corpus.swh={recipe.parent / 'swh.txt'}")
+    data = plan.out / "data" / "gather.json"
+    data.parent.mkdir()
+    made = {"train": {"tur": 5}, "english": 0, "rows": 5, "left_out": {}}
+    data.write_text(json.dumps(made))
+    stages = {stage.name: stage.command for stage in plan.stages()}
+    assert [Path(word).name for word in stages["tokenizer"] if word.endswith(".txt")] == ["tur.txt"]
+    assert [Path(word).name for word in stages["corpus"] if word.endswith(".txt")] == ["tur.txt", "swh.txt"]
+    data.write_text(json.dumps({**made, "english": 3}))
+    stages = {stage.name: stage.command for stage in plan.stages()}
+    assert [Path(word).name for word in stages["tokenizer"] if word.endswith(".txt")] == ["eng.txt", "tur.txt"]
+
+
 def test_step_0_is_the_score_before_training_if_measured_alike(recipe: Path) -> None:
     plan = plan_of(recipe)
     finish(plan)
