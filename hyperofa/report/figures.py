@@ -71,13 +71,13 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
 
     ``lines`` are named values to compare with, such as chance, drawn down the whole figure.
     """
-    left, right, top, pitch = 8.0, width - 18, 30.0, 58.0
+    left, right, top, pitch = 8.0, width - 18, 30.0 + 13 * max(0, len(lines) - 2), 58.0
     bottom = top + pitch * len(rows)
     high = upper_end([one.high for row in rows for one in (row.before, row.after) if one is not None])
     x = Scale((0, high), (left, right))
     body = _axis(x, top - 8, bottom, unit)
     for index, (name, value) in enumerate(lines.items()):
-        words, above = f"{name} {value:.1f}", 4 + 13 * (index % 2)  # two heights, so that neighbours stay apart
+        words, above = f"{name} {value:.1f}", 4 + 13 * index  # each at its own height, so that neighbours stay apart
         fits = x(value) + 4 + CHARACTER * len(words) < width
         body.append(line(x(value), top - 4 - above, x(value), bottom, class_="chance"))
         place = {"x": x(value) + 4, "text_anchor": "start"} if fits else {"x": x(value) - 4, "text_anchor": "end"}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperofa.report import figures
 from hyperofa.report.figures import (
     Change,
     Curve,
@@ -78,6 +81,25 @@ def test_changes_writes_a_fall_with_the_lower_value_on_the_left() -> None:
         ("after 30.0", "end"),
         ("before 60.0", "start"),
     ]
+
+
+def test_values_to_compare_with_are_named_apart() -> None:
+    lines = {"chance": 5.9, "roberta as it is": 5.0, "xlm-roberta as it is": 6.5}
+    svg = changes([Change("ofa", 0, Estimate(20, 18, 22), None)], lines, 330, title="t", unit="%")
+    heights = sorted(
+        float(n.attrib["y"]) for n in ET.fromstring(svg).iter("text") if n.text and n.text[:3] in {"cha", "rob", "xlm"}
+    )
+    assert [lower - upper for upper, lower in itertools.pairwise(heights)] == [13.0, 13.0]
+    assert heights[0] >= 11
+
+
+def test_ten_methods_have_colours_and_hollow_marks() -> None:
+    style = (Path(figures.__file__).parent / "style.css").read_text(encoding="utf-8")
+    for number in range(10):
+        assert style.count(f"--s{number}: #") == 2  # light and dark
+        assert style.index(f"svg .s{number}.mark") < style.rindex(
+            "svg .mark.hollow { fill"
+        )  # of two equal rules the last counts
 
 
 def test_intervals_draw_one_mark_per_language_and_method() -> None:
