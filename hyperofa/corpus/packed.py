@@ -158,7 +158,7 @@ def _record_batches(path: Path, length: int) -> list[Any]:
         raise DataMissingError("no such data file of the corpus", where=path)
     try:
         batches = list(stream := pa.ipc.open_stream(pa.memory_map(str(path))))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"not a readable Arrow file ({error})", where=path, todo="prepare the corpus again") from None
     sizes = [batch.num_rows for batch in batches]
     if not stream.schema.equals(_schema(length)) or any(size != ROWS_PER_BATCH for size in sizes[:-1]):

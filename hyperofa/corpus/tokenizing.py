@@ -6,6 +6,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.corpus.masking import TokenTable
-from hyperofa.errors import InputError
+from hyperofa.errors import HyperofaError, InputError
 
 DOCUMENTS_PER_TASK = 1000
 Documents = list[NDArray[np.int32]]
@@ -108,12 +109,16 @@ def tokenize(directory: str | Path, texts: Iterable[str], processes: int = 1) ->
         processes, mp_context=context, initializer=_start_worker, initargs=(str(directory),)
     ) as pool:
         waiting: deque[Future[Documents]] = deque()
-        for task in tasks:
-            waiting.append(pool.submit(_work, task))
-            if len(waiting) >= 4 * processes:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(_work, task))
+                if len(waiting) >= 4 * processes:
+                    yield from waiting.popleft().result()
+            while waiting:
                 yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            what = "a process that tokenises was killed, perhaps for want of memory"
+            raise HyperofaError(what, where="--processes", todo="ask for fewer") from None
 
 
 _worker: DocumentTokenizer | None = None

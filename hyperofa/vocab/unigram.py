@@ -64,7 +64,7 @@ def train_unigram(
     Args:
         words: Pre-tokenised words (``▁dog``) and how often each occurs; weights need not be whole.
         size: Pieces wanted; fewer come back where the text has no more that repeat.
-        longest: Characters of the longest piece.
+        longest: Characters of the longest piece (32 at most: longer words are cut).
         coverage: Share of all characters that the alphabet must cover; the rarest beyond it are left to the unknown
             token.
 
@@ -73,7 +73,7 @@ def train_unigram(
     alphabet, text = _lay_out(words, coverage)
     if not alphabet:
         return []
-    pieces = _seed(text, longest, max(20 * size, 100_000))
+    pieces = _seed(text, min(longest, _LONGEST_WORD), max(20 * size, 100_000))
     singles = int((pieces.length == 1).sum())
     target = max(size, singles)
     rounds = 0

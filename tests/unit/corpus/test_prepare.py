@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from transformers import PreTrainedTokenizerFast
 
 from hyperofa.cli import main
 from hyperofa.corpus import PackedCorpus
+from hyperofa.corpus.packed import _record_batches
 from hyperofa.corpus.prepare import Settings, prepare
-from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenize
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
 
 from .conftest import LINES, decoder_tokenizer, encoder_tokenizer
 
@@ -103,6 +106,13 @@ def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content)
     with pytest.raises(DataMissingError, match="cannot load the tokenizer") as caught:
         DocumentTokenizer(tmp_path / "t")
     assert "\n" not in str(caught.value)
+
+
+def test_a_killed_worker_is_one_line(tokenizer_directory, monkeypatch):
+    monkeypatch.setattr("hyperofa.corpus.tokenizing._work", os._exit)
+    monkeypatch.setattr("hyperofa.corpus.tokenizing._chunks", lambda texts: iter([9]))
+    with pytest.raises(HyperofaError, match="a process that tokenises was killed"):
+        list(tokenize(tokenizer_directory, ["a"], 2))
 
 
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
@@ -260,6 +270,15 @@ def test_sampling_is_checked_before_anything_is_read(tokenizer_directory, text_f
             prepare(tokenizer_directory, text_files, tmp_path / "c", Settings(**wrong))
     with pytest.raises(DataMissingError, match=r"last\.txt: no such text file"):
         prepare(tokenizer_directory, {**text_files, "deu_Latn": ["last.txt"]}, tmp_path / "c", Settings())
+
+
+def test_any_byte_of_a_files_head_may_be_damaged(damaged):
+    data = damaged / "data" / "eng_Latn.arrow"
+    whole = data.read_bytes()
+    for at in range(700):
+        data.write_bytes(whole[:at] + bytes([(whole[at] + 1) % 256]) + whole[at + 1 :])
+        with contextlib.suppress(HyperofaError):
+            _record_batches(data, 32)
 
 
 def test_the_table_of_tokens_is_part_of_the_corpus(damaged, capsys):

@@ -117,3 +117,7 @@ def test_long_runs_do_not_underflow():
 def test_nothing_and_too_little():
     assert train_unigram({}, 10) == []
     assert [piece for piece, _ in train_unigram({"ab": 1.0}, 1)] == ["a", "b"]
+
+
+def test_pieces_longer_than_any_word_cost_nothing():
+    assert train_unigram(some_words(), 60, longest=10**12) == train_unigram(some_words(), 60, longest=32)
