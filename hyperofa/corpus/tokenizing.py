@@ -38,9 +38,9 @@ class DocumentTokenizer:
         from hyperofa.vocab.report import load_tokenizer
 
         self.tokenizer = load_tokenizer(str(directory))
-        framed = self.tokenizer("a")["input_ids"]
+        framed, bare = (self.tokenizer("a", add_special_tokens=frame)["input_ids"] for frame in (True, False))
         self.end: list[int] = []
-        if not framed or framed[-1] not in self.tokenizer.all_special_ids:
+        if framed[-1:] == bare[-1:] or framed[-1] not in self.tokenizer.all_special_ids:
             if self.tokenizer.eos_token_id is None:
                 raise InputError("the tokenizer has no token that ends a document", where=directory)
             self.end = [self.tokenizer.eos_token_id]

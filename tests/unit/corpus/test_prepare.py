@@ -78,6 +78,15 @@ def test_a_decoders_documents_end_with_its_end_token(decoder_directory, text_fil
     assert corpus.tokens.mask_id is None
 
 
+def test_an_unknown_word_is_no_end(tmp_path):
+    """A Georgian decoder knows no Latin letter: the unknown token is special too, and closes nothing."""
+    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in ("<unk>", "</s>", "▁", "წყალი")], unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(tmp_path)
+    (ids,) = DocumentTokenizer(tmp_path)(["წყალი"])
+    assert ids.tolist() == [2, 3, 1]
+
+
 def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
     encoder = encoder_tokenizer()
     table = token_table(encoder)
