@@ -96,7 +96,7 @@ def prepare(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
             folder / TOKENS,
         )
-        meta = _describe(framed, tokenizer, settings, languages, weights, sha256_file(folder / TOKENS))
+        meta = _describe(framed, tokenizer, settings, languages, weights, folder / TOKENS, len(table.special))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 
@@ -137,7 +137,8 @@ def _describe(
     settings: Settings,
     languages: list[dict[str, Any]],
     weights: list[float],
-    token_table: str,
+    table: Path,
+    size: int,
 ) -> dict[str, Any]:
     tokenizer = framed.tokenizer
     meta = {
@@ -147,10 +148,10 @@ def _describe(
         "tokenizer": {
             "name": directory.name,
             "sha256": sha256_tree(directory) if directory.exists() else "",
-            "size": len(tokenizer),
+            "size": size,
             "pad_id": framed.pad_id,
             "mask_id": tokenizer.mask_token_id,
-            "table_sha256": token_table,
+            "table_sha256": sha256_file(table),
         },
         "sampling": {"weights": weights, "temperature": settings.temperature},
         "languages": languages,

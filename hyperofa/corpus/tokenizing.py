@@ -60,12 +60,12 @@ class DocumentTokenizer:
 
 def token_table(tokenizer: Any) -> TokenTable:
     """Which tokens are special and which continue a word, for WordPiece, SentencePiece and byte-level vocabularies."""
-    size = len(tokenizer)
+    size = max(tokenizer.get_vocab().values()) + 1  # not len(tokenizer): some ids may have no token
     tokens = tokenizer.convert_ids_to_tokens(range(size))
     special = np.zeros(size, dtype=bool)
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     specials = {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
-    special[[i for i in specials if i < size]] = True
+    special[list(specials)] = True
     special |= np.array([token is None for token in tokens])
     continues_word = _continues(tokenizer, tokens)
     continues = [bool(token) and continues_word(token) for token in tokens]

@@ -87,6 +87,16 @@ def test_an_unknown_word_is_no_end(tmp_path):
     assert ids.tolist() == [2, 3, 1]
 
 
+def test_a_vocabulary_with_holes_has_a_row_for_every_id(tmp_path):
+    tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "b": 7}, unk_token="</s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(tmp_path / "t")
+    (tmp_path / "eng.txt").write_text("a b\n" * 9)
+    corpus = prepare(tmp_path / "t", {"eng": [str(tmp_path / "eng.txt")]}, tmp_path / "c", Settings(length=9))
+    assert corpus.vocab_size == 8
+    assert np.flatnonzero(~corpus.tokens.special).tolist() == [1, 7]
+
+
 def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
     encoder = encoder_tokenizer()
     table = token_table(encoder)
