@@ -13,6 +13,20 @@ from hyperofa.experiment.inputs import Inputs, Parallel, Source, SplitSettings, 
 Rank = int | Literal["full"]
 """Columns of the coordinates; ``full``: not factorised."""
 
+KINDS = (
+    "source", "messages", "split", "gather", "vectors", "tokenizer", "corpus", "eval", "init", "train", "compare", "report",
+    "default",
+)  # fmt: skip
+"""What ``slurm`` may give words for."""
+OWN = {
+    "vectors": {"--parallel", "--out"},
+    "tokenizer": {"--source", "--text", "--out"},
+    "corpus": {"--tokenizer", "--text", "--out"},
+    "init": {"--source", "--tokenizer", "--vectors", "--method", "--rank", "--seed", "--out"},
+    "evaluate": {"--tasks", "--data", "--out"},
+}
+"""Options of each command that the experiment itself gives: another value would belie the names of its cells and folders."""
+
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -198,8 +212,22 @@ class Recipe:
         for name, method in self.matrix.methods.items():
             self._check_known(f"matrix.methods.{name}.ranks", method.ranks, self.matrix.ranks, "matrix.ranks")
             self._check_known(f"matrix.methods.{name}.seeds", method.seeds, self.matrix.seeds, "matrix.seeds")
+        if unknown := [kind for kind in self.slurm if kind not in KINDS]:
+            raise ValueError(f"slurm.{unknown[0]} is no kind of stage; known: {', '.join(KINDS)}")
+        for command, place, words in self._words():
+            if own := [word for word in words if word.partition("=")[0] in OWN[command]]:
+                raise ValueError(f"{place} gives {own[0]}, which the experiment itself sets")
         if self.target is not None and self.target.extend is not None:
             self._check_known("target.extend", [self.target.extend], self.sources, "sources")
+
+    def _words(self) -> Iterator[tuple[str, str, list[str]]]:
+        """The further words of commands: the command as :data:`OWN` calls it, the place that gives them, the words."""
+        yield from ((name, name, getattr(self, name)) for name in ("vectors", "tokenizer", "corpus", "init"))
+        yield from (("init", f"matrix.methods.{name}.args", one.args) for name, one in self.matrix.methods.items())
+        yield "evaluate", "evaluate.args", self.evaluate.args
+        yield from (
+            ("evaluate", f"evaluate.further.{name}.args", one.args) for name, one in self.evaluate.further.items()
+        )
 
     @staticmethod
     def _check_known(where: str, names: Any, known: Any, place: str) -> None:

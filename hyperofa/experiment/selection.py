@@ -33,7 +33,7 @@ def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
             continue
         found = [stage.name for stage in stages if matches(stage, pattern)]
         if not found:
-            raise _unknown(pattern, stages)
+            raise unknown_name("stage", pattern, [*_kinds(stages), REPORT])
         wanted += found
     chosen: set[str] = set()
     while wanted:
@@ -53,9 +53,8 @@ def before(stages: Sequence[Stage], pattern: str) -> frozenset[str]:
     for index, stage in enumerate(stages):
         if matches(stage, pattern):
             return frozenset(earlier.name for earlier in stages[:index])
-    raise _unknown(pattern, stages)
+    raise unknown_name("stage", pattern, _kinds(stages))
 
 
-def _unknown(pattern: str, stages: Sequence[Stage]) -> Exception:
-    kinds = dict.fromkeys(stage.kind for stage in stages)
-    return unknown_name("stage", pattern, [*kinds, REPORT])
+def _kinds(stages: Sequence[Stage]) -> list[str]:
+    return list(dict.fromkeys(stage.kind for stage in stages))

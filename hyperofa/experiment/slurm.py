@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import HyperofaError
 from hyperofa.experiment.execution import working_in
 from hyperofa.experiment.listing import HOLDS, states
 from hyperofa.experiment.plan import MARKER, Plan
@@ -19,11 +19,6 @@ from hyperofa.experiment.stages import dependencies
 from hyperofa.files import check_output, read_json, write_json
 from hyperofa.resources import resource
 
-KINDS = (
-    "source", "messages", "split", "gather", "vectors", "tokenizer", "corpus", "eval", "init", "train", "compare", "report",
-    "default",
-)  # fmt: skip
-"""What the recipe's ``slurm`` may give words for."""
 JOBS = "slurm.json"
 """The numbers of the jobs that wait or run, by stage."""
 
@@ -41,13 +36,10 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
         start: The stage to start from; what stands before it is taken as it is.
 
     Raises:
-        InputError: ``slurm`` in the recipe names no kind of stage. HyperofaError: no ``sbatch`` here, or it refused.
+        HyperofaError: no ``sbatch`` here, or it refused.
     """
     from hyperofa.console import output, table
 
-    unknown = [kind for kind in plan.recipe.slurm if kind not in KINDS]
-    if unknown:
-        raise InputError(f"slurm.{unknown[0]} is no kind of stage", todo=f"known: {', '.join(KINDS)}")
     if shutil.which("sbatch") is None:
         raise HyperofaError("not found", where="sbatch", todo="submit from a login node of the cluster")
     check_output(plan.out, MARKER)

@@ -69,6 +69,10 @@ WRONG = [
     ("init=[--scale-split, '7']", 2, "scale split 7.0 is not in [0, 1]"),
     ("evaluate.tasks=[]", 2, "evaluate: tasks must name at least one task"),
     ("inputs={vectors: v, corpus: {lij: x.txt}, test: t, languages: [lij]}", 2, "there is no text to train a tokenizer on"),
+    ("init=[--rank, '4']", 2, "init gives --rank, which the experiment itself sets"),
+    ("matrix.methods.hyperofa.args=[--seed=7]", 2, "matrix.methods.hyperofa.args gives --seed=7, which"),
+    ("evaluate.further={t: {tasks: [sr-t], args: [--out, x]}}", 2, "evaluate.further.t.args gives --out, which"),
+    ("slurm={tarin: [x]}", 2, "slurm.tarin is no kind of stage; known: source, "),
     ("hardware={gpus: 1, gpu_memory: 80, gpu: H900}", 2, "gpu 'H900' is unknown"),
     ("hardware={gpus: 1, gpu_memory: 80, mfu: 3}", 2, "mfu between 0 and 1"),
 ]  # fmt: skip
@@ -139,6 +143,9 @@ def test_from_is_heeded_by_lists_and_dry_runs(recipe: Path, capsys: pytest.Captu
     assert states["vectors"] == "as it is"
     assert states["gather"] == "to do"
     assert run(recipe, more=("--list", "--from", "corpse")) == 2
+    capsys.readouterr()
+    assert run(recipe, more=("--list", "--from", "report")) == 2
+    assert "did you mean 'report'" not in capsys.readouterr().err
 
 
 def test_a_refused_command_leaves_an_experiment_as_it_was(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
