@@ -133,6 +133,12 @@ def read_gensim(path: Path, faults: Faults) -> Rows:
     return Rows(int(vectors.shape[1]), _blocks(words, vectors, faults))
 
 
+def arrays_beside(path: Path) -> dict[str, Path]:
+    """The files beside a gensim file that hold its vectors, by the attribute's name (gensim 4 and 3)."""
+    places = {name: path.with_name(f"{path.name}.{name}.npy") for name in ("vectors", "syn0")}
+    return {name: place for name, place in places.items() if place.is_file()}
+
+
 def _words(attributes: dict[str, Any], path: Path) -> list[Any]:
     for name in ("index_to_key", "index2word", "index2entity"):
         words = attributes.get(name)
@@ -146,9 +152,8 @@ def _vectors(attributes: dict[str, Any], path: Path) -> np.ndarray:
     for name in ("vectors", "syn0"):
         vectors = attributes.get(name)
         vectors = vectors.array if isinstance(vectors, _Array) else vectors
-        beside = path.with_name(f"{path.name}.{name}.npy")
-        if vectors is None and (beside.is_file() or name in (attributes.get("__numpys") or [])):
-            vectors = _load_array(beside)
+        if vectors is None and (name in arrays_beside(path) or name in (attributes.get("__numpys") or [])):
+            vectors = _load_array(path.with_name(f"{path.name}.{name}.npy"))
         if vectors is not None:
             break
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:

@@ -15,6 +15,7 @@ from hyperofa.console import progress_bar
 from hyperofa.errors import InputError
 from hyperofa.files import check_output, made_by
 from hyperofa.vectors.foreign import Faults, reader_for
+from hyperofa.vectors.gensim import arrays_beside
 from hyperofa.vectors.store import MARKER, new_store
 from hyperofa.wordkeys import KeyScheme
 
@@ -92,7 +93,8 @@ def import_vectors(
             "unwanted": summary.unwanted,
             "bad_rows": summary.bad_rows,
         }
-        meta["made_by"] = made_by("vectors import", {"file": path}, settings)
+        inputs = {"file": path} | (arrays_beside(path) if name == "gensim" else {})
+        meta["made_by"] = made_by("vectors import", inputs, settings)
     return summary
 
 

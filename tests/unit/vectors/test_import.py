@@ -55,6 +55,7 @@ class TestFormats:
         write_gensim(tmp_path / "v.wv", gensim_class, WORDS, vectors, protocol=protocol, beside=beside)
         summary, store = imported(tmp_path / "v.wv", tmp_path / "out")
         assert summary.format == "gensim"
+        assert set(store.meta["made_by"]["inputs"]) == {"file", *(["vectors"] if beside else [])}
         assert list(store.words) == STORED
         assert (store.vectors == vectors).all()
 
