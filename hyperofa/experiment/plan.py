@@ -285,7 +285,7 @@ class Plan:
         else:
             words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train"]
             words += [str(self.train_config), *settings]
-            threads = max(1, (os.cpu_count() or 1) // max(1, int(read_yaml(launch).get("num_processes", 1))))
+            threads = max(1, _cores() // max(1, int(read_yaml(launch).get("num_processes", 1))))
             env = {"OMP_NUM_THREADS": str(threads)}
         own_script = launch.suffix == ".sh" and not launch.resolve().is_relative_to(resource("launch").resolve())
         on_the_way = (self.test,) if train.evaluate_every else ()
@@ -344,3 +344,8 @@ class Plan:
         parts += [f"rank {cell.rank}"] if len(matrix.ranks) > 1 else []
         parts += [f"seed {cell.seed}"] if len(matrix.seeds) > 1 else []
         return ", ".join(parts)
+
+
+def _cores() -> int:
+    """The cores that this process may use, which within a SLURM job are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

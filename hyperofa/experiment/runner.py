@@ -104,6 +104,8 @@ class Runner:
         needs, waiting = dependencies(stages), list(stages)
         with self._listening():
             while waiting:
+                if self._asked:
+                    raise StoppedError(waiting[0], self._asked)
                 stage = self._settle_one(waiting, needs, total)
                 if stage is None:
                     self._wait(waiting)
@@ -163,8 +165,6 @@ class Runner:
     def _wait(self, waiting: Sequence[Stage]) -> None:
         """Let other runners get on with what they hold."""
         held = next((stage.name for stage in waiting if self.claims.taken(stage.name)), None)
-        if self._asked:
-            raise StoppedError(waiting[0], self._asked)
         if held is not None:
             self.display.waiting(held, self.claims.holder(held))
         time.sleep(WAIT_SECONDS)

@@ -155,6 +155,13 @@ def test_a_stage_that_was_told_to_stop_has_not_failed(tmp_path: Path) -> None:
     assert "failed_at" not in read_json(tmp_path / "stages" / "train-x.json")
 
 
+def test_nothing_begins_after_a_stop_was_asked_for(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, Display(), _asked=signal.SIGTERM)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM in train"):
+        runner.run([train(tmp_path)], 1)
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_new_try_forgets_the_failure(tmp_path: Path) -> None:
     bad = Stage("bad", "Bad", (sys.executable, "-c", "raise SystemExit(1)"), tmp_path / "bad", "x")
     with pytest.raises(StageError):

@@ -172,6 +172,12 @@ def test_a_training_stage_does_not_depend_on_the_test_sets(recipe: Path) -> None
     assert plan.test in train.reads
 
 
+def test_threads_are_those_of_the_cores_a_job_has(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
+    (train, *_) = [stage for stage in plan_of(recipe).stages() if stage.kind == "train"]
+    assert train.env == {"OMP_NUM_THREADS": "3"}  # of two processes each
+
+
 def test_a_script_of_ones_own_decides_its_run(recipe: Path) -> None:
     script = recipe.parent / "mine.sh"
     script.write_text("echo one\n")
