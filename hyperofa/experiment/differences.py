@@ -9,7 +9,7 @@ from typing import Any
 
 from hyperofa.experiment.loading import Replacements
 from hyperofa.experiment.recipe import Recipe
-from hyperofa.experiment.words import evaluation_words, init_words
+from hyperofa.experiment.words import evaluation_words, init_words, is_published
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
 DEFAULTS = {"learning_rate": 5e-5, "mask_rate": 0.15}
@@ -53,11 +53,11 @@ def differences(
     found += _inputs(recipe, given)
     methods = [name for name, method in recipe.matrix.methods.items() if (method.method or name) == "hyperofa"]
     words = {name: init_words(recipe, name) for name in recipe.matrix.methods}
-    ours = [name for name in methods if not _published_network(words[name])]
+    ours = [name for name in methods if not is_published(words[name])]
     if ours:
         here = f"{', '.join(ours)}: our default"
         found.append(Difference("hypernetwork", "the published one", here, "our-default-hypernetwork"))
-    for name in filter(lambda name: _published_network(words[name]), methods):
+    for name in filter(lambda name: is_published(words[name]), methods):
         if changed := [word for word in words[name].option if word != "preset=paper"]:
             found.append(Difference(f"network of {name}", "its table 1", ", ".join(changed), "a-smaller-network"))
     found += _scale(recipe, words)
@@ -85,11 +85,6 @@ def differences(
         )
     )
     return [vars(difference) for difference in found]
-
-
-def _published_network(words: argparse.Namespace) -> bool:
-    """Whether a method is asked for by the preset that is the published one."""
-    return words.preset == "paper" or "preset=paper" in words.option
 
 
 def _inputs(recipe: Recipe, given: Replacements | None) -> list[Difference]:
@@ -162,7 +157,7 @@ def _scale(recipe: Recipe, words: Mapping[str, argparse.Namespace]) -> list[Diff
     """Where the factors' scale lies otherwise than in the public code, which puts all of it into the primitives."""
     here: dict[float, list[str]] = {}
     for name, own in words.items():
-        split = own.scale_split if own.scale_split is not None else 0.0 if _published_network(own) else 1.0
+        split = own.scale_split if own.scale_split is not None else 0.0 if is_published(own) else 1.0
         here.setdefault(split, []).append(name)
     if all(rank == "full" for rank in recipe.matrix.ranks) or set(here) == {0.0}:
         return []

@@ -24,6 +24,7 @@ from hyperofa.experiment.scores import (
     read_way,
 )
 from hyperofa.experiment.stages import Ledger, Stage
+from hyperofa.experiment.words import init_words, is_published
 from hyperofa.files import read_json, versions
 
 Record = dict[str, Any]
@@ -203,16 +204,25 @@ def _length(plan: Plan) -> int | None:
 
 
 def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
-    """The published means of the recipe's tasks; ``ours`` says which of our rows stands for the same source and rank."""
+    """The published means of the recipe's tasks; ``ours`` says which of our rows has the same source, rank and method.
+
+    The published ``hyperofa`` is the preset ``paper`` of ours.
+    """
     from hyperofa_eval.comparison import published
 
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
+    same: dict[str, str] = {}
+    for name, own in plan.recipe.matrix.methods.items():
+        kind = own.method or name
+        if kind != "hyperofa" or is_published(init_words(plan.recipe, name)):
+            same.setdefault(kind, name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():
             family, _, rank = model.partition("-")
             for method, value in methods.items():
-                ours = {"source": sources[family], "rank": int(rank)} if family in sources else None
+                known = family in sources and method in same
+                ours = {"source": sources[family], "rank": int(rank), "method": same[method]} if known else None
                 rows.append({"task": task, "model": model, "method": method, "value": value, "ours": ours})
     return rows
 

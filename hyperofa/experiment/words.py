@@ -62,6 +62,11 @@ def init_words(recipe: Recipe, name: str) -> argparse.Namespace:
     return found
 
 
+def is_published(words: argparse.Namespace) -> bool:
+    """Whether words of ``hyperofa init`` ask for the preset that is the published network."""
+    return words.preset == "paper" or "preset=paper" in words.option
+
+
 def extensions(recipe: Recipe) -> list[Path]:
     """The files that a recipe's evaluations name with ``--with``, once each."""
     all_words = [recipe.evaluate.args, *(more.args for more in recipe.evaluate.further.values())]

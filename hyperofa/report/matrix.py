@@ -210,14 +210,16 @@ def published(results: Mapping[str, Any]) -> str:
         cells: list[str] = []
         for task in tasks:
             row = values.get((model, method, task))
-            same = row and row["ours"] and ours.get((row["ours"]["source"], row["ours"]["rank"], method, task))
+            place = row["ours"] if row else None
+            same = place and ours.get((place["source"], place["rank"], place["method"], task))
             cells += [f"{row['value']:.1f}" if row else "", markup.value(same) if same else ""]
         body.append([escape(model), escape(method), *cells])
     head = ["published", "method", *(words for task in tasks for words in (f"{task.upper()} published", "here"))]
     return markup.section(
         "The published figures",
         "Before training, one seed, no intervals, over other sets of languages (mono: RoBERTa-base, multi: XLM-R-base, then "
-        "the rank). They are context; &ldquo;here&rdquo; is filled where this experiment has the same source and rank.",
+        "the rank). They are context; &ldquo;here&rdquo; is filled where this experiment has the same source, rank and "
+        "method (HyperOFA: with the preset paper).",
         f"<details><summary>The published table</summary>{markup.table(head, body)}</details>",
     )
 

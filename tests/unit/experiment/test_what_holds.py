@@ -103,6 +103,24 @@ def test_a_report_of_a_method_at_another_rank_or_without_a_score_before(recipe: 
     assert "ofa" in (plan.out / "loss.svg").read_text(encoding="utf-8")
 
 
+def test_the_published_network_is_compared_with_the_preset_that_is_it(recipe: Path) -> None:
+    methods = "matrix.methods={random: {}, ofa: {}, hyperofa: {}, own: {method: hyperofa, args: [--preset, paper]}}"
+    plan = plan_of(recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", methods, "train.seeds=[]")
+    finish(plan)
+    found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
+    assert {name: ours["method"] for name, ours in found.items()} == {
+        "random": "random",
+        "ofa": "ofa",
+        "hyperofa": "own",
+    }
+    plan = plan_of(
+        recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", "matrix.methods={random: {}, hyperofa: {}}"
+    )
+    finish(plan)
+    found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
+    assert found["hyperofa"] is None
+
+
 def test_comparisons_of_several_sources_say_which(recipe: Path) -> None:
     other = f"sources.other.model={recipe.parent / 'source'}"
     plan = plan_of(recipe, other, "matrix.seeds=[0, 1]", "train.seeds=[]")

@@ -166,7 +166,7 @@ def matrix(results: dict[str, Any]) -> dict[str, Any]:
             "model": "multi-100",
             "method": "ofa",
             "value": 7.5,
-            "ours": {"source": "minilm", "rank": 100},
+            "ours": {"source": "minilm", "rank": 100, "method": "ofa"},
         },
     ]
     results["differences"] = [{"what": "steps", "paper": "4000", "here": "200", "anchor": "continued-pre-training"}]
