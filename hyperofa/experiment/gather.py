@@ -183,7 +183,11 @@ def write_gathered(
     texts = {language: _capped(own, settings) for language, own in everything.items()}
     if not any(texts.values()):
         raise DataMissingError("no line of text is left", where="--parallel, --text")
-    inputs = {f"parallel/{path.name}": path for path in parallel} | {f"text/{path.name}": path for path in text}
+    inputs = {
+        f"{kind}/{number}": path
+        for kind, own in (("parallel", parallel), ("text", text))
+        for number, path in enumerate(own)
+    }
     made = {
         **made_by("hyperofa data gather", inputs, settings.recorded),
         "train": {language: len(own) for language, own in texts.items() if language != ENGLISH and own},

@@ -66,7 +66,8 @@ def documents(train: ParallelText, settings: SplitSettings) -> dict[str, list[st
             continue
         draw = random.Random(f"{settings.seed} {language}")
         pairs = [(english, line) for english, line in zip(train.english, lines, strict=True) if line]
-        found[language] = [" ".join(pair if draw.random() < 0.5 else pair[::-1]) for pair in pairs]
+        turned = [pair if draw.random() < 0.5 else pair[::-1] for pair in pairs]
+        found[language] = [" ".join(filter(None, pair)) for pair in turned]  # some have no English side
     return found
 
 

