@@ -188,7 +188,7 @@ def fit(
             history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, seed, epoch))
             if len(held):
                 history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
-                if history["validation"][-1] <= min(history["validation"]):
+                if config.patience is not None and int(np.argmin(history["validation"])) == epoch:
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if team.rank == 0:
                 store.save(model, optimizer, history, best)

@@ -13,21 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hyperofa.console import progress_bar
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
-from hyperofa.files import read_json, write_json
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows, Start
 from hyperofa.init.stages import digest
+from hyperofa.init.state import SavedState
 
 log = logging.getLogger(__name__)
 
-_STATE = "refine.json"
 _SAVE_EVERY = 50
 
 
@@ -72,7 +70,7 @@ def refine(
     speed_up_cpu()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    store = _Store(checkpoint, _asked(checkpoint, start, objective, body, config, seed))
+    store = SavedState(checkpoint, "refine", _asked(checkpoint, start, objective, body, config, seed))
     with body.frozen():
         objective.prepare(body)
         losses = _learn(rows, objective, body, config, store)
@@ -89,12 +87,12 @@ def refine(
     return rows.refined(start, config.share_taken), record
 
 
-def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineConfig, store: _Store) -> list[float]:
+def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineConfig, store: SavedState) -> list[float]:
     sparse = torch.optim.SparseAdam([rows.own], lr=config.learning_rate)
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [(sparse, config.learning_rate)]
     if rows.shared.requires_grad:
         optimizers.append((torch.optim.Adam([rows.shared], lr=config.shared_rate), config.shared_rate))
-    losses = store.load(rows, [optimizer for optimizer, _ in optimizers])
+    losses = _restore(store, rows, [optimizer for optimizer, _ in optimizers])
     with progress_bar(f"refining rows ({config.kind})", config.steps) as advance:
         advance(len(losses))
         for step in range(len(losses), config.steps):
@@ -111,7 +109,11 @@ def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineCo
             for optimizer, _ in optimizers:
                 optimizer.step()
             if (step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps:
-                store.save(rows, [optimizer for optimizer, _ in optimizers], losses)
+                tensors: dict[str, Tensor] = {"own": rows.own, "shared": rows.shared}
+                for index, (optimizer, _) in enumerate(optimizers):
+                    state = optimizer.state_dict()["state"][0]
+                    tensors |= {f"{index}.{name}": state[name] for name in ("exp_avg", "exp_avg_sq")}
+                store.save(tensors, len(losses), losses=losses)
             advance()
     return losses
 
@@ -129,47 +131,22 @@ def _asked(folder: Path | None, start: Start, objective: Objective, body: Body, 
     return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()
 
 
-class _Store:
-    """The state of a refinement on disk; only the same question takes it over."""
-
-    def __init__(self, folder: Path | None, key: str) -> None:
-        self.folder = folder
-        self.key = key
-
-    def load(self, rows: LearnedRows, optimizers: list[torch.optim.Optimizer]) -> list[float]:
-        """Restore what is there for the same question; the losses so far, none if nothing is."""
-        if self.folder is None or not (self.folder / _STATE).is_file():
-            return []
-        record: dict[str, Any] = read_json(self.folder / _STATE)
-        if record["key"] != self.key:
-            return []
-        tensors = load_file(self.folder / record["file"])
-        with torch.no_grad():
-            rows.own.copy_(tensors["own"])
-            rows.shared.copy_(tensors["shared"])
-        losses: list[float] = record["losses"]
-        for index, optimizer in enumerate(optimizers):
-            state = optimizer.state_dict()
-            moments = {name: tensors[f"{index}.{name}"] for name in ("exp_avg", "exp_avg_sq")}
-            # SparseAdam counts its steps as a number, Adam as a tensor.
-            step = len(losses) if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(len(losses)))
-            state["state"] = {0: {"step": step} | moments}
-            optimizer.load_state_dict(state)
-        log.info("resuming the refinement after step %d", len(losses))
-        return losses
-
-    def save(self, rows: LearnedRows, optimizers: list[torch.optim.Optimizer], losses: list[float]) -> None:
-        """Write the tensors under a new name, then the JSON that points to them, then drop the old ones."""
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tensors = {"own": rows.own.detach(), "shared": rows.shared.detach()}
-        for index, optimizer in enumerate(optimizers):
-            state = optimizer.state_dict()["state"][0]
-            tensors |= {f"{index}.{name}": state[name] for name in ("exp_avg", "exp_avg_sq")}
-        name = f"refine-{len(losses):06d}.safetensors"
-        save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, self.folder / name)
-        write_json(self.folder / _STATE, {"key": self.key, "file": name, "losses": losses})
-        for old in self.folder.glob("refine-*.safetensors"):
-            if old.name != name:
-                old.unlink()
+def _restore(store: SavedState, rows: LearnedRows, optimizers: list[torch.optim.Optimizer]) -> list[float]:
+    """Put what is saved for the same question into ``rows`` and ``optimizers``; the losses so far, none if nothing is."""
+    found = store.load()
+    if found is None:
+        return []
+    tensors, record = found
+    with torch.no_grad():
+        rows.own.copy_(tensors["own"])
+        rows.shared.copy_(tensors["shared"])
+    losses: list[float] = record["losses"]
+    for index, optimizer in enumerate(optimizers):
+        state = optimizer.state_dict()
+        moments = {name: tensors[f"{index}.{name}"] for name in ("exp_avg", "exp_avg_sq")}
+        # SparseAdam counts its steps as a number, Adam as a tensor.
+        step = len(losses) if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(len(losses)))
+        state["state"] = {0: {"step": step} | moments}
+        optimizer.load_state_dict(state)
+    log.info("resuming the refinement after step %d", len(losses))
+    return losses

@@ -79,6 +79,7 @@ def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_pat
 
     with safe_open(file, "pt") as tensors:
         assert all(tuple(tensors.get_slice(name).get_shape()) != vectors.shape for name in tensors.keys())  # noqa: SIM118
+        assert {name.partition(".")[0] for name in tensors.keys()} == {"model", "optimizer"}  # noqa: SIM118
     _, other = fit(
         sets, rows, np.arange(64), vectors, SMALL, dataclasses.replace(config, epochs=2), seed=4, checkpoint=tmp_path
     )
