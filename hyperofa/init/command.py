@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--held-out",
         type=int,
         metavar="N",
-        help="source tokens predicted as if new, for the report (default: 1000; 0 for methods that train)",
+        help="source tokens predicted as if new, for the report (default: 1000; 0 for hyperofa)",
     )
     parser.add_argument("--fold-case", action="store_true", help="copy also rows of tokens that differ in case only")
     parser.add_argument(
@@ -203,8 +203,8 @@ def _print_matrix(title: str, figures: dict[str, Any]) -> None:
             title,
             ("", *kinds),
             [
-                ("mean norm", *(figures[f"{name}_norm"] for name in kinds)),
-                ("mean centred cosine to others", *(figures[f"{name}_centred_cosine"] for name in kinds)),
+                (name, *("–" if figures[f"{kind}_{key}"] is None else figures[f"{kind}_{key}"] for kind in kinds))
+                for name, key in (("mean norm", "norm"), ("mean centred cosine to others", "centred_cosine"))
             ],
         )
 

@@ -72,7 +72,8 @@ def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
         return bias
     scores = np.array([score for _, score in vocabulary], dtype=np.float32)[: len(bias)]
     bias[:] = scores.min()
-    bias[: len(scores)] = scores
+    # Bytes and pieces that a user defined have the score 0, which would be the logarithm of certainty.
+    bias[: len(scores)] = np.where(scores < 0, scores, scores.min())
     bias[(found.code == origin.SPECIAL) | (found.code == origin.PADDING)] = scores.min()
     return bias
 

@@ -41,11 +41,16 @@ class Words:
     target: csr_matrix
 
 
+def rows_needed(tokenizer: Any) -> int:
+    """How many rows a tokenizer's ids take: one more than its largest id, since a vocabulary may leave ids out."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def check_vocabulary(tokens: int, rows: int, where: str) -> None:
-    """Refuse a source tokenizer with more tokens than the model has rows."""
+    """Refuse a source tokenizer whose ids take more rows (``tokens``) than the model has."""
     if tokens > rows:
         raise InputError(
-            f"the tokenizer has {tokens:,} tokens but the model {rows:,} embeddings",
+            f"the tokenizer has ids for {tokens:,} tokens but the model {rows:,} embeddings",
             where=where,
             todo="use the tokenizer that the model was trained with",
         )
@@ -73,7 +78,7 @@ def check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
         if not matrix.nnz:
             what = f"none of the {len(words.keys):,} words matches a token of the {side} tokenizer"
             raise InputError(f"{what}, so nothing could be predicted", where=where, todo=todo)
-    matched = int((np.diff(words.target.tocsc().indptr) > 0).sum())
+    matched = int(np.count_nonzero(np.bincount(words.target.indices, minlength=len(words.keys))))
     if matched < _FEW * len(words.keys):
         log.warning("%s: only %d of %d words match a token of the target; %s", where, matched, len(words.keys), todo)
     if not (found.code == origin.PREDICTED).any():

@@ -23,6 +23,7 @@ from hyperofa.init.inputs import (
     make_problem,
     match_both,
     predictable,
+    rows_needed,
 )
 from hyperofa.init.ranges import Range
 from hyperofa.init.record import quality_of, record_of
@@ -62,7 +63,7 @@ class InitConfig:
         parallel: folders of parallel text, to refine with.
         text: files by language, to distil with and to measure the masked-token loss on.
         held_out: source tokens predicted as if they were new, to see how well the method finds them; None is 1,000, or 0 for
-            methods that train for long.
+            methods that may train a network (``hyperofa``, whatever its settings).
         fold_case, fold_boundary: copy also tokens that differ in case, in boundary.
         pad_to_multiple: append rows until their number is a multiple of this.
         seed: of every draw.
@@ -111,15 +112,16 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     multiply_with_onednn()  # before anything else: an interrupted run must multiply like an undisturbed one
     given = _given(config, asked)
     source, source_tokenizer, target_tokenizer = given.source, given.source_tokenizer, given.target_tokenizer
-    work = config.out.parent / f".{config.out.name}.work"
+    out = config.out.resolve()  # "." has no name, and what is written into it would not be beside it
+    work = out.parent / f".{out.name}.work"
     met = find_overlap(
         source_tokenizer, target_tokenizer, fold_case=config.fold_case, fold_boundary=config.fold_boundary
     )
     words, found = _traced(config, asked.method, given, met.source_ids, work)
-    stages = Stages(work, _decided_by(config, asked, source, [source_tokenizer, target_tokenizer]))
+    stages = Stages(work, _decided_by(config, asked, source, [source_tokenizer, target_tokenizer], found))
 
     def extend(embeddings: np.ndarray, stream: int) -> tuple[Extended, Problem]:
-        real = embeddings[: len(source_tokenizer)]  # rows beyond the tokenizer were never trained
+        real = embeddings[: given.source_rows]  # rows beyond the tokenizer were never trained
         factors = factorize(
             real,
             rank=config.rank,
@@ -157,7 +159,7 @@ def initialise(config: InitConfig) -> dict[str, Any]:
         primitives=_tensor(inputs.factors.primitives),
         output_coordinates=_tensor(padded[1]) if untied else None,
         output_primitives=_tensor(untied[0][0].factors.primitives) if untied else None,
-        head_bias=_tensor(extend_bias(source, found, target_tokenizer, len(source_tokenizer))),
+        head_bias=_tensor(extend_bias(source, found, target_tokenizer, given.source_rows)),
     )
     with new_directory(config.out, MARKER) as folder:
         _save(folder, model, target_tokenizer, found)
@@ -182,10 +184,11 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Given:
-    """What was read, and fits together."""
+    """What was read, and fits together; the source tokenizer's ids take the first ``source_rows`` rows of the model's."""
 
     source: Source
     source_tokenizer: Any
+    source_rows: int
     target_tokenizer: Any
     texts: dict[str, list[str]]
     refinement: Refinement | None
@@ -215,21 +218,22 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.report import load_tokenizer
 
-    texts = read_texts(config.text)
+    texts = read_texts(config.text, whole=config.refine == "distill")
     if config.vectors is not None:
         WordVectors.open(config.vectors)
     target_tokenizer = load_tokenizer(str(config.tokenizer), bare_ids=False)
     source = load_source(config.source, seed=config.seed)
     source_tokenizer = load_tokenizer(config.source)
-    check_vocabulary(len(source_tokenizer), len(source.input_embeddings), config.source)
-    check_rank(config.rank, len(source_tokenizer), source.input_embeddings.shape[1])
+    source_rows = rows_needed(source_tokenizer)
+    check_vocabulary(source_rows, len(source.input_embeddings), config.source)
+    check_rank(config.rank, source_rows, source.input_embeddings.shape[1])
     check_roles(source, target_tokenizer)
     refinement = None
     if asked.refining is not None:
         from hyperofa.init.refining import ready
 
         refinement = ready(asked.refining, source, config.parallel, texts)
-    return _Given(source, source_tokenizer, target_tokenizer, texts, refinement)
+    return _Given(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
 
 
 def _traced(
@@ -288,7 +292,9 @@ def _refinement(config: InitConfig) -> RefineConfig | None:
     return made
 
 
-def _decided_by(config: InitConfig, asked: _Asked, source: Source, tokenizers: list[Any]) -> dict[str, Any]:
+def _decided_by(
+    config: InitConfig, asked: _Asked, source: Source, tokenizers: list[Any], found: origin.Provenance
+) -> dict[str, Any]:
     """All that decides the predicted rows."""
     names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed")
     file = Path(config.method.rpartition(":")[0])
@@ -299,6 +305,7 @@ def _decided_by(config: InitConfig, asked: _Asked, source: Source, tokenizers: l
             *(None if e is None else e.numpy() for e in (source.input_embeddings, source.output_embeddings))
         ),
         "tokenizers": [digest(np.frombuffer(t.backend_tokenizer.to_str().encode(), np.uint8)) for t in tokenizers],
+        "provenance": digest(found.code, found.source_id),  # roles of special tokens are not in a tokenizer's own file
         "vectors": sha256_tree(config.vectors) if config.vectors else None,
     }
 

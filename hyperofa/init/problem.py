@@ -32,7 +32,8 @@ class Problem:
         source_groups: (V_s,) int64: tokens of equal lower-cased surface share a group, so that a held-out split by group
             does not leak (``dog``, ``Dog``, `` dog``).
         languages: (n,) int64: words of one language share a number; None where the words' languages are not known.
-        source_tokenizer, target_tokenizer: for methods that need the tokens' text.
+        source_tokenizer, target_tokenizer: for methods that need the tokens' text (``Method.reads_text``); None in the held-out
+            check of others.
         seed: of every random draw.
         options: the method's own settings, as the user gave them.
         notes: what a method wants recorded in ``init.json``, filled while it predicts.

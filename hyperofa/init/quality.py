@@ -69,11 +69,13 @@ def _neighbours(
     chosen = np.sort(np.random.default_rng([seed, 201]).permutation(predicted)[:_SHOWN])
     queries = normalise_rows(factors.embed(extended.rows[chosen] - mean))
     cosines = np.empty((len(chosen), len(factors.coordinates)), dtype=np.float32)
-    for start in range(
-        0, cosines.shape[1], _BLOCK
-    ):  # all embedded rows at once would be the most memory of the whole run
+    # All embedded rows at once would be the most memory of the whole run.
+    for start in range(0, cosines.shape[1], _BLOCK):
         rows = normalise_rows(factors.embed(factors.coordinates[start : start + _BLOCK] - mean))
         cosines[:, start : start + _BLOCK] = queries @ rows.T
+    holes = np.ones(cosines.shape[1], dtype=bool)
+    holes[list(source_tokenizer.get_vocab().values())] = False
+    cosines[:, holes] = -np.inf
     indices = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
     tokens = target_tokenizer.convert_ids_to_tokens(chosen.tolist())
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,11 @@ def record_of(
     folders = {"source": config.source, "tokenizer": str(config.tokenizer)}
     given = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
     given |= {"vectors": config.vectors} if config.vectors else {}
-    given |= {f"parallel/{path.name}": path for path in config.parallel}
-    given |= {f"text/{language}/{path.name}": path for language, paths in config.text.items() for path in paths}
+    given |= _named("parallel", config.parallel)
+    for language, paths in config.text.items():
+        given |= _named(f"text/{language}", paths)
+    file = Path(config.method.rpartition(":")[0])  # of a method of the user's own
+    given |= {"method": file} if file.is_file() else {}
     inputs = {"source", "tokenizer", "vectors", "out", "parallel", "text"}
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in inputs}
     settings |= {name: folder for name, folder in folders.items() if name not in given}  # hub ids
@@ -84,6 +88,16 @@ def record_of(
             "method_notes": outputs.notes,
         }
     return record
+
+
+def _named(kind: str, paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths by ``kind/NAME``; the second of one name is ``kind/NAME#2``."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        key = f"{kind}/{path.name}"
+        again = sum(other.name == path.name for other in found.values())
+        found[f"{key}#{again + 1}" if again else key] = path
+    return found
 
 
 def _rank(matrix: Extended) -> int | None:

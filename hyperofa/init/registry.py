@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import math
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from hyperofa.init.problem import Problem
 from hyperofa.init.ranges import Range
 
 Predict = Callable[[Problem], np.ndarray]
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def run_method(method: Method, problem: Problem) -> np.ndarray | None:
     """The predicted rows (m, r), checked; None where the method leaves them to the fallback.
 
     Raises:
-        InputError: the method returned no numbers, the wrong shape, or something that is not finite.
+        InputError: the method returned no numbers, the wrong shape, or something that is not finite, or its notes are no JSON.
     """
     if method.predict is None or not len(problem.predict_ids):
         return None
@@ -88,6 +91,10 @@ def run_method(method: Method, problem: Problem) -> np.ndarray | None:
     except (TypeError, ValueError):
         what = f"returned {type(returned).__name__}, not an array of numbers"
         raise InputError(what, where=f"method {method.name}") from None
+    try:
+        json.dumps(problem.notes)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"left notes that are no JSON ({error})", where=f"method {method.name}") from None
     expected = (len(problem.predict_ids), problem.rows.shape[1])
     if rows.shape != expected:
         raise InputError(f"returned rows of shape {rows.shape}, not {expected}", where=f"method {method.name}")
@@ -145,15 +152,17 @@ def _load(file: Path, attribute: str) -> Method:
     method = getattr(module, attribute, None)
     if not isinstance(method, Method):
         raise InputError(f"{attribute!r} is not a hyperofa.init.registry.Method", where=file)
-    return method if method.predict is None else dataclasses.replace(method, predict=_guarded(method.predict, file))
+    predict = None if method.predict is None else _guarded(method.predict, file)
+    check = None if method.check is None else _guarded(method.check, file)
+    return dataclasses.replace(method, predict=predict, check=check)
 
 
-def _guarded(predict: Predict, file: Path) -> Predict:
-    """``predict`` of a user's file, whose errors become one line."""
+def _guarded(function: Callable[[A], R], file: Path) -> Callable[[A], R]:
+    """``function`` of a user's file, whose errors become one line."""
 
-    def run(problem: Problem) -> np.ndarray:
+    def run(argument: A) -> R:
         try:
-            return predict(problem)
+            return function(argument)
         except HyperofaError:
             raise
         except Exception as error:

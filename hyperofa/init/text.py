@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ _LENGTH = 128
 _BATCH = 16
 
 
-def read_texts(files: dict[str, list[Path]]) -> dict[str, list[str]]:
-    """The lines with text of the files of each language; a language without any is refused."""
+def read_texts(files: dict[str, list[Path]], *, whole: bool) -> dict[str, list[str]]:
+    """The lines with text of the files of each language, or the first 200, which the loss is taken over.
+
+    Raises:
+        DataMissingError: a language has none.
+    """
     texts: dict[str, list[str]] = {}
     for language, paths in sorted(files.items()):
-        texts[language] = [line for path in paths for line in read_lines(path) if line.strip()]
+        lines = (line for path in paths for line in read_lines(path) if line.strip())
+        texts[language] = list(lines if whole else islice(lines, _LINES))
         if not texts[language]:
             raise DataMissingError("no text in the file", where=paths[0])
     return texts

@@ -209,6 +209,10 @@ def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:
             backend.add_tokens([token])
             if backend.token_to_id(token.content) != token_id:
                 raise InputError(f"the added token {token.content!r} has an id that its tokenizer would not give it")
+    following = backend.get_vocab_size()
+    if backend.id_to_token(following) is not None:  # the vocabulary leaves ids out: the break would share one
+        fill = range(following, max(backend.get_vocab().values()) + 1)
+        backend.add_tokens([AddedToken(f"{_NOWHERE}fill{number}{_NOWHERE}", normalized=False) for number in fill])
     backend.add_special_tokens([AddedToken(_BREAK, special=True, normalized=False)])
     return backend
 

@@ -8,11 +8,17 @@ from hyperofa.init.problem import Problem
 from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
+_BLOCK = 1 << 14
+
 
 def draw_like(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, r) float32 rows, normal with the per-dimension mean and standard deviation of ``rows`` (HyperOFA, §3.4c)."""
     mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    return rng.normal(mean, deviation, (count, rows.shape[1])).astype(np.float32)
+    drawn = np.empty((count, rows.shape[1]), dtype=np.float32)
+    for start in range(0, count, _BLOCK):  # the same draws as all at once, which would take three times the memory
+        part = drawn[start : start + _BLOCK]
+        part[:] = rng.normal(mean, deviation, part.shape)
+    return drawn
 
 
 def multivariate(problem: Problem) -> np.ndarray:

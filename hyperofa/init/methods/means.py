@@ -16,8 +16,8 @@ def mean(problem: Problem) -> np.ndarray:
 def subword_mean(problem: Problem) -> np.ndarray:
     """The mean row of the source pieces that the token's text splits into; unknown pieces count for nothing.
 
-    A token whose text yields only unknown pieces gets the mean source row. Whether a word starts with the token is kept:
-    a word-initial token is tokenised with a space before it.
+    A token whose text yields only unknown pieces gets the mean source row. A word-initial token is tokenised with a space
+    before it, which tells it from others where the source tokenizer does not start every text with a word (byte-level BPE).
     """
     from hyperofa.vocab.surfaces import token_surfaces
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -29,8 +31,10 @@ TRANSLATION = {
 }
 
 
-def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {piece: i for i, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SOURCE_PIECES])}
+def wordpiece_tokenizer(*, holes: int = 0) -> PreTrainedTokenizerFast:
+    """A tokenizer whose vocabulary leaves ``holes`` ids out before its tenth piece, as a repeated line of a vocab.txt does."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SOURCE_PIECES]
+    vocabulary = {piece: i + (holes if i >= 10 else 0) for i, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -47,8 +51,9 @@ def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def unigram_tokenizer(words: list[str] = TARGET_PIECES) -> PreTrainedTokenizerFast:
-    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("<mask>", 0.0)]
+def unigram_tokenizer(words: list[str] = TARGET_PIECES, first: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Pieces ``words`` and letters; ``first`` come before them with a score of 0, as the specials have."""
+    pieces = [(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>", "<mask>", *first)]
     pieces += [(piece, -2.0 - 0.1 * i) for i, piece in enumerate(words)]
     pieces += [(letter, -9.0) for letter in "▁abcdefghiklmnoprtuwxyz"]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))

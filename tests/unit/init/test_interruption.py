@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
+from safetensors import SafetensorError
 
 from hyperofa.errors import HyperofaError
 from hyperofa.init.pipeline import InitConfig, initialise
 from hyperofa.init.registry import METHODS, Method
 from hyperofa.init.stages import Stages
+from hyperofa.init.state import SavedState
 
 OPTIONS = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
 
@@ -67,8 +72,57 @@ def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeyp
     assert found.read_bytes() == fresh.read_bytes()
 
 
+def test_rows_of_other_special_tokens_are_not_taken_over(rooms, tmp_path, monkeypatch):
+    """Which token is the mask stands in no tokenizer.json."""
+    shutil.copytree(rooms / "target", tmp_path / "target")
+    asked = dataclasses.replace(
+        config(rooms, tmp_path / "out", method="ofa", options={}), tokenizer=tmp_path / "target"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            initialise(asked)
+    file = tmp_path / "target" / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"mask_token": settings["pad_token"], "pad_token": settings["mask_token"]}))
+    initialise(asked)
+    initialise(dataclasses.replace(asked, out=tmp_path / "fresh"))
+    found, fresh = (tmp_path / name / "model.safetensors" for name in ("out", "fresh"))
+    assert found.read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("damaged", ["state.json", "tensors", "record"])
+def test_a_damaged_state_is_begun_again(tmp_path, damaged):
+    saved = SavedState(tmp_path, "state", "key")
+    saved.save({"a": torch.ones(3)}, 1, losses=[3.0])
+    saved.save({"a": torch.zeros(3)}, 2, losses=[3.0, 2.0])
+    tensors, record = saved.load()
+    assert (tensors["a"].tolist(), record["losses"]) == ([0, 0, 0], [3.0, 2.0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-000002.safetensors", "state.json"]
+    assert SavedState(tmp_path, "state", "other").load() is None
+    if damaged == "record":
+        (tmp_path / "state.json").write_text("[]")
+    else:
+        file = tmp_path / damaged if damaged == "state.json" else tmp_path / "state-000002.safetensors"
+        file.write_bytes(file.read_bytes()[:-3])
+    assert saved.load() is None
+
+
+def test_a_state_that_cannot_be_saved_is_one_line_and_the_one_before_stays(tmp_path, monkeypatch):
+    saved = SavedState(tmp_path, "state", "key")
+    saved.save({"a": torch.ones(3)}, 1)
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("hyperofa.init.state.save_file", full)
+    with pytest.raises(HyperofaError, match=r"cannot save the state of state .*No space left") as caught:
+        saved.save({"a": torch.zeros(3)}, 2)
+    assert "\n" not in str(caught.value)
+    assert saved.load()[0]["a"].tolist() == [1, 1, 1]
+
+
 def test_a_model_that_cannot_be_written_leaves_nothing(rooms, tmp_path, monkeypatch):
-    from safetensors import SafetensorError
     from transformers import PreTrainedModel
 
     def full(*_, **__):

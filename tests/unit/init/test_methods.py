@@ -95,6 +95,14 @@ def test_drawn_rows_follow_each_dimension(problem):
     np.testing.assert_allclose(found.std(0), rows.std(0), rtol=0.03)
 
 
+def test_rows_drawn_in_blocks_are_those_drawn_at_once(monkeypatch):
+    rows = np.random.default_rng(0).normal(2, 3, (50, 4)).astype(np.float32)
+    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    whole = np.random.default_rng(1).normal(mean, deviation, (23, 4)).astype(np.float32)
+    monkeypatch.setattr("hyperofa.init.methods.drawn._BLOCK", 7)
+    np.testing.assert_array_equal(draw_like(rows, 23, np.random.default_rng(1)), whole)
+
+
 def test_multivariate_at_scale_one_has_the_rows_covariance(problem):
     many = dataclasses.replace(problem, predict_ids=np.tile(problem.predict_ids, 1000))
     found = solve("multivariate", many, scale=1.0)

@@ -15,11 +15,12 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 import hyperofa.model
 from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.files import sha256_file
 from hyperofa.init import provenance as origin
 from hyperofa.init.inputs import surface_groups
 from hyperofa.init.pipeline import InitConfig, initialise
 
-from .conftest import unigram_tokenizer
+from .conftest import TARGET_PIECES, unigram_tokenizer
 
 
 def config(rooms: Path, out: Path, **settings) -> InitConfig:
@@ -117,6 +118,48 @@ def test_a_new_head_starts_at_the_tokenizers_unigram_scores(rooms, tmp_path):
     assert float(bias[target.convert_tokens_to_ids("▁dog")]) == pytest.approx(-2.0)
     assert float(bias[target.convert_tokens_to_ids("▁hund")]) == pytest.approx(-2.2)
     assert float(bias[target.pad_token_id]) == pytest.approx(-9.0)  # specials are never predicted: the smallest score
+
+
+def test_pieces_whose_score_is_no_probability_start_as_the_rarest(rooms, tmp_path):
+    """Trap: a unigram tokenizer's bytes have the score 0, the logarithm of certainty."""
+    from transformers import BertModel
+
+    shutil.copytree(rooms / "source", tmp_path / "headless")
+    BertModel.from_pretrained(rooms / "source").save_pretrained(tmp_path / "headless")
+    target = unigram_tokenizer(TARGET_PIECES, first=[f"<0x{byte:02X}>" for byte in range(256)])
+    target.save_pretrained(tmp_path / "target")
+    given = (str(tmp_path / "headless"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
+    initialise(InitConfig(*given))
+    bias = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_output_embeddings().bias.detach()
+    ids = target.convert_tokens_to_ids(["<0x41>", "▁dog", "<pad>"])
+    np.testing.assert_allclose(bias[ids], [-9, -2, -9])
+
+
+def test_the_current_folder_may_be_written(rooms, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    initialise(config(rooms, Path()))
+    assert (tmp_path / "init.json").is_file()
+    assert not (tmp_path.parent / f".{tmp_path.name}.work").exists()
+
+
+def test_every_input_is_recorded(rooms, tmp_path):
+    """Two folders of one name, two files of one name, and the file of a method of one's own."""
+    for place in "ab":
+        (tmp_path / place / "par").mkdir(parents=True)
+        (tmp_path / place / "eng.txt").write_text(f"dog\ncat {place}\n")
+        for language, lines in (("eng", "dog\ncat\n"), ("deu", f"hund\nkatze {place}\n")):
+            (tmp_path / place / "par" / f"{language}.txt").write_text(lines)
+    own = tmp_path / "own.py"
+    predict = "lambda p: p.rows[:1].repeat(len(p.predict_ids), 0)"
+    own.write_text(f"from hyperofa.init.registry import Method\nm = Method('own', '', {predict}, {{}})\n")
+    text = {"eng": [tmp_path / "a" / "eng.txt", tmp_path / "b" / "eng.txt"]}
+    parallel = (tmp_path / "a" / "par", tmp_path / "b" / "par")
+    settings = {"method": f"{own}:m", "refine": "parallel", "refine_options": {"steps": 1}}
+    record = initialise(config(rooms, tmp_path / "out", parallel=parallel, text=text, **settings))
+    inputs = record["made_by"]["inputs"]
+    assert len({inputs[name]["sha256"] for name in ("parallel/par", "parallel/par#2")}) == 2
+    assert len({inputs[name]["sha256"] for name in ("text/eng/eng.txt", "text/eng/eng.txt#2")}) == 2
+    assert inputs["method"] == {"name": "own.py", "sha256": sha256_file(own)}
 
 
 def test_special_ids_follow_their_roles(rooms, tmp_path):

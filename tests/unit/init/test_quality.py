@@ -17,7 +17,7 @@ from hyperofa.init import provenance as origin
 from hyperofa.init.coverage import languages
 from hyperofa.init.held_out import held_out_check
 from hyperofa.init.registry import Method, find_method, resolve_options
-from hyperofa.init.text import text_loss
+from hyperofa.init.text import read_texts, text_loss
 
 
 def asked(problem, name, **options):
@@ -101,6 +101,12 @@ def test_loss_on_text_is_the_models_own(rooms):
     assert found["eng"]["tokens"] == count
     assert found["eng"]["loss"] == pytest.approx(total / count, abs=1e-3)
     assert found["eng"]["loss"] == pytest.approx(math.log(len(tokenizer)), abs=1.5)
+
+
+def test_no_more_text_is_read_than_the_loss_is_taken_over(tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(f"line {i}\n" for i in range(500)))
+    assert read_texts({"eng": [tmp_path / "a.txt"]}, whole=False) == {"eng": [f"line {i}" for i in range(200)]}
+    assert len(read_texts({"eng": [tmp_path / "a.txt"]}, whole=True)["eng"]) == 500
 
 
 def test_the_command_prints_and_keeps_it(rooms, tmp_path, capsys):

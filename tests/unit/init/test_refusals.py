@@ -200,6 +200,8 @@ class TestFileOfOnesOwn:
             ("m = Method('m', '', lambda p: 'rows', {})", "returned str, not an array of numbers"),
             ("m = Method('m', '', lambda p: None, {})", "returned"),
             ("m = Method('m', '', lambda p: p.rows[:1], {})", "rows of shape"),
+            ("m = Method('m', '', lambda p: p.notes.update(a=p.rows[0, 0]), {})", "left notes that are no JSON"),
+            ("m = Method('m', '', None, {}, check=lambda options: options['a'])", "KeyError: 'a' (line 3)"),
         ],
     )
     def test_its_faults_are_one_line(self, rooms, tmp_path, capsys, text, message):

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from hyperofa.cli import main
 from hyperofa.init import provenance as origin
 from hyperofa.init.pipeline import InitConfig, initialise
 
@@ -171,6 +172,43 @@ def test_methods_that_need_no_vectors_predict_every_new_token(made, rooms, tmp_p
             before = getattr(old, part)().weight.detach()
             wanted = before[pieces].mean(0) if pieces else before[: len(source)].mean(0)
             torch.testing.assert_close(getattr(new, part)().weight.detach()[ids["▁hund"]], wanted)
+
+
+@pytest.mark.parametrize("method", ["ofa", "hyperofa", "subword-mean"])
+def test_a_source_whose_vocabulary_leaves_ids_out(rooms, tmp_path, capsys, method):
+    """Trap: a tokenizer's length is no bound of its ids, and a new token's id may be another's."""
+    source = wordpiece_tokenizer(holes=6)
+    size = max(source.get_vocab().values()) + 1
+    assert size == len(source) + 6
+    model = bert(size)
+    model.save_pretrained(tmp_path / "source")
+    source.save_pretrained(tmp_path / "source")
+    places = {"--source": tmp_path / "source", "--tokenizer": rooms / "target", "--vectors": rooms / "vectors"}
+    words = ["init", *(word for pair in places.items() for word in pair), "--method", method, "--out", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    assert "None" not in capsys.readouterr().out
+    new, target = loaded(tmp_path / "out")
+    ids, found = target.get_vocab(), origin.Provenance.load(tmp_path / "out")
+    for mine, theirs in {"▁dog": "dog", "▁walk": "walk", "▁1": "1", "<mask>": "[MASK]"}.items():
+        i, j = ids[mine], source.convert_tokens_to_ids(theirs)
+        assert found.source_id[i] == j
+        torch.testing.assert_close(new.get_input_embeddings().weight[i], model.get_input_embeddings().weight[j])
+        assert new.get_output_embeddings().bias[i] == model.get_output_embeddings().bias[j]
+    assert {origin.NAMES[found.code[ids[token]]] for token in PREDICTED} == {"predicted"}
+
+
+def test_a_target_whose_vocabulary_leaves_ids_out(rooms, tmp_path):
+    target = wordpiece_tokenizer(holes=6)
+    target.save_pretrained(tmp_path / "target")
+    given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
+    record = initialise(InitConfig(*given))
+    new, _ = loaded(tmp_path / "out")
+    old, _ = loaded(rooms / "source")
+    assert record["counts"]["drawn"] == 6
+    before, after = (m.get_input_embeddings().weight.detach() for m in (old, new))
+    ids = wordpiece_tokenizer().get_vocab()
+    for token, i in target.get_vocab().items():
+        assert torch.equal(after[i], before[ids[token]])
 
 
 @pytest.mark.parametrize(("case", "boundary"), [(False, False), (True, False), (False, True), (True, True)])
