@@ -13,7 +13,7 @@ import pytest
 from hyperofa.corpus.reading import documents
 from hyperofa.errors import DataMissingError, InputError
 
-DAMAGED_GZIP = gzip.compress(b"some words\n" * 50)[:12] + b"\xff" * 30
+DAMAGED_GZIP = gzip.compress(b"some words\n" * 50, mtime=0)[:12] + b"\xff" * 30
 LINES = ["aqjun yettwali", "ein Hund", "", "狗在跑"]
 
 
