@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hyperofa.textfiles import read_lines
 
 if TYPE_CHECKING:
     from hyperofa_eval.pairing import Run
@@ -52,13 +53,6 @@ def run(*words: object) -> None:
     line = [str(word) for word in words]
     print("$", *line, file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", *line], check=True, stdout=sys.stderr)
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, plain or .xz."""
-    opener = lzma.open if path.suffix == ".xz" else open
-    with opener(path, "rt", encoding="utf-8") as handle:
-        return handle.read().splitlines()
 
 
 def parallel_text(data: Path, out: Path, *, without: Callable[[int], bool] = lambda line: False) -> Path:

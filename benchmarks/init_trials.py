@@ -18,51 +18,46 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from init_quality import parallel_text, read_lines, run
+from init_quality import parallel_text, run
+
+from hyperofa.textfiles import read_lines
 
 LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
 EVERY = 5
 """Every such line of NTREX, from the first, is held out."""
 DEFAULT = "default"
-_OWN = f"{Path(__file__).with_name('trial_methods.py')}:"
-_ALONE = ["--option", "ofa_weight=0", "--option", "ridge_weight=0", "--option", "broad_ridge_weight=0"]
-_STOPPED = ["--option", "network=attention", "--option", "patience=2"]
+_ALONE = ("ofa_weight=0", "ridge_weight=0", "broad_ridge_weight=0")
+
+
+def _words(method: str, *options: str) -> list[str]:
+    """The words of ``hyperofa init`` for a method with options."""
+    return ["--method", method, *(word for option in options for word in ("--option", option))]
+
+
+def _own(name: str, *options: str) -> list[str]:
+    """Likewise for a method of the file beside this one."""
+    return _words(f"{Path(__file__).with_name('trial_methods.py')}:{name}", *options)
+
+
 TRIALS: dict[str, list[str]] = {
-    "random": ["--method", "random"],
-    "ofa": ["--method", "ofa"],
-    "wechsel": ["--method", "wechsel"],
-    DEFAULT: ["--method", "hyperofa"],
-    "attention-alone": [
-        "--method",
-        "hyperofa",
-        *_ALONE,
-        "--option",
-        "network_weight=1",
-        "--option",
-        "network=attention",
-    ],
-    "attention-added": ["--method", "hyperofa", "--option", "network_weight=0.5", "--option", "network=attention"],
-    "attention-added-1": ["--method", "hyperofa", "--option", "network_weight=1", "--option", "network=attention"],
-    "attention-stopped": ["--method", "hyperofa", *_STOPPED, "--option", "network_weight=0.5"],
-    "attention-stopped-1": ["--method", "hyperofa", *_STOPPED, "--option", "network_weight=1"],
-    "deep-sets-added": ["--method", "hyperofa", "--option", "network_weight=0.5"],
-    "residual-alone": ["--method", f"{_OWN}residual", "--option", "base=ofa"],
-    "residual-on-default": ["--method", f"{_OWN}residual", "--option", "base=default"],
-    "pieces-ridge": ["--method", f"{_OWN}pieces", "--option", "network=false"],
-    "pieces-network": ["--method", f"{_OWN}pieces", "--option", "network=true"],
-    "pieces-network-without-pieces": [
-        "--method",
-        f"{_OWN}pieces",
-        "--option",
-        "network=true",
-        "--option",
-        "pieces=false",
-    ],
-    "by-word": ["--method", f"{_OWN}by_word"],
-    "hubs": ["--method", f"{_OWN}hubs"],
-    **{
-        f"length-{factor}": ["--method", f"{_OWN}length", "--option", f"factor={factor}"] for factor in (0.75, 1.3, 1.7)
-    },
+    "random": _words("random"),
+    "ofa": _words("ofa"),
+    "wechsel": _words("wechsel"),
+    DEFAULT: _words("hyperofa"),
+    "attention-alone": _words("hyperofa", *_ALONE, "network_weight=1", "network=attention"),
+    "attention-added": _words("hyperofa", "network_weight=0.5", "network=attention"),
+    "attention-added-1": _words("hyperofa", "network_weight=1", "network=attention"),
+    "attention-stopped": _words("hyperofa", "network_weight=0.5", "network=attention", "patience=2"),
+    "attention-stopped-1": _words("hyperofa", "network_weight=1", "network=attention", "patience=2"),
+    "deep-sets-added": _words("hyperofa", "network_weight=0.5"),
+    "residual-alone": _own("residual", "base=ofa"),
+    "residual-on-default": _own("residual", "base=default"),
+    "pieces-ridge": _own("pieces", "network=false"),
+    "pieces-network": _own("pieces", "network=true"),
+    "pieces-network-without-pieces": _own("pieces", "network=true", "pieces=false"),
+    "by-word": _own("by_word"),
+    "hubs": _own("hubs"),
+    **{f"length-{factor}": _own("length", f"factor={factor}") for factor in (0.75, 1.3, 1.7)},
 }
 
 
@@ -92,7 +87,7 @@ def development_set(data: Path, out: Path) -> Path:
         return out
     temporary = out.with_suffix(".tmp")
     (temporary / "tatoeba").mkdir(parents=True, exist_ok=True)
-    sides = {code: read_lines(next((data / "ntrex").glob(f"{code}.txt*"))) for code in ("eng", *LANGUAGES)}
+    sides = {code: list(read_lines(next((data / "ntrex").glob(f"{code}.txt*")))) for code in ("eng", *LANGUAGES)}
     for code in LANGUAGES:
         chosen = [i for i in range(0, len(sides["eng"]), EVERY) if sides["eng"][i].strip() and sides[code][i].strip()]
         for side in (code, "eng"):

@@ -11,81 +11,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperofa.init.held_out import without_tokens
 from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit, predict
 from hyperofa.init.linalg import combine, nearest, normalise_rows, softmax
+from hyperofa.init.methods.directions import Directions
 from hyperofa.init.methods.ofa import combine_nearest
-from hyperofa.init.methods.ridge import fit_ridge, rescale
-from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.methods.ridge import fit_ridge
+from hyperofa.init.problem import Problem
 from hyperofa.init.registry import Method, find_method, resolve_options, run_method
 from hyperofa.vocab.surfaces import Surface, token_surfaces
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 FOLDS = 5
 _NETWORK = NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2)
 _FIT = FitConfig(epochs=15, learning_rate=1e-3, decay_every=2, decay=0.8, loss="paper", contrastive_weight=0.0)
 
 
-class Default:
-    """The parts of the default: known anchors, their rows about the mean, and the vectors of both sides."""
-
-    def __init__(self, problem: Problem, *, power: float = 2.0, known_words: float = 0.5) -> None:
-        from scipy.sparse import diags_array
-
-        self.problem, self.power = problem, power
-        self.known: csr_matrix = (problem.source_words @ diags_array(problem.known_words)).tocsr()
-        self.known.eliminate_zeros()
-        every = problem.anchor_ids
-        enough = np.asarray(self.known[every].sum(axis=1)).ravel() >= known_words
-        self.anchors = every[enough] if enough.any() else every
-        self.rows = problem.rows[self.anchors]
-        self.centre = self.rows.mean(axis=0)
-        self.queries = subword_vectors(problem.target_words, problem.predict_ids, problem.centred_vectors, power=power)
-        self.keys = subword_vectors(self.known, self.anchors, problem.centred_vectors, power=power)
-
-    def nearest(self) -> np.ndarray:
-        """(m, r): unit offsets of OFA's step."""
-        found = combine_nearest(self.queries, self.keys, self.rows, neighbours=10, temperature=0.1)
-        return normalise_rows(found - self.centre)
-
-    def narrow_ridge(self) -> np.ndarray:
-        """(m, r): unit offsets of ridge regression from the known anchors."""
-        weights, intercept = fit_ridge(self.keys, self.rows, 0.03)
-        return normalise_rows(self.queries @ weights + intercept - self.centre)
-
-    def broad_ridge(self) -> np.ndarray:
-        """(m, r): unit offsets of ridge regression from all source tokens with words."""
-        problem = self.problem
-        inputs = subword_vectors(problem.source_words, problem.anchor_ids, problem.centred_vectors, power=self.power)
-        weights, intercept = fit_ridge(inputs, problem.anchor_rows, 0.03)
-        return normalise_rows(self.queries @ weights + intercept - problem.anchor_rows.mean(axis=0))
-
-    def rescaled(self, total: np.ndarray) -> np.ndarray:
-        """(m, r): rows in the direction ``total`` from the mean, at the source's length."""
-        return rescale(self.centre + total, self.rows, self.centre)
+def default_parts(problem: Problem) -> Directions:
+    """The default's parts, with its own settings."""
+    names = ("share_power", "known_words", "ridge_penalty")
+    power, known_words, penalty = (float(find_method("hyperofa").options[name]) for name in names)
+    return Directions(problem, power=power, known_words=known_words, penalty=penalty)
 
 
 def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray:
     """(a, r): rows of the source tokens ``ids`` (a,), each predicted without its fold's groups of equal surface."""
     names, group = np.unique(problem.source_groups[ids], return_inverse=True)
     fold = problem.rng(901).permutation(len(names))[group] % FOLDS
-    owner = np.repeat(np.arange(problem.source_words.shape[0]), np.diff(problem.source_words.indptr))
     found = np.empty((len(ids), problem.rows.shape[1]), dtype=np.float32)
     for number in range(FOLDS):
-        held = ids[fold == number]
-        words = problem.source_words.copy()
-        words.data[np.isin(owner, held)] = 0
-        words.eliminate_zeros()
-        own = np.arange(len(problem.rows))
-        own[held] = -1
-        parts: dict[str, Any] = {"source_words": words, "target_words": problem.source_words, "source_ids": own}
-        smaller = dataclasses.replace(problem, predict_ids=held, options=resolve_options(method, {}), notes={}, **parts)
-        rows = run_method(method, smaller)
+        rows = run_method(method, without_tokens(problem, ids[fold == number], resolve_options(method, {})))
         assert rows is not None
         found[fold == number] = rows
     return found
@@ -93,7 +50,7 @@ def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray
 
 def predict_residual(problem: Problem) -> np.ndarray:
     """The base's unit offsets plus what deep sets predict of the difference to the true ones, at the source's length."""
-    parts = Default(problem)
+    parts = default_parts(problem)
     method = find_method({"ofa": "ofa", "default": "hyperofa"}[problem.options["base"]])
     begun = run_method(method, dataclasses.replace(problem, options=resolve_options(method, {}), notes={}))
     assert begun is not None
@@ -105,7 +62,7 @@ def predict_residual(problem: Problem) -> np.ndarray:
     network, report = fit(sets, missing, problem.source_groups[ids], vectors, _NETWORK, _FIT, seed=seed)
     problem.notes["residual"] = {"train": report.train_loss, "validation": report.validation_loss}
     new = WordSets(problem.target_words, problem.predict_ids, limit=48)
-    return parts.rescaled(normalise_rows(begun - parts.centre) + predict(network, new, vectors, _FIT, seed=seed))
+    return parts.at_length(normalise_rows(begun - parts.centre) + predict(network, new, vectors, _FIT, seed=seed))
 
 
 def spelled(surfaces: Iterable[Surface], pieces: dict[tuple[bytes, bool], int], rows: np.ndarray) -> np.ndarray:
@@ -134,7 +91,7 @@ def spelled(surfaces: Iterable[Surface], pieces: dict[tuple[bytes, bool], int], 
 
 def predict_with_pieces(problem: Problem) -> np.ndarray:
     """The default, the ridge regression from known anchors replaced by one, or a network, that sees spelling too."""
-    parts = Default(problem)
+    parts = default_parts(problem)
     ours, theirs = token_surfaces(problem.source_tokenizer), token_surfaces(problem.target_tokenizer)
     pieces = {(s.text, s.boundary): i for i, s in enumerate(ours) if s.role is None and s.kind == "piece" and s.text}
     offsets = problem.rows - parts.centre
@@ -149,12 +106,12 @@ def predict_with_pieces(problem: Problem) -> np.ndarray:
     if problem.options["network"]:
         directions = _network(problem, known.astype(np.float32), new.astype(np.float32), parts)
     else:
-        weights, intercept = fit_ridge(known, parts.rows, 0.03)
+        weights, intercept = fit_ridge(known, parts.rows, parts.penalty)
         directions = normalise_rows(new @ weights + intercept - parts.centre)
-    return parts.rescaled(parts.nearest() + 0.5 * directions + 0.5 * parts.broad_ridge())
+    return parts.at_length(parts.nearest() + 0.5 * directions + 0.5 * parts.broad_ridge())
 
 
-def _network(problem: Problem, known: np.ndarray, new: np.ndarray, parts: Default) -> np.ndarray:
+def _network(problem: Problem, known: np.ndarray, new: np.ndarray, parts: Directions) -> np.ndarray:
     """Unit offsets by deep sets over one "word" a token: its features."""
     from scipy.sparse import eye_array
 
@@ -169,7 +126,7 @@ def _network(problem: Problem, known: np.ndarray, new: np.ndarray, parts: Defaul
 
 def predict_by_word(problem: Problem) -> np.ndarray:
     """OFA's step for each word of the target's tokens; a token's row is their mean by the square of its share."""
-    parts = Default(problem)
+    parts = default_parts(problem)
     chosen = problem.target_words[problem.predict_ids].astype(np.float32)
     chosen.data = chosen.data**parts.power
     used, chosen.indices = np.unique(chosen.indices, return_inverse=True)
@@ -177,23 +134,23 @@ def predict_by_word(problem: Problem) -> np.ndarray:
     found = combine_nearest(words, parts.keys, parts.rows - parts.centre, neighbours=10, temperature=0.1)
     chosen.resize(chosen.shape[0], len(used))
     directions = normalise_rows(chosen @ found)
-    return parts.rescaled(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+    return parts.at_length(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
 
 
 def predict_without_hubs(problem: Problem) -> np.ndarray:
     """The 10 source tokens of largest cosine less half their mean cosine with the 10 new tokens nearest to them (CSLS)."""
-    parts = Default(problem)
+    parts = default_parts(problem)
     hubness = nearest(parts.keys, parts.queries, 10)[1].mean(axis=1)
     indices, scores = nearest(parts.queries, parts.keys, 10, offset=-hubness / 2)
     found = combine(softmax(scores, 0.1), indices, parts.rows)
     directions = normalise_rows(found - parts.centre)
-    return parts.rescaled(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+    return parts.at_length(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
 
 
 def predict_at_length(problem: Problem) -> np.ndarray:
     """The default's directions at ``factor`` times the source's length."""
-    parts = Default(problem)
-    rows = parts.rescaled(parts.nearest() + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
+    parts = default_parts(problem)
+    rows = parts.at_length(parts.nearest() + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
     return parts.centre + float(problem.options["factor"]) * (rows - parts.centre)
 
 

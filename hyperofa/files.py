@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -140,6 +140,16 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    return found
+
+
+def named_inputs(kind: str, paths: Iterable[Path]) -> dict[str, Path]:
+    """Paths by ``kind/NAME`` for :func:`made_by`; the second of one name is ``kind/NAME#2``."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        key = f"{kind}/{path.name}"
+        again = sum(other.name == path.name for other in found.values())
+        found[f"{key}#{again + 1}" if again else key] = path
     return found
 
 

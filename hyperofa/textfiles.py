@@ -14,6 +14,8 @@ from hyperofa.wordkeys import is_language
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 """Endings of packed files, and what opens them."""
+DAMAGED = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+"""What reading a damaged one raises."""
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -28,7 +30,7 @@ def read_lines(path: Path) -> Iterator[str]:
         raise DataMissingError("no such file", where=path) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8", where=f"{path}, line {number}", todo="convert the file") from None
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"a damaged {path.suffix} file ({error})", where=f"{path}, line {number + 1}") from None
 
 

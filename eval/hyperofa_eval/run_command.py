@@ -95,14 +95,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _with_options(chosen: Sequence[Any], args: argparse.Namespace) -> list[Any]:
     """The tasks with the settings of the command line, each with those that it has; one that none has is refused."""
-    from hyperofa_eval.tasks import given, settings_of, with_settings
+    from hyperofa_eval.tasks import block_named, given, settings_of, with_settings
 
     asked = given(vars(args))
-    block = asked.get("block", "auto")
-    if block not in {"auto", "all"}:
-        if not block.lstrip("-").isdigit():
-            raise InputError(f"--block {block!r} is neither a number, auto nor all")
-        asked["block"] = int(block)
+    if "block" in asked:
+        asked["block"] = block_named(asked["block"])
     idle = [name for name in asked if not any(name in settings_of(task) for task in chosen)]
     if idle:
         option = "--" + idle[0].replace("_", "-")

@@ -60,7 +60,9 @@ class DocumentTokenizer:
 
 def token_table(tokenizer: Any) -> TokenTable:
     """Which tokens are special and which continue a word, for WordPiece, SentencePiece and byte-level vocabularies."""
-    size = max(tokenizer.get_vocab().values()) + 1  # not len(tokenizer): some ids may have no token
+    from hyperofa.vocab.surfaces import rows_needed
+
+    size = rows_needed(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(range(size))
     special = np.zeros(size, dtype=bool)
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()

@@ -35,7 +35,7 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
         words = evaluation_words(args)
         found = find_tasks(tasks, words.extensions, words.protocol, where)
         with asking(where):
-            found = _with_settings(found, vars(words), where)
+            found = _with_settings(found, vars(words))
             if data:
                 _check_data(plan, where, found, words.aliases)
     for stage in plan.stages():
@@ -68,15 +68,12 @@ def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
     return found
 
 
-def _with_settings(tasks: Sequence[Any], words: dict[str, Any], where: str) -> list[Any]:
+def _with_settings(tasks: Sequence[Any], words: dict[str, Any]) -> list[Any]:
     """The tasks with the settings that are given put into them, which refuses those that are out of range."""
-    from hyperofa_eval.tasks import with_settings
+    from hyperofa_eval.tasks import block_named, with_settings
 
-    block = words["block"]
-    if block is not None and block not in {"auto", "all"}:
-        if not str(block).isdigit():
-            raise InputError(f"--block {block!r} is neither a number, auto nor all", where=where)
-        words = {**words, "block": int(block)}
+    if words["block"] is not None:
+        words = {**words, "block": block_named(words["block"])}
     return [with_settings(task, words) for task in tasks]
 
 

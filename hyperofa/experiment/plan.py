@@ -20,7 +20,7 @@ from hyperofa.experiment.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe import Cell, Recipe
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
 from hyperofa.experiment.stages import Interruption, Stage
-from hyperofa.experiment.words import extensions, method_file, with_places
+from hyperofa.experiment.words import extensions, with_places
 from hyperofa.files import read_json, write_text
 from hyperofa.resources import resource
 
@@ -262,6 +262,8 @@ class Plan:
         return [str(self.data / folder / f"{language}.txt") for language in languages]
 
     def _init(self, cell: Cell) -> Stage:
+        from hyperofa.init.registry import method_file
+
         target = self.cell(cell) / "init"
         source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
         words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]

@@ -73,12 +73,6 @@ def extensions(recipe: Recipe) -> list[Path]:
     return list(dict.fromkeys(file for words in all_words for file in evaluation_words(words).extensions))
 
 
-def method_file(name: str) -> Path | None:
-    """The user's file in ``FILE.py:NAME``; None for a method that comes with hyperofa."""
-    file, colon, _ = name.rpartition(":")
-    return Path(file) if colon and file.endswith(".py") else None
-
-
 READS = ("--parallel", "--text", "--with")
 """Options whose words are files or folders that decide the result."""
 

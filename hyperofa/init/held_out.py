@@ -33,13 +33,20 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
     share = min(0.2, size / len(anchors))
     held = np.isin(groups, names[: max(1, round(share * len(names)))])
     ids = anchors[held]
+    options = problem.options | ({"checkpoint": None} if "checkpoint" in problem.options else {})
+    found = run_method(method, without_tokens(problem, ids, options))
+    assert found is not None
+    return _compare(found, problem.rows[anchors], np.flatnonzero(held))
+
+
+def without_tokens(problem: Problem, ids: np.ndarray, options: dict[str, Any]) -> Problem:
+    """The problem of predicting the source tokens ``ids`` (m,) from the others, for a method with these ``options``."""
     words = problem.source_words.copy()
     words.data[np.isin(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)), ids)] = 0
     words.eliminate_zeros()
     own = np.arange(len(problem.rows))
     own[ids] = -1
-    options = problem.options | ({"checkpoint": None} if "checkpoint" in problem.options else {})
-    smaller = dataclasses.replace(
+    return dataclasses.replace(
         problem,
         source_words=words,
         target_words=problem.source_words,
@@ -50,9 +57,6 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
         options=options,
         notes={},
     )
-    found = run_method(method, smaller)
-    assert found is not None
-    return _compare(found, problem.rows[anchors], np.flatnonzero(held))
 
 
 def _compare(found: np.ndarray, rows: np.ndarray, places: np.ndarray) -> dict[str, Any]:

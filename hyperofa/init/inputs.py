@@ -41,11 +41,6 @@ class Words:
     target: csr_matrix
 
 
-def rows_needed(tokenizer: Any) -> int:
-    """How many rows a tokenizer's ids take: one more than its largest id, since a vocabulary may leave ids out."""
-    return max(tokenizer.get_vocab().values(), default=-1) + 1
-
-
 def check_vocabulary(tokens: int, rows: int, where: str) -> None:
     """Refuse a source tokenizer whose ids take more rows (``tokens``) than the model has."""
     if tokens > rows:

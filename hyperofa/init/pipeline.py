@@ -23,11 +23,10 @@ from hyperofa.init.inputs import (
     make_problem,
     match_both,
     predictable,
-    rows_needed,
 )
 from hyperofa.init.ranges import Range
 from hyperofa.init.record import quality_of, record_of
-from hyperofa.init.registry import find_method, resolve_options
+from hyperofa.init.registry import find_method, method_file, resolve_options
 from hyperofa.init.stages import Stages, digest
 
 if TYPE_CHECKING:
@@ -217,6 +216,7 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     from hyperofa.model.assemble import check_roles
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.report import load_tokenizer
+    from hyperofa.vocab.surfaces import rows_needed
 
     texts = read_texts(config.text, whole=config.refine == "distill")
     if config.vectors is not None:
@@ -297,10 +297,10 @@ def _decided_by(
 ) -> dict[str, Any]:
     """All that decides the predicted rows."""
     names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed")
-    file = Path(config.method.rpartition(":")[0])
+    file = method_file(config.method)
     return {
         "settings": {name: getattr(config, name) for name in names} | {"split": asked.split, "options": asked.options},
-        "method_file": sha256_tree(file) if file.is_file() else None,
+        "method_file": sha256_tree(file) if file is not None else None,
         "embeddings": digest(
             *(None if e is None else e.numpy() for e in (source.input_embeddings, source.output_embeddings))
         ),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.files import made_by
+from hyperofa.files import made_by, named_inputs
 from hyperofa.init.held_out import held_out_check
 from hyperofa.init.quality import matrix_figures, quality_report
+from hyperofa.init.registry import Method, method_file
 
 if TYPE_CHECKING:
     from hyperofa.init import provenance as origin
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hyperofa.init.inputs import Words
     from hyperofa.init.pipeline import InitConfig
     from hyperofa.init.problem import Problem
-    from hyperofa.init.registry import Method
     from hyperofa.model import Source
 
 
@@ -60,11 +59,11 @@ def record_of(
     folders = {"source": config.source, "tokenizer": str(config.tokenizer)}
     given = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
     given |= {"vectors": config.vectors} if config.vectors else {}
-    given |= _named("parallel", config.parallel)
+    given |= named_inputs("parallel", config.parallel)
     for language, paths in config.text.items():
-        given |= _named(f"text/{language}", paths)
-    file = Path(config.method.rpartition(":")[0])  # of a method of the user's own
-    given |= {"method": file} if file.is_file() else {}
+        given |= named_inputs(f"text/{language}", paths)
+    file = method_file(config.method)
+    given |= {"method": file} if file is not None else {}
     inputs = {"source", "tokenizer", "vectors", "out", "parallel", "text"}
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in inputs}
     settings |= {name: folder for name, folder in folders.items() if name not in given}  # hub ids
@@ -88,16 +87,6 @@ def record_of(
             "method_notes": outputs.notes,
         }
     return record
-
-
-def _named(kind: str, paths: Iterable[Path]) -> dict[str, Path]:
-    """Paths by ``kind/NAME``; the second of one name is ``kind/NAME#2``."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        key = f"{kind}/{path.name}"
-        again = sum(other.name == path.name for other in found.values())
-        found[f"{key}#{again + 1}" if again else key] = path
-    return found
 
 
 def _rank(matrix: Extended) -> int | None:

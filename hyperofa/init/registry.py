@@ -60,6 +60,12 @@ def register(method: Method) -> Method:
     return method
 
 
+def method_file(name: str) -> Path | None:
+    """The user's file in ``FILE.py:NAME``; None for a method that comes with hyperofa."""
+    file, colon, _ = name.rpartition(":")
+    return Path(file) if colon and file.endswith(".py") else None
+
+
 def find_method(name: str) -> Method:
     """The method called ``name``, or the ``Method`` object NAME of a user's ``FILE.py:NAME``.
 
@@ -71,9 +77,8 @@ def find_method(name: str) -> Method:
 
     if name in METHODS:
         return METHODS[name]
-    file, colon, attribute = name.rpartition(":")
-    if colon and file.endswith(".py"):
-        return _load(Path(file), attribute)
+    if (file := method_file(name)) is not None:
+        return _load(file, name.rpartition(":")[2])
     raise unknown_name("method", name, METHODS)
 
 

@@ -82,6 +82,12 @@ def difference(row: Mapping[str, Any]) -> tuple[str, str]:
     return f"{row['difference']:{form}} {points}", f"[{low:{form}}, {high:{form}}]"
 
 
+def interval(score: Mapping[str, Any]) -> str:
+    """A mean with its interval, as text."""
+    (low, high), form = score["ci95"], f".{digits(score)}f"
+    return f"{score['mean']:{form}} ({low:{form}}–{high:{form}})"
+
+
 def value(score: Mapping[str, Any]) -> str:
     """A score with its interval."""
     found, form = estimate(score), f".{digits(score)}f"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperofa.report import markup
-from hyperofa.report.terminal import interval
 
 Results = Mapping[str, Any]
 
@@ -36,7 +35,13 @@ def _scores(results: Results) -> list[str]:
         own = [found.get((source, rank, method, *column)) for column in columns]
         seeds = sorted({row["seeds"] for row in own if row})
         body.append(
-            [method, str(rank), source, "–".join(map(str, seeds)), *(interval(row) if row else "" for row in own)]
+            [
+                method,
+                str(rank),
+                source,
+                "–".join(map(str, seeds)),
+                *(markup.interval(row) if row else "" for row in own),
+            ]
         )
     head = ["method", "rank", "source", "seeds", *(f"{task.upper()} {when}" for task, when in columns)]
     notes = []

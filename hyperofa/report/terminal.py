@@ -22,7 +22,9 @@ def print_results(results: Mapping[str, Any]) -> None:
     moments = "before → after training" if len(whens) > 1 else "before training"
     if rows:
         table(f"Top-10 retrieval, %: {moments}", ("language", "n", "chance", *cells), rows)
-        means = [[name, *(interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()]
+        means = [
+            [name, *(markup.interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()
+        ]
         table(f"Mean of {len(results['languages'])} languages, with 95 % interval", ("method", *whens), means)
     if len(results["cells"]) > len(cells) or len({row["task"] for row in results.get("table") or ()}) > 1:
         _print_matrix(results)
@@ -36,7 +38,15 @@ def print_results(results: Mapping[str, Any]) -> None:
 
 def _print_matrix(results: Mapping[str, Any]) -> None:
     rows = [
-        [row["task"], row["source"], str(row["rank"]), row["method"], row["when"], str(row["seeds"]), interval(row)]
+        [
+            row["task"],
+            row["source"],
+            str(row["rank"]),
+            row["method"],
+            row["when"],
+            str(row["seeds"]),
+            markup.interval(row),
+        ]
         for row in results["table"]
     ]
     table("All tasks, with 95 % interval", ("task", "source", "rank", "method", "when", "seeds", "mean"), rows)
@@ -46,9 +56,3 @@ def _print_matrix(results: Mapping[str, Any]) -> None:
         output.print(
             f"{row['method']} ({place}) {steps} {row['baseline']}'s last loss, {row['loss']:.3f}", markup=False
         )
-
-
-def interval(score: Mapping[str, Any]) -> str:
-    """A mean with its interval, as text."""
-    (low, high), form = score["ci95"], f".{markup.digits(score)}f"
-    return f"{score['mean']:{form}} ({low:{form}}–{high:{form}})"

@@ -158,4 +158,4 @@ def _load(path: Path) -> Any:
 
     # weights_only=False, for a shard holds objects of DeepSpeed's own (loss scaler, addresses of fragments, stage) that change
     # with its version. It is no stranger's pickle: the caller has compared every file's hash with the manifest that we wrote.
-    return torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=False)  # hashed by the caller, see above

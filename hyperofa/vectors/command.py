@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _build(args: argparse.Namespace) -> None:
     from hyperofa.config import build_config
-    from hyperofa.files import check_output, made_by
+    from hyperofa.files import check_output, made_by, named_inputs
     from hyperofa.vectors.build import BuildConfig, build_vectors, languages_of
     from hyperofa.vectors.parallel import parallel_files, read_parallel
     from hyperofa.vectors.store import MARKER, write_store
@@ -91,7 +91,10 @@ def _build(args: argparse.Namespace) -> None:
     check_output(args.out, MARKER)
     text = read_parallel(args.parallel, args.languages)
     words, vectors = build_vectors(text, config)
-    inputs = {f"{path.parent.name}/{path.name}": path for path in parallel_files(args.parallel, args.languages)}
+    files = parallel_files(args.parallel, args.languages)
+    inputs: dict[str, Path] = {}
+    for folder in dict.fromkeys(path.parent.name for path in files):
+        inputs |= named_inputs(folder, [path for path in files if path.parent.name == folder])
     made = made_by("vectors build", inputs, asdict(config))
     counts = languages_of(words)
     meta = {"sentences": text.n_sentences, "languages": counts, "made_by": made}

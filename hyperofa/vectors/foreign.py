@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import lzma
 import mmap
 import re
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import existing_file
-from hyperofa.textfiles import OPENERS
+from hyperofa.textfiles import DAMAGED, OPENERS
 
 BLOCK = 8192
 """Rows that a reader yields at once."""
@@ -230,5 +227,5 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
         try:
             for number, line in enumerate(handle, start=1):
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        except DAMAGED as error:
             raise InputError(f"a damaged {path.suffix} file ({error})", where=path) from None

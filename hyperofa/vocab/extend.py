@@ -17,7 +17,7 @@ from hyperofa.errors import HyperofaError, InputError
 from hyperofa.textfiles import read_lines
 from hyperofa.vocab.merges import Merge, learn_merges
 from hyperofa.vocab.roles import ROLES
-from hyperofa.vocab.surfaces import backend_spec, family
+from hyperofa.vocab.surfaces import backend_spec, family, rows_needed
 from hyperofa.vocab.train import balance
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def extend_tokenizer(source: Any, files: Mapping[str, Sequence[Path]], config: E
     """
     spec = backend_spec(source)
     kind = family(spec)
-    old_size = max(source.get_vocab().values()) + 1
+    old_size = rows_needed(source)
     if config.vocab_size <= old_size:
         raise InputError(
             f"{config.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
@@ -96,9 +96,8 @@ class _Cutter:
         counts: dict[str, int] = {}
         for path in paths:
             for line in track(read_lines(path), f"reading {label}"):
-                for part in self._at_added.split(
-                    line
-                ):  # the source cuts there too, and no new piece holds such a token
+                # The source cuts at its added tokens too, and no new piece holds one.
+                for part in self._at_added.split(line):
                     for word in self._words(part):
                         counts[word] = counts.get(word, 0) + 1
         return counts

@@ -10,7 +10,7 @@ from typing import Any
 
 from hyperofa.console import print_json, table
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.files import made_by, new_directory, write_json
+from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import only_a_path
 from hyperofa.textfiles import read_lines
 
@@ -102,7 +102,9 @@ def save_tokenizer(
     report: Mapping[str, Fertility],
 ) -> None:
     """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its fertility."""
-    inputs = {f"{language}/{path.name}": path for language, paths in files.items() for path in paths}
+    inputs: dict[str, Path] = {}
+    for language, paths in files.items():
+        inputs |= named_inputs(language, paths)
     with new_directory(out, MARKER) as folder:
         tokenizer.save_pretrained(str(folder))
         record = {"entries": len(tokenizer), "fertility": dict(report), "made_by": made_by(command, inputs, settings)}

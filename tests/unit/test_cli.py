@@ -113,3 +113,12 @@ sys.exit(cli.main(["slow"]))
         _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (143, "hyperofa slow: terminated\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_of_one_name_are_all_named() -> None:
+    from hyperofa.files import named_inputs
+
+    paths = [Path("a/ces.txt"), Path("b/ces.txt"), Path("b/deu.txt"), Path("c/ces.txt")]
+    assert named_inputs("text", paths) == dict(
+        zip(["text/ces.txt", "text/ces.txt#2", "text/deu.txt", "text/ces.txt#3"], paths, strict=True)
+    )

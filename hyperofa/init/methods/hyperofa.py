@@ -12,15 +12,12 @@ import numpy as np
 from hyperofa.config import build_config
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.init.linalg import normalise_rows
-from hyperofa.init.methods.ofa import combine_nearest
-from hyperofa.init.methods.ridge import fit_ridge, rescale
-from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.methods.directions import Directions
+from hyperofa.init.problem import Problem
 from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
     from hyperofa.init.hypernet import FitConfig, NetworkConfig
     from hyperofa.init.linalg import VectorTable
 
@@ -132,42 +129,25 @@ def paper_setting(pairs: int, rank: int) -> tuple[NetworkConfig, FitConfig]:
 def _mixed(problem: Problem) -> np.ndarray:
     """The default: a sum of directions by predictors whose errors differ, at the length of the source's rows."""
     options = problem.options
-    power, penalty = float(options["share_power"]), float(options["ridge_penalty"])
-    vectors, every = problem.centred_vectors, problem.anchor_ids
-    known = _known_shares(problem)
-    near = every[np.asarray(known[every].sum(axis=1)).ravel() >= options["known_words"]]
-    near = near if len(near) else every
-    rows = problem.rows[near]
-    centre = rows.mean(axis=0)
-    queries = subword_vectors(problem.target_words, problem.predict_ids, vectors, power=power)
-    keys = subword_vectors(known, near, vectors, power=power)
-    total = np.zeros((len(queries), rows.shape[1]), dtype=np.float32)
+    parts = Directions(
+        problem,
+        power=float(options["share_power"]),
+        known_words=float(options["known_words"]),
+        penalty=float(options["ridge_penalty"]),
+    )
+    total = np.zeros((len(parts.queries), parts.rows.shape[1]), dtype=np.float32)
     if options["ofa_weight"]:
-        found = combine_nearest(queries, keys, rows, neighbours=10, temperature=0.1)
-        total += float(options["ofa_weight"]) * normalise_rows(found - centre)
+        total += float(options["ofa_weight"]) * parts.nearest()
     if options["ridge_weight"]:
-        weights, intercept = fit_ridge(keys, rows, penalty)
-        total += float(options["ridge_weight"]) * normalise_rows(queries @ weights + intercept - centre)
+        total += float(options["ridge_weight"]) * parts.narrow_ridge()
     if options["broad_ridge_weight"]:
-        targets = problem.anchor_rows
-        inputs = subword_vectors(problem.source_words, every, vectors, power=power)
-        weights, intercept = fit_ridge(inputs, targets, penalty)
-        offsets = queries @ weights + intercept - targets.mean(axis=0)
-        total += float(options["broad_ridge_weight"]) * normalise_rows(offsets)
+        total += float(options["broad_ridge_weight"]) * parts.broad_ridge()
     if options["network_weight"]:
-        network, config = _setting(options, len(near), rows.shape[1])
-        offsets = _network_rows(problem, near, rows - centre, vectors, network, config)
+        network, config = _setting(options, len(parts.anchors), parts.rows.shape[1])
+        targets = parts.rows - parts.centre
+        offsets = _network_rows(problem, parts.anchors, targets, problem.centred_vectors, network, config)
         total += float(options["network_weight"]) * normalise_rows(offsets)
-    return rescale(centre + total, rows, centre)
-
-
-def _known_shares(problem: Problem) -> csr_matrix:
-    """(V_s, n): the source tokens' shares of the words, each word at its weight in ``problem.known_words``."""
-    from scipy.sparse import diags_array
-
-    weighted = (problem.source_words @ diags_array(problem.known_words)).tocsr()
-    weighted.eliminate_zeros()
-    return weighted
+    return parts.at_length(total)
 
 
 def _network_rows(
