@@ -26,7 +26,7 @@ from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
 from hyperofa.corpus.reading import check_source, documents
-from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenize
+from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import InputError
 from hyperofa.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
 
@@ -78,12 +78,12 @@ def prepare(
         check_source(source)
     framed = DocumentTokenizer(tokenizer)
     table = token_table(framed.tokenizer)
-    with new_directory(out, MARKER) as folder:
+    with new_directory(out, MARKER) as folder, tokenizing(tokenizer, processes) as tokenize:
         (folder / "data").mkdir()
         languages = []
         for index, (name, sources) in enumerate(texts.items()):
             counter = _Counter(framed.tokenizer.unk_token_id)
-            ids = counter.tokens_of(tokenize(tokenizer, counter.texts_of(name, sources, settings), processes))
+            ids = counter.tokens_of(tokenize(counter.texts_of(name, sources, settings)))
             file = f"data/{name}.arrow"
             sequences = pack(ids, settings.length, framed.pad_id, keep_whole=settings.keep_whole)
             written = write_sequences(folder / file, sequences, settings.length, index)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,29 +99,41 @@ def _continues(tokenizer: Any, tokens: list[str | None]) -> Callable[[str], bool
     return lambda token: not token.startswith(mark)
 
 
-def tokenize(directory: str | Path, texts: Iterable[str], processes: int = 1) -> Iterator[NDArray[np.int32]]:
-    """Token ids of every text, in order; with several processes a bounded number of tasks is in flight."""
-    tasks = _chunks(texts)
+Tokenize = Callable[[Iterable[str]], Iterator[NDArray[np.int32]]]
+
+
+@contextmanager
+def tokenizing(directory: str | Path, processes: int = 1) -> Iterator[Tokenize]:
+    """A function that gives the token ids of every text, in order, as often as it is called.
+
+    Several processes load the tokenizer once each, and a bounded number of tasks is in flight.
+
+    Raises:
+        HyperofaError: a process was killed.
+    """
     if processes == 1:
         here = DocumentTokenizer(directory)
-        for task in tasks:
-            yield from here(task)
+        yield lambda texts: itertools.chain.from_iterable(here(task) for task in _chunks(texts))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=_start_worker, initargs=(str(directory),)
     ) as pool:
-        waiting: deque[Future[Documents]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(_work, task))
-                if len(waiting) >= 4 * processes:
-                    yield from waiting.popleft().result()
-            while waiting:
+        yield lambda texts: _in_processes(pool, texts, in_flight=4 * processes)
+
+
+def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight: int) -> Iterator[NDArray[np.int32]]:
+    waiting: deque[Future[Documents]] = deque()
+    try:
+        for task in _chunks(texts):
+            waiting.append(pool.submit(_work, task))
+            if len(waiting) >= in_flight:
                 yield from waiting.popleft().result()
-        except BrokenProcessPool:
-            what = "a process that tokenises was killed, perhaps for want of memory"
-            raise HyperofaError(what, where="--processes", todo="ask for fewer") from None
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool:
+        what = "a process that tokenises was killed, perhaps for want of memory"
+        raise HyperofaError(what, where="--processes", todo="ask for fewer") from None
 
 
 _worker: DocumentTokenizer | None = None
@@ -139,5 +152,5 @@ def _work(texts: list[str]) -> Documents:
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(texts)
-    while chunk := list(islice(iterator, DOCUMENTS_PER_TASK)):
+    while chunk := list(itertools.islice(iterator, DOCUMENTS_PER_TASK)):
         yield chunk

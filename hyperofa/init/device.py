@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from hyperofa.errors import InputError
@@ -28,3 +30,16 @@ def device_named(name: str, where: str) -> torch.device:
     if not there.get(device.type, False):
         raise InputError(f"no device {name!r} on this machine ({gpus} GPUs)", where=where, todo="use auto or cpu")
     return device
+
+
+def multiplies_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the device has instructions for products of bfloat16; elsewhere they are emulated, and slower than float32's."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    try:
+        flags = cpuinfo.read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hyperofa.console import progress_bar
 from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.init.device import check_device
+from hyperofa.init.device import check_device, multiplies_bfloat16
 from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.checkpoint import Checkpoint
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
@@ -45,7 +45,7 @@ class FitConfig:
     thin: float = 0.5  # probability of keeping only 50-100 % of a token's words
     held_out: float = 0.05  # share of the groups kept for validation; 0 fits on everything
     patience: int | None = None  # epochs without a better validation loss before stopping; None runs them all
-    bf16: bool = False
+    bf16: bool | None = None  # products in bfloat16, weights and sums in float32; None where the device has them
     device: str = "auto"
     processes: int = 1  # started by accelerate launch on this machine, one GPU each where there are GPUs
 
@@ -71,7 +71,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit did: losses per epoch, the epoch whose weights were kept, held-out cosine, seconds, processes."""
+    """What a fit did: losses per epoch, the epoch whose weights were kept, held-out cosine, seconds, processes, precision."""
 
     train_loss: list[float]
     validation_loss: list[float]
@@ -81,6 +81,7 @@ class FitReport:
     parameters: int
     seconds: float
     processes: int
+    bf16: bool
 
 
 def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -113,6 +114,7 @@ class _Fit:
         self.groups = groups  # of the tokens that are fitted; None when new ones are predicted
         self.team = team
         self.device = team.device
+        self.bf16 = multiplies_bfloat16(self.device) if config.bf16 is None else config.bf16
         self.network = team.wrap(network)
         # On a GPU the word vectors live there once; on the CPU they stay memory-mapped and only batches are read.
         self.vectors = torch.from_numpy(np.asarray(vectors)).to(self.device) if self.device.type == "cuda" else vectors
@@ -126,7 +128,7 @@ class _Fit:
             words = torch.from_numpy(np.asarray(self.vectors[batch.words], dtype=np.float32))
         shares = torch.from_numpy(batch.shares).to(self.device)
         groups = None if self.groups is None else torch.from_numpy(self.groups[batch.items]).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             rows: Tensor = self.network(words, shares, torch.from_numpy(batch.lengths), groups)
         return self.team.join(rows.float(), count)
 
@@ -211,6 +213,7 @@ def fit(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         seconds=time.monotonic() - began,
         processes=team.size,
+        bf16=state.bf16,
     )
     return model, report
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hyperofa.cli import main
 from hyperofa.corpus import PackedCorpus
 from hyperofa.corpus.packed import _record_batches
 from hyperofa.corpus.prepare import Settings, prepare
-from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenize
+from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 
 from .conftest import LINES, decoder_tokenizer, encoder_tokenizer
@@ -130,8 +131,24 @@ def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content)
 def test_a_killed_worker_is_one_line(tokenizer_directory, monkeypatch):
     monkeypatch.setattr("hyperofa.corpus.tokenizing._work", os._exit)
     monkeypatch.setattr("hyperofa.corpus.tokenizing._chunks", lambda texts: iter([9]))
-    with pytest.raises(HyperofaError, match="a process that tokenises was killed"):
-        list(tokenize(tokenizer_directory, ["a"], 2))
+    with (
+        pytest.raises(HyperofaError, match="a process that tokenises was killed"),
+        tokenizing(tokenizer_directory, 2) as tokenize,
+    ):
+        list(tokenize(["a"]))
+
+
+def test_processes_start_once_for_all_languages(tokenizer_directory, text_files, tmp_path, monkeypatch):
+    assert len(text_files) > 1
+    pools = []
+
+    def pool(*arguments, **options):
+        pools.append(ProcessPoolExecutor(*arguments, **options))
+        return pools[-1]
+
+    monkeypatch.setattr("hyperofa.corpus.tokenizing.ProcessPoolExecutor", pool)
+    prepare(tokenizer_directory, text_files, tmp_path / "corpus", Settings(length=32), processes=2)
+    assert len(pools) == 1
 
 
 def wordpiece_tokenizer() -> PreTrainedTokenizerFast:

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from hyperofa.errors import HyperofaError
+from hyperofa.init.device import multiplies_bfloat16
 from hyperofa.init.hypernet import NETWORKS, FitConfig, NetworkConfig, WordSets, fit, predict
 
 SMALL = NetworkConfig("bilstm", layers=2, hidden=8, dropout=0.3)
@@ -38,6 +39,35 @@ def test_a_fit_learns(name):
     assert report.train_loss[-1] < 0.8 * report.train_loss[0]
     assert report.held_out_cosine > 0.5
     assert report.held_out == 32
+
+
+def test_products_are_bfloat16s_where_the_device_has_them_and_nothing_else_was_asked(tmp_path):
+    words, vectors, rows = _task(64)
+    sets, groups = WordSets(words, np.arange(64)), np.arange(64)
+    here = multiplies_bfloat16(torch.device("cpu"))
+
+    def fitted(bf16):
+        config = FitConfig(epochs=3, batch_size=16, learning_rate=1e-3, held_out=0.2, device="cpu", bf16=bf16)
+        return fit(sets, rows, groups, vectors, SMALL, config, seed=3)
+
+    (network, default), (explicit, asked), (_, other) = fitted(None), fitted(here), fitted(not here)
+    assert (default.bf16, asked.bf16, other.bf16) == (here, here, not here)
+    for one, two in zip(network.parameters(), explicit.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert default.train_loss != other.train_loss
+    np.testing.assert_allclose(default.train_loss, other.train_loss, rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16 amx_tile", True), ("fpu avx2 avx512f", False), (None, False)],
+)
+def test_a_processors_flags_tell_whether_it_multiplies_bfloat16(flags, expected, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(f"flags\t: {flags}\n")
+    assert multiplies_bfloat16(torch.device("cpu"), cpuinfo) is expected
+    assert not multiplies_bfloat16(torch.device("meta"), cpuinfo)
 
 
 def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):

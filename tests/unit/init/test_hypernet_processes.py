@@ -14,7 +14,7 @@ from hyperofa.init.hypernet.launch import fit_in_processes
 
 TOKENS = 61  # batches of 16 leave one of 13 or fewer, which two processes cannot share evenly
 SHAPE = NetworkConfig("bilstm", layers=1, hidden=16, dropout=0.0)
-CONFIG = FitConfig(epochs=3, batch_size=16, learning_rate=3e-3, held_out=0.1, device="cpu", processes=2)
+CONFIG = FitConfig(epochs=3, batch_size=16, learning_rate=3e-3, held_out=0.1, device="cpu", processes=2, bf16=False)
 
 
 @pytest.fixture
