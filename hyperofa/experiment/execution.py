@@ -16,6 +16,9 @@ from hyperofa.experiment.selection import REPORT, before, only
 from hyperofa.experiment.stages import Ledger, Stage
 from hyperofa.files import check_output, write_json, write_text
 
+PAGE = "report.html"
+"""The page of results, below the output directory."""
+
 PATIENCE = 3.0
 """Seconds to wait for a run that has just begun and is writing its recipe."""
 
@@ -52,7 +55,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
             display.close()
         report = not patterns or REPORT in patterns
         results = write_report(plan, runner.failures, trusted=trusted, ledger=runner.ledger) if report else {}
-    runner.check()
+    runner.check(plan.out / PAGE if report else None)
     return results
 
 
@@ -68,7 +71,7 @@ def write_report(
     results = gather(plan, told, trusted=trusted, ledger=ledger)
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
-    write_text(plan.out / "report.html", render(results))
+    write_text(plan.out / PAGE, render(results))
     write_text(plan.out / "tables.md", render_tables(results))
     for name, figure in standalone_figures(results).items():
         write_text(plan.out / f"{name}.svg", figure)

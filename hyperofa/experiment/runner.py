@@ -54,11 +54,11 @@ class StoppedError(HyperofaError):
 class CellsFailedError(HyperofaError):
     """Some cells failed; the others are finished."""
 
-    def __init__(self, failures: Mapping[str, HyperofaError], lost: int) -> None:
-        """Name the failed stages, and say how many were not run for want of them."""
+    def __init__(self, failures: Mapping[str, HyperofaError], lost: int, report: Path | None = None) -> None:
+        """Name the failed stages, say how many were not run for want of them, and where the report of the others is."""
         named = "; ".join(str(error) for error in failures.values())
         after = f" ({lost} stages that need them were not run)" if lost else ""
-        todo = "the same command tries them again"
+        todo = "the same command tries them again" + (f"; the report of the others is {report}" if report else "")
         super().__init__(f"{len(failures)} failed{after}: {named}", where="experiment", todo=todo)
 
 
@@ -113,10 +113,10 @@ class Runner:
                     waiting.remove(stage)
         return list(stages)
 
-    def check(self) -> None:
-        """Raise :class:`CellsFailedError` if a stage of a cell failed."""
+    def check(self, report: Path | None = None) -> None:
+        """Raise :class:`CellsFailedError` if a stage of a cell failed; it names the ``report`` of the others, if there is one."""
         if self.failures:
-            raise CellsFailedError(self.failures, len(self.lost))
+            raise CellsFailedError(self.failures, len(self.lost), report)
 
     def _settle_one(self, waiting: Sequence[Stage], needs: Mapping[str, set[str]], total: int) -> Stage | None:
         """Settle the first stage that can be: run, reused, failed or lost; None if all are held or need one that is."""

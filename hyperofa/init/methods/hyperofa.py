@@ -46,6 +46,18 @@ NETWORK_OPTIONS = (
 WEIGHTS = ("ofa_weight", "ridge_weight", "broad_ridge_weight", "network_weight")
 """Settings that say how much each predictor counts."""
 
+MIXING = {
+    "ofa_weight": 1.0,
+    "ridge_weight": 0.5,
+    "broad_ridge_weight": 0.5,  # of ridge regression on all source tokens with words, not only the known ones
+    "network_weight": 0.0,  # of a hypernetwork trained for directions; it did not help (docs/initialisation.md)
+    "ridge_penalty": 0.03,
+    "share_power": 2.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
+    "known_words": 0.5,  # a source token counts as known from so many whole words of a language the source knows
+    "max_words": 48,
+}
+"""Settings of the default that the published method does not have, with their values."""
+
 # HyperOFA, table 1 and §4.1: (layers, {rank: (hidden, epochs)}, temperature) by the number of source tokens with words.
 _PAPER_MONO = (2, {100: (800, 370), 200: (800, 470), 400: (1600, 400)}, 0.5)
 _PAPER_MULTI = (4, {100: (800, 120), 200: (800, 230), 400: (1600, 80)}, 0.25)
@@ -83,6 +95,11 @@ def check_options(options: dict[str, Any]) -> None:
         raise unknown_name("preset", str(options["preset"]), PRESETS, where=where)
     fits = options["preset"] == "paper" or options["network_weight"]
     unused = [name for name in NETWORK_OPTIONS if options[name] is not None]
+    if options["preset"] == "paper":
+        changed = [name for name, value in MIXING.items() if options[name] != value]
+        if changed:
+            what = f"{', '.join(changed)}: of the default, and preset=paper is the network alone"
+            raise InputError(what, where=where, todo="leave preset=paper out, or them")
     if unused and not fits:
         what = f"{', '.join(unused)}: of the hypernetwork, which has weight 0 in the default"
         raise InputError(what, where=where, todo="set network_weight=0.5 or preset=paper too")
@@ -200,14 +217,7 @@ register(
         hyperofa,
         {
             "preset": "default",
-            "ofa_weight": 1.0,
-            "ridge_weight": 0.5,
-            "broad_ridge_weight": 0.5,  # of ridge regression on all source tokens with words, not only the known ones
-            "network_weight": 0.0,  # of a hypernetwork trained for directions; it did not help (docs/initialisation.md)
-            "ridge_penalty": 0.03,
-            "share_power": 2.0,  # weight of a word = the token's share of it to this power; 0 is OFA's plain mean
-            "known_words": 0.5,  # a source token counts as known from so many whole words of a language the source knows
-            "max_words": 48,
+            **MIXING,
             "checkpoint": None,
             **dict.fromkeys(NETWORK_OPTIONS),
         },

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.errors import HyperofaError
 from hyperofa.experiment.claims import Claims
 from hyperofa.experiment.display import Display
 from hyperofa.experiment.runner import CellsFailedError, Runner
@@ -113,6 +114,16 @@ def test_a_failed_cell_loses_nothing_but_what_needs_it(tmp_path: Path) -> None:
     assert "experiment: 1 failed (1 stages that need them were not run): init-c2: c2.bin: bad line 7" in line
     assert [(tmp_path / f"eval-c{n}" / "done.txt").is_file() for n in range(4)] == [True, True, False, True]
     assert read_json(tmp_path / "stages" / "init-c2.json")["code"] == 1
+
+
+def test_the_error_of_failed_cells_says_where_the_report_is(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, Display())
+    runner.check(tmp_path / "report.html")
+    runner.failures["init-c2"] = HyperofaError("bad line 7", where="init-c2")
+    with pytest.raises(HyperofaError, match=r"init-c2: bad line 7.*the report of the others is .*report\.html"):
+        runner.check(tmp_path / "report.html")
+    with pytest.raises(HyperofaError, match=r"tries them again$"):
+        runner.check()
 
 
 def test_a_shared_stage_that_fails_ends_it(tmp_path: Path) -> None:

@@ -169,7 +169,8 @@ def test_the_papers_networks_have_the_papers_sizes():
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_hyperofa_predicts_and_reports(problem, preset):
     method = find_method("hyperofa")
-    options = resolve_options(method, {"preset": preset, "network_weight": 0.5, "hidden": 8, "layers": 1, "epochs": 2})
+    asked = {"preset": preset, "hidden": 8, "layers": 1, "epochs": 2}
+    options = resolve_options(method, asked | ({"network_weight": 0.5} if preset == "default" else {}))
     given = dataclasses.replace(problem, options=options)
     rows = run_method(method, given)
     assert rows.shape == (22, 6)
@@ -183,9 +184,11 @@ def test_hyperofa_predicts_and_reports(problem, preset):
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_hyperofa_holds_out_by_the_tokens_surface(problem, preset):
     groups = (np.arange(40) >= 10).astype(int)  # of the 35 tokens with words, 5 in one group and 30 in the other
-    settings = {"network_weight": 1, "known_words": 0, "hidden": 8, "layers": 1, "epochs": 1, "held_out": 0.5}
+    settings = {"preset": preset, "hidden": 8, "layers": 1, "epochs": 1, "held_out": 0.5}
+    if preset == "default":
+        settings |= {"network_weight": 1, "known_words": 0}
     method = find_method("hyperofa")
-    options = resolve_options(method, {"preset": preset} | settings)
+    options = resolve_options(method, settings)
     given = dataclasses.replace(problem, options=options, source_groups=groups)
     run_method(method, given)
     assert given.notes["hypernetwork"]["report"]["held_out"] in {5, 30}
@@ -200,5 +203,8 @@ def test_unknown_names_in_hyperofa(problem):
     ):
         with pytest.raises(InputError, match=message.split(";")[0]):
             run_method(method, dataclasses.replace(problem, options=resolve_options(method, options)))
+    asked = {"preset": "paper", "ofa_weight": 0.5, "max_words": 9, "ridge_weight": 0.5}
+    with pytest.raises(InputError, match="ofa_weight, max_words: of the default, and preset=paper is the network alone"):
+        resolve_options(method, asked)
     with pytest.raises(InputError, match="epochs: of the hypernetwork, which has weight 0"):
         run_method(method, dataclasses.replace(problem, options=resolve_options(method, {"epochs": 1})))
