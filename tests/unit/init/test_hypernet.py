@@ -204,7 +204,9 @@ def test_unknown_names_in_hyperofa(problem):
         with pytest.raises(InputError, match=message.split(";")[0]):
             run_method(method, dataclasses.replace(problem, options=resolve_options(method, options)))
     asked = {"preset": "paper", "ofa_weight": 0.5, "max_words": 9, "ridge_weight": 0.5}
-    with pytest.raises(InputError, match="ofa_weight, max_words: of the default, and preset=paper is the network alone"):
+    with pytest.raises(
+        InputError, match="ofa_weight, max_words: of the default, and preset=paper is the network alone"
+    ):
         resolve_options(method, asked)
     with pytest.raises(InputError, match="epochs: of the hypernetwork, which has weight 0"):
         run_method(method, dataclasses.replace(problem, options=resolve_options(method, {"epochs": 1})))
