@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
@@ -17,11 +16,12 @@ import numpy as np
 
 from hyperofa import wordkeys
 from hyperofa.console import progress_bar
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import HyperofaError
 from hyperofa.files import write_bytes
+from hyperofa.vocab.contexts import BREAK, Context, contexts_of
 from hyperofa.vocab.roles import special_roles
 from hyperofa.vocab.spellings import Speller
-from hyperofa.vocab.surfaces import backend_spec, components, tokens_with_text
+from hyperofa.vocab.surfaces import tokens_with_text
 from hyperofa.wordkeys import KeyScheme
 
 if TYPE_CHECKING:
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Weights = Literal["binary", "share"]
-_Tokens = tuple[np.ndarray, np.ndarray]
-_VERSION = 1
+_Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
+_VERSION = 2
 _BATCH = 1 << 15
 _JOINED = 256
 _CACHE_OF_TOKENIZERS = 10_000  # the library's default
-_BREAK, _NOWHERE = "\ue0ff", "\ue0fe"  # private use: a key that holds one is malformed, so they are in no word
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,6 @@ class _Found:
     weights: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Context:
-    """One way of tokenising a string: ``backend`` on ``prefix + string``; ``bounded``: it starts a word."""
-
-    backend: Any
-    prefix: str
-    bounded: bool
-
-
 def match_words(words: Sequence[str], tokenizer: Any) -> csr_matrix:
     """The (V_t, n) float32 matrix with 1.0 where a word matches a token; see :func:`match`."""
     return match(words, tokenizer).matrix
@@ -97,9 +87,8 @@ def match(
         words: n keys ``lang:word``, such as :attr:`hyperofa.vectors.store.WordVectors.words`.
         tokenizer: The target fast tokenizer (V_t tokens).
         scheme: How keys are read; by default what the words say (a store's list knows), else :data:`wordkeys.STORED`.
-        weights: ``binary`` gives 1.0; ``share`` the largest share of a spelling's tokens that the token makes up, so
-            that
-            1.0 says that the token is the whole word.
+        weights: ``binary`` gives 1.0; ``share`` the largest share of a spelling's tokens that the token makes up, the
+            unknown one among them, so that 1.0 says that the token is the whole word.
         cache: A folder for results, keyed by the hashes of tokenizer, words and settings.
         told: Malformed keys of these words have been logged already.
 
@@ -123,8 +112,8 @@ def match(
 
 
 def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> Matching:
-    counts = tokens_with_text(tokenizer)
-    contexts = _contexts(tokenizer, backend_spec(tokenizer))
+    counts, unknown = tokens_with_text(tokenizer), tokenizer.unk_token_id
+    contexts = contexts_of(tokenizer)
     speller = Speller(scheme, capitalised=not _folds_case(contexts))
     found: list[list[Future[_Tokens]]] = [[] for _ in contexts]
     # The tokenizer works without the interpreter's lock: while it cuts one block's strings, the next block is spelled.
@@ -137,7 +126,7 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
             block = words[start : start + _BATCH]
             texts = speller.add(block)
             for context, parts in zip(contexts, found, strict=True):
-                parts.append(worker.submit(_tokenise, context, texts, counts))
+                parts.append(worker.submit(_tokenise, context, texts, counts, unknown))
             if len(found[0]) > 2:
                 found[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
             advance(len(block))
@@ -150,18 +139,6 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
         given.append((tokens, pairs.spellings[use], pairs.words[use]))
     total = _spread(given, (len(counts), len(words)), weights)
     return Matching(total, len(words), speller.malformed, tuple(speller.examples), len(speller))
-
-
-def _contexts(tokenizer: Any, spec: dict[str, Any]) -> list[_Context]:
-    """The ways to tokenise a string at the start of a word and, where the tokenizer tells them apart, inside one."""
-    never = _backend(tokenizer, spec, prefix=False)
-    bare = never.encode("a", add_special_tokens=False).ids
-    start = _Context(never, " ", bounded=True)
-    if never.encode(" a", add_special_tokens=False).ids == bare:  # leading spaces are lost (XLM-R, WordPiece)
-        start = _Context(_backend(tokenizer, spec, prefix=True), "", bounded=True)
-    if start.backend.encode(f"{start.prefix}a", add_special_tokens=False).ids == bare:  # every string starts a word
-        return [start]
-    return [start, _Context(never, "", bounded=False)]
 
 
 @contextmanager
@@ -178,46 +155,7 @@ def _uncached(model: Any) -> Iterator[None]:
         resize(_CACHE_OF_TOKENIZERS)
 
 
-def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:
-    """A tokenizer on the same model, with its way of putting a boundary before the text switched on or off.
-
-    The model is shared, not copied, and :data:`_BREAK` is added as a token, so that one text can hold many strings.
-    """
-    from tokenizers import AddedToken, Tokenizer
-
-    original = tokenizer.backend_tokenizer
-    spec = copy.deepcopy(spec)
-    for part in components(spec.get("pre_tokenizer")) + components(spec.get("normalizer")):
-        if part["type"] == "Metaspace":
-            part["prepend_scheme"] = "always" if prefix else "never"
-        elif part["type"] == "ByteLevel":
-            part["add_prefix_space"] = prefix
-        elif part["type"] == "Prepend" and not prefix:
-            part["prepend"] = ""
-    spec["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
-    parts = Tokenizer.from_str(json.dumps(spec))
-    model = original.model
-    backend = Tokenizer(model)
-    for name in ("normalizer", "pre_tokenizer"):
-        if getattr(parts, name) is not None:
-            setattr(backend, name, getattr(parts, name))
-    for token_id, token in sorted(original.get_added_tokens_decoder().items()):
-        beyond = model.token_to_id(token.content) is None
-        if token.special and beyond:  # a special token's text inside a word is text, but those after it keep their ids
-            backend.add_tokens([AddedToken(f"{_NOWHERE}{token_id}{_NOWHERE}", normalized=False)])
-        elif not token.special:
-            backend.add_tokens([token])
-            if backend.token_to_id(token.content) != token_id:
-                raise InputError(f"the added token {token.content!r} has an id that its tokenizer would not give it")
-    following = backend.get_vocab_size()
-    if backend.id_to_token(following) is not None:  # the vocabulary leaves ids out: the break would share one
-        fill = range(following, max(backend.get_vocab().values()) + 1)
-        backend.add_tokens([AddedToken(f"{_NOWHERE}fill{number}{_NOWHERE}", normalized=False) for number in fill])
-    backend.add_special_tokens([AddedToken(_BREAK, special=True, normalized=False)])
-    return backend
-
-
-def _folds_case(contexts: list[_Context]) -> bool:
+def _folds_case(contexts: list[Context]) -> bool:
     backend = contexts[0].backend
     return all(
         backend.encode(f"{contexts[0].prefix}{upper}", add_special_tokens=False).ids
@@ -226,13 +164,13 @@ def _folds_case(contexts: list[_Context]) -> bool:
     )
 
 
-def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Tokens:
-    """The tokens of U strings as (number of tokens of each (U,), ids of all); tokens that do not count are left out."""
-    end = context.backend.token_to_id(_BREAK)
+def _tokenise(context: Context, texts: list[str], counts: np.ndarray, unknown: int | None) -> _Tokens:
+    """The tokens of U strings: how many each has that count (U,), their ids, and the lengths (U,), unknown ones included."""
+    end = context.backend.token_to_id(BREAK)
     counts = np.append(counts, np.zeros(max(end + 1 - len(counts), 0), dtype=bool))
     # A tokenizer call costs more than a word, so many strings go into one text, each followed by the break.
-    between = f"{_BREAK}{context.prefix}"
-    joined = [f"{context.prefix}{between.join(texts[i : i + _JOINED])}{_BREAK}" for i in range(0, len(texts), _JOINED)]
+    between = f"{BREAK}{context.prefix}"
+    joined = [f"{context.prefix}{between.join(texts[i : i + _JOINED])}{BREAK}" for i in range(0, len(texts), _JOINED)]
     encoded = context.backend.encode_batch_fast(joined, add_special_tokens=False)
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[np.asarray(item.ids, dtype=np.int32) for item in encoded]])
     breaks = flat == end
@@ -240,16 +178,19 @@ def _tokenise(context: _Context, texts: list[str], counts: np.ndarray) -> _Token
         raise HyperofaError("the tokenizer lost a break between words", where="matching")
     keep = counts[flat] & ~breaks
     owner = np.cumsum(breaks) - breaks
-    return np.bincount(owner[keep], minlength=len(texts)), flat[keep]
+    size = np.bincount(owner[keep], minlength=len(texts))
+    lost = np.bincount(owner[flat == (-1 if unknown is None else unknown)], minlength=len(texts))
+    return size, flat[keep], size + lost
 
 
 def _joined(parts: list[_Tokens], weights: Weights) -> _Found:
     """The parts one after another."""
-    size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _ in parts]])
-    flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids in parts]])
+    size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _, _ in parts]])
+    flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids, _ in parts]])
     data = np.ones(len(flat), dtype=np.float32)
     if weights == "share":
-        data = np.repeat((1.0 / np.maximum(size, 1)).astype(np.float32), size)
+        lengths = np.concatenate([np.ones(1, dtype=np.int64), *[lengths for _, _, lengths in parts]])
+        data = np.repeat((1.0 / np.maximum(lengths, 1)).astype(np.float32), size)
     return _Found(np.cumsum(size), flat, data)
 
 

@@ -16,20 +16,19 @@ def mean(problem: Problem) -> np.ndarray:
 def subword_mean(problem: Problem) -> np.ndarray:
     """The mean row of the source pieces that the token's text splits into; unknown pieces count for nothing.
 
-    A token whose text yields only unknown pieces gets the mean source row. A word-initial token is tokenised with a space
-    before it, which tells it from others where the source tokenizer does not start every text with a word (byte-level BPE).
+    A token whose text yields only unknown pieces gets the mean source row. A token that stands inside words is spelled by
+    pieces that do (``##ing``).
     """
+    from hyperofa.vocab.contexts import spell
     from hyperofa.vocab.surfaces import token_surfaces
 
     source, surfaces = problem.source_tokenizer, token_surfaces(problem.target_tokenizer)
-    texts = []
-    for token in problem.predict_ids:
-        surface = surfaces[token]
-        texts.append((" " if surface.boundary else "") + surface.text.decode("utf-8", errors="ignore"))
-    pieces = source(texts, add_special_tokens=False)["input_ids"]
+    new = [surfaces[token] for token in problem.predict_ids]
+    texts = [surface.text.decode("utf-8", errors="ignore") for surface in new]
+    pieces = spell(source, texts, [surface.boundary for surface in new])
     unknown = source.unk_token_id
     fallback = problem.rows.mean(axis=0)
-    rows = np.empty((len(texts), problem.rows.shape[1]), dtype=np.float32)
+    rows = np.empty((len(pieces), problem.rows.shape[1]), dtype=np.float32)
     for index, ids in enumerate(pieces):
         known = [i for i in ids if i != unknown and i < len(problem.rows)]
         rows[index] = problem.rows[known].mean(axis=0) if known else fallback

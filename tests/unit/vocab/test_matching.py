@@ -124,6 +124,14 @@ def test_share_of_the_spelling(families):
     assert (match_words(["eng:dog", "eng:dogs"], tokenizer) != (matrix > 0)).nnz == 0
 
 
+def test_an_unknown_piece_is_part_of_the_spelling(families):
+    tokenizer = families["unigram"]
+    ids = tokenizer("dogმ", add_special_tokens=False)["input_ids"]
+    assert ids == [tokenizer.convert_tokens_to_ids("▁dog"), tokenizer.unk_token_id]
+    matrix = match(["eng:dogმ", "eng:dog"], tokenizer, weights="share").matrix
+    assert matrix[ids[0]].toarray().tolist() == [[0.5, 1.0]]
+
+
 def test_added_words_match(family_name):
     tokenizer = MAKERS[family_name]()
     tokenizer.add_tokens(["bundestag"])
