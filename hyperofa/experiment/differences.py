@@ -19,6 +19,7 @@ SWITCHES: dict[str, tuple[Any, str]] = {
     "separate_documents": (False, "continued-pre-training"),
     "whole_words": (False, "continued-pre-training"),
     "tied_gradient": ("both", "frozen-parts"),
+    "head_bias": ("keep", "a-new-head-and-phases"),
     "epsilon": (1e-8, "frozen-parts"),
 }
 """Further settings of training: their value in the paper's run, and the section that explains another one."""

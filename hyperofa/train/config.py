@@ -15,6 +15,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Phase = Literal["all", "embeddings", "new_rows", "head"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 TiedGradient = Literal["both", "input"]
+HeadBias = Literal["keep", "corpus"]
 LossImplementation = Literal["auto", "chunked", "reference"]
 TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
 """The names that accelerate knows its trackers by."""
@@ -104,6 +105,10 @@ class TrainConfig:
     tied_gradient: TiedGradient = "both"
     """Through which of its two uses a row that is tied to the head learns: ``both``, or as an ``input`` only, which spares
     the rows of rare tokens a common drift while the body is frozen."""
+
+    head_bias: HeadBias = "keep"
+    """Where the head's bias per token starts: as the model has it, or at the logarithm of each token's frequency in the
+    ``corpus``, which a head that was made new would have to learn first."""
 
     learning_rate: float = 5e-5
     learning_rates: dict[Part, float] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.errors import InputError
+from hyperofa.train.bias import start_at_frequencies
 
 if TYPE_CHECKING:
     from hyperofa.corpus import Batches
@@ -66,4 +67,7 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
         what = "whole_words chooses what to mask, and a causal model masks nothing"
         raise InputError(what, where=config.model, todo="leave whole_words out")
     masking = None if causal else Masking(rate=config.mask_rate, whole_words=config.whole_words)
-    return model, Batches(corpus, global_batch=config.global_batch_size, seed=config.seed, masking=masking)
+    batches = Batches(corpus, global_batch=config.global_batch_size, seed=config.seed, masking=masking)
+    if config.head_bias == "corpus":
+        start_at_frequencies(model, batches, config.steps)
+    return model, batches
