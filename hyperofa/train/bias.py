@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
     and, worse, through rows that are tied to the head.
 
     Args:
-        model: the model before it is sharded.
+        model: the model before its optimizer is made; under ZeRO-3 its parameters are shards already.
         batches: what the run will read; the same on all ranks, so their biases are too.
         steps: the run's.
 
@@ -38,12 +39,21 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
     if bias is None:
         what = f"head_bias is corpus, but the head of a {model.family.model_type} model has no bias"
         raise InputError(what, where="config", todo="leave head_bias out")
-    counts, possible = token_counts(batches, steps)
-    found = np.full(len(bias), -np.inf, dtype=np.float64)
-    found[: len(counts)] = log_frequencies(counts, possible)
-    found[~np.isfinite(found)] = found[np.isfinite(found)].min()
-    with torch.no_grad():
+    frequencies = log_frequencies(*token_counts(batches, steps))
+    with _whole(bias), torch.no_grad():
+        found = np.full(len(bias), -np.inf)  # its rows may be more than the tokenizer's
+        found[: len(frequencies)] = frequencies
+        found[~np.isfinite(found)] = found[np.isfinite(found)].min()
         bias.copy_(torch.from_numpy(found).to(bias))
+
+
+def _whole(parameter: Any) -> AbstractContextManager[Any]:
+    """The parameter put together while the block lasts, where ZeRO-3 holds its shards; what is written there stays."""
+    if not hasattr(parameter, "ds_shape"):
+        return nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(parameter, modifier_rank=0)
 
 
 def token_counts(batches: Batches, steps: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -92,6 +92,17 @@ def test_a_phase_moves_only_what_it_names(trainer, home):
     assert not any("transform" in name for name in changed)
 
 
+def test_a_head_that_starts_at_the_corpuss_frequencies(trainer, plain_losses):
+    runs = trainer(zero_stage=3, head_bias="corpus")
+    straight = runs.train("straight")
+    assert straight.losses()[0] < plain_losses("encoder")[0]
+    runs.train("halves", stop_at=17)
+    halves = runs.train("halves")
+    assert straight.losses() == halves.losses()
+    assert straight.same_weights(halves)
+    assert runs.train("alone", ranks=1, zero_stage=1).losses() == pytest.approx(straight.losses(), abs=1e-5)
+
+
 def test_gradient_checkpointing_changes_nothing(trainer, plain_losses):
     run = trainer("decoder").train("checkpointing", gradient_checkpointing=True)
     assert run.losses() == pytest.approx(plain_losses("decoder"), abs=1e-5)
