@@ -62,6 +62,10 @@ def make_stateless(model: nn.Module, rate: float | None) -> list[StatelessDropou
     for path, module in list(model.named_modules()):
         if isinstance(getattr(module, "attention_dropout", None), float):
             setattr(module, "attention_dropout", 0.0)  # noqa: B010  (not a tensor, which is all that mypy knows)
+        if isinstance(module, StatelessDropout):  # made by an earlier call
+            module.rate = module.rate if rate is None else rate
+            made += [module] if module.rate > 0.0 else []
+            continue
         if not isinstance(module, nn.Dropout):
             continue
         if path.endswith(ATTENTION_MODULES):

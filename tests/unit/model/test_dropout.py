@@ -70,6 +70,16 @@ def test_no_rate_keeps_the_configs():
     assert make_stateless(small_source("bert"), 0.0) == []
 
 
+def test_a_model_that_is_wrapped_again_takes_the_new_rate():
+    model = small_source("bert")
+    first = make_stateless(model, 0.2)
+    assert make_stateless(model, None) == first
+    assert make_stateless(model, 0.3) == first
+    assert {dropout.rate for dropout in first} == {0.3}
+    assert make_stateless(model, 0.0) == []
+    assert {dropout.rate for dropout in first} == {0.0}
+
+
 def test_a_rate_that_is_none_is_refused():
     with pytest.raises(InputError, match=r"1\.0 is not in"):
         make_stateless(small_source("bert"), 1.0)
