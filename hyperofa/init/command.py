@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--held-out",
         type=int,
         metavar="N",
-        help="source tokens predicted as if new, for the report (default: 1000; 0 where that would fit a network again)",
+        help="source tokens predicted as if new, for the report (default: 1000; 0 for hyperofa)",
     )
     parser.add_argument("--fold-case", action="store_true", help="copy also rows of tokens that differ in case only")
     parser.add_argument(

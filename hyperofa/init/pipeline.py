@@ -61,8 +61,8 @@ class InitConfig:
         refine_options: settings of :class:`hyperofa.init.refine.RefineConfig`.
         parallel: folders of parallel text, to refine with.
         text: files by language, to distil with and to measure the masked-token loss on.
-        held_out: source tokens predicted as if they were new, to see how well the method finds them; None is 1,000, or 0
-            where the method would fit a network once more.
+        held_out: source tokens predicted as if they were new, to see how well the method finds them; None is 1,000, or 0 for
+            methods that may train a network (``hyperofa``, whatever its settings).
         fold_case, fold_boundary: copy also tokens that differ in case, in boundary.
         pad_to_multiple: append rows until their number is a multiple of this.
         seed: of every draw.

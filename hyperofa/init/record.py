@@ -33,8 +33,9 @@ def quality_of(
     from hyperofa.init.coverage import languages
     from hyperofa.init.text import text_loss
 
+    trains = "checkpoint" in method.options
+    size = (0 if trains else 1000) if config.held_out is None else config.held_out
     (inputs, problem), *others = matrices
-    size = (0 if method.trains(problem.options) else 1000) if config.held_out is None else config.held_out
     report = quality_report(inputs, found, problem.source_tokenizer, problem.target_tokenizer, config.seed)
     report["languages"] = languages(words.keys, words.target, found) if words else {}
     report["held_out"] = held_out_check(method, problem, size)

@@ -38,8 +38,6 @@ class Method:
         uses_words: it needs word vectors; without, it predicts every new token where none are given.
         ranges: what the settings of that name may be, where not any finite number.
         check: refuses, as :class:`InputError`, settings that no work can be done with; called before any is.
-        trains: whether it fits something for minutes or hours with these settings; it is then checked on source tokens, which
-            fits once more, only if the user asks.
     """
 
     name: str
@@ -51,7 +49,6 @@ class Method:
     uses_words: bool = True
     ranges: dict[str, Range] = field(default_factory=dict)
     check: Callable[[dict[str, Any]], None] | None = None
-    trains: Callable[[dict[str, Any]], bool] = lambda options: False
 
 
 METHODS: dict[str, Method] = {}
@@ -162,7 +159,7 @@ def _load(file: Path, attribute: str) -> Method:
         raise InputError(f"{attribute!r} is not a hyperofa.init.registry.Method", where=file)
     predict = None if method.predict is None else _guarded(method.predict, file)
     check = None if method.check is None else _guarded(method.check, file)
-    return dataclasses.replace(method, predict=predict, check=check, trains=_guarded(method.trains, file))
+    return dataclasses.replace(method, predict=predict, check=check)
 
 
 def _guarded(function: Callable[[A], R], file: Path) -> Callable[[A], R]:

@@ -83,11 +83,6 @@ def hyperofa(problem: Problem) -> np.ndarray:
     return _mixed(problem)
 
 
-def fits_network(options: dict[str, Any]) -> bool:
-    """Whether a hypernetwork is fitted with these settings."""
-    return options["preset"] == "paper" or bool(options["network_weight"])
-
-
 def check_options(options: dict[str, Any]) -> None:
     """Refuse settings that no rows can be predicted with.
 
@@ -98,7 +93,7 @@ def check_options(options: dict[str, Any]) -> None:
     where = "method hyperofa"
     if options["preset"] not in PRESETS:
         raise unknown_name("preset", str(options["preset"]), PRESETS, where=where)
-    fits = fits_network(options)
+    fits = options["preset"] == "paper" or options["network_weight"]
     unused = [name for name in NETWORK_OPTIONS if options[name] is not None]
     if options["preset"] == "paper":
         changed = [name for name, value in MIXING.items() if options[name] != value]
@@ -235,6 +230,5 @@ register(
             "max_words": Range(1),
         },
         check=check_options,
-        trains=fits_network,
     )
 )

@@ -209,27 +209,6 @@ def test_quality_is_reported(rooms, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "asked", "checked"),
-    [
-        ({}, None, True),
-        ({}, 0, False),
-        ({"network_weight": 0.5}, None, False),
-        ({"preset": "paper"}, None, False),
-        ({"preset": "paper"}, 5, True),
-    ],
-)
-def test_a_method_is_checked_on_source_tokens_unless_that_fits_a_network_again(
-    rooms, tmp_path, monkeypatch, options, asked, checked
-):
-    sizes = []
-    monkeypatch.setattr("hyperofa.init.record.held_out_check", lambda method, problem, size: sizes.append(size))
-    small = {"epochs": 1, "hidden": 4, "layers": 1} if options else {}
-    initialise(config(rooms, tmp_path / "out", method="hyperofa", options=options | small, held_out=asked))
-    assert sizes
-    assert [size > 0 for size in sizes] == [checked] * len(sizes)
-
-
-@pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         ({"method": "offa"}, InputError, "did you mean 'ofa'"),
