@@ -86,7 +86,7 @@ def _again(args: argparse.Namespace) -> list[str]:
 
 def _run(plan: Plan, args: argparse.Namespace) -> None:
     from hyperofa.console import console, print_json
-    from hyperofa.experiment.execution import carry_out
+    from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.results import summary
     from hyperofa.report.terminal import print_results
 
@@ -94,7 +94,7 @@ def _run(plan: Plan, args: argparse.Namespace) -> None:
     if not results:
         return
     print_json(summary(results)) if args.json else print_results(results)
-    console.print(f"The report: {plan.out / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(f"The report: {plan.out / PAGE}", markup=False, soft_wrap=True)
 
 
 def _list(plan: Plan, args: argparse.Namespace) -> None:

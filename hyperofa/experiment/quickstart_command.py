@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.console import console, print_json
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.execution import carry_out
+    from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.loading import Replacements, load_recipe, read_variables
     from hyperofa.experiment.plan import MARKER, Plan
     from hyperofa.experiment.results import summary
@@ -43,4 +43,4 @@ def run(args: argparse.Namespace) -> None:
     check_plan(plan)
     results = carry_out(plan)
     print_json(summary(results)) if args.json else print_results(results)
-    console.print(f"The report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(f"The report: {out / PAGE}", markup=False, soft_wrap=True)
