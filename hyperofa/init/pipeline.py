@@ -104,11 +104,12 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     began = time.monotonic()
     asked = _asked(config)
     check_output(config.out, MARKER)
-    from hyperofa.cpu import multiply_with_onednn
+    from hyperofa.cpu import flush_denormals, multiply_with_onednn
     from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
 
-    multiply_with_onednn()  # before anything else: an interrupted run must multiply like an undisturbed one
+    flush_denormals()  # both before anything else: an interrupted run must multiply like an undisturbed one
+    multiply_with_onednn()
     given = _given(config, asked)
     source, source_tokenizer, target_tokenizer = given.source, given.source_tokenizer, given.target_tokenizer
     out = config.out.resolve()  # "." has no name, and what is written into it would not be beside it

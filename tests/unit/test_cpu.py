@@ -74,3 +74,16 @@ def test_products_are_float32s_whoever_takes_them(module: ModuleType, tmp_path: 
 def test_the_harness_has_the_same_settings() -> None:
     for name in ("multiply_with_onednn", "_amd_without_tiles", "_products_are_exact"):
         assert inspect.getsource(getattr(hyperofa.cpu, name)) == inspect.getsource(getattr(hyperofa_eval.cpu, name))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="not every other processor can flush")
+def test_numbers_below_float32s_normal_range_become_zero() -> None:
+    tiny = torch.tensor([1e-39, 1e-30])
+    try:
+        assert hyperofa.cpu.flush_denormals()
+        flushed = (tiny * 1.5).tolist()
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed[0] == 0.0
+    assert flushed[1] == pytest.approx(1.5e-30)
+    assert (tiny * 1.5).tolist()[0] != 0.0

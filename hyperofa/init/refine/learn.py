@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hyperofa.console import progress_bar
-from hyperofa.cpu import speed_up_cpu
+from hyperofa.cpu import flush_denormals, speed_up_cpu
 from hyperofa.errors import HyperofaError
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
@@ -67,6 +67,7 @@ def refine(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
+    flush_denormals()
     speed_up_cpu()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
