@@ -53,6 +53,22 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
+def return_freed_memory() -> bool:
+    """Give the kernel what :func:`keep_freed_memory` has kept, once; whether there was any.
+
+    Kept blocks of very unequal sizes are of no use to each other, so where a loop takes some gigabytes now and then the process
+    would grow to several times what it needs at once.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):
+        return False
+    trim.argtypes = [ctypes.c_size_t]
+    return bool(trim(0))
+
+
 def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Let oneDNN take float32 matrix products where MKL is slow, if its products are still float32's; whether it does.
 

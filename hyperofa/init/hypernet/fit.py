@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hyperofa.console import progress_bar
-from hyperofa.cpu import flush_denormals, speed_up_cpu
+from hyperofa.cpu import flush_denormals, return_freed_memory, speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.device import check_device, multiplies_bfloat16
 from hyperofa.init.hypernet.attention import SourceTable
@@ -28,6 +28,8 @@ from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
 _BLOCK = 1 << 16
+_LARGE = 1 << 13
+"""Words of a batch above which its memory is given back: some gigabytes, next to whose arithmetic fresh pages cost little."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,8 @@ def _train_epoch(
             optimizer.step()
             total += loss.detach() * len(batch.items)
             count += len(batch.items)
+            if state.device.type == "cpu" and batch.lengths.sum() > _LARGE:
+                return_freed_memory()
     mean = state.team.agree(float(total) / count)
     if not np.isfinite(mean):
         raise HyperofaError(

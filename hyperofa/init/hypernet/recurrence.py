@@ -1,17 +1,28 @@
 """A bidirectional LSTM over sets of unequal sizes on the CPU: torch's own weights and numbers, worked out by whole steps.
 
 torch hands sequences of equal length to oneDNN. Where lengths differ it goes step by step through autograd, which adds up a
-gradient of every weight in every step; here each weight's gradient is one product at the end (``benchmarks/init_speed.py``).
+gradient of every weight in every step; here each weight's gradient is worked out at the end (``benchmarks/init_speed.py``).
+
+oneDNN, which multiplies in bfloat16, prepares each shape that it meets and keeps up to a thousand of them with their scratch
+memory. Numbers of rows here are all different, so they are rounded up: with each shape as it came, a fit of the paper's
+network grew to 20 GB, and half the time of its steps went into preparing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+_STEP = 16
+"""Rows of a step's product are a multiple of it (a matrix tile's height)."""
+
+_CHUNK, _REST = 2048, 256
+"""Rows of a product over all steps, at a time; what is left over is rounded up to a multiple of the second."""
 
 
 def final_states(lstm: nn.LSTM, words: Tensor, lengths: Tensor) -> Tensor:
@@ -85,13 +96,16 @@ class _Direction(torch.autograd.Function):
         """``inward`` (4h, d), ``around`` (4h, h), ``bias`` (4h,): input, forget, cell and output gates, in torch's order."""
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         width = around.shape[1]
-        rows, inward, turned = rows.to(kind), inward.to(kind), around.to(kind).T.contiguous()
-        gates = functional.linear(rows, inward, bias.to(kind)).float()
+        rows, inward, onward = rows.to(kind), inward.to(kind), around.to(kind)
+        gates = _through(rows, inward, bias.to(kind))
         cells, hidden = gates.new_empty(len(rows), width), gates.new_empty(len(rows), width)
-        state, cell = gates.new_zeros(plan.sizes[0], width, dtype=kind), gates.new_zeros(plan.sizes[0], width)
+        state, cell = (
+            gates.new_zeros(_up(plan.sizes[0], _STEP), width, dtype=kind),
+            gates.new_zeros(plan.sizes[0], width),
+        )
         for here, size in plan.steps(backwards):
             gate = gates[here]
-            gate += state[:size] @ turned
+            gate += functional.linear(state[: _up(size, _STEP)], onward)[:size]
             gate[:, : 2 * width].sigmoid_()
             gate[:, 2 * width : 3 * width].tanh_()
             gate[:, 3 * width :].sigmoid_()
@@ -110,9 +124,10 @@ class _Direction(torch.autograd.Function):
         plan, kind, width = ctx.plan, ctx.kind, hidden.shape[1]
         earlier, first = plan.earlier[ctx.backwards], plan.first[ctx.backwards]
         before = cells[earlier].masked_fill_(first, 0.0)
-        back = around.to(kind)
+        back, inward_back = around.to(kind).T.contiguous(), inward.T.contiguous()
         sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
         d_gates = torch.empty_like(gates)
+        d_gate = gates.new_zeros(_up(plan.sizes[0], _STEP), 4 * width, dtype=kind)
         d_state, d_cell = gates.new_zeros(plan.sizes[0], width), gates.new_zeros(plan.sizes[0], width)
         for here, size in reversed(plan.steps(ctx.backwards)):
             enter, keep, new, out = gates[here].chunk(4, dim=1)
@@ -125,8 +140,38 @@ class _Direction(torch.autograd.Function):
             into[2].copy_(tanh_backward(d_here * enter, new))
             into[3].copy_(sigmoid_backward(d_hidden * open_cell, out))
             d_cell[:size] = d_here * keep
-            d_state[:size] = d_gates[here].to(kind) @ back
+            d_gate[:size] = d_gates[here]
+            d_state[:size] = functional.linear(d_gate[: _up(size, _STEP)], back)[:size]
         low = d_gates.to(kind)
-        d_around = low.T @ hidden.to(kind)[earlier].masked_fill_(first, 0.0)
-        d_rows = low @ inward if ctx.needs_input_grad[0] else None
-        return d_rows, (low.T @ rows).float(), d_around.float(), d_gates.sum(0), None, None
+        d_around = _outer(low, hidden.to(kind)[earlier].masked_fill_(first, 0.0))
+        d_rows = _through(low, inward_back) if ctx.needs_input_grad[0] else None
+        return d_rows, _outer(low, rows), d_around, d_gates.sum(0), None, None
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _chunks(*all_rows: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Where each chunk's rows lie, and the rows; the last chunk's have zeros below them."""
+    for start in range(0, len(all_rows[0]), _CHUNK):
+        parts = [rows[start : start + _CHUNK] for rows in all_rows]
+        here = slice(start, start + len(parts[0]))
+        missing = _up(len(parts[0]), _REST) - len(parts[0])
+        yield here, [functional.pad(part, (0, 0, 0, missing)) if missing else part for part in parts]
+
+
+def _through(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``functional.linear`` (N, p) in float32."""
+    found = rows.new_empty(len(rows), len(weight), dtype=torch.float32)
+    for here, (chunk,) in _chunks(rows):
+        found[here] = functional.linear(chunk, weight, bias)[: here.stop - here.start]
+    return found
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """``left.T @ right`` (p, q) of (N, p) and (N, q), added up in float32."""
+    found = left.new_zeros(left.shape[1], right.shape[1], dtype=torch.float32)
+    for _, (a, b) in _chunks(left, right):
+        found += a.T @ b
+    return found

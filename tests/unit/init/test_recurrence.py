@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hyperofa.init.hypernet import recurrence
 from hyperofa.init.hypernet.recurrence import final_states
 
 
@@ -76,3 +78,44 @@ def test_it_works_without_gradients():
         assert final_states(lstm, torch.randn(2, 3, 5), torch.tensor([3, 1])).shape == (2, 8)
     with pytest.raises(RuntimeError):
         final_states(lstm, torch.randn(2, 3, 5), torch.tensor([3, 0]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_fill_no_chunk_or_more_than_one_change_nothing(seed, monkeypatch):
+    monkeypatch.setattr(recurrence, "_CHUNK", 8)
+    monkeypatch.setattr(recurrence, "_REST", 4)
+    torch.manual_seed(seed)
+    lstm = nn.LSTM(5, 4, 2, batch_first=True, bidirectional=True)
+    lengths = torch.randint(1, 9, (5 + 7 * seed,))
+    words, weights = torch.randn(len(lengths), int(lengths.max()), 5), torch.randn(len(lengths), 8)
+    ours = gradients(final_states, lstm, words, lengths, weights)
+    theirs = gradients(by_torch, lstm, words, lengths, weights)
+    for a, b in zip([ours[0], *ours[1]], [theirs[0], *theirs[1]], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+class Products(TorchDispatchMode):
+    """Notes the shapes of all matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        if function in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            self.shapes.add((function, *(tuple(value.shape) for value in arguments)))
+        return function(*arguments, **(named or {}))
+
+
+def test_products_have_few_shapes():
+    """A library that keeps memory for each shape would fill the machine: batches and steps all have numbers of their own."""
+    torch.manual_seed(0)
+    lstm = nn.LSTM(5, 4, batch_first=True, bidirectional=True)
+    with Products() as seen:
+        for _ in range(40):
+            lengths = torch.randint(1, 40, (64,))
+            words = torch.randn(64, int(lengths.max()), 5, requires_grad=True)
+            final_states(lstm, words, lengths).sum().backward()
+    steps = 2 * 64 // 16  # out and back
+    over_all_steps = 4 * 2048 // 256
+    assert 0 < len(seen.shapes) <= steps + over_all_steps
