@@ -6,6 +6,8 @@ import ctypes
 import logging
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -23,17 +25,23 @@ def speed_up_cpu() -> None:
     multiply_with_onednn()
 
 
-def flush_denormals() -> bool:
-    """Let numbers too small for a normal float32 (below 1.2e-38) be 0 in this process; whether the processor could be told so.
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """While the block lasts, numbers too small for a normal float32 (below 1.2e-38) are 0, where the processor can do that.
 
     Gradients of states through long sequences fall through that range, and Intel processors work in it some hundred times
     slower: without this an LSTM's fit in float32 has taken five times as long there, for the same loss
-    (``benchmarks/init_speed.py``). It holds for this thread and those that it starts from now on, so it is called before torch
-    starts its own.
+    (``benchmarks/init_speed.py``). It holds for this thread and those that it starts, so the block is entered before torch starts
+    its own. Python's own numbers are flushed with them, so the caller gets the processor back as it was.
     """
     import torch
 
-    return torch.set_flush_denormal(True)
+    before = sys.float_info.min * 0.5 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def keep_freed_memory() -> bool:

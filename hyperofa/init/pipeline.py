@@ -101,15 +101,20 @@ def initialise(config: InitConfig) -> dict[str, Any]:
         DataMissingError: an input is not there.
         HyperofaError: the model cannot be written.
     """
-    began = time.monotonic()
     asked = _asked(config)
     check_output(config.out, MARKER)
-    from hyperofa.cpu import flush_denormals, multiply_with_onednn
+    from hyperofa.cpu import denormals_flushed, multiply_with_onednn
+
+    multiply_with_onednn()  # both before anything else: an interrupted run must multiply like an undisturbed one
+    with denormals_flushed():
+        return _initialise(config, asked)
+
+
+def _initialise(config: InitConfig, asked: _Asked) -> dict[str, Any]:
     from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
 
-    flush_denormals()  # both before anything else: an interrupted run must multiply like an undisturbed one
-    multiply_with_onednn()
+    began = time.monotonic()
     given = _given(config, asked)
     source, source_tokenizer, target_tokenizer = given.source, given.source_tokenizer, given.target_tokenizer
     out = config.out.resolve()  # "." has no name, and what is written into it would not be beside it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -77,14 +78,13 @@ def test_the_harness_has_the_same_settings() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="not every other processor can flush")
-def test_numbers_below_float32s_normal_range_become_zero() -> None:
-    torch.set_flush_denormal(False)  # a fit in another test may have switched it on
+def test_numbers_below_float32s_normal_range_are_zero_while_the_block_lasts() -> None:
     tiny = torch.tensor([1e-39, 1e-30])
-    try:
-        assert hyperofa.cpu.flush_denormals()
+    with hyperofa.cpu.denormals_flushed():
+        with hyperofa.cpu.denormals_flushed():
+            pass
         flushed = (tiny * 1.5).tolist()
-    finally:
-        torch.set_flush_denormal(False)
     assert flushed[0] == 0.0
     assert flushed[1] == pytest.approx(1.5e-30)
     assert (tiny * 1.5).tolist()[0] != 0.0
+    assert sys.float_info.min * 0.5 != 0.0

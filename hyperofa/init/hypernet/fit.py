@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hyperofa.console import progress_bar
-from hyperofa.cpu import flush_denormals, return_freed_memory, speed_up_cpu
+from hyperofa.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.device import check_device, multiplies_bfloat16
 from hyperofa.init.hypernet.attention import SourceTable
@@ -135,6 +135,7 @@ class _Fit:
         return self.team.join(rows.float(), count)
 
 
+@denormals_flushed()
 def fit(
     sets: WordSets,
     targets: np.ndarray,
@@ -168,7 +169,6 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    flush_denormals()
     speed_up_cpu()
     loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))

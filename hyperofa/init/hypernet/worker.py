@@ -11,7 +11,6 @@ import numpy as np
 import psutil
 from safetensors.torch import save_file
 
-from hyperofa.cpu import flush_denormals
 from hyperofa.errors import HyperofaError
 from hyperofa.files import read_json, write_json
 from hyperofa.init.hypernet.fit import FitConfig, fit
@@ -31,7 +30,6 @@ TASK, ERROR, NETWORK, REPORT, EPOCHS = (
 
 def main(folder: Path) -> int:
     """Fit what ``folder`` describes; the first process leaves the network, the report and its progress there."""
-    flush_denormals()
     task = read_json(folder / TASK)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     config = FitConfig(**task["config"])
