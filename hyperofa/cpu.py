@@ -1,4 +1,4 @@
-"""How torch works on the CPU in processes that loop over tensors: freed memory is kept, the faster exact library multiplies."""
+"""How torch works on the CPU in processes that loop over tensors: memory, the tiniest numbers, and which library multiplies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import logging
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _EXACT = 1e-6
 
 
 def speed_up_cpu() -> None:
-    """Both of the below, for processes that train, fit or encode on the CPU."""
+    """:func:`keep_freed_memory` and :func:`multiply_with_onednn`, for processes that train, fit or encode on the CPU."""
     keep_freed_memory()
     multiply_with_onednn()
 
@@ -52,13 +52,8 @@ def keep_freed_memory() -> bool:
     that has cost as much as the arithmetic (``benchmarks/cpu_speed.py``). The process stays as large as it once was, so
     this is for processes that loop over tensors on the CPU; memory of a GPU has its own allocator.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    mallopt = _of_glibc("mallopt")
+    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
 def return_freed_memory() -> bool:
@@ -67,14 +62,18 @@ def return_freed_memory() -> bool:
     Kept blocks of very unequal sizes are of no use to each other, so where a loop takes some gigabytes now and then the process
     would grow to several times what it needs at once.
     """
+    trim = _of_glibc("malloc_trim")
+    return trim is not None and bool(trim(ctypes.c_size_t(0)))
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library, or None where that is another one."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        trim = ctypes.CDLL("libc.so.6").malloc_trim
+        return getattr(ctypes.CDLL("libc.so.6"), name)
     except (OSError, AttributeError):
-        return False
-    trim.argtypes = [ctypes.c_size_t]
-    return bool(trim(0))
+        return None
 
 
 def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -29,7 +29,7 @@ from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vecto
 
 _BLOCK = 1 << 16
 _LARGE = 1 << 13
-"""Words of a batch above which its memory is given back: some gigabytes, next to whose arithmetic fresh pages cost little."""
+"""Words of a batch above which its memory is given back: next to so much arithmetic, fresh pages cost little."""
 
 
 @dataclass(frozen=True)

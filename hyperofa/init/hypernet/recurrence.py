@@ -99,10 +99,8 @@ class _Direction(torch.autograd.Function):
         rows, inward, onward = rows.to(kind), inward.to(kind), around.to(kind)
         gates = _through(rows, inward, bias.to(kind))
         cells, hidden = gates.new_empty(len(rows), width), gates.new_empty(len(rows), width)
-        state, cell = (
-            gates.new_zeros(_up(plan.sizes[0], _STEP), width, dtype=kind),
-            gates.new_zeros(plan.sizes[0], width),
-        )
+        state = gates.new_zeros(_up(plan.sizes[0], _STEP), width, dtype=kind)
+        cell = gates.new_zeros(plan.sizes[0], width)
         for here, size in plan.steps(backwards):
             gate = gates[here]
             gate += functional.linear(state[: _up(size, _STEP)], onward)[:size]
@@ -119,7 +117,7 @@ class _Direction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of rows, both weights and the bias; each weight's is one product over all steps."""
+        """Gradients of rows, both weights and the bias; each weight's is worked out over all steps at once."""
         rows, inward, around, gates, cells, hidden = ctx.saved_tensors
         plan, kind, width = ctx.plan, ctx.kind, hidden.shape[1]
         earlier, first = plan.earlier[ctx.backwards], plan.first[ctx.backwards]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hyperofa.console import progress_bar
-from hyperofa.cpu import denormals_flushed, speed_up_cpu
+from hyperofa.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.config import RefineConfig
@@ -50,7 +50,6 @@ class Objective(Protocol):
         """The loss of a step, a function of the rows, the seed and the step alone."""
 
 
-@denormals_flushed()
 def refine(
     start: Start, objective: Objective, body: Body, config: RefineConfig, *, seed: int, checkpoint: Path | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
