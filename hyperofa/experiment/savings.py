@@ -1,34 +1,68 @@
-"""How many steps a method saves: when its loss is where the baseline's ends."""
+"""How many steps a method saves: when its loss is where the baseline's ends, and how sure that is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-SMOOTHED_SHARE = 50
-"""The loss is a mean over a fiftieth of the steps, at least ten."""
+if TYPE_CHECKING:
+    import numpy as np
+
+LEVEL_SHARE = 5
+"""The level of a loss at a step is that of a line fitted through a fifth of the steps around it."""
+DRAWS = 500
+BLOCK = 10
+"""The interval: resampled so many times, in blocks of so many steps."""
 
 
 def window_of(steps: int) -> int:
-    """Steps in the moving mean of a loss curve of ``steps``."""
-    return max(10, steps // SMOOTHED_SHARE)
+    """Steps through which each line is fitted: odd, at least eleven."""
+    return max(11, steps // LEVEL_SHARE) | 1
 
 
-def smoothed(points: Sequence[tuple[int, float]], window: int) -> list[tuple[int, float]]:
-    """The mean over the ``window`` steps that end with each step, from the first full window on."""
-    out, total = [], 0.0
-    for index, (step, value) in enumerate(points):
-        total += value
-        if index >= window:
-            total -= points[index - window][1]
-        if index + 1 >= window:
-            out.append((step, total / window))
-    return out
+def level(losses: np.ndarray) -> np.ndarray:
+    """The curve without the batches' own difficulty: a local line at each step (Savitzky and Golay, 1964, degree 1).
+
+    Args:
+        losses: Shape (..., steps), in nats; at least ``window_of(steps)`` steps.
+    """
+    from scipy.signal import savgol_filter
+
+    return savgol_filter(losses, window_of(losses.shape[-1]), polyorder=1, axis=-1, mode="interp")
 
 
-def steps_to(points: Sequence[tuple[int, float]], loss: float, window: int) -> int | None:
-    """The first step whose smoothed loss is at most ``loss``, if there is one."""
-    return next((step for step, value in smoothed(points, window) if value <= loss), None)
+def first_at_most(levels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Index of the first step at or below the target, for each row of (rows, steps); ``inf`` where there is none."""
+    import numpy as np
+
+    reached = levels <= targets[:, None]
+    return np.where(reached.any(1), reached.argmax(1), np.inf)
+
+
+def steps_to(baseline: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
+    """Index of the first step at which ``own`` is where ``baseline`` ends, with a 95 % interval; ``inf`` for never.
+
+    Runs of one seed read the same batches, and a batch that is hard for one is hard for the other: so the interval resamples
+    what both leave over, each from its level, at the same steps (moving blocks; Künsch, 1989). It covers the draw of batches,
+    not that of seeds.
+
+    Args:
+        baseline: Losses in nats, shape (steps,).
+        own: Those of the method at the same steps.
+    """
+    import numpy as np
+
+    curves = np.stack([baseline, own])
+    levels = level(curves)
+    steps, left = curves.shape[1], curves - levels
+    found = first_at_most(levels[1:], levels[:1, -1])[0]
+    block = min(BLOCK, steps)
+    starts = np.random.default_rng(0).integers(0, steps - block + 1, (DRAWS, -(-steps // block)))
+    places = (starts[:, :, None] + np.arange(block)).reshape(DRAWS, -1)[:, :steps]
+    drawn = level(levels[:, None] + left[:, places])
+    again = first_at_most(drawn[1], drawn[0, :, -1])
+    low, high = np.quantile(again, [0.025, 0.975], method="nearest")
+    return float(found), float(low), float(high)
 
 
 def saved(cells: Sequence[Mapping[str, Any]], baseline: str) -> list[dict[str, Any]]:
@@ -41,30 +75,35 @@ def saved(cells: Sequence[Mapping[str, Any]], baseline: str) -> list[dict[str, A
     rows = []
     for cell in trained:
         other = ends.get((cell["source"], cell["rank"], cell["seed"]))
-        if other is None or cell is other:
-            continue
-        of_steps = other["loss"][-1][0]
-        window = window_of(of_steps)
-        if len(other["loss"]) < window:
-            continue
-        loss = smoothed(other["loss"], window)[-1][1]
-        needed = steps_to(cell["loss"], loss, window)
-        hours = _hours(cell, needed)
-        rows.append(
-            {
-                **{key: cell[key] for key in ("source", "rank", "method", "seed")},
-                "baseline": baseline,
-                "loss": loss,
-                "steps": needed,
-                "of_steps": of_steps,
-                "share": None if needed is None else needed / of_steps,
-                "hours": hours,
-                "of_hours": _hours(other, of_steps),
-                "final_loss": smoothed(cell["loss"], window)[-1][1] if len(cell["loss"]) >= window else None,
-                "window": window,
-            }
-        )
+        if other is not None and cell is not other:
+            row = _row(cell, other)
+            rows += [{**row, "baseline": baseline}] if row is not None else []
     return rows
+
+
+def _row(cell: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One comparison; None where the runs have too few steps in common (a step that was skipped has no loss)."""
+    import numpy as np
+
+    theirs, own = dict(other["loss"]), dict(cell["loss"])
+    steps = sorted(theirs.keys() & own.keys())
+    if len(steps) < window_of(len(steps)):
+        return None
+    curves = np.array([[theirs[step] for step in steps], [own[step] for step in steps]])
+    found, low, high = (None if at == np.inf else steps[int(at)] for at in steps_to(*curves))
+    of_steps, ends = steps[-1], level(curves)[:, -1]
+    return {
+        **{key: cell[key] for key in ("source", "rank", "method", "seed")},
+        "loss": float(ends[0]),
+        "steps": found,
+        "ci95": [low, high],
+        "of_steps": of_steps,
+        "share": None if found is None else found / of_steps,
+        "hours": _hours(cell, found),
+        "of_hours": _hours(other, of_steps),
+        "final_loss": float(ends[1]),
+        "window": window_of(len(steps)),
+    }
 
 
 def _hours(cell: Mapping[str, Any], steps: int | None) -> float | None:

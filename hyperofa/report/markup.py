@@ -88,6 +88,14 @@ def interval(score: Mapping[str, Any]) -> str:
     return f"{score['mean']:{form}} ({low:{form}}–{high:{form}})"
 
 
+def steps_reached(row: Mapping[str, Any]) -> str:
+    """The step at which a loss was reached, of how many, with its interval."""
+    if row["steps"] is None:
+        return "not reached"
+    low, high = (f"{step:,}" if step is not None else "never" for step in row["ci95"])
+    return f"{row['steps']:,} of {row['of_steps']:,} ({low}–{high})"
+
+
 def value(score: Mapping[str, Any]) -> str:
     """A score with its interval."""
     found, form = estimate(score), f".{digits(score)}f"

@@ -178,16 +178,25 @@ def saved(results: Mapping[str, Any]) -> str:
     body = []
     for row in rows:
         share = "never" if row["share"] is None else f"{100 * (1 - row['share']):.0f} %"
-        steps = "not reached" if row["steps"] is None else f"{row['steps']:,} of {row['of_steps']:,}"
         hours = "" if row["hours"] is None else f"{row['hours']:.2f} of {row['of_hours']:.2f}"
-        final = "" if row["final_loss"] is None else f"{row['final_loss']:.3f}"
         place = f"rank {row['rank']}, seed {row['seed']}, {escape(row['source'])}"
-        body.append([escape(row["method"]), place, f"{row['loss']:.3f}", final, steps, share, hours])
+        body.append(
+            [
+                escape(row["method"]),
+                place,
+                f"{row['loss']:.3f}",
+                f"{row['final_loss']:.3f}",
+                markup.steps_reached(row),
+                share,
+                hours,
+            ]
+        )
     baseline, window = rows[0]["baseline"], rows[0]["window"]
     head = ["method", "cell", f"{baseline}'s last loss", "own last loss", "steps to it", "steps saved", "hours to it"]
     return markup.section(
         "Steps saved at equal loss",
-        f"The first step at which the loss, a mean over {window} steps, is no higher than {escape(baseline)}'s at its end. "
+        f"The first step at which the loss is no higher than {escape(baseline)}'s at its end, with its 95 % interval over the "
+        f"draw of batches. The loss of a step is that of a line through {window} steps around it, since batches differ. "
         "Hours are those of the steps alone.",
         f"<figure>{markup.table(head, body)}</figure>",
     )

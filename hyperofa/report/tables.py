@@ -63,12 +63,17 @@ def _paired(results: Results) -> list[str]:
 def _saved(results: Results) -> list[str]:
     body = []
     for row in results.get("saved") or []:
-        steps = "not reached" if row["steps"] is None else f"{row['steps']} of {row['of_steps']}"
-        final = "" if row["final_loss"] is None else f"{row['final_loss']:.3f}"
-        body.append([row["method"], f"rank {row['rank']}, seed {row['seed']}", f"{row['loss']:.3f}", final, steps])
+        place, steps = f"rank {row['rank']}, seed {row['seed']}", markup.steps_reached(row)
+        body.append([row["method"], place, f"{row['loss']:.3f}", f"{row['final_loss']:.3f}", steps])
     if not body:
         return []
-    head = ["method", "cell", f"{results['saved'][0]['baseline']}'s last loss", "own last loss", "steps to it"]
+    head = [
+        "method",
+        "cell",
+        f"{results['saved'][0]['baseline']}'s last loss",
+        "own last loss",
+        "steps to it (95 % interval)",
+    ]
     return ["## Steps saved at equal loss", _table(head, body)]
 
 

@@ -51,8 +51,8 @@ def _print_matrix(results: Mapping[str, Any]) -> None:
     ]
     table("All tasks, with 95 % interval", ("task", "source", "rank", "method", "when", "seeds", "mean"), rows)
     for row in results["saved"]:
-        steps = "does not reach" if row["steps"] is None else f"reaches at step {row['steps']} of {row['of_steps']}"
+        reached = "does not reach" if row["steps"] is None else f"reaches at step {markup.steps_reached(row)}"
         place = f"{row['source']}, rank {row['rank']}, seed {row['seed']}"
         output.print(
-            f"{row['method']} ({place}) {steps} {row['baseline']}'s last loss, {row['loss']:.3f}", markup=False
+            f"{row['method']} ({place}) {reached} {row['baseline']}'s last loss, {row['loss']:.3f}", markup=False
         )

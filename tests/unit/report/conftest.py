@@ -156,8 +156,8 @@ def matrix(results: dict[str, Any]) -> dict[str, Any]:
     }
     hours = {"hours": 0.05, "of_hours": 0.1, "final_loss": 3.8}
     results["saved"] = [
-        {**place, "method": "hyperofa", "steps": 100, "share": 0.5, **hours},
-        {**place, "method": "ofa", "steps": None, "share": None, "hours": None, "of_hours": 0.1, "final_loss": 4.2},
+        {**place, "method": "hyperofa", "steps": 100, "ci95": [80, None], "share": 0.5, **hours},
+        {**place, "method": "ofa", "steps": None, "ci95": [None, None], "share": None, **hours, "hours": None},
     ]
     results["published"] = [
         {"task": "sr-t", "model": "mono-100", "method": "ofa", "value": 6.2, "ours": None},

@@ -132,7 +132,7 @@ def test_the_matrix_has_its_tables(matrix: dict[str, Any]) -> None:
         assert f"{row['mean']:.1f} <small>[{low:.1f}, {high:.1f}]</small>" in page
     assert "1 stages failed and 1 are not finished" in page
     assert "a &lt;b&gt;bad&lt;/b&gt; line" in page
-    assert re.search(r"hyperofa</th>.*?<td>100 of 200</td><td>50 %</td><td>0\.05 of 0\.10</td>", page)
+    assert re.search(r"hyperofa</th>.*?<td>100 of 200 \(80–never\)</td><td>50 %</td><td>0\.05 of 0\.10</td>", page)
     assert "<td>not reached</td><td>never</td>" in page
     assert "the first 600 items of each" in page
     assert "docs/differences.md#continued-pre-training" in page
@@ -194,7 +194,9 @@ def test_the_terminal_shows_all_tasks(matrix: dict[str, Any], capsys: pytest.Cap
     print_results(matrix)
     shown = capsys.readouterr().out
     assert "All tasks, with 95 % interval" in shown
-    assert "hyperofa (minilm, rank 100, seed 0) reaches at step 100 of 200 random's last loss, 4.000" in shown
+    assert (
+        "hyperofa (minilm, rank 100, seed 0) reaches at step 100 of 200 (80–never) random's last loss, 4.000" in shown
+    )
     assert "ofa (minilm, rank 100, seed 0) does not reach random's last loss" in shown
 
 
