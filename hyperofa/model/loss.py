@@ -96,27 +96,31 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted[1] else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wanted[2] and bias is not None else None
         with torch.autocast(z.device.type, enabled=False):
+            wide = _widened(weight)
             for start in range(0, z.shape[0], positions):
                 part = slice(start, start + positions)
-                scores = _scores(z[part], weight, bias)
+                scores = _scores(z[part], wide, bias)
                 slope = _softcap_(scores, softcap)
                 chosen = targets[part, None]
-                normaliser = scores.logsumexp(1, keepdim=True)
-                losses[part] = (normaliser - scores.gather(1, chosen)).squeeze(1)
+                target_scores = scores.gather(1, chosen)
                 if not any(wanted):
+                    losses[part] = (scores.logsumexp(1, keepdim=True) - target_scores).squeeze(1)
                     continue
-                # d loss / d scores = softmax - one-hot, written over the scores.
-                delta = scores.sub_(normaliser).exp_()
-                delta.scatter_add_(1, chosen, torch.full_like(normaliser, -1.0))
+                # d loss / d scores = softmax - one-hot, written over the scores: each is raised to a power just once.
+                highest = scores.amax(1, keepdim=True)
+                delta = scores.sub_(highest).exp_()
+                sums = delta.sum(1, keepdim=True)
+                losses[part] = (highest + sums.log() - target_scores).squeeze(1)
+                delta.div_(sums)
+                delta.scatter_add_(1, chosen, torch.full_like(sums, -1.0))
                 if slope is not None:
                     delta.mul_(slope)
                 if grad_bias is not None:
                     grad_bias += delta.sum(0)
-                delta = delta.to(z.dtype)
-                if grad_z is not None:
-                    grad_z[part] = delta @ weight
                 if grad_weight is not None:
                     _accumulate_(grad_weight, delta, z[part])
+                if grad_z is not None:
+                    grad_z[part] = delta.to(z.dtype) @ weight
         ctx.save_for_backward(grad_z, grad_weight, grad_bias)
         ctx.dtype = z.dtype
         ctx.mark_non_differentiable(losses)
@@ -129,22 +133,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None, None)
 
 
+def _widened(weight: Tensor) -> Tensor:
+    """The weight as :func:`_scores` multiplies it: in float32 on a CPU, which has no product of 16 bits summed up in 32."""
+    return weight if weight.is_cuda else weight.float()
+
+
 def _scores(z: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Float32 scores (n, V); on CUDA the 16-bit product is accumulated and returned in float32."""
-    if z.dtype == torch.float32:
-        return functional.linear(z, weight, bias)
-    scores = torch.mm(z, weight.t(), out_dtype=torch.float32) if z.is_cuda else (z.float() @ weight.float().t())
+    if weight.dtype == torch.float32:
+        return functional.linear(z.float(), weight, None if bias is None else bias.float())
+    scores = torch.mm(z, weight.t(), out_dtype=torch.float32)
     return scores if bias is None else scores.add_(bias)
 
 
 def _accumulate_(total: Tensor, delta: Tensor, z: Tensor) -> None:
     """``total += delta^T z`` in float32."""
-    if z.dtype == torch.float32:
-        total.addmm_(delta.t(), z)
-    elif z.is_cuda:
-        total += torch.mm(delta.t(), z, out_dtype=torch.float32)
+    if z.is_cuda and z.dtype != torch.float32:
+        total += torch.mm(delta.to(z.dtype).t(), z, out_dtype=torch.float32)
     else:
-        total.addmm_(delta.t().float(), z.float())
+        total.addmm_(delta.t(), z.float())
 
 
 def _softcap_(scores: Tensor, softcap: float | None) -> Tensor | None:
