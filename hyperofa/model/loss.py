@@ -117,10 +117,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     delta.mul_(slope)
                 if grad_bias is not None:
                     grad_bias += delta.sum(0)
-                if grad_weight is not None:
-                    _accumulate_(grad_weight, delta, z[part])
+                narrow = delta.to(z.dtype)
                 if grad_z is not None:
-                    grad_z[part] = delta.to(z.dtype) @ weight
+                    grad_z[part] = narrow @ weight
+                if grad_weight is not None:
+                    _accumulate_(grad_weight, narrow if z.is_cuda else delta, z[part])
         ctx.save_for_backward(grad_z, grad_weight, grad_bias)
         ctx.dtype = z.dtype
         ctx.mark_non_differentiable(losses)
@@ -148,10 +149,10 @@ def _scores(z: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _accumulate_(total: Tensor, delta: Tensor, z: Tensor) -> None:
     """``total += delta^T z`` in float32."""
-    if z.is_cuda and z.dtype != torch.float32:
-        total += torch.mm(delta.to(z.dtype).t(), z, out_dtype=torch.float32)
-    else:
+    if delta.dtype == torch.float32:
         total.addmm_(delta.t(), z.float())
+    else:
+        total += torch.mm(delta.t(), z, out_dtype=torch.float32)
 
 
 def _softcap_(scores: Tensor, softcap: float | None) -> Tensor | None:
