@@ -130,7 +130,7 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
         "parallel and plain text of the recipe, at most 12,000 lines of a language"
     )
     assert found["frozen parts"] == "primitives, body"
-    assert found["phases"] == "head alone for 60 steps"
+    assert found["phases"] == "head alone for 20 steps"
     assert found["scale of the coordinates (--scale-split)"] == "1 for all methods"
     assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
     assert found["test items"].startswith(
