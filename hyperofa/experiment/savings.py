@@ -47,7 +47,7 @@ def steps_to(baseline: np.ndarray, own: np.ndarray) -> tuple[float, float, float
     not that of seeds.
 
     Args:
-        baseline: Losses in nats, shape (steps,).
+        baseline: Losses in nats, shape (steps,), long enough for :func:`level`.
         own: Those of the method at the same steps.
     """
     import numpy as np
@@ -56,9 +56,8 @@ def steps_to(baseline: np.ndarray, own: np.ndarray) -> tuple[float, float, float
     levels = level(curves)
     steps, left = curves.shape[1], curves - levels
     found = first_at_most(levels[1:], levels[:1, -1])[0]
-    block = min(BLOCK, steps)
-    starts = np.random.default_rng(0).integers(0, steps - block + 1, (DRAWS, -(-steps // block)))
-    places = (starts[:, :, None] + np.arange(block)).reshape(DRAWS, -1)[:, :steps]
+    starts = np.random.default_rng(0).integers(0, steps - BLOCK + 1, (DRAWS, -(-steps // BLOCK)))
+    places = (starts[:, :, None] + np.arange(BLOCK)).reshape(DRAWS, -1)[:, :steps]
     drawn = level(levels[:, None] + left[:, places])
     again = first_at_most(drawn[1], drawn[0, :, -1])
     low, high = np.quantile(again, [0.025, 0.975], method="nearest")
