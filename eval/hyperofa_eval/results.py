@@ -63,6 +63,7 @@ def make_result(
     limit: int | None,
     wall_s: float,
     prepare_s: float = 0.0,
+    data_language: str | None = None,
     processes: int = 1,
 ) -> Result:
     """The JSON of one result (docs/evaluation.md describes each field)."""
@@ -76,6 +77,7 @@ def make_result(
         "schema": SCHEMA,
         "task": task.name,
         "language": language,
+        "data_language": data_language or language,
         "seed": seed,
         "seeded": task.seeded,
         "protocol": protocol,
@@ -119,9 +121,18 @@ def stream(task: str, language: str) -> str:
     return f"{task}/{language}"
 
 
-def still_holds(result: Any, key: str, data: DataFolder) -> bool:
-    """Whether a stored result was made by the same model, settings and data files."""
-    if not isinstance(result, dict) or result.get("key") != key:
+def source_of(task: Task, data: DataFolder, language: str) -> str:
+    """The code whose data a task reads for a language; the language's own where the task does not say what it reads."""
+    corpus = getattr(task, "corpus", None)
+    return (data.source(corpus, language) if isinstance(corpus, str) else None) or language
+
+
+def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
+    """Whether a stored result was made by the same model, settings and data files.
+
+    ``source`` is the code whose data would answer now: where a language has got data of its own, the old result does not hold.
+    """
+    if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
     for name, digest in result.get("data", {}).items():
         path = data.root / name
