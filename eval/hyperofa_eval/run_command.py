@@ -132,7 +132,7 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _borrowed(row: dict[str, Any]) -> bool:
-    return bool(row["language"] != row["data_language"])
+    return bool(row["language"] != row.get("data_language", row["language"]))
 
 
 def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:
