@@ -301,3 +301,17 @@ def test_nothing_in_the_json_is_markup(results: dict[str, Any]) -> None:
     embedded = re.search(r'id="results">(.*?)</script>', render(results), re.DOTALL)
     assert embedded
     assert "<" not in embedded[1]
+
+
+def test_a_task_is_called_by_the_data_it_was_scored_on(
+    matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Tatoeba" not in render(matrix)
+    matrix |= {"task": "sr-t", "tested_on": {"sr-t": "messages of <b>Django</b>"}}
+    page = render(matrix)
+    assert "Tatoeba" not in page
+    assert (
+        page.count("SR-T, sentence retrieval (messages of &lt;b&gt;Django&lt;/b&gt;)") == 3
+    )  # scores, steps, languages
+    print_results(matrix)
+    assert "sr-t: messages of <b>Django</b>" in capsys.readouterr().out
