@@ -71,13 +71,22 @@ def corpora_of(tasks: Sequence[Any]) -> list[str]:
 
 
 def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -> dict[tuple[str, str], list[Path]]:
-    """The files of each test set that there is, by corpus and language: what the harness would read to score them."""
+    """The files of each test set that there is, by corpus and language: what the harness would read to score them.
+
+    The same language under another script's code counts too: text named ``tur`` must not hold the test lines of ``tur_Latn``.
+    """
+    from hyperofa_eval.languages import bare
     from hyperofa_eval.layout import DataFolder
 
     with asking():
         data = DataFolder(test)
-    found = {(corpus, code): list(data.files(corpus, code)) for corpus in corpora for code in languages}
-    return {place: files for place, files in found.items() if files}
+    found = {}
+    for corpus in corpora:
+        related = [code for code in data.others(corpus) if bare(code) in {bare(own) for own in languages}]
+        for code in dict.fromkeys([*languages, *related]):
+            if files := data.files(corpus, code):
+                found[corpus, code] = list(files)
+    return found
 
 
 def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:

@@ -162,3 +162,15 @@ def test_a_task_that_does_not_name_its_test_set_is_refused(files: Path, monkeypa
         write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("odd",)), files / "out")
     with pytest.raises(InputError, match="unknown task 'lmm'"):
         write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("lmm",)), files / "out")
+
+
+@pytest.mark.parametrize(("text", "test"), [("swh", "swh_Latn"), ("swh_Latn", "swh"), ("swh_Latn", "swh_Latn")])
+def test_a_code_with_and_without_its_script_is_one_language_to_keep_test_lines_out(
+    files: Path, text: str, test: str
+) -> None:
+    own = files / "plain" / f"{text}.txt"
+    write(own, "Habari za asubuhi", "Maneno mengine kabisa")
+    write(files / "scored" / "tatoeba" / f"{test}-eng.{test}", "Habari za asubuhi!")
+    write(files / "scored" / "tatoeba" / f"{test}-eng.eng", "Good morning!")
+    made = write_gathered([], [own], files / "scored", GatherSettings(), files / "out")
+    assert made["left_out"][text] == 1

@@ -310,8 +310,9 @@ def test_a_task_is_called_by_the_data_it_was_scored_on(
     matrix |= {"task": "sr-t", "tested_on": {"sr-t": "messages of <b>Django</b>"}}
     page = render(matrix)
     assert "Tatoeba" not in page
-    assert (
-        page.count("SR-T, sentence retrieval (messages of &lt;b&gt;Django&lt;/b&gt;)") == 3
-    )  # scores, steps, languages
+    words = "SR-T, sentence retrieval (messages of &lt;b&gt;Django&lt;/b&gt;)"
+    assert page.count(words) == 3  # scores, languages, steps
+    assert "English test sentence (messages of &lt;b&gt;Django&lt;/b&gt;) looks for" in page
+    assert "SR-T (messages of <b>Django</b>): " in render_tables(matrix)
     print_results(matrix)
     assert "sr-t: messages of <b>Django</b>" in capsys.readouterr().out
