@@ -31,6 +31,8 @@ SCRIPTS = {
     "Khmr": ("KHMER",),
     "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
     "Hani": ("CJK",),
+    "Hans": ("CJK",),
+    "Hant": ("CJK",),
     "Arab": ("ARABIC",),
 }
 LEAST_IN_SCRIPT = 0.5

@@ -49,6 +49,9 @@ def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str
     identity = [model["sha256"], model["tokenizer_sha256"]]
     if getattr(task, "needs_head", False) and "head_sha256" in model:
         identity.append(model["head_sha256"])
+    reading = getattr(task, "reading", 1)
+    if reading != 1:  # so that the results of tasks whose reading never changed still hold
+        identity.append(f"reading {reading}")
     return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
 
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", required=True, help="comma-separated: sr-t,sr-b,ner,pos,lm")
     parser.add_argument("--data", required=True, type=Path, help="folder of test sets (layout: docs/evaluation.md)")
     parser.add_argument("--out", required=True, type=Path, help="folder for results; the same command continues a run")
-    parser.add_argument("--languages", help="comma-separated codes, such as tur,kat (default: all of the table)")
+    parser.add_argument("--languages", help="comma-separated codes, such as tur,aze_Latn (default: all of the table)")
     parser.add_argument("--protocol", default="default", help="default or paper")
     parser.add_argument("--block", help="retrieval: 1-based block, auto (two thirds of the depth) or all")
     parser.add_argument("--pooling", help="retrieval: mean, mean-all (with specials), cls or last")

@@ -47,6 +47,8 @@ class Tagging:
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = False
     scores_pivot: ClassVar[bool] = True
+    reading: ClassVar[int] = 2
+    """Raised where the same files and the same model give other sentences or other pieces: older results do not hold then."""
 
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
