@@ -75,14 +75,15 @@ def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -
 
     The same language under another script's code counts too: text named ``tur`` must not hold the test lines of ``tur_Latn``.
     """
-    from hyperofa_eval.languages import bare
+    from hyperofa_eval.languages import SCRIPT, bare
     from hyperofa_eval.layout import DataFolder
 
     with asking():
         data = DataFolder(test)
-    found = {}
+    found, stems = {}, {bare(code) for code in languages}
     for corpus in corpora:
-        related = [code for code in data.others(corpus) if bare(code) in {bare(own) for own in languages}]
+        others = [code for code in data.others(corpus) if SCRIPT.fullmatch(code.partition("_")[2])]
+        related = [code for code in others if bare(code) in stems]
         for code in dict.fromkeys([*languages, *related]):
             if files := data.files(corpus, code):
                 found[corpus, code] = list(files)
