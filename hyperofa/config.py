@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,12 +48,18 @@ def build_config(cls: type[C], values: Mapping[str, Any], where: object = "confi
     """Build ``cls`` from nested mappings, refusing unknown keys and wrong types (see :func:`load_config`)."""
     _check_keys(cls, values, "", where)
     try:
-        return TypeAdapter(cls).validate_python(values)
+        return typing.cast(C, _adapter(cls).validate_python(values))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InputError(f"{key}: {message}" if key else message, where=where) from None
+
+
+@cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
+    return TypeAdapter(cls)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as plain dictionaries, lists and scalars (what YAML and JSON can hold)."""
-    return TypeAdapter(type(config)).dump_python(config, mode="json")
+    return _adapter(type(config)).dump_python(config, mode="json")
 
 
 def save_config(config: Any, path: Path) -> None:
