@@ -48,7 +48,7 @@ def _teach(module: ModuleType) -> None:
 def _with_our_types(plain: type) -> type:
     """A subclass of the mapping's class whose lookups know our model types."""
 
-    class ConfigMapping(plain):  # type: ignore[misc]
+    class ConfigMapping(plain):
         __module__, __qualname__ = plain.__module__, plain.__qualname__
         registers_hyperofa = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import write_text
 
 C = TypeVar("C")
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+"""What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
 
 
 def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
@@ -54,12 +56,6 @@ def build_config(cls: type[C], values: Mapping[str, Any], where: object = "confi
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InputError(f"{key}: {message}" if key else message, where=where) from None
-
-
-@cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
-    return TypeAdapter(cls)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
