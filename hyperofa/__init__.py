@@ -1,10 +1,13 @@
-"""HyperOFA: write the embeddings of a larger vocabulary, then continue pre-training, sharded."""
+"""HyperOFA: write the embeddings of a larger vocabulary, then continue pre-training, sharded.
+
+After ``import hyperofa`` the Auto classes of transformers load models with factorised embeddings; neither torch nor
+transformers is imported for that.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from hyperofa.autoclasses import install
 
-try:
-    __version__ = version("hyperofa")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0.0.0"
+__version__ = "0.1.0"
+
+install()

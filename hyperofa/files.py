@@ -15,7 +15,9 @@ from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
 
-VERSIONED = ("hyperofa", "torch", "transformers", "tokenizers", "accelerate", "deepspeed", "datasets", "numpy", "scipy")
+VERSIONED = (
+    "hyperofa", "hyperofa-eval", "torch", "transformers", "tokenizers", "accelerate", "deepspeed", "datasets", "numpy", "scipy",
+)  # fmt: skip
 
 
 def sha256_file(path: Path) -> str:

@@ -17,9 +17,8 @@ def resource(name: str) -> Path:
         DataMissingError: neither the source tree nor the installed package holds it.
     """
     package = Path(__file__).parent
-    tree = package.parent
-    root = tree if (tree / "pyproject.toml").is_file() else package / "_data"
-    path = inside(root, name)
+    installed = package / "_data"  # an installed package has it, a source tree has not
+    path = inside(installed if installed.is_dir() else package.parent, name)
     if not path.exists():
         raise DataMissingError("no such file comes with hyperofa", where=name, todo=f"shipped: {', '.join(FOLDERS)}")
     return path

@@ -26,7 +26,7 @@ install() {
         "$python" -m venv .venv
     fi
     wanted=$(.venv/bin/python -c 'import hashlib, pathlib, sys
-files = ("requirements/constraints.txt", "pyproject.toml", "launch/common.sh")
+files = ("requirements/constraints.txt", "pyproject.toml", "setup.py", "eval/pyproject.toml", "launch/common.sh")
 print(hashlib.sha256(b"".join(pathlib.Path(f).read_bytes() for f in files)).hexdigest(), sys.version.split()[0], pathlib.Path.cwd())')
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
@@ -41,6 +41,8 @@ print(hashlib.sha256(b"".join(pathlib.Path(f).read_bytes() for f in files)).hexd
     "${pip[@]}" torch setuptools wheel
     # DeepSpeed's build looks for the installed torch; it compiles nothing.
     "${pip[@]}" --no-build-isolation deepspeed
-    "${pip[@]}" --editable '.[train,dev]'
+    # An older hyperofa holds the harness too: removed after the new harness came, it would take the hyperofa-eval command along.
+    .venv/bin/python -m pip uninstall --quiet --quiet --yes hyperofa
+    "${pip[@]}" --editable ./eval --editable '.[train,dev]'
     printf '%s\n' "$wanted" >"$stamp"
 }

@@ -13,7 +13,17 @@ from typing import Any
 
 from hyperofa_eval.errors import DataMissingError, InputError
 
-VERSIONED = ("hyperofa", "torch", "transformers", "tokenizers", "accelerate", "evaluate", "seqeval", "numpy")
+VERSIONED = (
+    "hyperofa-eval",
+    "hyperofa",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "evaluate",
+    "seqeval",
+    "numpy",
+)
 
 
 def find(path: Path) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -38,9 +39,15 @@ def read_command(command: Sequence[str]) -> argparse.Namespace | None:
         from hyperofa_eval.cli import COMMANDS
     else:
         return None
-    parser = Reader(prog=" ".join(command[:2]))
-    importlib.import_module(COMMANDS[command[1]][0]).add_arguments(parser)
-    return parser.parse_args(list(command[2:]))
+    return _reader(" ".join(command[:2]), COMMANDS[command[1]][0]).parse_args(list(command[2:]))
+
+
+@cache
+def _reader(prog: str, module: str) -> Reader:
+    """The parser of a command; made once, since a recipe's stages are many and their commands few."""
+    parser = Reader(prog=prog)
+    importlib.import_module(module).add_arguments(parser)
+    return parser
 
 
 def evaluation_words(words: Sequence[str]) -> argparse.Namespace:

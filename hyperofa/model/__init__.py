@@ -1,7 +1,7 @@
 """Factorised embedding and head, model families, the masked loss, assembling and dense export.
 
-Importing this package registers the ``hyperofa_<family>`` models with transformers' Auto classes, so that
-``AutoModelForMaskedLM.from_pretrained(DIR)`` and the other Auto classes load what :func:`assemble` saved.
+What :func:`assemble` saved, the Auto classes of transformers load (``AutoModelForMaskedLM.from_pretrained(DIR)``): see
+:mod:`hyperofa.autoclasses`.
 
 What training uses::
 
@@ -17,6 +17,7 @@ What training uses::
 
 from __future__ import annotations
 
+from hyperofa.autoclasses import registers_on_demand
 from hyperofa.model.assemble import assemble, export_dense
 from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead
 from hyperofa.model.families import FAMILIES, Family, register_all
@@ -25,7 +26,8 @@ from hyperofa.model.phases import parameter_groups
 from hyperofa.model.source import Source, load_source
 from hyperofa.model.training import TrainingModel, TrainingOutput, load_for_training
 
-register_all()
+if not registers_on_demand():
+    register_all()
 
 __all__ = [
     "FAMILIES",

@@ -12,11 +12,11 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from hyperofa.autoclasses import PREFIX
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.surgery import factorized_class, factorized_config_class
 
 Objective = Literal["mlm", "causal"]
-PREFIX = "hyperofa_"
 
 
 def _unchanged(model: Any, hidden: Tensor) -> Tensor:
@@ -76,16 +76,19 @@ class Family:
 
     @property
     def factorized_config(self) -> Any:
-        """The config class with ``embedding_rank`` and ``head_rank``."""
-        return factorized_config_class(self.config_class, PREFIX + self.model_type)
+        """The config class with ``embedding_rank`` and ``head_rank``; the Auto classes know it."""
+        return register(self.model_type)
 
     def factorized_class(self, kind: str) -> type[PreTrainedModel] | None:
         """The factorised counterpart of :meth:`plain_class`."""
+        return self._factorized(kind, self.factorized_config)
+
+    def _factorized(self, kind: str, config: Any) -> type[PreTrainedModel] | None:
         plain = self.plain_class(kind)
         if plain is None:
             return None
         head = self.head if kind == self.lm_kind else None
-        return factorized_class(plain, self.factorized_config, self.embedding, head)
+        return factorized_class(plain, config, self.embedding, head)
 
 
 def _encoder(model_type: str, prefix: str, **more: Any) -> Family:
@@ -151,15 +154,22 @@ def lm_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
 
 
 @cache
+def register(name: str) -> Any:
+    """Register a family's factorised classes with transformers' Auto classes (once); returns the config class."""
+    family = FAMILIES[name]
+    config = factorized_config_class(family.config_class, PREFIX + name)
+    transformers.AutoConfig.register(config.model_type, config)
+    for kind, auto in AUTO_CLASSES.items():
+        model = family._factorized(kind, config)
+        if model is not None and not (kind == "ForCausalLM" and family.objective == "mlm"):
+            auto.register(config, model)
+    return config
+
+
 def register_all() -> None:
-    """Register every factorised config and class with transformers' Auto classes (once)."""
-    for family in FAMILIES.values():
-        config = family.factorized_config
-        transformers.AutoConfig.register(config.model_type, config)
-        for kind, auto in AUTO_CLASSES.items():
-            model = family.factorized_class(kind)
-            if model is not None and not (kind == "ForCausalLM" and family.objective == "mlm"):
-                auto.register(config, model)
+    """Register every family."""
+    for name in FAMILIES:
+        register(name)
 
 
 def input_embedding(model: PreTrainedModel) -> Any:
