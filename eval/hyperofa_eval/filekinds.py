@@ -31,7 +31,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program (ELF)"),
     (b"\xba\x16\x4f\x2f", "a fastText model (.bin)"),
     (b"\n\x0e\n\x05<unk>", "a SentencePiece model"),
-    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer, not the file it stands for (git lfs pull)"),
+    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer and not the file itself"),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:[}\](cX\x8a\x8c\x95]|\x4b)")
 _ZIPPED = (
@@ -51,12 +51,36 @@ _MARKS = (
 )
 
 
-def seems_to_be(head: bytes) -> str | None:
-    """What a file that begins with ``head`` seems to be, such as ``a zip archive``; None where it may be UTF-8 text.
+_TODO = (
+    ("NumPy", "write it as text: a word and its numbers a line"),
+    ("packed with gzip", "name it .gz, or unpack it"),
+    ("packed with xz", "name it .xz, or unpack it"),
+    ("packed", "unpack it first"),
+    ("archive", "unpack it first"),
+    ("UTF-", "convert it to UTF-8, such as with iconv -t UTF-8"),
+    ("carriage returns", r"convert it, such as with tr '\r' '\n'"),
+    ("git-lfs", "git lfs pull"),
+    ("HTML", "it may be a page that says why a download failed: fetch the file itself"),
+)
+"""What to do, by a word of what a file seems to be."""
 
-    Only what is unmistakable is named. JSON and HTML are named too, although they are text.
+
+def seems_to_be(head: bytes) -> str | None:
+    """What a file that begins with ``head`` seems to be, such as ``a zip archive``; None where it may be plain text.
+
+    Only what is unmistakable is named. JSON and pages of HTML are named too, although they are text.
     """
+    return no_text(head) or _markup(head)
+
+
+def no_text(head: bytes) -> str | None:
+    """What a file that begins with ``head`` seems to be if it is no UTF-8 text, or a pointer to another file; else None."""
     return _by_start(head) or _by_shape(head) or _by_zeros(head)
+
+
+def what_to_do(kind: str) -> str:
+    """What to do about a file of the wrong ``kind``, a phrase of :func:`seems_to_be`."""
+    return next((todo for word, todo in _TODO if word in kind), "give the right file")
 
 
 def _by_start(head: bytes) -> str | None:
@@ -72,8 +96,10 @@ def _by_shape(head: bytes) -> str | None:
         return "a tar archive"
     if _PICKLE.match(head):
         return "a Python pickle"
-    if _SAFETENSORS.match(head):
-        return "a safetensors file"
+    return "a safetensors file" if _SAFETENSORS.match(head) else None
+
+
+def _markup(head: bytes) -> str | None:
     if found := _MARKUP.match(head):
         return "XML" if b"?xml" in found[0].lower() else "an HTML page"
     return "JSON" if _JSON.match(head) else None
