@@ -68,7 +68,6 @@ def test_old_line_ends(tmp_path):
         "GIF89a",
         "[",
         "version",
-        "\ufeff",
         "\u2028",
         "\u00a0x",
         "<?xml",
