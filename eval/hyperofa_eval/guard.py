@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -102,6 +103,18 @@ def run_guarded(
         tell(f"{prog}: error: {explained.line}", rank)
         return explained.exit_code
     return EXIT_OK if code is None else int(code)  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def told(say: Callable[[str], None]) -> Iterator[None]:
+    """Let an error that a user can meet end the block, and ``say`` its line; a bug of ours goes on."""
+    try:
+        yield
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        say(explained.line)
 
 
 def tell(line: str, rank: int = 0) -> None:

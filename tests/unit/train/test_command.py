@@ -53,6 +53,21 @@ def test_refuses_to_resume_with_other_settings(settings, config_file, tmp_path, 
     assert "learning_rate, seed changed" in capsys.readouterr().err
 
 
+def test_a_finished_run_names_its_model_as_the_start_of_a_new_one(settings, config_file, tmp_path, capsys):
+    begin(settings(), tmp_path / "run")
+    assert main(["train", str(config_file), "steps=200"]) == 2
+    assert "steps changed since this run began; give the same settings, or another run" in capsys.readouterr().err
+    final = tmp_path / "run" / "final"
+    final.mkdir()
+    (final / "train.json").write_text('{"step": 100}')
+    assert main(["train", str(config_file), "steps=200"]) == 2
+    error = capsys.readouterr().err
+    assert f"the run is finished: train its model on in a new run, with model={final}" in error
+    assert error.count("\n") == 1
+    (tmp_path / "run" / "final" / "config.json").write_text("{}")
+    check_inputs(settings(steps=200, model=str(final), run=tmp_path / "new"))  # what the line proposes is accepted
+
+
 def begin(config, run, run_id="ours"):
     """What a run directory holds after its first step."""
     save_config(with_whole_paths(config), run / "config.yaml")
