@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 HEAD_BYTES = 4096
 """Bytes from a file's start that are enough for :func:`seems_to_be`."""
 
+_LFS = b"version https://git-lfs.github.com/spec/"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"\x1f\x8b", "packed with gzip (.gz)"),
@@ -31,7 +33,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program (ELF)"),
     (b"\xba\x16\x4f\x2f", "a fastText model (.bin)"),
     (b"\n\x0e\n\x05<unk>", "a SentencePiece model"),
-    (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer and not the file itself"),
+    (_LFS, "a git-lfs pointer and not the file itself"),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:[}\](cX\x8a\x8c\x95]|\x4b)")
 _ZIPPED = (
@@ -81,6 +83,12 @@ def no_text(head: bytes) -> str | None:
 def what_to_do(kind: str) -> str:
     """What to do about a file of the wrong ``kind``, a phrase of :func:`seems_to_be`."""
     return next((todo for word, todo in _TODO if word in kind), "give the right file")
+
+
+def lfs_pointer(folder: Path) -> Path | None:
+    """The first file of a folder that is a git-lfs pointer: what a clone holds without git lfs."""
+    small = (path for path in sorted(folder.glob("*")) if path.is_file() and path.stat().st_size < HEAD_BYTES)
+    return next((path for path in small if path.read_bytes().startswith(_LFS)), None)
 
 
 def _by_start(head: bytes) -> str | None:

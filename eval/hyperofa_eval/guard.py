@@ -147,8 +147,13 @@ def explain(error: BaseException, errors: tuple[type[Exception], ...] = (EvalErr
     code = _code_without_number(error, library)
     if library is None:
         return Explained(f"{_said(error)}; {_SHOWN}", code)
+    said = _said(error)
     todo = _TODO.get(library, "check the files and settings given")
-    return Explained(f"{library} failed ({_said(error)}); {todo}; {_SHOWN}", code)
+    if library == "tokenizers" and "unk" in said.lower():
+        todo = (
+            "the text holds a character outside the vocabulary, and the tokenizer has no unknown token to stand for it"
+        )
+    return Explained(f"{library} failed ({said}); {todo}; {_SHOWN}", code)
 
 
 def _system(error: BaseException, number: int, library: str | None) -> Explained:
