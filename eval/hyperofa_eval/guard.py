@@ -102,7 +102,7 @@ def run_guarded(
         _settle(sys.stdout)
         tell(f"{prog}: error: {explained.line}", rank)
         return explained.exit_code
-    return EXIT_OK if code is None else int(code)  # type: ignore[call-overload, no-any-return]
+    return EXIT_OK if code is None else int(code)  # type: ignore[call-overload]
 
 
 @contextmanager

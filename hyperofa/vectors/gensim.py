@@ -34,7 +34,7 @@ class _Record:
                 self.__dict__.update(part)
 
 
-class _Defaults(dict):  # type: ignore[type-arg]
+class _Defaults(dict[Any, Any]):
     """Stands in for ``collections.defaultdict``: a dict, whose factory is dropped."""
 
     def __init__(self, *_: object) -> None:
@@ -152,10 +152,10 @@ def read_gensim(path: Path, faults: Faults) -> Rows:
         what = f"{'refused' if isinstance(error, pickle.UnpicklingError) else 'damaged'} as a gensim file: {reason}"
         todo = "only gensim's vectors and models are read; export others with save_word2vec_format(FILE)"
         raise InputError(what, where=path, todo=todo if asked else "save or copy it again") from None
-    holder, prefix = record, ""
-    if isinstance(record, _Record) and isinstance(getattr(record, "wv", None), _Record):
-        holder, prefix = record.wv, "wv."
-    found = _Attributes(vars(holder) if isinstance(holder, _Record) else {}, path, prefix)
+    values, prefix = vars(record) if isinstance(record, _Record) else {}, ""
+    if isinstance(values.get("wv"), _Record):
+        values, prefix = vars(values["wv"]), "wv."
+    found = _Attributes(values, path, prefix)
     words = _words(found)
     vectors = _vectors(found, words)
     if len(words) != len(vectors):

@@ -151,3 +151,26 @@ def test_the_checks_import_nothing_heavy(config_file):
         "sys.exit(code)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 2
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_a_library_raises_is_one_line_of_each_rank(config_file, monkeypatch, capsys, rank):
+    from tokenizers import Tokenizer, models
+
+    from hyperofa.train import __main__ as launched
+    from hyperofa_eval import guard
+
+    unable = Tokenizer(models.WordPiece({"a": 0}, unk_token="[UNK]"))
+    waited = []
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(sys, "argv", ["hyperofa.train", str(config_file)])
+    monkeypatch.setattr(launched.command, "run_worker", lambda _: unable.encode("b"))
+    monkeypatch.setattr(guard.time, "sleep", waited.append)
+    monkeypatch.setattr(guard.signal, "signal", lambda *_: None)
+    assert launched.main() == 2
+    prog = "hyperofa train, rank 1" if rank else "hyperofa train"
+    assert capsys.readouterr().err.startswith(f"{prog}: error: tokenizers failed (WordPiece error")
+    assert waited == [guard.SECONDS_FOR_RANK_0] * rank
+    monkeypatch.setattr(launched.command, "run_worker", lambda _: {}["a bug"])
+    with pytest.raises(KeyError):
+        launched.main()
