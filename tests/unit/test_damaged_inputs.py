@@ -19,7 +19,6 @@ from tests.support import made_up
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda content: content[: len(content) * 2 // 3],
-    "cut header": lambda content: content[:20],
     "empty": lambda content: b"",
     "garbage": lambda content: b"\xff\x00garbage" * 20,
     "lfs": lambda content: LFS,
@@ -117,7 +116,7 @@ def test_one_line_and_nothing_written(name, damage, copy, capsys):
     assert not (copy / "out").exists()
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", ["cut", "empty", "lfs"])
 @pytest.mark.parametrize(
     "file",
     [
