@@ -21,8 +21,9 @@ _CLASSES = {
 }
 """Libraries whose own exception classes mean bad input, by the first part of the class's module."""
 _READERS = {
-    **{name: name for name in ("lzma", "gzip", "bz2", "json", "zipfile", "tarfile", "codecs", "sentencepiece")},
-    **{"_compression": "gzip or lzma", "numpy.lib": "numpy"},
+    **{name: name for name in ("lzma", "gzip", "bz2", "zipfile", "tarfile", "codecs", "sentencepiece")},
+    **{"_compression": "gzip or lzma", "json.decoder": "json"},
+    **{f"numpy.lib.{name}": "numpy" for name in ("_npyio_impl", "_format_impl", "npyio", "format")},
 }
 """Modules that only read files: whatever they raise, apart from :data:`_BUGS`, is about the file."""
 _LOADERS = frozenset({"transformers", "sentence_transformers"})

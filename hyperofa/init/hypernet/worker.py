@@ -17,6 +17,7 @@ from hyperofa.init.hypernet.fit import FitConfig, fit
 from hyperofa.init.hypernet.networks import NetworkConfig
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.team import AcceleratedTeam
+from hyperofa_eval.errors import EvalError
 from hyperofa_eval.guard import explain
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
@@ -56,7 +57,7 @@ def main(folder: Path) -> int:
             after_epoch=after_epoch,
         )
     except Exception as error:
-        told = explain(error, (HyperofaError,))
+        told = explain(error, (HyperofaError, EvalError))
         if told is None:
             raise
         # Each process writes: the first to end may take the others with it.

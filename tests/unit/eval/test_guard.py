@@ -375,6 +375,8 @@ class TestBugs:
             lambda: pa.table({"a": [1]}).slice("x"),
             b"\xff".decode,
             lambda: int("x"),
+            lambda: json.dumps(float("nan"), allow_nan=False),
+            lambda: np.lib.stride_tricks.sliding_window_view(np.zeros(3), 9),
         ]
         for call in calls:
             error = caught(run_guarded, "prog", call)
