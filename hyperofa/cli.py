@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 from hyperofa import __version__
-from hyperofa.errors import (
-    EXIT_DATA_MISSING,
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_TERMINATED,
-    EXIT_USAGE,
-    HyperofaError,
-    unknown_name,
-)
+from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, HyperofaError, unknown_name
+from hyperofa_eval import guard
+from hyperofa_eval.errors import EvalError
 
 COMMANDS = {
     "data": (
@@ -48,17 +40,6 @@ COMMANDS = {
 }
 
 
-_OS_CODES = {
-    errno.ENOENT: EXIT_DATA_MISSING,
-    **dict.fromkeys(
-        (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL), EXIT_USAGE
-    ),
-}
-"""Exit codes of the operating system's errors: a path that is not there, one that cannot be; others are failures."""
-_PLAIN = {errno.ENOSPC, errno.EDQUOT}
-"""Errors that say enough without a path."""
-
-
 class Terminated(KeyboardInterrupt):
     """SIGTERM; no ``except Exception`` swallows it."""
 
@@ -72,41 +53,13 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USAGE)
 
 
-def run_guarded(prog: str, run: object, *arguments: object) -> int:
-    """Call ``run(*arguments)`` and turn the errors a user can meet into one line and an exit code.
-
-    With ``HYPEROFA_TRACEBACK=1`` the traceback is printed too.
-    """
+def run_guarded(prog: str, run: Callable[..., object], *arguments: object, rank: int = 0) -> int:
+    """Call ``run(*arguments)`` and turn the errors a user can meet into one line and an exit code (the harness's guard)."""
     try:
-        code = run(*arguments)  # type: ignore[operator]
-    except HyperofaError as error:
-        if os.environ.get("HYPEROFA_TRACEBACK"):
-            traceback.print_exc()
-        sys.stderr.write(f"{prog}: error: {error}\n")
-        return error.exit_code
+        return guard.run_guarded(prog, run, *arguments, rank=rank, errors=(HyperofaError, EvalError))
     except Terminated:
         sys.stderr.write(f"{prog}: terminated\n")
         return EXIT_TERMINATED
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{prog}: interrupted\n")
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_FAILED
-    except OSError as error:  # a full disk, no permission, a file in a folder's place: nothing half-written is left
-        if os.environ.get("HYPEROFA_TRACEBACK"):
-            traceback.print_exc()
-        sys.stderr.write(f"{prog}: error: {_told(error)}\n")
-        return _OS_CODES.get(error.errno or 0, EXIT_FAILED)
-    return EXIT_OK if code is None else int(code)
-
-
-def _told(error: OSError) -> str:
-    """An error of the operating system in one line: what, where and, where that is not enough, how to see more."""
-    if error.errno is None:  # a library's own, such as one of a connection
-        return f"{' '.join(str(error).split()) or type(error).__name__}; HYPEROFA_TRACEBACK=1 shows where"
-    line = f"{error.filename or 'reading or writing'}: {os.strerror(error.errno)}"
-    return line if error.filename or error.errno in _PLAIN else f"{line}; HYPEROFA_TRACEBACK=1 shows where"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from hyperofa_eval.names import advice
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -38,8 +39,5 @@ class DataMissingError(HyperofaError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, where: object = None) -> InputError:
-    """An :class:`InputError` for ``name`` that is not among ``known``; it names the nearest one."""
-    choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    todo = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
-    return InputError(f"unknown {kind} {name!r}", where=where, todo=todo)
+    """An :class:`InputError` for ``name`` that is not among ``known``; it names the nearest one, and what is known."""
+    return InputError(f"unknown {kind} {name!r}", where=where, todo=advice(name, known))

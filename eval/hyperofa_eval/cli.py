@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import signal
 import sys
-import time
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from hyperofa_eval import __version__
-from hyperofa_eval.errors import EXIT_DATA_MISSING, EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError, unknown
+from hyperofa_eval.errors import EXIT_OK, EXIT_USAGE, unknown
+from hyperofa_eval.guard import run_guarded, tell
 
 COMMANDS = {
     "list": ("hyperofa_eval.list_command", "the tasks, protocols and languages this harness knows"),
@@ -22,25 +20,14 @@ COMMANDS = {
     "data": ("hyperofa_eval.data_command", "check a data folder, or fetch a named hub data set into one"),
 }
 
-SECONDS_FOR_RANK_0 = 3.0
-
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         """Print one line that names the command and where its help is."""
-        _tell(f"{self.prog}: error: {message}; see {self.prog} --help")
+        tell(f"{self.prog}: error: {message}; see {self.prog} --help", _rank())
         raise SystemExit(EXIT_USAGE)
-
-
-def _tell(line: str) -> None:
-    """Write a line to stderr; what all launched processes find wrong, the first says, and the launcher ends the others."""
-    if int(os.environ.get("RANK", "0")):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        time.sleep(SECONDS_FOR_RANK_0)
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,38 +39,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"hyperofa-eval {__version__}\n")
         return EXIT_OK
+    return run_guarded(
+        "hyperofa-eval", _run, words, rank=_rank(), interrupted="interrupted; the same command continues"
+    )
+
+
+def _run(words: Sequence[str]) -> int | None:
+    """Run the command that ``words`` begin with."""
     name, rest = words[0], words[1:]
-    try:
-        if name not in COMMANDS:
-            raise unknown("command", name, COMMANDS)
-        module = importlib.import_module(COMMANDS[name][0])
-        parser = Parser(prog=f"hyperofa-eval {name}", description=COMMANDS[name][1])
-        module.add_arguments(parser)
-        code = module.run(parser.parse_args(rest))
-    except EvalError as error:
-        if os.environ.get("HYPEROFA_TRACEBACK"):
-            traceback.print_exc()
-        _tell(f"hyperofa-eval: error: {error}")
-        return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_FAILED
-    except OSError as error:
-        if os.environ.get("HYPEROFA_TRACEBACK"):
-            traceback.print_exc()
-        _tell(f"hyperofa-eval: error: {_os_error(error)}")
-        return EXIT_DATA_MISSING if isinstance(error, FileNotFoundError) else EXIT_FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("hyperofa-eval: interrupted; the same command continues\n")
-        return 130
-    return EXIT_OK if code is None else int(code)
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = Parser(prog=f"hyperofa-eval {name}", description=COMMANDS[name][1])
+    module.add_arguments(parser)
+    code: int | None = module.run(parser.parse_args(rest))
+    return code
 
 
-def _os_error(error: OSError) -> str:
-    """One line for what the system refused: the file, what it said, what to look at."""
-    what = error.strerror or " ".join(str(error).split()) or type(error).__name__
-    where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{what}; check the path, its permissions and the free space"
+def _rank() -> int:
+    """The rank of this process according to the launcher."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def help_text() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from hyperofa_eval.names import advice
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -35,9 +36,5 @@ class DataMissingError(EvalError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """An :class:`InputError` for a ``name`` that is not among ``known``; it names the nearest one."""
-    choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return InputError(
-        f"unknown {kind} {name!r}", todo=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(choices)}"
-    )
+    """An :class:`InputError` for a ``name`` that is not among ``known``; it names the nearest one, and what is known."""
+    return InputError(f"unknown {kind} {name!r}", todo=advice(name, known))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hyperofa_eval import adapter
 from hyperofa_eval.encoder import Encoder
 from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.filekinds import lfs_pointer
 from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.settings import EncodeSettings
@@ -149,6 +150,7 @@ def load_model(
             trust_remote_code=remote_code,
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        _check_pointers(name)
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
     unread = _unread(model, info["missing_keys"], name)
     rows = model.config.get_text_config().vocab_size
@@ -191,12 +193,22 @@ def _read_config(name: str, remote_code: bool) -> Any:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
         if path.exists():
+            _check_pointers(name)
             raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None
         raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _check_pointers(name)
         raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
     _check_kind(config, name)
     return config
+
+
+def _check_pointers(name: str) -> None:
+    """Say so, where files of a model folder are missing that git-lfs keeps elsewhere."""
+    if pointer := lfs_pointer(Path(name)):
+        raise DataMissingError(
+            "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
+        ) from None
 
 
 def _check_kind(config: Any, name: str) -> None:
@@ -223,6 +235,7 @@ def _load_tokenizer(name: str, remote_code: bool) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         if bare:
             raise missing from None
+        _check_pointers(name)
         raise InputError(f"cannot load its tokenizer ({_first_line(error)})", where=name) from None
     # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
     needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
-import time
 
 from hyperofa.cli import Parser, run_guarded
 from hyperofa.console import setup_logging
-from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
+from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
 from hyperofa.train import command
 from hyperofa.train.dsconfig import rank_of_launch
-
-SECONDS_FOR_RANK_0 = 3.0
-"""What all ranks find wrong, rank 0 says; the launcher ends the others while they wait for it to do so."""
 
 
 def main() -> int:
@@ -26,16 +21,9 @@ def main() -> int:
     args = parser.parse_args()
     setup_logging()
 
-    def run() -> int:
-        try:
-            return command.run_worker(args)
-        except HyperofaError:
-            if rank != 0:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                time.sleep(SECONDS_FOR_RANK_0)
-            raise
-
-    return run_guarded("hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}", run)
+    return run_guarded(
+        "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}", command.run_worker, args, rank=rank
+    )
 
 
 if __name__ == "__main__":

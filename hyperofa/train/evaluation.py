@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ class Evaluator:
         """The means by task; a task that cannot be scored is left out with its error in the log: training goes on."""
         from transformers import AutoTokenizer
 
-        from hyperofa_eval.errors import EvalError
+        from hyperofa_eval.guard import told
         from hyperofa_eval.models import wrap
 
         if self._tokenizer is None:
@@ -113,17 +114,14 @@ class Evaluator:
         found: dict[str, Any] = {}
         training = model.training
         model.eval()
+        left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         try:
-            scored = wrap(
-                model, self._tokenizer, f"step_{step:08d}"
-            )  # once: its weights are hashed, English is encoded
-            for task in tasks_of(self.config.evaluation):
-                try:
-                    found |= self._score_task(step, scored, task)
-                except EvalError as error:
-                    log.error("evaluation after step %d left out: %s", step, error)
-        except EvalError as error:
-            log.error("evaluation after step %d left out: %s", step, error)
+            with told(left_out):
+                name = f"step_{step:08d}"
+                scored = wrap(model, self._tokenizer, name)  # once: its weights are hashed, English is encoded
+                for task in tasks_of(self.config.evaluation):
+                    with told(left_out):
+                        found |= self._score_task(step, scored, task)
         finally:
             model.train(training)
         return found

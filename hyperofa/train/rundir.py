@@ -60,8 +60,15 @@ def check_inputs(config: TrainConfig) -> None:
         changed = [name for name in changed_settings(old, new) if not _same_place(name, old.get(name), new[name])]
         if changed:
             what = f"{', '.join(changed)} changed since this run began"
-            raise InputError(what, where=config.run, todo="give the same settings, or another run directory")
+            raise InputError(what, where=config.run, todo=_todo_of_change(config.run))
     read_run_id(config.run)
+
+
+def _todo_of_change(run: Path) -> str:
+    """What to do where settings of a run changed; what a finished run has learned can start another."""
+    if (run / FINAL / FINAL_MARKER).is_file():
+        return f"the run is finished: train its model on in a new run, with model={run / FINAL} and another run="
+    return "give the same settings, or another run directory"
 
 
 def read_run_id(run: Path) -> str:

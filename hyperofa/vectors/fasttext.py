@@ -21,7 +21,8 @@ _END_OF_SENTENCE = b"</s>"
 _SUPERVISED = 3
 _ENTRY_TAIL = 9  # bytes from a word's terminating zero to its type: the zero, then the count (int64)
 _MAX_WORD = 4096
-_CHUNK = 2048  # words at once: each gathers some thirty rows
+CHUNK = 2048
+"""Words at once: each gathers some thirty rows."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,11 @@ def _parse(path: Path) -> _Model:
 
 
 def _blocks(model: _Model, faults: Faults) -> Iterator[Block]:
-    for start in range(0, len(model.words), _CHUNK):
-        raw = model.words[start : start + _CHUNK]
-        owner, row = subwords(raw, model.bucket, model.shortest, model.longest)
-        owner = np.concatenate([np.arange(len(raw)), owner])
-        row = np.concatenate([np.arange(start, start + len(raw)), row + len(model.words)])
-        order = np.argsort(owner, kind="stable")
-        sizes = np.bincount(owner, minlength=len(raw))
-        firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are reported below
-            vectors = np.add.reduceat(model.matrix[row[order]], firsts, axis=0) / sizes[:, None].astype(np.float32)
+    grams = model.matrix[len(model.words) :]
+    for start in range(0, len(model.words), CHUNK):
+        raw = model.words[start : start + CHUNK]
+        own = model.matrix[start : start + len(raw)]
+        vectors = means(own, grams, raw, model.bucket, model.shortest, model.longest)
         words: list[str] = []
         good = finite_rows(vectors)
         for i, item in enumerate(raw):
@@ -106,6 +102,23 @@ def _blocks(model: _Model, faults: Faults) -> Iterator[Block]:
             else:
                 faults.bad("NaN or infinite values", f"word {start + i + 1}")
         yield words, vectors[good]
+
+
+def means(
+    own: np.ndarray, grams: np.ndarray, words: list[bytes], bucket: int, shortest: int, longest: int
+) -> np.ndarray:
+    """The vectors (n, d) of n words: the mean of a word's own row, of ``own`` (n, d), and those of its n-grams in ``grams``."""
+    owner, row = subwords(words, bucket, shortest, longest)
+    order = np.argsort(owner, kind="stable")
+    counts = np.bincount(owner, minlength=len(words))
+    with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are the caller's to report
+        sums = np.array(own, dtype=np.float32)
+        some = np.flatnonzero(counts)
+        if len(some):
+            firsts = np.concatenate([[0], np.cumsum(counts[some])[:-1]])
+            sums[some] += np.add.reduceat(grams[row[order]], firsts, axis=0)
+        vectors: np.ndarray = sums / (counts[:, None] + 1).astype(np.float32)
+    return vectors
 
 
 def subwords(words: list[bytes], bucket: int, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:

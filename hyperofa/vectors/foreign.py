@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import existing_file
 from hyperofa.textfiles import DAMAGED, OPENERS
+from hyperofa.vectors.sniffing import HEADER, NUMBER, refuse_other_kinds
+from hyperofa_eval.filekinds import HEAD_BYTES
 
 BLOCK = 8192
 """Rows that a reader yields at once."""
 
-_HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _LOOK = 64  # lines from which a file without a header tells the length of its vectors
 _PICKLES = frozenset({".wv", ".kv"})
 _NO_TEXT = _PICKLES | {".bin"}
@@ -73,24 +72,28 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path
     }
     existing_file(path, "vector file")
     with path.open("rb") as handle:
-        head = handle.read(1 << 12)
+        head = handle.read(HEAD_BYTES)
     if not head:
         raise InputError("an empty file", where=path)
     if name is None:
-        first, _, rest = head.partition(b"\n")
-        if head[:1] == b"\x80" or path.suffix in _PICKLES:
-            name = "gensim"
-        elif head[:4] == MAGIC:
-            name = "fasttext"
-        elif path.suffix in OPENERS and path.with_suffix("").suffix in _NO_TEXT:
-            raise InputError("only text is read packed", where=path, todo="unpack it first")
-        elif path.suffix == ".bin" or (_HEADER.fullmatch(first) and b"\0" in rest):
-            name = "binary"
-        else:
-            name = "text"
+        name = _format_of(path, head, MAGIC)
     if name not in readers:
         raise unknown_name("vector format", name, readers, where="--format")
+    refuse_other_kinds(path, head, name)
     return name, readers[name]
+
+
+def _format_of(path: Path, head: bytes, fasttext: bytes) -> str:
+    first, _, rest = head.partition(b"\n")
+    if head[:1] == b"\x80":
+        return "gensim"
+    if head[:4] == fasttext:
+        return "fasttext"
+    if path.suffix in OPENERS and path.with_suffix("").suffix in _NO_TEXT:
+        raise InputError("only text is read packed", where=path, todo="unpack it first")
+    if HEADER.fullmatch(first):
+        return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
+    return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
 
 
 def read_text(path: Path, faults: Faults) -> Rows:
@@ -101,27 +104,41 @@ def read_text(path: Path, faults: Faults) -> Rows:
     """
     lines = _numbered(path)
     number, first = next(lines, (1, b""))
-    header = _HEADER.fullmatch(first)
+    header = HEADER.fullmatch(first)
     if header is not None:
-        if int(header[2]) < 1:
+        dim = int(header[2])
+        if dim < 1:
             raise InputError("a header of vectors without numbers", where=f"{path}, line {number}")
-        return Rows(int(header[2]), _text_blocks(lines, int(header[2]), int(header[1]), faults))
+        some = list(itertools.islice(lines, _LOOK))
+        _check_width([line.split() for _, line in some if line.strip()], dim, f"{path}, line {number}")
+        return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, int(header[1]), faults))
     some = [(number, first), *itertools.islice(lines, _LOOK - 1)]
     widths = [len(line.split()) - 1 for _, line in some if line.strip()]
     dim = Counter(widths).most_common(1)[0][0] if widths else 0
     if dim < 1:
         raise InputError("no word with numbers after it", where=f"{path}, line {number}")
     fields = first.split()
-    if len(fields) == 2 and dim > 1 and all(map(_NUMBER.fullmatch, fields)):
+    if len(fields) == 2 and dim > 1 and all(map(NUMBER.fullmatch, fields)):
         what = f"{first.decode('ascii').strip()!r} is no header 'count dimension' of two whole numbers"
         raise InputError(what, where=f"{path}, line {number}", todo="repair the first line, or leave it out")
     return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, None, faults))
 
 
+def _check_width(rows: list[list[bytes]], dim: int, where: str) -> None:
+    """Refuse a header whose dimension no row has, where the first rows agree on another."""
+    widths = {len(row) - 1 for row in rows}
+    if len(widths) != 1 or widths == {dim}:
+        return
+    (width,) = widths
+    if width < dim or all(NUMBER.fullmatch(row[-dim - 1]) for row in rows):  # else words have spaces in them
+        what = f"the header promises {dim} numbers a word, the rows have {width}"
+        raise InputError(what, where=where, todo="repair the first line, or leave it out")
+
+
 def read_binary(path: Path, faults: Faults) -> Rows:
     """A word2vec binary file: ``count dimension``, then words, each followed by a space and its float32 values."""
     with path.open("rb") as handle:
-        header = _HEADER.fullmatch(handle.readline(64))
+        header = HEADER.fullmatch(handle.readline(64))
     if header is None or int(header[2]) < 1:
         raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
     return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
@@ -163,7 +180,7 @@ def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | N
             seen += 1
             parts = line.rstrip().rsplit(None, dim)
             vector = _numbers(parts[1:], dim)
-            if vector is None or _NUMBER.fullmatch(b"".join(parts[0].split()[1:][-1:])):
+            if vector is None or NUMBER.fullmatch(b"".join(parts[0].split()[1:][-1:])):
                 faults.bad(f"not a word and {dim} numbers", f"line {number}")
                 continue
             try:
@@ -171,7 +188,9 @@ def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | N
             except UnicodeDecodeError:
                 faults.bad("not UTF-8", f"line {number}")
                 continue
-            if finite(vector):
+            if "\0" in word:
+                faults.bad("a NUL byte in the word", f"line {number}")
+            elif finite(vector):
                 yield word, vector
             else:
                 faults.bad("NaN or infinite values", f"line {number}")

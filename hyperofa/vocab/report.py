@@ -13,6 +13,7 @@ from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import only_a_path
 from hyperofa.textfiles import read_lines
+from hyperofa_eval.filekinds import lfs_pointer
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
@@ -56,6 +57,10 @@ def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever a damaged file leads to
+        if pointer := lfs_pointer(path):
+            raise DataMissingError(
+                "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
+            ) from None
         reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
         raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source) from error
     if not tokenizer.is_fast:

@@ -85,10 +85,11 @@ def _write(folder: Path, sets: WordSets, targets: np.ndarray, groups: np.ndarray
         np.save(folder / f"{name}.npy", array)
     kind = np.asarray(vectors[used[:1]]).dtype
     shape = (len(used), vectors.shape[1])
-    out = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=kind, shape=shape)
-    for start in range(0, len(used), _BLOCK):
-        out[start : start + _BLOCK] = vectors[used[start : start + _BLOCK]]
-    out.flush()
+    with (folder / "vectors.npy").open("wb") as file:  # not memory-mapped: a full disk would then kill the process
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(file, header)
+        for start in range(0, len(used), _BLOCK):
+            file.write(np.ascontiguousarray(vectors[used[start : start + _BLOCK]], dtype=kind).data)
 
 
 def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:

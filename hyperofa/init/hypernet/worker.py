@@ -17,6 +17,8 @@ from hyperofa.init.hypernet.fit import FitConfig, fit
 from hyperofa.init.hypernet.networks import NetworkConfig
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.team import AcceleratedTeam
+from hyperofa_eval.errors import EvalError
+from hyperofa_eval.guard import explain
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
 TASK, ERROR, NETWORK, REPORT, EPOCHS = (
@@ -54,10 +56,13 @@ def main(folder: Path) -> int:
             team=team,
             after_epoch=after_epoch,
         )
-    except HyperofaError as error:
+    except Exception as error:
+        told = explain(error, (HyperofaError, EvalError))
+        if told is None:
+            raise
         # Each process writes: the first to end may take the others with it.
-        write_json(folder / ERROR.format(rank=team.rank), {"line": str(error), "exit_code": error.exit_code})
-        return error.exit_code
+        write_json(folder / ERROR.format(rank=team.rank), {"line": told.line, "exit_code": told.exit_code})
+        return told.exit_code
     if team.rank == 0:
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(tensors, folder / NETWORK)

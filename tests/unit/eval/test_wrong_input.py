@@ -63,7 +63,7 @@ def test_an_error_of_the_system_is_one_line(model_dir, data, tmp_path, capsys, m
 
     monkeypatch.setattr(runner, "write_result", full)
     line = fails(capsys, 1, *words(model_dir, data, tmp_path / "out"))
-    assert "sr-t: No space left on device; check" in line
+    assert "sr-t: No space left on device; make room" in line
 
 
 @pytest.fixture

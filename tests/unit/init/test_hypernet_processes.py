@@ -80,8 +80,12 @@ def test_errors_of_the_processes_are_told_in_a_line(task, tmp_path):
         fit_in_processes(*task, dataclasses.replace(SHAPE, name="no-such"), CONFIG, seed=3)
     targets[0, 0] = 0
     (tmp_path / "file").touch()  # where the first process wants to make a folder
-    with pytest.raises(HyperofaError, match="a process ended with code"):
+    with pytest.raises(HyperofaError, match="file: File exists"):
         fit_in_processes(*task, SHAPE, CONFIG, seed=3, checkpoint=tmp_path / "file")
+    broken = dataclasses.replace(CONFIG)
+    object.__setattr__(broken, "learning_rate", "no number")  # a bug, which the process ends by
+    with pytest.raises(HyperofaError, match="a process ended with code"):
+        fit_in_processes(*task, SHAPE, broken, seed=3)
     assert not list(tmp_path.glob("fit-*"))
 
 

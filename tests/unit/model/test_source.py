@@ -89,7 +89,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         load_source(tmp_path / "llama")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text('{"model_type": "t5"}')
-    with pytest.raises(InputError, match="unknown model family 't5'"):
+    with pytest.raises(InputError, match="unknown model family 't5'; known: bert, "):
         load_source(tmp_path / "other")
 
 

@@ -53,6 +53,21 @@ def test_refuses_to_resume_with_other_settings(settings, config_file, tmp_path, 
     assert "learning_rate, seed changed" in capsys.readouterr().err
 
 
+def test_a_finished_run_names_its_model_as_the_start_of_a_new_one(settings, config_file, tmp_path, capsys):
+    begin(settings(), tmp_path / "run")
+    assert main(["train", str(config_file), "steps=200"]) == 2
+    assert "steps changed since this run began; give the same settings, or another run" in capsys.readouterr().err
+    final = tmp_path / "run" / "final"
+    final.mkdir()
+    (final / "train.json").write_text('{"step": 100}')
+    assert main(["train", str(config_file), "steps=200"]) == 2
+    error = capsys.readouterr().err
+    assert f"the run is finished: train its model on in a new run, with model={final}" in error
+    assert error.count("\n") == 1
+    (tmp_path / "run" / "final" / "config.json").write_text("{}")
+    check_inputs(settings(steps=200, model=str(final), run=tmp_path / "new"))  # what the line proposes is accepted
+
+
 def begin(config, run, run_id="ours"):
     """What a run directory holds after its first step."""
     save_config(with_whole_paths(config), run / "config.yaml")
@@ -136,3 +151,26 @@ def test_the_checks_import_nothing_heavy(config_file):
         "sys.exit(code)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 2
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_a_library_raises_is_one_line_of_each_rank(config_file, monkeypatch, capsys, rank):
+    from tokenizers import Tokenizer, models
+
+    from hyperofa.train import __main__ as launched
+    from hyperofa_eval import guard
+
+    unable = Tokenizer(models.WordPiece({"a": 0}, unk_token="[UNK]"))
+    waited = []
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(sys, "argv", ["hyperofa.train", str(config_file)])
+    monkeypatch.setattr(launched.command, "run_worker", lambda _: unable.encode("b"))
+    monkeypatch.setattr(guard.time, "sleep", waited.append)
+    monkeypatch.setattr(guard.signal, "signal", lambda *_: None)
+    assert launched.main() == 2
+    prog = "hyperofa train, rank 1" if rank else "hyperofa train"
+    assert capsys.readouterr().err.startswith(f"{prog}: error: tokenizers failed (WordPiece error")
+    assert waited == [guard.SECONDS_FOR_RANK_0] * rank
+    monkeypatch.setattr(launched.command, "run_worker", lambda _: {}["a bug"])
+    with pytest.raises(KeyError):
+        launched.main()

@@ -86,3 +86,15 @@ def write_fasttext(path, words, matrix, *, bucket=0, shortest=3, longest=6, labe
 def imported(path, out, **options):
     summary = import_vectors(path, out, dtype="float32", **options)
     return summary, WordVectors.open(out)
+
+
+@pytest.fixture(scope="module")
+def gensim_names():
+    """A class that pickles as gensim 3's keyed vectors, for tests that make many files."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("gensim", "gensim.models"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        module = types.ModuleType("gensim.models.keyedvectors")
+        module.Word2VecKeyedVectors = type("Word2VecKeyedVectors", (), {"__module__": module.__name__})
+        patch.setitem(sys.modules, module.__name__, module)
+        yield module.Word2VecKeyedVectors

@@ -156,3 +156,9 @@ def test_missing_and_foreign(store, tmp_path):
     (path / "meta.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(InputError, match="not a word-vector store"):
         WordVectors.open(path)
+
+
+def test_a_vector_file_in_the_place_of_a_store_says_how_to_import_it(tmp_path):
+    (tmp_path / "v.vec").write_text("dog 1 2\n")
+    with pytest.raises(InputError, match=r"a file, and no word-vector directory; make one of it: .* import .*v\.vec"):
+        WordVectors.open(tmp_path / "v.vec")
