@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from support import warm
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The slow matrix starts every process as a user does, imports included."""
+    chosen = str(config.getoption("markexpr", ""))
+    if "slow" in chosen and "not slow" not in chosen:
+        warm.start_cold()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
