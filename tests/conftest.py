@@ -6,6 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import warm
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The slow matrix starts every process as a user does, imports included."""
+    chosen = str(config.getoption("markexpr", ""))
+    if "slow" in chosen and "not slow" not in chosen:
+        warm.start_cold()
 
 from tests.support.disks import small_file_system
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support import warm
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("swh_Latn", "ell_Grek", "kab_Latn")
@@ -39,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Launch:
     """One started ``accelerate launch``; ``wait`` gives its exit code and leaves its output in ``output``."""
 
-    process: subprocess.Popen[str]
+    process: Any
     run: Path
     output: str = ""
 
@@ -66,9 +67,10 @@ class Launch:
         for pid in path.read_text().split() if path.exists() else []:
             try:
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                name = Path(f"/proc/{pid}/comm").read_bytes().strip().replace(b"rank ", b"RANK=")
             except OSError:
                 continue
-            ranks = [int(item[5:]) for item in environment if item.startswith(b"RANK=")]
+            ranks = [int(item[5:]) for item in [name, *environment] if item.startswith(b"RANK=")]
             found += [(rank, int(pid)) for rank in ranks]
         return [pid for _, pid in sorted(found)]
 
@@ -138,8 +140,10 @@ class Trainer:
         prefix: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        cold: bool = False,
         **settings: Any,
     ) -> Launch:
+        """Start a launch: a warm one (see :mod:`support.warm`), or ``cold``, as a user's is."""
         run = self.folder / name
         values = {
             "model": self.model,
@@ -161,7 +165,8 @@ class Trainer:
         topology = ["--config_file", str(ROOT / "launch" / "cpu_pair.yaml"), "--num_processes", str(ranks)]
         words = [*topology, "--main_process_port", port, *arguments, "-m", "hyperofa.train", str(config)]
         variables = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
-        process = subprocess.Popen(
+        start = subprocess.Popen if cold else warm.Popen
+        process = start(
             [*prefix, *accelerate, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

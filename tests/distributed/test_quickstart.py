@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support import warm
 from support.made_up import sentences, spelled, write_source
 
 from hyperofa.experiment.parallel import ParallelText, write_parallel
@@ -54,7 +55,7 @@ def recipe(tmp_path: Path) -> Path:
 
 def quickstart(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hyperofa.cli", "quickstart", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm.run(command)
 
 
 def check_summary(summary: dict[str, Any]) -> None:

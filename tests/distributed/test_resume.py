@@ -35,7 +35,7 @@ def test_zero1_loses_nothing_committed_when_a_rank_is_killed(trainer, straight, 
 @pytest.mark.parametrize("model", MODELS)
 def test_zero2_saves_and_ends_with_143_at_sigterm(trainer, straight, model):
     runs = trainer(model, zero_stage=2)
-    stopped = runs.start("stopped")
+    stopped = runs.start("stopped", cold=True)  # as a user's launch, every import included
     stopped.wait_for_step(3)
     stopped.process.send_signal(signal.SIGTERM)
     assert stopped.wait() == 143, stopped.output
@@ -44,7 +44,7 @@ def test_zero2_saves_and_ends_with_143_at_sigterm(trainer, straight, model):
     assert stopped.checkpoints() == [step]
     assert step < 40
     assert not (stopped.run / "final").exists()
-    resumed = runs.train("stopped")
+    resumed = runs.train("stopped", cold=True)
     assert f"resuming after step {step}" in resumed.output
     assert_same(straight(model, 2), resumed)
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from support import warm
 
 from hyperofa_eval.cli import main
 
@@ -41,7 +42,7 @@ def launch(words, env):
     flags = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     flags += ["--dynamo_backend", "no", "--main_process_port", "0", "-m", "hyperofa_eval"]
     start = [sys.executable, "-m", "accelerate.commands.launch", *flags, *words]
-    return subprocess.run(start, check=False, env=env, capture_output=True, text=True, timeout=300)
+    return warm.run(start, env=env, timeout=300)
 
 
 def test_two_processes_give_what_one_gives(model_dir, data, tmp_path):
@@ -51,7 +52,7 @@ def test_two_processes_give_what_one_gives(model_dir, data, tmp_path):
     env = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     one, two = tmp_path / "one", tmp_path / "two"
     single = [sys.executable, "-m", "hyperofa_eval", *command(model_dir, data, one, *words)]
-    subprocess.run(single, check=True, env=env, stdout=subprocess.DEVNULL)
+    warm.run(single, check=True, env=env)
     done = launch(command(model_dir, data, two, *words), env)
     assert done.returncode == 0, done.stderr
     first, second = results(one), results(two, processes=2)
@@ -71,7 +72,7 @@ def test_a_killed_run_leaves_whole_files_and_continues(model_dir, data, tmp_path
     out = tmp_path / "out"
     words = command(model_dir, data, out, "--tasks", "sr-t", "--block", "all")
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen([sys.executable, "-m", "hyperofa_eval", *words], env=env, stdout=subprocess.DEVNULL)
+    running = warm.Popen([sys.executable, "-m", "hyperofa_eval", *words], env=env, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(out.glob("sr-t/*.json")) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import warm
 
 from hyperofa.experiment.inputs import Wheel
 from hyperofa.files import sha256_file
@@ -62,3 +63,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("HYPEROFA_CACHE", str(tmp_path / "cache"))
     return folder
+
+
+@pytest.fixture
+def warm_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands that a plan or a dry run starts are forks of one interpreter."""
+    warm.stages_start_warm(monkeypatch)

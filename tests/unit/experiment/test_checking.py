@@ -13,6 +13,8 @@ import yaml
 from hyperofa.cli import main
 from hyperofa.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("warm_stages")
+
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:

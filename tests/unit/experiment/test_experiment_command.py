@@ -19,6 +19,8 @@ from hyperofa.experiment.selection import before, only
 from hyperofa.experiment.words import with_places
 from hyperofa.resources import resource
 
+pytestmark = pytest.mark.usefixtures("warm_stages")
+
 SHIPPED = sorted(
     file.relative_to(resource("recipes")).with_suffix("").as_posix() for file in resource("recipes").rglob("*.yaml")
 )

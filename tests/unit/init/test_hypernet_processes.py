@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix
+from support import warm
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit
@@ -20,6 +21,7 @@ CONFIG = FitConfig(epochs=3, batch_size=16, learning_rate=3e-3, held_out=0.1, de
 @pytest.fixture
 def task(monkeypatch):
     """(sets, targets, groups, vectors); every other word vector belongs to no token."""
+    warm.stages_start_warm(monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
     rng = np.random.default_rng(5)

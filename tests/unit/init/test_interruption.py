@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
+from support import warm
 
 from hyperofa.errors import HyperofaError
 from hyperofa.init.pipeline import InitConfig, initialise
@@ -148,7 +149,7 @@ def test_a_killed_process_leaves_no_directory_that_looks_finished(rooms, tmp_pat
     words = ["init", "--source", rooms / "source", "--tokenizer", rooms / "target", "--vectors", rooms / "vectors"]
     words += ["--method", "ofa", "--rank", "8", "--out", tmp_path / "out"]
     line = [sys.executable, "-c", script, *map(str, words)]
-    killed = subprocess.run(line, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
+    killed = warm.run(line, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert killed.returncode == -9
     assert not (tmp_path / "out").exists()
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
@@ -174,7 +175,7 @@ def test_a_full_disk_ends_in_one_line_and_room_on_it_is_enough_to_go_on(rooms, t
     try:
         for size in (4096, needed * 2 // 3, 10 * needed):
             subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            done = warm.run(command, env=environment)
             if size > needed:
                 break
             assert done.returncode == 1, done.stderr
