@@ -48,7 +48,7 @@ class InitConfig:
 
     Attributes:
         source: model directory, or a hub id the user named.
-        tokenizer: directory of the target tokenizer, or a hub id (``OWNER/NAME``) the user named.
+        tokenizer: directory of the target tokenizer, or a hub id the user named.
         vectors: directory of word vectors; None only for methods that need none, which then predict every new token.
         out: the model directory to write.
         method: a name of the registry, or ``FILE.py:NAME``.
@@ -227,7 +227,7 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     texts = read_texts(config.text, whole=config.refine == "distill")
     if config.vectors is not None:
         WordVectors.open(config.vectors)
-    target_tokenizer = load_tokenizer(str(config.tokenizer), bare_ids=False)
+    target_tokenizer = load_tokenizer(str(config.tokenizer))
     source = load_source(config.source, seed=config.seed)
     source_tokenizer = load_tokenizer(config.source)
     source_rows = rows_needed(source_tokenizer)

@@ -20,6 +20,7 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.source import Source
+from hyperofa_eval.tokenizer import rows_needed
 
 ROLES = ("bos", "eos", "pad", "cls", "sep", "unk", "mask")
 TWINS = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
@@ -214,9 +215,9 @@ def _fill(module: Any, coordinates: Tensor, primitives: Tensor | None) -> None:
 
 def _check(source: Source, tokenizer: Any, rows: _Rows) -> None:
     size, width = rows.coordinates.shape[0], source.input_embeddings.shape[1]
-    if len(tokenizer) > size:
+    if rows_needed(tokenizer) > size:
         raise InputError(
-            f"the tokenizer has {len(tokenizer):,} tokens, the embeddings {size:,} rows",
+            f"the tokenizer's ids need {rows_needed(tokenizer):,} rows, the embeddings have {size:,}",
             todo="make the embeddings for this tokenizer",
         )
     _check_product("input", size, width, rows.coordinates, rows.primitives)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.console import console, print_json, table, track
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, read_json
+from hyperofa.hub import is_hub_id
 from hyperofa.train import checkpoint
 from hyperofa.train.final import FINAL, FINAL_MARKER
-from hyperofa.train.rundir import CONFIG_FILE, looks_like_path, read_run_id
+from hyperofa.train.rundir import CONFIG_FILE, read_run_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -150,7 +151,7 @@ def _origin(config: TrainConfig, final: Path, *, trained: bool) -> str:
         return config.model
     if trained:
         return str(final)
-    if looks_like_path(config.model):
+    if not is_hub_id(config.model):
         what = "the model that the run began with is not there, and the run has no trained model to take its place"
         raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
     return config.model

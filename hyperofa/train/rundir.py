@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.config import read_yaml, save_config, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, read_json, versions, write_json
+from hyperofa.hub import check_name, local_folder
 from hyperofa.train import checkpoint
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.final import FINAL, FINAL_MARKER, PROVENANCE
@@ -36,11 +37,9 @@ def check_inputs(config: TrainConfig) -> None:
         DataMissingError: the corpus is not there, or the provenance that a phase needs.
     """
     model = Path(config.model)
-    if model.is_dir():
-        if not (model / "config.json").is_file():
-            raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
-    elif looks_like_path(config.model):
-        raise InputError("no such model directory", where=model, todo="write one with hyperofa init")
+    if model.is_dir() and not (model / "config.json").is_file():
+        raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
+    check_name(config.model, "model directory", InputError)
     from hyperofa.corpus.meta import MARKER, read_meta
 
     if not (config.corpus / MARKER).is_file():
@@ -48,7 +47,7 @@ def check_inputs(config: TrainConfig) -> None:
             f"no packed corpus (no {MARKER})", where=config.corpus, todo="write one with hyperofa corpus prepare"
         )
     read_meta(config.corpus)
-    if config.phase == "new_rows" and model.is_dir() and not (model / PROVENANCE).is_file():
+    if config.phase == "new_rows" and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
         todo = "use a directory made by hyperofa init, or another phase"
         raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
     if not _holds_only_a_lock(config.run):
@@ -190,12 +189,6 @@ def _sees(run: Path, nonce: str) -> str | None:
 def _holds_only_a_lock(run: Path) -> bool:
     """What a launch leaves that was killed before it wrote its settings."""
     return run.is_dir() and [path.name for path in run.iterdir()] == [LOCK_FILE]
-
-
-def looks_like_path(model: str) -> bool:
-    """Whether a model's name is meant as a folder and not as a hub id (``organisation/name``)."""
-    parts = model.split("/")
-    return model.startswith((".", "/", "~")) or len(parts) != 2 or not all(parts) or Path(parts[0]).is_dir()
 
 
 def require_space(folder: Path, needed: int) -> None:
