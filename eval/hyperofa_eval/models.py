@@ -17,6 +17,7 @@ from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.hub import problem_of
 from hyperofa_eval.processes import Processes
+from hyperofa_eval.quiet import quiet_transformers
 from hyperofa_eval.settings import EncodeSettings
 from hyperofa_eval.tokenizer import load_tokenizer, rows_needed
 
@@ -129,8 +130,6 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     config = _read_config(name, remote_code)
     kind = _head_kind(config, name) if head else "none"
     auto = {
@@ -139,16 +138,12 @@ def load_model(
         "causal": transformers.AutoModelForCausalLM,
     }[kind]
     tokenizer = load_tokenizer(name, remote_code)
+    options = {"config": config, "dtype": getattr(torch, dtype), "trust_remote_code": remote_code}
+    options |= {"use_safetensors": True}  # other formats are pickles
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # both are told below, not in a table
     try:
-        model, info = auto.from_pretrained(
-            name,
-            config=config,
-            dtype=getattr(torch, dtype),
-            output_loading_info=True,
-            use_safetensors=True,  # other formats are pickles
-            ignore_mismatched_sizes=True,  # told below; transformers names them in a table that is not shown
-            trust_remote_code=remote_code,
-        )
+        with quiet_transformers():
+            model, info = auto.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
     for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
@@ -189,9 +184,10 @@ def _read_config(name: str, remote_code: bool) -> Any:
     if path.is_dir() and not (path / "config.json").is_file():
         raise DataMissingError("no config.json, so not a model directory", where=name)
     try:
-        plain, _ = transformers.PretrainedConfig.get_config_dict(name)
-        adapter.register(str(plain.get("model_type", "")), name)
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
+        with quiet_transformers():
+            plain, _ = transformers.PretrainedConfig.get_config_dict(name)
+            adapter.register(str(plain.get("model_type", "")), name)
+            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
         if path.exists():
             raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.quiet import quiet_transformers
 
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a tokenizer that has a vocabulary has one."""
@@ -39,7 +40,8 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         todo="save it there: tokenizer.save_pretrained(DIR)",
     )
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
+        with quiet_transformers():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
     except Exception as error:  # transformers raises whatever a damaged file leads to
         if bare:
             raise missing from error

@@ -82,10 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("source", "tokenizer", "out"):
         if getattr(arguments, name) is None:
             raise InputError(f"--{name} is needed", todo="see hyperofa init --help")
-    from hyperofa.console import quiet_libraries
     from hyperofa.init.pipeline import InitConfig, initialise
-
-    quiet_libraries()
     from hyperofa.textfiles import language_files
 
     options = parse_options(arguments.option)

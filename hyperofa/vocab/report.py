@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import print_json, table
+from hyperofa.console import print_json, quiet_transformers, table
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
@@ -42,7 +42,8 @@ def load_tokenizer(source: str) -> Any:
     else:
         check_name(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever a damaged file leads to
         reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
         reason = sentencepiece_problem(path) or reason
