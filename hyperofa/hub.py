@@ -25,15 +25,20 @@ def check_name(name: str, what: str = "directory", error: type[HyperofaError] = 
 def local_folder(model: str, patterns: Sequence[str]) -> Path:
     """A folder with those files of a model that match ``patterns``: its directory, or the hub's cache after fetching them.
 
+    Where the hub cannot be reached, it is what the cache holds.
+
     Raises:
-        DataMissingError: the hub cannot be reached, and nothing of the model is in its cache.
+        DataMissingError: the hub cannot be reached, and its cache holds no model of that name.
     """
     if not is_hub_id(model):
         return Path(model)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
 
     try:
         return Path(snapshot_download(model, allow_patterns=list(patterns)))
     except (OSError, ValueError) as error:
+        held = try_to_load_from_cache(model, "config.json")
+        if isinstance(held, str):
+            return Path(held).parent
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataMissingError(f"cannot be fetched from the hub ({reason})", where=model) from error

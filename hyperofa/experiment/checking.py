@@ -12,6 +12,7 @@ from hyperofa.experiment.harness import asking, corpora_of, find_tasks, refuse_t
 from hyperofa.experiment.paths import expand
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.words import evaluation_words, extensions, read_command
+from hyperofa.hub import check_name
 from hyperofa.wordkeys import is_language
 
 
@@ -30,6 +31,8 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
     """
     _check_languages(plan)
     _check_places(plan)
+    if not lenient:
+        _check_models(plan)
     known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
     for where, tasks, args in _evaluations(plan) if known else ():
         words = evaluation_words(args)
@@ -75,6 +78,16 @@ def _with_settings(tasks: Sequence[Any], words: dict[str, Any]) -> list[Any]:
     if words["block"] is not None:
         words = {**words, "block": block_named(words["block"])}
     return [with_settings(task, words) for task in tasks]
+
+
+def _check_models(plan: Plan) -> None:
+    """Refuse a source model or a target tokenizer that is neither a directory nor a hub id that can be loaded."""
+    target = plan.recipe.target if plan.given.tokenizer is None else None
+    named = {f"sources.{name}.model": source.model for name, source in plan.recipe.sources.items()}
+    for where, model in {**named, "target.model": target.model if target is not None else None}.items():
+        if model is not None:
+            with _named(where):
+                check_name(model)
 
 
 def _check_languages(plan: Plan) -> None:

@@ -28,6 +28,7 @@ from hyperofa.init.ranges import Range
 from hyperofa.init.record import quality_of, record_of
 from hyperofa.init.registry import find_method, method_file, resolve_options
 from hyperofa.init.stages import Stages, digest
+from hyperofa.sentence_modules import carry_sentence_modules
 
 if TYPE_CHECKING:
     from hyperofa.init.inputs import Words
@@ -168,6 +169,7 @@ def _initialise(config: InitConfig, asked: _Asked) -> dict[str, Any]:
     )
     with new_directory(config.out, MARKER) as folder:
         _save(folder, model, target_tokenizer, found)
+        carry_sentence_modules(config.source, folder)
         record = record_of(config, asked.options, source, [matrix for matrix, _ in matrices], found, met.counts)
         quality = quality_of(config, asked.method, matrices, words, found, model, given.texts)
         record |= {"refine": refined, "quality": quality}

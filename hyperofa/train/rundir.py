@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from hyperofa.hub import check_name, local_folder
 from hyperofa.train import checkpoint
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.final import FINAL, FINAL_MARKER, PROVENANCE
+from hyperofa.train.fingerprint import KEY, fingerprint_model, recorded
 from hyperofa.train.lock import LOCK_FILE, RunLock
 from hyperofa.train.metrics import METRICS_FILE
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hyperofa.train.engine import Engine
+
+log = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 RUN_FILE = "run.json"
@@ -57,6 +61,8 @@ def check_inputs(config: TrainConfig) -> None:
     if (config.run / CONFIG_FILE).is_file():
         old, new = read_yaml(config.run / CONFIG_FILE), to_plain(with_whole_paths(config))
         changed = [name for name in changed_settings(old, new) if not _same_place(name, old.get(name), new[name])]
+        if recorded(config.run / RUN_FILE) is not None:
+            changed = [name for name in changed if name != "model"]  # its content decides, see open_run
         if changed:
             what = f"{', '.join(changed)} changed since this run began"
             raise InputError(what, where=config.run, todo="give the same settings, or another run directory")
@@ -145,14 +151,21 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     """Write the settings into the run directory, check that all ranks see it, and return the run's id.
 
     Raises:
-        InputError: the directory is not on a file system that all ranks share.
+        InputError: the model is not the one that the run began with, or the directory is not on a file system that all
+            ranks share.
     """
     nonce = uuid.uuid4().hex
+    problem: HyperofaError | OSError | None = None
     if engine.is_main:
-        if not _has_begun(config.run):  # else check_inputs has seen the id
-            write_json(config.run / RUN_FILE, {"run_id": nonce})
-        save_config(with_whole_paths(config), config.run / CONFIG_FILE)
-        (config.run / ".shared").write_text(nonce, encoding="utf-8")
+        try:
+            _pin_model(config, nonce)
+            save_config(with_whole_paths(config), config.run / CONFIG_FILE)
+            (config.run / ".shared").write_text(nonce, encoding="utf-8")
+        except (HyperofaError, OSError) as error:
+            problem = error
+    problem = engine.gather(problem)[0]
+    if problem is not None:
+        raise problem
     nonce = engine.gather(nonce)[0]
     blind = [name for name in engine.gather(_sees(config.run, nonce)) if name is not None]
     if blind:
@@ -165,9 +178,23 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     return run_id
 
 
+def _pin_model(config: TrainConfig, nonce: str) -> None:
+    """Write into ``run.json`` which model a new run begins with, or compare it with what a begun one holds."""
+    path, begun = config.run / RUN_FILE, _has_begun(config.run)
+    record = read_json(path) if begun else {"run_id": nonce}  # check_inputs has seen the id
+    known, found = record.get(KEY), fingerprint_model(config.model)
+    if begun and known is None:
+        log.warning("%s: the run began before its model was recorded; %s is taken for it", config.run, config.model)
+    elif begun and known != found:
+        what = "the model is not the one that the run began with: its weights, config or tokenizer changed"
+        raise InputError(what, where=config.model, todo="restore it, or name another run directory")
+    write_json(path, {**record, KEY: found})
+
+
 def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:
     """Write ``run.json``: which engine ran, on how many ranks, with which versions (rank 0 only)."""
-    write_json(config.run / RUN_FILE, {"run_id": run_id, **description, **facts, "versions": versions()})
+    path = config.run / RUN_FILE
+    write_json(path, {"run_id": run_id, KEY: recorded(path), **description, **facts, "versions": versions()})
 
 
 def _sees(run: Path, nonce: str) -> str | None:
