@@ -135,6 +135,7 @@ def test_a_mistyped_directory_is_told_at_once_by_every_command(here, capsys, nam
         "inputs": {"test": "data", "languages": ["kab"], "corpus": {"kab": "eng.txt"}, "vectors": "vectors"},
         "target": {"model": "roberta-base"},
         "matrix": {"methods": {"random": {}, "mean": {}}, "ranks": ["full"], "seeds": [0]},
+        "train": {"settings": {"steps": 2, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"]},
     }
     (here / "recipe.yaml").write_text(json.dumps(recipe))
