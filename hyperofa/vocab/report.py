@@ -51,7 +51,8 @@ def load_tokenizer(source: str) -> Any:
     if not tokenizer.is_fast:
         raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
     if only_specials(tokenizer):
-        raise DataMissingError("the tokenizer has no vocabulary but its special tokens", where=source, todo=_SAVE)
+        reason = sentencepiece_problem(path) or "it has nothing but its special tokens"
+        raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source, todo=_SAVE)
     if problem := misread_sentencepiece(tokenizer):
         raise InputError(problem, where=source, todo=_SAVE)
     return tokenizer
