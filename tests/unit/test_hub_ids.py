@@ -163,3 +163,17 @@ def test_a_mistyped_directory_is_told_at_once_by_every_command(here, capsys, nam
     assert error.count("\n") == 1
     assert time.monotonic() - began < 20
     assert not (here / "out").exists()
+
+
+def test_a_corpus_knows_the_tokenizer_of_a_hub_id(here):
+    words = ["--tokenizer", "roberta-base", "--length", "8", "--text", "eng=eng.txt", "--out", "corpus"]
+    digests = []
+    for added in ("", "elephant"):
+        for file in here.parent.glob("cache/*/snapshots/*/tokenizer.json"):
+            value = json.loads(file.read_text())
+            value["model"]["vocab"] |= {added: 23} if added else {}
+            file.write_text(json.dumps(value))
+        assert main(["corpus", "prepare", *words]) == 0
+        digests.append(json.loads((here / "corpus" / "corpus.json").read_text())["tokenizer"]["sha256"])
+    assert digests[0]
+    assert digests[0] != digests[1]
