@@ -49,8 +49,8 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         raise InputError(f"cannot load its tokenizer ({reason})", where=name) from error
     # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
     needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
-    if only_specials(tokenizer) and (reason := sentencepiece_problem(folder)):
-        raise InputError(f"cannot load its tokenizer ({reason})", where=name)
+    if only_specials(tokenizer) and (unreadable := sentencepiece_problem(folder)):
+        raise InputError(f"cannot load its tokenizer ({unreadable})", where=name)
     if (bare and needs_file) or only_specials(tokenizer):
         raise missing
     if problem := misread_sentencepiece(tokenizer):

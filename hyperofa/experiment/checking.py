@@ -31,8 +31,6 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
     """
     _check_languages(plan)
     _check_places(plan)
-    if not lenient:
-        _check_models(plan)
     known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
     for where, tasks, args in _evaluations(plan) if known else ():
         words = evaluation_words(args)
@@ -48,6 +46,8 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
                 _check_method(read)
     if data and known:
         _check_training_text(plan)
+    if not lenient:
+        _check_models(plan)
 
 
 @contextmanager

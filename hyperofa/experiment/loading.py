@@ -45,11 +45,11 @@ class Replacements:
             DataMissingError: a named directory is missing or holds something else.
         """
         if self.source is not None:
-            check_name(self.source)
+            check_name(self.source, "model directory")
             if not is_hub_id(self.source):
                 existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
         if self.tokenizer is not None:
-            check_name(str(self.tokenizer))
+            check_name(str(self.tokenizer), "tokenizer directory")
             if not is_hub_id(str(self.tokenizer)) and not has_vocabulary(self.tokenizer):
                 raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
         if self.vectors is not None:
