@@ -128,7 +128,9 @@ def test_a_mistyped_directory_is_told_at_once_by_every_command(here, capsys, nam
     text, out = ["--text", "eng=eng.txt"], ["--out", "out"]
     settings = {"model": name, "corpus": "corpus", "run": "run", "steps": 2, "global_batch_size": 8}
     (here / "train.yaml").write_text(json.dumps(settings))
-    (here / "data").mkdir()
+    (here / "data" / "tatoeba").mkdir(parents=True)
+    for code in ("kab", "eng"):
+        (here / "data" / "tatoeba" / f"kab-eng.{code}").write_text("dog cat\ncat dog\n")
     recipe = {
         "name": "own",
         "sources": {"mine": {"model": name}},
@@ -163,6 +165,7 @@ def test_a_mistyped_directory_is_told_at_once_by_every_command(here, capsys, nam
     assert error.count("\n") == 1
     assert time.monotonic() - began < 20
     assert not (here / "out").exists()
+    assert not (here / "runs").exists()
 
 
 def test_a_corpus_knows_the_tokenizer_of_a_hub_id(here):
