@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,6 +13,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from hyperofa_eval.quiet import quiet_libraries, quiet_transformers
+
+__all__ = [
+    "console",
+    "output",
+    "print_json",
+    "progress_bar",
+    "quiet_libraries",
+    "quiet_transformers",
+    "setup_logging",
+    "table",
+    "track",
+]
 
 T = TypeVar("T")
 
@@ -36,44 +48,12 @@ class _ConsoleHandler(logging.Handler):
 
 
 def setup_logging(level: int = logging.INFO) -> None:
-    """Send the package's log to the console; other libraries only from WARNING up."""
+    """For a command's own process: send the package's log to the console, and of other libraries only errors."""
+    quiet_libraries()
     root = logging.getLogger("hyperofa")
     root.handlers[:] = [_ConsoleHandler()]
     root.setLevel(level)
     root.propagate = False
-
-
-def quiet_libraries() -> None:
-    """For a command's own process: keep the chatter of the libraries off the screen, and of their errors nothing.
-
-    transformers, accelerate and DeepSpeed report in dozens of lines what they always do; what matters of it, our commands
-    say themselves.
-    """
-    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
-    for name in ("DeepSpeed", "deepspeed", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for module in ("torch", "deepspeed"):
-        warnings.filterwarnings("ignore", module=module)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """For a function of the package, in whosever process: silence transformers below errors while the block runs."""
-    from transformers.utils import logging as transformers_logging
-
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

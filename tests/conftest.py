@@ -15,6 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "slow" in chosen and "not slow" not in chosen:
         warm.start_cold()
 
+
 from tests.support.disks import small_file_system
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hyperofa_eval.quiet import quiet_libraries
+
 LOG = logging.getLogger("hyperofa_eval")
 
 
 def setup_logging(quiet: bool = False) -> None:
-    """Send the harness's log to standard error, one plain line each; ``quiet`` keeps only warnings."""
+    """Send the harness's log to standard error, one plain line each (``quiet``: warnings), and of other libraries only errors."""
+    quiet_libraries()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     LOG.handlers[:] = [handler]

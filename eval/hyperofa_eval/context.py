@@ -53,7 +53,7 @@ class RunningText:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens."""
         if self.backend is None:
-            return [list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+            return [list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in texts]
         return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
 
     def _first_words(self) -> Iterator[tuple[str, list[int]]]:

@@ -83,7 +83,12 @@ def chosen_words(text: str, share: float, seed: int) -> list[tuple[int, int]]:
 
 
 def _passages(model: TransformersModel, text: str, limit: int, share: float, seed: int) -> Iterator[Passage]:
-    encoded = model.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    encoded = model.tokenizer(
+        text,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        verbose=False,  # what is too long is cut below
+    )
     if len(encoded["input_ids"]) > limit and len(text) > 1:
         half = len(text) // 2
         yield from _passages(model, text[:half], limit, share, seed)

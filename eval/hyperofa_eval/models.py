@@ -16,8 +16,11 @@ from hyperofa_eval.encoder import Encoder
 from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.filekinds import lfs_pointer
 from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
+from hyperofa_eval.hub import problem_of
 from hyperofa_eval.processes import Processes
+from hyperofa_eval.quiet import quiet_transformers
 from hyperofa_eval.settings import EncodeSettings
+from hyperofa_eval.tokenizer import load_tokenizer, rows_needed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from hyperofa_eval.tagger import Tagger
     from hyperofa_eval.tagging import Tagging
 
-VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
-"""Files of which a tokenizer that has a vocabulary has one."""
 Kind = str
 """``masked``, ``causal`` or ``none``: the language-model head that was loaded."""
 
@@ -130,8 +131,6 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     config = _read_config(name, remote_code)
     kind = _head_kind(config, name) if head else "none"
     auto = {
@@ -139,23 +138,21 @@ def load_model(
         "masked": transformers.AutoModelForMaskedLM,
         "causal": transformers.AutoModelForCausalLM,
     }[kind]
-    tokenizer = _load_tokenizer(name, remote_code)
+    tokenizer = load_tokenizer(name, remote_code)
+    options = {"config": config, "dtype": getattr(torch, dtype), "trust_remote_code": remote_code}
+    options |= {"use_safetensors": True}  # other formats are pickles
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # both are told below, not in a table
     try:
-        model, info = auto.from_pretrained(
-            name,
-            config=config,
-            dtype=getattr(torch, dtype),
-            output_loading_info=True,
-            use_safetensors=True,  # other formats are pickles
-            trust_remote_code=remote_code,
-        )
+        with quiet_transformers():
+            model, info = auto.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         _check_pointers(name)
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
+    for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
+        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
+        raise InputError(what, where=name, todo="use the config that the weights were saved with")
     unread = _unread(model, info["missing_keys"], name)
-    rows = model.config.get_text_config().vocab_size
-    if len(tokenizer) > rows:
-        raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the embeddings {rows} rows", where=name)
+    _check_rows(model, tokenizer, name)
     _check_finite(model, unread, name)
     processes = processes or Processes()
     model = model.eval().to(processes.device)
@@ -167,9 +164,10 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
     """A model in memory (as in training) as one the harness can score; the caller sets evaluation mode.
 
     Raises:
-        InputError: it is an encoder-decoder, or its weights are not finite.
+        InputError: it is an encoder-decoder, the tokenizer has ids beyond its rows, or its weights are not finite.
     """
     _check_kind(model.config, name)
+    _check_rows(model, tokenizer, name)
     _check_finite(model, frozenset(), name)
     kind = "none"
     if model.get_output_embeddings() is not None:
@@ -183,14 +181,15 @@ def _read_config(name: str, remote_code: bool) -> Any:
     import transformers
 
     path = Path(name)
-    if path.exists() and not (path / "config.json").is_file():
+    if problem := problem_of(name, "model directory"):
+        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+    if path.is_dir() and not (path / "config.json").is_file():
         raise DataMissingError("no config.json, so not a model directory", where=name)
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
-        raise DataMissingError("no such model directory", where=name)
     try:
-        plain, _ = transformers.PretrainedConfig.get_config_dict(name)
-        adapter.register(str(plain.get("model_type", "")), name)
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
+        with quiet_transformers():
+            plain, _ = transformers.PretrainedConfig.get_config_dict(name)
+            adapter.register(str(plain.get("model_type", "")), name)
+            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
         if path.exists():
             _check_pointers(name)
@@ -220,28 +219,12 @@ def _check_kind(config: Any, name: str) -> None:
         )
 
 
-def _load_tokenizer(name: str, remote_code: bool) -> Any:
-    """The tokenizer; refuses one without its files: transformers 5 makes one with an empty vocabulary, or fails obscurely."""
-    import transformers
-
-    bare = Path(name).is_dir() and not any(any(Path(name).glob(pattern)) for pattern in VOCABULARIES)
-    missing = DataMissingError(
-        "no tokenizer beside the model (no tokenizer.json, vocabulary or SentencePiece file)",
-        where=name,
-        todo="save it there: tokenizer.save_pretrained(DIR)",
-    )
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        if bare:
-            raise missing from None
-        _check_pointers(name)
-        raise InputError(f"cannot load its tokenizer ({_first_line(error)})", where=name) from None
-    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
-    needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
-    if (bare and needs_file) or len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise missing
-    return tokenizer
+def _check_rows(model: Any, tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer with an id beyond the embedding's last row."""
+    needed, rows = rows_needed(tokenizer), model.config.get_text_config().vocab_size
+    if needed > rows:
+        what = f"the tokenizer's ids need {needed:,} embeddings, the model has {rows:,}"
+        raise InputError(what, where=name, todo="use the tokenizer that the model was trained with")
 
 
 def _check_finite(model: Any, unread: frozenset[str], name: str) -> None:

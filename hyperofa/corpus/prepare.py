@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -131,6 +132,11 @@ class _Counter:
             yield document
 
 
+def _digest(tokenizer: Any) -> str:
+    """SHA-256 of a tokenizer that came from the hub: a revision may change under its name."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
 def _describe(
     framed: DocumentTokenizer,
     directory: Path,
@@ -147,7 +153,7 @@ def _describe(
         "fingerprint": "",
         "tokenizer": {
             "name": directory.name,
-            "sha256": sha256_tree(directory) if directory.exists() else "",
+            "sha256": sha256_tree(directory) if directory.exists() else _digest(tokenizer),
             "size": size,
             "pad_id": framed.pad_id,
             "mask_id": tokenizer.mask_token_id,

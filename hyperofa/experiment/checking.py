@@ -11,7 +11,9 @@ from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown
 from hyperofa.experiment.harness import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.experiment.paths import expand
 from hyperofa.experiment.plan import Plan
+from hyperofa.experiment.stages import Stage
 from hyperofa.experiment.words import evaluation_words, extensions, read_command
+from hyperofa.hub import check_name
 from hyperofa.wordkeys import is_language
 
 
@@ -75,6 +77,21 @@ def _with_settings(tasks: Sequence[Any], words: dict[str, Any]) -> list[Any]:
     if words["block"] is not None:
         words = {**words, "block": block_named(words["block"])}
     return [with_settings(task, words) for task in tasks]
+
+
+def check_models(plan: Plan, stages: Sequence[Stage]) -> None:
+    """Refuse a source model or target tokenizer that ``stages`` read and that is neither a directory nor a hub id.
+
+    Raises:
+        DataMissingError: there is one; no earlier stage has to run before that is told.
+    """
+    read = {path for stage in stages for path in stage.inputs}
+    target = plan.recipe.target if plan.given.tokenizer is None else None
+    named = {f"sources.{name}.model": source.model for name, source in plan.recipe.sources.items()}
+    for where, model in {**named, "target.model": target.model if target is not None else None}.items():
+        if model is not None and Path(model) in read:
+            with _named(where):
+                check_name(model)
 
 
 def _check_languages(plan: Plan) -> None:

@@ -14,12 +14,13 @@ import yaml
 
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.inputs import Source, Wheel
-from hyperofa.experiment.loading import is_hub_id, training_settings
+from hyperofa.experiment.loading import training_settings
 from hyperofa.experiment.plan import Plan
 from hyperofa.experiment.recipe import Rank
 from hyperofa.experiment.selection import before, only
 from hyperofa.experiment.wheels import cache_folder
 from hyperofa.files import read_json, write_json, write_text
+from hyperofa.hub import is_hub_id
 
 HUB = "hub:"
 

@@ -34,6 +34,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     Raises:
         HyperofaError: a stage failed, or a cell did (after all others ran, and the report was written).
     """
+    from hyperofa.experiment.checking import check_models
     from hyperofa.experiment.display import Display
     from hyperofa.experiment.runner import Runner
 
@@ -43,6 +44,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
     if not chosen and not (plan.out / MARKER).is_file():
         raise DataMissingError("no experiment here to report on", where=plan.out, todo="run it, or name its --out")
+    check_models(plan, [stage for stage in stages if stage.name in chosen - trusted])
     with working_in(plan):
         display = Display()
         runner = Runner(plan.out, display, trusted)

@@ -15,7 +15,9 @@ from hyperofa.experiment.parallel import read_parallel
 from hyperofa.experiment.recipe import Recipe
 from hyperofa.experiment.words import evaluation_words
 from hyperofa.files import existing_file
+from hyperofa.hub import check_name, is_hub_id
 from hyperofa.resources import resource
+from hyperofa_eval.tokenizer import has_vocabulary
 
 PLACES = ("out", "parallel", "text", "test", "vectors")
 """What ``${name}`` means without being a variable: the output directory, and folders that stages write or read."""
@@ -42,10 +44,14 @@ class Replacements:
         Raises:
             DataMissingError: a named directory is missing or holds something else.
         """
-        if self.source is not None and not is_hub_id(self.source):
-            existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
+        if self.source is not None:
+            check_name(self.source, "model directory")
+            if not is_hub_id(self.source):
+                existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
         if self.tokenizer is not None:
-            existing_file(self.tokenizer / "tokenizer.json", "tokenizer directory (no tokenizer.json)")
+            check_name(str(self.tokenizer), "tokenizer directory")
+            if not is_hub_id(str(self.tokenizer)) and not has_vocabulary(self.tokenizer):
+                raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
         if self.vectors is not None:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
         if self.data is not None:
@@ -223,8 +229,3 @@ def deciding_settings(recipe: Recipe) -> dict[str, Any]:
     resolved = to_plain(build_config(TrainConfig, values))
     apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
     return {name: value for name, value in resolved.items() if name not in apart}
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a model name can only be a hub id: no such directory, and not written as a path."""
-    return not Path(name).exists() and not name.startswith((".", "/", "~", "$")) and name.count("/") <= 1

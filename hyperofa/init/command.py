@@ -12,9 +12,7 @@ from hyperofa.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
-    parser.add_argument(
-        "--tokenizer", type=Path, metavar="DIR", help="target tokenizer: a directory, or a hub id OWNER/NAME"
-    )
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer: a directory, or a hub id")
     parser.add_argument(
         "--vectors",
         type=Path,
@@ -84,10 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("source", "tokenizer", "out"):
         if getattr(arguments, name) is None:
             raise InputError(f"--{name} is needed", todo="see hyperofa init --help")
-    from hyperofa.console import quiet_libraries
     from hyperofa.init.pipeline import InitConfig, initialise
-
-    quiet_libraries()
     from hyperofa.textfiles import language_files
 
     options = parse_options(arguments.option)

@@ -28,6 +28,7 @@ from hyperofa.init.ranges import Range
 from hyperofa.init.record import quality_of, record_of
 from hyperofa.init.registry import find_method, method_file, resolve_options
 from hyperofa.init.stages import Stages, digest
+from hyperofa.sentence_modules import carry_sentence_modules
 
 if TYPE_CHECKING:
     from hyperofa.init.inputs import Words
@@ -48,7 +49,7 @@ class InitConfig:
 
     Attributes:
         source: model directory, or a hub id the user named.
-        tokenizer: directory of the target tokenizer, or a hub id (``OWNER/NAME``) the user named.
+        tokenizer: directory of the target tokenizer, or a hub id the user named.
         vectors: directory of word vectors; None only for methods that need none, which then predict every new token.
         out: the model directory to write.
         method: a name of the registry, or ``FILE.py:NAME``.
@@ -168,6 +169,7 @@ def _initialise(config: InitConfig, asked: _Asked) -> dict[str, Any]:
     )
     with new_directory(config.out, MARKER) as folder:
         _save(folder, model, target_tokenizer, found)
+        carry_sentence_modules(config.source, folder)
         record = record_of(config, asked.options, source, [matrix for matrix, _ in matrices], found, met.counts)
         quality = quality_of(config, asked.method, matrices, words, found, model, given.texts)
         record |= {"refine": refined, "quality": quality}
@@ -227,7 +229,7 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     texts = read_texts(config.text, whole=config.refine == "distill")
     if config.vectors is not None:
         WordVectors.open(config.vectors)
-    target_tokenizer = load_tokenizer(str(config.tokenizer), bare_ids=False)
+    target_tokenizer = load_tokenizer(str(config.tokenizer))
     source = load_source(config.source, seed=config.seed)
     source_tokenizer = load_tokenizer(config.source)
     source_rows = rows_needed(source_tokenizer)

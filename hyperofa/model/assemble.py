@@ -20,6 +20,8 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.source import Source
+from hyperofa.model.surgery import without_pooler
+from hyperofa_eval.tokenizer import rows_needed
 
 ROLES = ("bos", "eos", "pad", "cls", "sep", "unk", "mask")
 TWINS = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
@@ -104,7 +106,8 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
     config = family.config_class.from_dict(
         {k: v for k, v in values.items() if k not in {"embedding_rank", "head_rank"}}
     )
-    dense = _blank(model.plain_class, config, parameter_dtype(model)).train(model.training)
+    bare = without_pooler(model.plain_class) if getattr(model, "pooler", None) is None else {}
+    dense = _blank(model.plain_class, config, parameter_dtype(model), **bare).train(model.training)
     state = {
         key: value for key, value in model.state_dict().items() if not key.endswith((".coordinates", ".primitives"))
     }
@@ -156,7 +159,7 @@ def _target_config(source: Source, tokenizer: Any, rows: _Rows) -> PreTrainedCon
     return config_class.from_dict(values)
 
 
-def _blank(model_class: Any, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _blank(model_class: Any, config: PreTrainedConfig, dtype: torch.dtype, **options: Any) -> PreTrainedModel:
     """A model without initialised weights, all of which are to be loaded.
 
     The dtype is set while it is built, as ``from_pretrained`` does: casting it afterwards would round the rotary
@@ -166,7 +169,7 @@ def _blank(model_class: Any, config: PreTrainedConfig, dtype: torch.dtype) -> Pr
     torch.set_default_dtype(dtype)
     try:
         with no_init_weights():
-            model = model_class(config)
+            model = model_class(config, **options)
     finally:
         torch.set_default_dtype(before)
     model.tie_weights()
@@ -214,9 +217,9 @@ def _fill(module: Any, coordinates: Tensor, primitives: Tensor | None) -> None:
 
 def _check(source: Source, tokenizer: Any, rows: _Rows) -> None:
     size, width = rows.coordinates.shape[0], source.input_embeddings.shape[1]
-    if len(tokenizer) > size:
+    if rows_needed(tokenizer) > size:
         raise InputError(
-            f"the tokenizer has {len(tokenizer):,} tokens, the embeddings {size:,} rows",
+            f"the tokenizer's ids need {rows_needed(tokenizer):,} rows, the embeddings have {size:,}",
             todo="make the embeddings for this tokenizer",
         )
     _check_product("input", size, width, rows.coordinates, rows.primitives)

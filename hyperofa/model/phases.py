@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hyperofa.errors import DataMissingError, InputError, unknown_name
+from hyperofa.hub import local_folder
 from hyperofa.model.families import input_embedding, output_head
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def new_rows(model_directory: str | Path) -> Tensor:
     """Mask (V,) uint8 of the rows that were not copied from the source, from ``provenance.safetensors``.
 
     Raises:
-        DataMissingError: the model directory has no provenance.
+        DataMissingError: the model directory (or hub id) has no provenance.
         InputError: it is damaged.
     """
-    path = Path(model_directory) / "provenance.safetensors"
+    name = "provenance.safetensors"
+    path = local_folder(str(model_directory), [name]) / name
     if not path.is_file():
         raise DataMissingError("no provenance of the tokens", where=path, todo="use a directory made by hyperofa init")
     try:

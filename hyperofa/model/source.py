@@ -16,7 +16,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.hub import only_a_path
+from hyperofa.hub import check_name
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
 from hyperofa_eval.filekinds import lfs_pointer
 
@@ -112,10 +112,9 @@ def source_of(model: PreTrainedModel, *, head_is_new: bool = False) -> Source:
 
 def read_config(where: str) -> PreTrainedConfig:
     """The config of a model directory or hub id; raises :class:`DataMissingError` where there is none or it is damaged."""
-    if Path(where).exists() and not (Path(where) / "config.json").is_file():
+    check_name(where)
+    if Path(where).is_dir() and not (Path(where) / "config.json").is_file():
         raise DataMissingError("no config.json in the model directory", where=where)
-    if not Path(where).exists() and only_a_path(where):
-        raise _unreadable(where, FileNotFoundError("no such directory"))
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(where, trust_remote_code=False)
     except _BROKEN as error:

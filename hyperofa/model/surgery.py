@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,8 @@ from hyperofa.errors import InputError
 from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead, embedding_scale
 
 FACTORS = ("coordinates", "primitives")
+UNREAD = (r"^(cls|lm_head|head|decoder)\.",)
+"""The language-model heads of the families: a class without one leaves them unread, and there is nothing to report."""
 
 
 @cache
@@ -35,16 +38,27 @@ def factorized_class(
     plain: type[PreTrainedModel], config_class: type[PreTrainedConfig], embedding: str, head: str | None
 ) -> type[PreTrainedModel]:
     """A subclass of ``plain`` whose embedding at ``embedding`` (inside the base model) and ``head`` are factorised."""
+    known = plain._keys_to_ignore_on_load_unexpected or ()
     fields = {
         "__module__": __name__,
         "__doc__": f"{plain.__name__} with factorised embeddings.",
         "config_class": config_class,
+        "_keys_to_ignore_on_load_unexpected": [*known, *(UNREAD if head is None else ())],
         "plain_class": plain,
         "embedding_path": embedding,
         "head_path": head,
         "_tied_weights_keys": _tied_keys(plain, embedding, head),
     }
     return type(f"Hyperofa{plain.__name__}", (_Factorized, plain), fields)
+
+
+def without_pooler(model_class: Any) -> dict[str, Any]:
+    """The option that leaves the pooler out of a base model: a checkpoint with a language-model head holds none.
+
+    transformers would otherwise draw one at random, and report it, at every load.
+    """
+    accepted = inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
 
 def _tied_keys(plain: Any, embedding: str, head: str | None) -> dict[str, str] | None:
@@ -65,6 +79,8 @@ class _Factorized:
     _operated = False
 
     def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
+        if not arguments:
+            options = {**without_pooler(self.plain_class), **options}
         with _least_vocabulary(config):
             super().__init__(config, *arguments, **options)  # type: ignore[call-arg]
         base = self.base_model  # type: ignore[attr-defined]

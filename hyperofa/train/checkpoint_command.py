@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.console import console, print_json, table, track
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, read_json
+from hyperofa.hub import is_hub_id
 from hyperofa.train import checkpoint
 from hyperofa.train.final import FINAL, FINAL_MARKER
-from hyperofa.train.rundir import CONFIG_FILE, looks_like_path, read_run_id
+from hyperofa.train.fingerprint import is_still
+from hyperofa.train.rundir import CONFIG_FILE, RUN_FILE, read_run_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -146,14 +148,14 @@ def _float32_source(args: argparse.Namespace, step: int) -> Path | None:
 
 def _origin(config: TrainConfig, final: Path, *, trained: bool) -> str:
     """Where the parameters that never learned and the tokenizer are: the run's first model, or else its trained one."""
-    if Path(config.model).is_dir():
+    there = Path(config.model).is_dir() or (is_hub_id(config.model) and not trained)
+    if there and is_still(final.with_name(RUN_FILE), config.model):
         return config.model
     if trained:
         return str(final)
-    if looks_like_path(config.model):
-        what = "the model that the run began with is not there, and the run has no trained model to take its place"
-        raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
-    return config.model
+    state = "has changed" if there else "is not there"
+    what = f"the model that the run began with {state}, and the run has no trained model to take its place"
+    raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
 
 
 def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Manifest) -> None:

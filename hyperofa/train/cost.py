@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.hub import check_name
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),
@@ -120,6 +121,7 @@ def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
     import hyperofa.model  # noqa: F401  registers the factorised families
     from hyperofa.model.families import family_of, is_factorized, lm_class
 
+    check_name(str(path))
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -8,20 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError
+from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.files import new_directory, versions, write_json
+from hyperofa.hub import is_hub_id, local_folder
+from hyperofa.sentence_modules import carry_sentence_modules
+from hyperofa_eval.tokenizer import has_vocabulary
 
 FINAL = "final"
 FINAL_MARKER = "train.json"
 PROVENANCE = "provenance.safetensors"
 """What ``hyperofa init`` says of every token's row."""
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+_WRITTEN = ("init.json", PROVENANCE)
 _WEIGHTS = (
     "model*.safetensors*",
     "pytorch_model*",
     "*.bin",
     "*.h5",
     "*.msgpack",
+    "*.onnx*",
+    "*.ot",
+    "onnx",
+    "openvino",
     "config.json",
     "generation_config.json",
 )
@@ -31,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def write_final(
     out: Path,
-    source: str,
+    source: str | None,
     run_id: str,
     step: int,
     save_model: Callable[[Path], Any],
@@ -43,7 +50,7 @@ def write_final(
 
     Args:
         out: the new directory.
-        source: directory or hub id of the model it came from.
+        source: directory or hub id of the model it came from; None leaves out what would be copied from there.
         run_id: of the run.
         step: after which it was taken.
         save_model: writes weights and config into a folder.
@@ -55,31 +62,47 @@ def write_final(
     """
     with new_directory(out, FINAL_MARKER) as folder:
         save_model(folder)
-        if Path(source).is_dir():
-            shutil.copytree(source, folder, ignore=_already_there(folder), dirs_exist_ok=True)
-        elif problem := _fetch_tokenizer(source, folder):
+        if source is not None and (problem := _copy_companions(source, folder)):
             log.warning("%s: %s", source, problem)
-        if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        if not has_vocabulary(folder):
             what = "no tokenizer is there to be written beside the model"
             if tokenizer_needed:
                 raise DataMissingError(what, where=source, todo="put the model's tokenizer files there")
-            log.warning("%s: %s", source, what)
+            log.warning("%s: %s", source or out, what)
         write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": step, **facts, "versions": versions()})
     return out
 
 
-def _fetch_tokenizer(source: str, folder: Path) -> str | None:
-    """Save the tokenizer of a hub id, which training has loaded from there before; returns what went wrong, if anything."""
-    from transformers import AutoTokenizer
+def _copy_companions(source: str, folder: Path) -> str | None:
+    """Copy what a model has beside weights and config: tokenizer, provenance, the modules of sentence-transformers.
 
+    Returns what went wrong, if anything.
+    """
     try:
-        AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        return f"cannot load its tokenizer ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        if is_hub_id(source):
+            _fetch_companions(source, folder)
+        else:
+            shutil.copytree(source, folder, ignore=_already_there(Path(source), folder), dirs_exist_ok=True)
+        carry_sentence_modules(source, folder)
+    except (HyperofaError, OSError, ValueError, KeyError) as error:
+        return f"cannot copy all that belongs to it ({(str(error).splitlines() or [type(error).__name__])[0]})"
     return None
 
 
-def _already_there(folder: Path) -> Callable[[str, list[str]], set[str]]:
+def _fetch_companions(source: str, folder: Path) -> None:
+    """The tokenizer of a hub id, which training has loaded from there before, and what ``hyperofa init`` wrote of it."""
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(folder)
+    place = local_folder(source, _WRITTEN)
+    for name in _WRITTEN:
+        if (place / name).is_file():
+            shutil.copyfile(place / name, folder / name)
+
+
+def _already_there(source: Path, folder: Path) -> Callable[[str, list[str]], set[str]]:
     """Files of the source model not to copy: weights and configs, whose trained form the folder holds already."""
     weights = shutil.ignore_patterns(*_WEIGHTS, ".*", FINAL_MARKER)
-    return lambda path, names: weights(path, names) | {name for name in names if (folder / name).exists()}
+    return lambda path, names: (
+        weights(path, names) | {name for name in names if (folder / Path(path).relative_to(source) / name).is_file()}
+    )

@@ -15,9 +15,10 @@ from hyperofa.train.cost import shape_of
 from hyperofa.train.engine import Engine
 from hyperofa.train.evaluation import Evaluator
 from hyperofa.train.final import FINAL, write_final
+from hyperofa.train.fingerprint import is_still
 from hyperofa.train.inputs import check_that_something_learns, load_inputs
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
-from hyperofa.train.rundir import finished, locked_run, open_run, record_engine
+from hyperofa.train.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
 from hyperofa.train.saving import Saver
 
 if TYPE_CHECKING:
@@ -304,8 +305,12 @@ class _Loop:
                 # The "original format" would be the names of BERT's first release, if loading took that path.
                 model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
 
+            source: str | None = config.model
+            if not is_still(config.run / RUN_FILE, config.model):
+                log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
+                source = None
             facts = {"engine": self.engine.describe()}
-            return write_final(config.run / FINAL, config.model, run_id, config.steps, save_model, facts)
+            return write_final(config.run / FINAL, source, run_id, config.steps, save_model, facts)
 
         self._say("trained model: %s", self.engine.on_main("final", write))
         self.engine.barrier()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 import uuid
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.config import read_yaml, save_config, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.files import check_output, read_json, versions, write_json
+from hyperofa.hub import check_name, local_folder
 from hyperofa.train import checkpoint
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.final import FINAL, FINAL_MARKER, PROVENANCE
+from hyperofa.train.fingerprint import KEY, fingerprint_model, recorded
 from hyperofa.train.lock import LOCK_FILE, RunLock
 from hyperofa.train.metrics import METRICS_FILE
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hyperofa.train.engine import Engine
+
+log = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 RUN_FILE = "run.json"
@@ -36,11 +41,9 @@ def check_inputs(config: TrainConfig) -> None:
         DataMissingError: the corpus is not there, or the provenance that a phase needs.
     """
     model = Path(config.model)
-    if model.is_dir():
-        if not (model / "config.json").is_file():
-            raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
-    elif looks_like_path(config.model):
-        raise InputError("no such model directory", where=model, todo="write one with hyperofa init")
+    if model.is_dir() and not (model / "config.json").is_file():
+        raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
+    check_name(config.model, "model directory", InputError)
     from hyperofa.corpus.meta import MARKER, read_meta
 
     if not (config.corpus / MARKER).is_file():
@@ -48,7 +51,7 @@ def check_inputs(config: TrainConfig) -> None:
             f"no packed corpus (no {MARKER})", where=config.corpus, todo="write one with hyperofa corpus prepare"
         )
     read_meta(config.corpus)
-    if config.phase == "new_rows" and model.is_dir() and not (model / PROVENANCE).is_file():
+    if config.phase == "new_rows" and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
         todo = "use a directory made by hyperofa init, or another phase"
         raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
     if not _holds_only_a_lock(config.run):
@@ -58,6 +61,8 @@ def check_inputs(config: TrainConfig) -> None:
     if (config.run / CONFIG_FILE).is_file():
         old, new = read_yaml(config.run / CONFIG_FILE), to_plain(with_whole_paths(config))
         changed = [name for name in changed_settings(old, new) if not _same_place(name, old.get(name), new[name])]
+        if recorded(config.run / RUN_FILE) is not None:
+            changed = [name for name in changed if name != "model"]  # its content decides, see open_run
         if changed:
             what = f"{', '.join(changed)} changed since this run began"
             raise InputError(what, where=config.run, todo=_todo_of_change(config.run))
@@ -153,14 +158,21 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     """Write the settings into the run directory, check that all ranks see it, and return the run's id.
 
     Raises:
-        InputError: the directory is not on a file system that all ranks share.
+        InputError: the model is not the one that the run began with, or the directory is not on a file system that all
+            ranks share.
     """
     nonce = uuid.uuid4().hex
+    problem: HyperofaError | OSError | None = None
     if engine.is_main:
-        if not _has_begun(config.run):  # else check_inputs has seen the id
-            write_json(config.run / RUN_FILE, {"run_id": nonce})
-        save_config(with_whole_paths(config), config.run / CONFIG_FILE)
-        (config.run / ".shared").write_text(nonce, encoding="utf-8")
+        try:
+            _pin_model(config, nonce)
+            save_config(with_whole_paths(config), config.run / CONFIG_FILE)
+            (config.run / ".shared").write_text(nonce, encoding="utf-8")
+        except (HyperofaError, OSError) as error:
+            problem = error
+    problem = engine.gather(problem)[0]
+    if problem is not None:
+        raise problem
     nonce = engine.gather(nonce)[0]
     blind = [name for name in engine.gather(_sees(config.run, nonce)) if name is not None]
     if blind:
@@ -173,9 +185,23 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     return run_id
 
 
+def _pin_model(config: TrainConfig, nonce: str) -> None:
+    """Write into ``run.json`` which model a new run begins with, or compare it with what a begun one holds."""
+    path, begun = config.run / RUN_FILE, _has_begun(config.run)
+    record = read_json(path) if begun else {"run_id": nonce}  # check_inputs has seen the id
+    known, found = record.get(KEY), fingerprint_model(config.model)
+    if begun and known is None:
+        log.warning("%s: the run began before its model was recorded; %s is taken for it", config.run, config.model)
+    elif begun and known != found:
+        what = "the model is not the one that the run began with: its weights, config or tokenizer changed"
+        raise InputError(what, where=config.model, todo="restore it, or name another run directory")
+    write_json(path, {**record, KEY: found})
+
+
 def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:
     """Write ``run.json``: which engine ran, on how many ranks, with which versions (rank 0 only)."""
-    write_json(config.run / RUN_FILE, {"run_id": run_id, **description, **facts, "versions": versions()})
+    path = config.run / RUN_FILE
+    write_json(path, {"run_id": run_id, KEY: recorded(path), **description, **facts, "versions": versions()})
 
 
 def _sees(run: Path, nonce: str) -> str | None:
@@ -197,12 +223,6 @@ def _sees(run: Path, nonce: str) -> str | None:
 def _holds_only_a_lock(run: Path) -> bool:
     """What a launch leaves that was killed before it wrote its settings."""
     return run.is_dir() and [path.name for path in run.iterdir()] == [LOCK_FILE]
-
-
-def looks_like_path(model: str) -> bool:
-    """Whether a model's name is meant as a folder and not as a hub id (``organisation/name``)."""
-    parts = model.split("/")
-    return model.startswith((".", "/", "~")) or len(parts) != 2 or not all(parts) or Path(parts[0]).is_dir()
 
 
 def require_space(folder: Path, needed: int) -> None:

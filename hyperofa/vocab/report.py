@@ -8,24 +8,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import print_json, table
+from hyperofa.console import print_json, quiet_transformers, table
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
-from hyperofa.hub import only_a_path
+from hyperofa.hub import check_name
 from hyperofa.textfiles import read_lines
 from hyperofa_eval.filekinds import lfs_pointer
+from hyperofa_eval.tokenizer import has_vocabulary, misread_sentencepiece, only_specials, sentencepiece_problem
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-)
-"""Files of which a directory with a tokenizer holds one."""
+_SAVE = "save its tokenizer.json there, or name its tokenizer_class in tokenizer_config.json"
 SAMPLE_LINES = 2_000
 """Lines per language on which fertility is counted, from the start of its files."""
 
@@ -33,38 +26,40 @@ Fertility = dict[str, dict[str, float]]
 """Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens) and ``words``."""
 
 
-def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
-    """The fast tokenizer of a hub id or directory; what can only be a path is never asked for at the hub.
-
-    ``bare_ids`` False takes a name without a slash for a directory too (the hub has few of them, and a mistyped directory
-    is not worth minutes of asking there).
+def load_tokenizer(source: str) -> Any:
+    """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.hub`).
 
     Raises:
         DataMissingError: there is none, or it cannot be read.
-        InputError: it is not a fast tokenizer.
+        InputError: it is not a fast tokenizer, or would cut text otherwise than its SentencePiece file.
     """
     from transformers import AutoTokenizer
 
     path = Path(source)
     if path.is_dir():
-        if not any((path / name).is_file() for name in TOKENIZER_FILES):
+        if not has_vocabulary(path):
             todo = "name a directory that holds a tokenizer"
             raise DataMissingError("no tokenizer.json in the directory", where=source, todo=todo)
-    elif only_a_path(source) or (not bare_ids and "/" not in source):
-        raise DataMissingError(
-            "no such directory", where=source, todo="name a tokenizer's directory, or a hub's OWNER/NAME"
-        )
+    else:
+        check_name(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever a damaged file leads to
         if pointer := lfs_pointer(path):
             raise DataMissingError(
                 "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
             ) from None
         reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+        reason = sentencepiece_problem(path) or reason
         raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source) from error
     if not tokenizer.is_fast:
         raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
+    if only_specials(tokenizer):
+        reason = sentencepiece_problem(path) or "it has nothing but its special tokens"
+        raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source, todo=_SAVE)
+    if problem := misread_sentencepiece(tokenizer):
+        raise InputError(problem, where=source, todo=_SAVE)
     return tokenizer
 
 

@@ -202,3 +202,34 @@ def test_a_tokenizer_json_is_enough_and_nothing_is_not(tokenizer, tmp_path, name
         load_model(str(tmp_path))
     tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert len(load_model(str(tmp_path)).tokenizer) >= len(tokenizer)
+
+
+def test_ids_beyond_the_rows_are_refused_where_the_vocabulary_has_holes(copy, data, tmp_path, capsys):
+    """One token has an id far behind the others: the number of tokens alone would let it pass."""
+    vocabulary = json.loads((copy / "tokenizer.json").read_text())
+    rows = json.loads((copy / "config.json").read_text())["vocab_size"]
+    vocabulary["model"]["vocab"]["zzz"] = rows + 5
+    (copy / "tokenizer.json").write_text(json.dumps(vocabulary))
+    line = fails(capsys, 2, *words(copy, data, tmp_path / "out"))
+    assert f"the tokenizer's ids need {rows + 6:,} embeddings, the model has {rows:,}" in line
+
+
+def test_a_model_in_memory_is_held_to_its_rows_too(bert, copy):
+    from transformers import AutoTokenizer
+
+    from hyperofa_eval.models import wrap
+
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    bert.config.vocab_size = len(tokenizer) - 1
+    with pytest.raises(InputError, match="the tokenizer's ids need"):
+        wrap(bert, tokenizer, "in memory")
+
+
+@pytest.mark.parametrize(("key", "value"), [("vocab_size", 30), ("hidden_size", 24), ("intermediate_size", 48)])
+def test_a_config_that_does_not_fit_the_weights_names_one_that_differs(copy, data, tmp_path, capfd, key, value):
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, key: value}))
+    line = fails(capfd, 2, *words(copy, data, tmp_path / "out"))
+    assert "config.json does not fit the weights: " in line
+    assert " there and would be (" in line
+    assert "above report" not in line

@@ -149,7 +149,7 @@ def test_a_tagger_takes_the_body_and_embeddings(name, target_tokenizer, ids, tmp
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"coordinates": torch.zeros(59, RANK)}, "the tokenizer has 60 tokens, the embeddings 59 rows"),
+        ({"coordinates": torch.zeros(59, RANK)}, "the tokenizer's ids need 60 rows, the embeddings have 59"),
         ({"primitives": torch.zeros(RANK, WIDTH + 1)}, "width 16"),
         ({"coordinates": torch.zeros(SIZE, RANK + 1)}, "input embeddings have shapes"),
         ({"head_bias": torch.zeros(SIZE - 1)}, "bias has shape (63,)"),

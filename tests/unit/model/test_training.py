@@ -258,7 +258,7 @@ def test_a_saved_model_trains_and_saves_again(family_name, rank, target_tokenize
 
 
 def test_what_cannot_be_trained_is_named(tmp_path, target_tokenizer):
-    with pytest.raises(DataMissingError, match=r"cannot load the model \(no such directory"):
+    with pytest.raises(DataMissingError, match="no such directory"):
         load_for_training(tmp_path / "nothing")
     model = small_source("bert")
     model.base_model.save_pretrained(tmp_path / "bare")
