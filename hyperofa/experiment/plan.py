@@ -264,6 +264,7 @@ class Plan:
         source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
         words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]
         more, read = self._with_places([*self.recipe.init, *method.args])
+        more = self._learnt_files(more)
         file = method_file(method.method or cell.method)
         read = (*read, file) if file is not None else read
         words += ["--method", method.method or cell.method]
@@ -333,6 +334,14 @@ class Plan:
         parallel, text = self.data / "parallel", self.data / "text"
         places = {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
         return with_places(words, places)
+
+    def _learnt_files(self, words: Sequence[str]) -> list[str]:
+        """The folder of parallel text as the files of the languages that are learnt, where others lie beside them."""
+        languages, folder = self.languages(), self.data / "parallel"
+        if not languages.idle:
+            return list(words)
+        files = [str(folder / f"{code}.txt") for code in languages.learnt if (folder / f"{code}.txt").is_file()]
+        return [file for word in words for file in (files if word == str(folder) else [word])]
 
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

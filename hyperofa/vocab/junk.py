@@ -30,7 +30,9 @@ _ADDRESS = re.compile(r"://|^www\.", re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"\W*(?=[A-Fa-f-]*\d)[0-9A-Fa-f-]+\W*", re.ASCII)
 _ENCODED = re.compile(r"\W*[A-Za-z0-9+/=_-]+\W*", re.ASCII)
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
-_CHANGES = 0.4  # changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits
+_CHANGES = (
+    0.4  # changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits
+)
 _DIGITS = 1 / 16
 
 

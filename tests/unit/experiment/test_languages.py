@@ -103,6 +103,27 @@ def test_pivots_of_text_that_is_split_are_trained_on_but_not_extended_for(tmp_pa
     assert texts(plan, "tokenizer") == plan.languages().scored == ["fra", "swh", "tur"]
 
 
+def test_parallel_text_that_rows_are_refined_with_is_that_of_the_languages_learnt(tmp_path):
+    methods = {
+        "random": {},
+        "refined": {"method": "random", "args": ["--refine", "parallel", "--parallel", "${parallel}"]},
+    }
+    plan = plan_of(tmp_path, GATHERED, inputs=inputs(), matrix={"ranks": [8], "methods": methods})
+    folder = plan.data / "parallel"
+    folder.mkdir()
+    for code in ("deu", "eng", "fra", "swh", "tur"):
+        (folder / f"{code}.txt").write_text("one line\n")
+    command = next(stage.command for stage in plan.stages() if stage.name == "init-tiny-r8-refined-s0")
+    place = command.index("--parallel") + 1
+    assert command[place : place + 3] == tuple(str(folder / f"{code}.txt") for code in ("eng", "swh", "tur"))
+    assert command[place + 3].startswith("--")
+    plan = plan_of(
+        tmp_path, GATHERED, inputs=inputs(further_languages="all"), matrix={"ranks": [8], "methods": methods}
+    )
+    command = next(stage.command for stage in plan.stages() if stage.name == "init-tiny-r8-refined-s0")
+    assert command[command.index("--parallel") + 1] == str(folder)
+
+
 def test_languages_without_any_text_are_refused_with_those_that_have_some(tmp_path):
     plan = plan_of(tmp_path, GATHERED, inputs=inputs(languages=["kab"]))
     with pytest.raises(InputError, match=r"none of the languages has text .* deu, fra, swh, tur"):

@@ -68,7 +68,9 @@ def test_junk_inside_a_paragraph_without_spaces_goes_alone():
     assert count == 1
 
 
-CHARACTERS = st.sampled_from([*"abAB01+/=-:. \t", "ა", "ក", "ខ", "中", "の", "\u200b", "\u3000", "\x00", "\ufffd", "😀", "፡"])
+CHARACTERS = st.sampled_from(
+    [*"abAB01+/=-:. \t", "ა", "ក", "ខ", "中", "の", "\u200b", "\u3000", "\x00", "\ufffd", "😀", "፡"]
+)
 
 
 @settings(max_examples=200, deadline=None)
