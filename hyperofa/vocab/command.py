@@ -121,6 +121,7 @@ def _extend(args: argparse.Namespace) -> None:
         print_report,
         save_tokenizer,
         source_changes,
+        source_lines,
     )
     from hyperofa.vocab.sampling import survey
 
@@ -129,11 +130,12 @@ def _extend(args: argparse.Namespace) -> None:
     sampling = _sampling(args)
     check_output(args.out, MARKER)
     files, source_files = language_files(args.text), language_files(args.source_text, where="--source-text")
+    own_lines = source_lines(source_files, sampling.seed)
     source = load_tokenizer(args.source)
     texts = survey(files, sampling)
     tokenizer = extend_tokenizer(source, files, config, texts)
     fertility = {"before": fertilities(source, texts), "after": fertilities(tokenizer, texts)}
-    changes = source_changes(source, tokenizer, source_files, sampling.seed)
+    changes = source_changes(source, tokenizer, own_lines)
     report = Report(len(tokenizer), fertility, texts, changes)
     settings = {"source": Path(args.source).name, **asdict(config), **asdict(sampling)}
     save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, report, source_files)

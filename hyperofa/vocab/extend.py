@@ -23,7 +23,8 @@ from hyperofa.vocab.train import balance
 log = logging.getLogger(__name__)
 
 _BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
-_STRETCH = 48  # characters (of bytes, for byte-level tokenizers) of the longest word that is counted whole
+_STRETCH = 48  # characters (bytes, for byte-level tokenizers) of a part of a long word
+_WHOLE = 96  # of the longest word that is counted whole: words in scripts of three bytes a letter have 60
 _NEVER = (
     -100.0
 )  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
@@ -122,6 +123,8 @@ class _Cutter:
         """
         if self.kind == "wordpiece":
             return [word[: self._longest_word]]
+        if len(word) <= _WHOLE:
+            return [word]
         stretches, start = [], 0
         while len(word) - start > _STRETCH:
             end = start + _STRETCH

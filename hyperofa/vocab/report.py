@@ -90,30 +90,34 @@ def fertilities(tokenizer: Any, texts: Mapping[str, LanguageText]) -> Fertility:
     return {language: fertility(tokenizer, text.measured) for language, text in texts.items()}
 
 
-def source_changes(
-    source: Any, grown: Any, files: Mapping[str, Sequence[Path]], seed: int
-) -> dict[str, dict[str, Any]]:
-    """What extending changes for text of the source's own languages, on a sample of their lines.
-
-    Returns language to ``before`` and ``after`` (see :func:`fertility`) and ``changed``: lines, words, and the share of
-    each that is cut differently.
+def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, list[str]]:
+    """A sample of the text of each of the source's own languages, to measure what extending changes there.
 
     Raises:
         InputError: a language has no text.
     """
-    found = {}
-    for language, paths in sorted(files.items()):
-        lines = sample_lines(paths, seed)
+    found = {language: sample_lines(paths, seed) for language, paths in sorted(files.items())}
+    for language, lines in found.items():
         if not lines:
-            raise InputError(
-                "no words in the text", where=f"--source-text, {language}", todo="give text, or leave it out"
-            )
-        found[language] = {
+            where = f"--source-text, {language}: {', '.join(map(str, files[language]))}"
+            raise InputError("no words in the text", where=where, todo="give text, or leave it out")
+    return found
+
+
+def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """What extending changes for lines of the source's own languages.
+
+    Returns language to ``before`` and ``after`` (see :func:`fertility`) and ``changed``: lines, words, and the share of
+    each that is cut differently.
+    """
+    return {
+        language: {
             "before": fertility(source, lines),
             "after": fertility(grown, lines),
             "changed": changed_share(source, grown, lines).summary(),
         }
-    return found
+        for language, lines in texts.items()
+    }
 
 
 def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
