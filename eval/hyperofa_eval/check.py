@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,12 +15,11 @@ import numpy as np
 
 from hyperofa_eval.errors import EvalError, unknown
 from hyperofa_eval.files import find, read_lines, read_manifest, sha256_file
-from hyperofa_eval.languages import PIVOT, language, languages, normalise
-from hyperofa_eval.layout import TAGGED, DataFolder
-from hyperofa_eval.readers import Sentence
+from hyperofa_eval.languages import PIVOT, is_known, is_pivot, language, languages
+from hyperofa_eval.layout import TAGGED, DataFolder, stand_ins
+from hyperofa_eval.readers import SCHEME_OF, Sentence
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
-SCHEMES = {"ner": "iob2", "pos": "upos"}
 MANIFEST = "manifest.json"
 # How Unicode's character names begin, by ISO 15924 code; enough to tell a wrong file, not to identify a language.
 SCRIPTS = {
@@ -31,6 +31,8 @@ SCRIPTS = {
     "Khmr": ("KHMER",),
     "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
     "Hani": ("CJK",),
+    "Hans": ("CJK",),
+    "Hant": ("CJK",),
     "Arab": ("ARABIC",),
 }
 LEAST_IN_SCRIPT = 0.5
@@ -73,20 +75,16 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
         InputError: a code is neither in the table nor has the folder data for it; the manifest is none.
     """
     report = Report()
-    codes = None if codes is None else list(dict.fromkeys(map(normalise, codes)))
+    codes = None if codes is None else list(dict.fromkeys(code.strip() for code in codes))
     for code in codes or ():
-        if code not in languages() and not any(data.has(corpus, code) for corpus in CORPORA):
+        if not is_known(code) and not any(data.has(corpus, code) for corpus in CORPORA):
             raise unknown("language", code, languages())
     manifest = read_manifest(data.root / MANIFEST) if (data.root / MANIFEST).is_file() else {}
     seen = _lines_of(training)
     for corpus in CORPORA:
-        wanted = [c for c in codes or languages() if c != PIVOT or corpus not in {"tatoeba", "bible"}]
-        others = [code for code in data.others(corpus) if code not in wanted]
-        if others:
-            report.notes.append(
-                f"{corpus}: data of {', '.join(others)}, read only if --languages or --aliases asks for it"
-            )
+        wanted = [c for c in codes or languages() if not is_pivot(c) or corpus not in {"tatoeba", "bible"}]
         report.present[corpus], report.missing[corpus] = {}, []
+        report.notes += _sources(data, corpus, wanted)
         for code in wanted:
             if not data.has(corpus, code):
                 report.missing[corpus].append(code)
@@ -96,11 +94,21 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
             except EvalError as error:
                 report.faults.append(str(error))
         if corpus in TAGGED and report.present[corpus]:
-            for split in ("train", "dev"):
-                if not data.has(corpus, PIVOT, split):
-                    report.faults.append(f"{corpus}: no English {split} set, so nothing can be fine-tuned")
+            _training(data, corpus, report)
+    for name, found in data.notes.items():
+        for note in found:
+            (report.warnings if note.odd else report.notes).append(f"{name}: {note.text}")
     _manifest(data.root, manifest, report)
     return report
+
+
+def _sources(data: DataFolder, corpus: str, wanted: Sequence[str]) -> Iterator[str]:
+    """Which data stands in for a code that has none of its own, and data that no run reads unasked."""
+    used = {code: source for code in wanted if (source := data.source(corpus, code)) is not None}
+    yield from stand_ins(corpus, used)
+    others = [code for code in data.others(corpus) if code not in wanted and code not in used.values()]
+    if others:
+        yield f"{corpus}: data of {', '.join(others)}, read only if --languages or --aliases asks for it"
 
 
 def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Report) -> int:
@@ -122,16 +130,28 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
         report.warnings += _script(place, code, lines)
         report.warnings += _leaked(place, lines, seen)
         return len(lines)
-    sentences, files = data.tagged(corpus, code, "test", SCHEMES[corpus])
+    sentences, files = data.tagged(corpus, code, "test", SCHEME_OF[corpus])
     report.files |= files
     report.warnings += _tagged(place, code, sentences)
     spoken = [" ".join(s.tokens) for s in sentences]
     report.warnings += _leaked(place, spoken, seen)
-    if code == PIVOT and data.has(corpus, code, "train"):
-        train, files = data.tagged(corpus, code, "train", SCHEMES[corpus])
-        report.files |= files
-        report.warnings += _leaked(place, spoken, {_plain(" ".join(s.tokens)) for s in train})
+    if is_pivot(code) and data.has(corpus, PIVOT, "train"):
+        with suppress(EvalError):  # a fault of the training set is told as such
+            train, _ = data.tagged(corpus, PIVOT, "train", SCHEME_OF[corpus])
+            report.warnings += _leaked(place, spoken, {_plain(" ".join(s.tokens)) for s in train})
     return len(sentences)
+
+
+def _training(data: DataFolder, corpus: str, report: Report) -> None:
+    """Read English's training and development sets, without which no tagger can be fine-tuned."""
+    for split in ("train", "dev"):
+        if not data.has(corpus, PIVOT, split):
+            report.faults.append(f"{corpus}: no English {split} set, so nothing can be fine-tuned")
+            continue
+        try:
+            report.files |= data.tagged(corpus, PIVOT, split, SCHEME_OF[corpus])[1]
+        except EvalError as error:
+            report.faults.append(str(error))
 
 
 def _pairs(place: str, code: str, english: list[str], other: list[str]) -> Iterator[str]:
@@ -200,7 +220,7 @@ def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
 
 
 def _bible_training(data: DataFolder, code: str) -> set[str]:
-    path = find(data.root / f"bible/{code}.train.tsv")
+    path = find(data.root / f"bible/{data.source('bible', code)}.train.tsv")
     return _lines_of([path]) if path is not None else set()
 
 

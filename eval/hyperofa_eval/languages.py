@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 PIVOT = "eng"
+PIVOTS = (PIVOT, f"{PIVOT}_Latn")
+"""What English may be called where languages are asked for; its files are always named by the first."""
+SCRIPT = re.compile(r"[A-Z][a-z]{3}")
 TABLE = Path(__file__).with_name("languages.tsv")
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language. ``code`` is ISO 639-3; results and data files are named by it."""
+    """One language. ``code`` is ISO 639-3, alone or with a script (``aze_Latn``); results and data files are named by it."""
 
     code: str
     script: str = "Zyyy"
@@ -55,14 +59,33 @@ def add_language(language: Language) -> None:
 
 
 def language(code: str) -> Language:
-    """The language of a code; a code that is not in the table gives a bare :class:`Language`."""
+    """The language of a code.
+
+    A code with a script (``aze_Latn``) that is not in the table is the language of its bare code in that script; one that
+    is not in the table either way gives a bare :class:`Language`.
+    """
     known = languages()
-    return known[code] if code in known else replace(Language(code), name=code)
+    if code in known:
+        return known[code]
+    bare, mark, further = code.partition("_")
+    row = replace(known.get(bare, Language(bare)), code=code)
+    name = f"{row.name} ({further})" if row.name and mark else row.name or code
+    return replace(row, name=name, script=further if SCRIPT.fullmatch(further) else row.script)
 
 
-def normalise(code: str) -> str:
-    """``tur_Latn`` or ``tur`` as ``tur``."""
-    return code.strip().partition("_")[0]
+def bare(code: str) -> str:
+    """The code without what follows its underscore: ``aze_Latn`` as ``aze``."""
+    return code.partition("_")[0]
+
+
+def is_known(code: str) -> bool:
+    """Whether the table has the language, whichever script (or other mark) the code names."""
+    return code in languages() or bare(code) in languages()
+
+
+def is_pivot(code: str) -> bool:
+    """Whether this is English, by its bare code or with its script."""
+    return code in PIVOTS
 
 
 def paper_languages(task: str) -> tuple[str, ...]:

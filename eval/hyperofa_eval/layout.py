@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.files import find, read_lines, sha256_file
-from hyperofa_eval.languages import PIVOT, language, languages
+from hyperofa_eval.languages import PIVOT, PIVOTS, bare, language, languages
+from hyperofa_eval.prefixes import Note
 from hyperofa_eval.readers import Sentence, read_pairs, read_tagged, read_verses
 
 # {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.xz).
@@ -62,6 +63,8 @@ class DataFolder:
     root: Path
     aliases: bool = False
     """Let a macro-language's data (``zho``) stand for the language (``cmn``) where its own is missing."""
+    notes: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)
+    """What the readers changed or left out, by the name of each file that was read."""
     _hashes: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,16 @@ class DataFolder:
     def has(self, corpus: str, code: str, split: str = "test") -> bool:
         """Whether the folder holds ``corpus`` (tatoeba, bible, ner, pos, text) for a language."""
         return self._locate(corpus, code, split) is not None
+
+    def source(self, corpus: str, code: str, split: str = "test") -> str | None:
+        """The code whose data answers for ``code``: itself where there is such data, else its bare code or an alias."""
+        located = self._locate(corpus, code, split)
+        return None if located is None else located[0]
+
+    def files(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
+        """The files that hold ``corpus`` for a language; none where there is no such data."""
+        located = self._locate(corpus, code, split)
+        return () if located is None else located[1]
 
     def codes(self, corpus: str, known: Sequence[str]) -> list[str]:
         """Those of ``known`` languages for which the folder holds ``corpus``, in their order."""
@@ -85,9 +98,12 @@ class DataFolder:
         return Pairs(english, other, [str(i) for i in range(1, len(other) + 1)], self.hashes(left, right))
 
     def tagged(self, corpus: str, code: str, split: str, scheme: str | None) -> tuple[list[Sentence], dict[str, str]]:
-        """Tagged sentences of one split, and the hash of their file."""
+        """Tagged sentences of one split, and the hash of their file; what its reader changed is in ``notes``."""
         (path,) = self._need(corpus, code, split)
-        return read_tagged(path, scheme), self.hashes(path)
+        notes: list[Note] = []
+        sentences = read_tagged(path, scheme, notes)
+        self.notes[path.relative_to(self.root).as_posix()] = notes
+        return sentences, self.hashes(path)
 
     def text(self, corpus: str, code: str) -> tuple[list[str], dict[str, str]]:
         """The non-empty lines of a monolingual file, and its hash."""
@@ -116,28 +132,39 @@ class DataFolder:
         return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone)
 
     def _need(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
-        paths = self._locate(corpus, code, split)
-        if paths is None:
-            tried = ", ".join(" + ".join(names) for names in self._names(corpus, code, split))
+        located = self._locate(corpus, code, split)
+        if located is None:
+            tried = ", ".join(" + ".join(names) for _, names in self._names(corpus, code, split))
             raise DataMissingError(f"no {corpus} data for {code}", where=self.root, todo=f"looked for {tried}")
-        return paths
+        return located[1]
 
-    def _locate(self, corpus: str, code: str, split: str) -> tuple[Path, ...] | None:
-        for names in self._names(corpus, code, split):
+    def _locate(self, corpus: str, code: str, split: str) -> tuple[str, tuple[Path, ...]] | None:
+        for source, names in self._names(corpus, code, split):
             found = [find(self.root / name) for name in names]
             if all(path is not None for path in found):
-                return tuple(path for path in found if path is not None)
+                return source, tuple(path for path in found if path is not None)
         return None
 
-    def _names(self, corpus: str, code: str, split: str) -> Iterator[tuple[str, ...]]:
-        row = language(code)
-        for name in (code, *(row.aliases if self.aliases else ())):
-            # A two-letter code that is a macro-language's (zh) is no more exact than its three letters.
-            short = row.short if (name == code) != (row.short in row.aliases) else ""
+    def _names(self, corpus: str, code: str, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for source, shorts in self._sources(code):
             for group in _templates(corpus):
-                if "{s}" in group[0] and not short:
-                    continue
-                yield tuple(part.format(L=name, s=short, split=split) for part in group)
+                for short in shorts if "{s}" in group[0] else ("",):
+                    yield source, tuple(part.format(L=source, s=short, split=split) for part in group)
+
+    def _sources(self, code: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The codes whose data may answer for ``code``, the most exact first, each with its two-letter spellings."""
+        row, stem = language(code), bare(code)
+        marks = dict.fromkeys((code.removeprefix(stem), ""))  # _Latn, then none
+        if code in PIVOTS:  # a folder may call English either way
+            marks = dict.fromkeys((*marks, *(name.removeprefix(PIVOT) for name in PIVOTS)))
+        # A two-letter code that is a macro-language's (zh) is no more exact than its three letters.
+        macro = row.short in row.aliases
+        names = [(stem, "" if macro else row.short)]
+        names += [(alias, row.short if macro else "") for alias in row.aliases if self.aliases]
+        for name, short in names:
+            for mark in marks:
+                source = name + mark
+                yield source, (short + mark, source) if short and short != name else (source,)
 
     def others(self, corpus: str) -> list[str]:
         """Codes in the names of test sets of ``corpus`` that no language of the table has (or stands in for), sorted."""
@@ -155,10 +182,28 @@ class DataFolder:
         return sorted(found - read)
 
 
+def stand_ins(corpus: str, sources: Mapping[str, str]) -> list[str]:
+    """A sentence for each code that another's data answers for, and for codes that share one test set.
+
+    Args:
+        corpus: What is read.
+        sources: By code asked for, the code whose data answers.
+    """
+    found = []
+    for source in dict.fromkeys(sources.values()):
+        codes = [code for code, used in sources.items() if used == source]
+        others = [code for code in codes if bare(code) == source != code]
+        if len(codes) > 1:
+            found.append(f"{corpus}: {' and '.join(codes)} are scored on the same data, that of {source}")
+        elif others:
+            found.append(f"{corpus}: {others[0]} is scored on the data of {source}, it has none of its own")
+    return found
+
+
 def _pattern(template: str) -> re.Pattern[str]:
     """What finds the code in a test set's name; the same code may come twice in it."""
     text = re.escape(template.format(L="\0", s="\0", split="test")).replace(re.escape("\0"), "\0")
-    once = text.replace("\0", "(?P<code>[a-z]{2,3}(?:-[a-z]{2,8})*)", 1).replace("\0", "(?P=code)")
+    once = text.replace("\0", "(?P<code>[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*)", 1).replace("\0", "(?P=code)")
     return re.compile(once + r"(?:\.xz)?")
 
 

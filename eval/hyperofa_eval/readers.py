@@ -8,11 +8,14 @@ from pathlib import Path
 
 from hyperofa_eval.errors import InputError
 from hyperofa_eval.files import read_lines
+from hyperofa_eval.prefixes import Note, find_prefix
 
 UPOS = "ADJ|ADP|ADV|AUX|CCONJ|DET|INTJ|NOUN|NUM|PART|PRON|PROPN|PUNCT|SCONJ|SYM|VERB|X"
-PREFIX = re.compile(r"[A-Za-z]{1,3}(-[A-Za-z]{1,8}){0,2}")
-"""How PAN-X marks a token's Wikipedia: ``en``, ``zh-yue``, ``be-x-old``."""
 SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "upos": re.compile(UPOS)}
+SCHEME_OF = {"ner": "iob2", "pos": "upos"}
+"""The scheme of each tagged corpus."""
+UNTAGGED = "_"
+"""What stands for a tag beside a contraction, whose words follow with tags of their own."""
 
 
 @dataclass(frozen=True)
@@ -65,38 +68,57 @@ def read_verses(path: Path) -> dict[str, str]:
     return verses
 
 
-def read_tagged(path: Path, scheme: str | None = None) -> list[Sentence]:
+def read_tagged(path: Path, scheme: str | None = None, notes: list[Note] | None = None) -> list[Sentence]:
     """Sentences of ``token<TAB>tag`` lines, blank line between sentences, or of a ``.conllu`` file (UPOS).
 
     A token may hold any character but the separator: a non-breaking space stays inside its token. PAN-X's
-    language prefix (``en:word``) is removed where every token of the file has the same one.
+    language prefix (``en:word``) is removed where nearly every token of the file has the same one. Lines without a tag
+    (``_``; in CoNLL-U also the ranges and empty nodes) are left out. Both are said in ``notes``, with their numbers.
 
     Raises:
         InputError: a line is not of the format, or a tag is outside the scheme (``iob2``, ``upos``; None takes any).
     """
     conllu = path.name.removesuffix(".xz").endswith(".conllu")
-    sentences: list[Sentence] = []
-    tokens: list[str] = []
-    found: list[str] = []
-    for number, line in enumerate([*read_lines(path), ""], 1):
+    sentences: list[list[tuple[int, str, str]]] = [[]]
+    untagged: list[int] = []
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip(" \t"):
-            if tokens:
-                sentences.append(Sentence(tuple(tokens), tuple(found)))
-                tokens, found = [], []
-            continue
-        pair = _conllu(line) if conllu else _columns(line)
-        if pair is None:
-            continue
-        if len(pair) != 2 or not all(pair):
-            what = f"{len(pair)} columns, not token<TAB>tag" if len(pair) > 2 else "not token<TAB>tag"
-            raise InputError(what, where=f"{path}, line {number}", todo="keep the token and its tag alone")
-        if scheme is not None and not SCHEMES[scheme].fullmatch(pair[1]):
-            raise InputError(f"the tag {pair[1]!r} is not in the scheme {scheme}", where=f"{path}, line {number}")
-        tokens.append(pair[0])
-        found.append(pair[1])
+            sentences.append([])
+        elif not (conllu and line.startswith("#")):
+            token, tag = _pair(line, f"{path}, line {number}", conllu=conllu)
+            if tag == UNTAGGED and (conllu or scheme is not None):
+                untagged.append(number)
+                continue
+            if scheme is not None and not SCHEMES[scheme].fullmatch(tag):
+                raise InputError(f"the tag {tag[:40]!r} is not in the scheme {scheme}", where=f"{path}, line {number}")
+            sentences[-1].append((number, token, tag))
+    sentences = [sentence for sentence in sentences if sentence]
     if not sentences:
-        raise InputError("no sentences in the file", where=path)
-    return _without_prefix(sentences)
+        todo = f"its {len(untagged)} lines have no tag but {UNTAGGED!r}" if untagged else None
+        raise InputError("no sentences in the file", where=path, todo=todo)
+    prefix, found = find_prefix([(number, token) for sentence in sentences for number, token, _ in sentence])
+    if notes is not None:
+        if untagged:
+            text = f"{len(untagged)} lines without a tag ({UNTAGGED}) are left out, the first is line {untagged[0]}"
+            notes.append(Note(text))
+        notes += found
+    return [
+        Sentence(tuple(token.removeprefix(prefix) or token for _, token, _ in rows), tuple(tag for _, _, tag in rows))
+        for rows in sentences
+    ]
+
+
+def _pair(line: str, where: str, *, conllu: bool) -> tuple[str, str]:
+    """The token and the tag of a line; raises :class:`InputError` where it has not just these."""
+    fields = _conllu(line) if conllu else _columns(line)
+    if len(fields) == 2 and all(fields):
+        return fields[0], fields[1]
+    if conllu:
+        raise InputError(
+            "not the ten columns of CoNLL-U", where=where, todo="columns 2 and 4 are the word and its UPOS"
+        )
+    what = f"{len(fields)} columns, not token<TAB>tag" if len(fields) > 2 else "not token<TAB>tag"
+    raise InputError(what, where=where, todo="keep the token and its tag alone")
 
 
 def _columns(line: str) -> tuple[str, ...]:
@@ -110,22 +132,9 @@ def _columns(line: str) -> tuple[str, ...]:
     return tuple(fields) if len(fields) > 1 else (*fields, "")
 
 
-def _conllu(line: str) -> tuple[str, ...] | None:
-    """Form and UPOS of a CoNLL-U line; None for comments, multi-word ranges (1-2) and empty nodes (1.1)."""
-    if line.startswith("#"):
-        return None
+def _conllu(line: str) -> tuple[str, ...]:
+    """Form and UPOS of a CoNLL-U line; multi-word ranges (1-2) and empty nodes (1.1) are words without a tag."""
     fields = line.split("\t")
     if len(fields) != 10:
-        return "", ""
-    return None if "-" in fields[0] or "." in fields[0] else (fields[1], fields[3])
-
-
-def _without_prefix(sentences: list[Sentence]) -> list[Sentence]:
-    prefix, colon, _ = sentences[0].tokens[0].partition(":")
-    if not colon or PREFIX.fullmatch(prefix) is None:
-        return sentences
-    mark = prefix + ":"
-    if not all(token.startswith(mark) and token != mark for sentence in sentences for token in sentence.tokens):
-        return sentences
-    cut = len(mark)
-    return [Sentence(tuple(token[cut:] for token in s.tokens), s.tags) for s in sentences]
+        return ()
+    return fields[1], UNTAGGED if "-" in fields[0] or "." in fields[0] else fields[3]

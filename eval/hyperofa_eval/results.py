@@ -49,6 +49,9 @@ def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str
     identity = [model["sha256"], model["tokenizer_sha256"]]
     if getattr(task, "needs_head", False) and "head_sha256" in model:
         identity.append(model["head_sha256"])
+    reading = getattr(task, "reading", 1)
+    if reading != 1:  # so that the results of tasks whose reading never changed still hold
+        identity.append(f"reading {reading}")
     return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
 
 
@@ -63,6 +66,7 @@ def make_result(
     limit: int | None,
     wall_s: float,
     prepare_s: float = 0.0,
+    data_language: str | None = None,
     processes: int = 1,
 ) -> Result:
     """The JSON of one result (docs/evaluation.md describes each field)."""
@@ -76,6 +80,7 @@ def make_result(
         "schema": SCHEMA,
         "task": task.name,
         "language": language,
+        "data_language": data_language or language,
         "seed": seed,
         "seeded": task.seeded,
         "protocol": protocol,
@@ -119,9 +124,18 @@ def stream(task: str, language: str) -> str:
     return f"{task}/{language}"
 
 
-def still_holds(result: Any, key: str, data: DataFolder) -> bool:
-    """Whether a stored result was made by the same model, settings and data files."""
-    if not isinstance(result, dict) or result.get("key") != key:
+def source_of(task: Task, data: DataFolder, language: str) -> str:
+    """The code whose data a task reads for a language; the language's own where the task does not say what it reads."""
+    corpus = getattr(task, "corpus", None)
+    return (data.source(corpus, language) if isinstance(corpus, str) else None) or language
+
+
+def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
+    """Whether a stored result was made by the same model, settings and data files.
+
+    ``source`` is the code whose data would answer now: where a language has got data of its own, the old result does not hold.
+    """
+    if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
     for name, digest in result.get("data", {}).items():
         path = data.root / name

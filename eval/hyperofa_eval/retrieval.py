@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa_eval.errors import InputError, unknown
-from hyperofa_eval.languages import PIVOT
+from hyperofa_eval.languages import PIVOT, is_pivot
 from hyperofa_eval.layout import DataFolder, Pairs
 from hyperofa_eval.search import ranks
 from hyperofa_eval.settings import Block, EncodeSettings, Pooling
@@ -54,7 +54,7 @@ class Retrieval:
         """Whether there are pairs with English; English itself has none."""
         if self.corpus == "bible" and not data.has("bible", PIVOT):
             return False
-        return language != PIVOT and data.has(self.corpus, language)
+        return not is_pivot(language) and data.has(self.corpus, language)
 
     def read(self, data: DataFolder, language: str, limit: int | None) -> Pairs:
         """The pairs to score."""

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", required=True, help="comma-separated: sr-t,sr-b,ner,pos,lm")
     parser.add_argument("--data", required=True, type=Path, help="folder of test sets (layout: docs/evaluation.md)")
     parser.add_argument("--out", required=True, type=Path, help="folder for results; the same command continues a run")
-    parser.add_argument("--languages", help="comma-separated codes, such as tur,kat (default: all of the table)")
+    parser.add_argument("--languages", help="comma-separated codes, such as tur,aze_Latn (default: all of the table)")
     parser.add_argument("--protocol", default="default", help="default or paper")
     parser.add_argument("--block", help="retrieval: 1-based block, auto (two thirds of the depth) or all")
     parser.add_argument("--pooling", help="retrieval: mean, mean-all (with specials), cls or last")
@@ -127,6 +127,12 @@ def _show(summary: dict[str, Any]) -> None:
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
         table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
+        elsewhere = [f"{row['language']} from {row['data_language']}" for row in task["rows"] if _borrowed(row)]
+        lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])
+
+
+def _borrowed(row: dict[str, Any]) -> bool:
+    return bool(row["language"] != row.get("data_language", row["language"]))
 
 
 def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from hyperofa_eval.console import LOG, progress_bar
 from hyperofa_eval.errors import DataMissingError, InputError, unknown
 from hyperofa_eval.files import read_json, versions, write_json
-from hyperofa_eval.languages import PIVOT, languages, normalise, paper_languages
-from hyperofa_eval.layout import DataFolder
+from hyperofa_eval.languages import is_known, is_pivot, languages, paper_languages
+from hyperofa_eval.layout import DataFolder, stand_ins
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.results import (
     SUMMARY,
@@ -22,6 +23,7 @@ from hyperofa_eval.results import (
     make_result,
     path_of,
     read_summary,
+    source_of,
     still_holds,
     write_result,
 )
@@ -67,6 +69,8 @@ def run_tasks(
             )
     for task in chosen:
         _read_first(task, data, present[task.name], limit)
+    if processes.main:
+        _say_what_was_read(chosen, data, present)
     before = read_summary(out) if out is not None else None
     processes.wait()  # all have read it: the first that replaces a result takes it away
     summary: dict[str, Any] = {
@@ -145,6 +149,7 @@ class _Run:
                 self.model.identity,
                 protocol=self.protocol,
                 language=code,
+                data_language=source_of(self.task, self.data, code),
                 seed=seed,
                 limit=self.limit,
                 wall_s=time.monotonic() - started,
@@ -165,7 +170,8 @@ class _Run:
             return None
         key = key_of(self.model.identity, self.task, protocol=self.protocol, language=code, seed=seed, limit=self.limit)
         result = read_json(path)
-        return result if still_holds(result, key, self.data) else None
+        source = source_of(self.task, self.data, code)
+        return result if still_holds(result, key, self.data, source) else None
 
 
 def _languages(
@@ -174,25 +180,37 @@ def _languages(
     """The languages to score, in order, once each; raises for a code that neither table nor data knows."""
     if codes is None:
         return list((protocol == "paper" and paper_languages(task.name)) or languages())
-    wanted = list(dict.fromkeys(normalise(code) for code in codes if code.strip()))
+    wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")
     for code in wanted:
-        if code not in languages() and not any(task.has(data, code) for task in chosen):
+        if not is_known(code) and not any(task.has(data, code) for task in chosen):
             raise unknown("language", code, languages())
     return wanted
 
 
 def _no_pair(task: Task, code: str) -> bool:
-    return code == PIVOT and not getattr(task, "scores_pivot", False)
+    return is_pivot(code) and not getattr(task, "scores_pivot", False)
 
 
 def _read_first(task: Task, data: DataFolder, codes: Sequence[str], limit: int | None) -> None:
-    """Read all test sets of a task before any work, so that a faulty one is not found after hours of fine-tuning."""
-    read = getattr(task, "read", None)
+    """Read all sets of a task before any work, so that a faulty one is not found after hours of fine-tuning."""
+    read, read_training = (getattr(task, name, None) for name in ("read", "read_training"))
     if read is not None:
         for code in codes:
             read(data, code, limit)
+    if read_training is not None:
+        read_training(data, limit)
+
+
+def _say_what_was_read(chosen: Sequence[Task], data: DataFolder, present: Mapping[str, Sequence[str]]) -> None:
+    """Name the data that stands in for a language's own, and what the readers changed or left out."""
+    for task in chosen:
+        for line in stand_ins(task.name, {code: source_of(task, data, code) for code in present[task.name]}):
+            LOG.warning("%s", line)
+    for name, notes in data.notes.items():
+        for note in notes:
+            LOG.log(logging.WARNING if note.odd else logging.INFO, "%s: %s", name, note.text)
 
 
 def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hyperofa_eval.errors import InputError
+from hyperofa_eval.languages import PIVOT, is_pivot
 from hyperofa_eval.languages import language as language_row
 from hyperofa_eval.results import Result, items_of, stream
 from hyperofa_eval.statistics import Floats, draws_of, interval, over_seeds
@@ -40,7 +41,7 @@ def summarise_task(
         for metric in first["values"]
     }
     rows = [_row(code, group, draws) for code, group in by_language.items()]
-    averaged = [row for row in rows if row["language"] not in leave_out] or rows
+    averaged = [row for row in rows if _plain(row["language"]) not in leave_out] or rows
     codes = [row["language"] for row in averaged]
     values = {
         metric: {
@@ -88,6 +89,10 @@ def mean_read_from_text(percents: Sequence[float]) -> float:
     return 100 * float(np.mean([float(match.group()) for match in found if match is not None]))
 
 
+def _plain(code: str) -> str:
+    return PIVOT if is_pivot(code) else code
+
+
 def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Floats]]) -> dict[str, Any]:
     first = group[0]
     row = language_row(code)
@@ -101,6 +106,7 @@ def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Fl
     }
     return {
         "language": code,
+        "data_language": first.get("data_language", code),
         "name": row.name,
         "script": row.script,
         "resource_class": row.resource_class,

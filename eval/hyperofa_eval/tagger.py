@@ -199,7 +199,10 @@ def _kept(
 
     content = [[[s.tokens, s.tags] for s in part] for part in (train, dev)]
     identity = [model.identity["sha256"], model.identity["tokenizer_sha256"]]
-    return model.cache / f"tagger-{sha256_json([1, identity, content, settings_of(task), seed])[:32]}.safetensors"
+    return (
+        model.cache
+        / f"tagger-{sha256_json([task.reading, identity, content, settings_of(task), seed])[:32]}.safetensors"
+    )
 
 
 def _save(state: dict[str, torch.Tensor], path: Path) -> None:

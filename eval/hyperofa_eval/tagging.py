@@ -47,6 +47,8 @@ class Tagging:
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = False
     scores_pivot: ClassVar[bool] = True
+    reading: ClassVar[int] = 2
+    """Raised where the same files and the same model give other sentences or other pieces: older results do not hold then."""
 
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
@@ -74,14 +76,21 @@ class Tagging:
         """The test sentences of a language and the hash of their file."""
         return self._read(data, language, "test", limit)
 
-    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
-        """The tagger fitted to English, its tokenizer, and what it was trained on."""
+    def read_training(
+        self, data: DataFolder, limit: int | None
+    ) -> tuple[list[Sentence], list[Sentence], dict[str, str]]:
+        """English's training and development sentences and the hashes of their files."""
         train, train_files = self._read(data, PIVOT, "train", limit)
         dev, dev_files = self._read(data, PIVOT, "dev", limit)
+        return train, dev, train_files | dev_files
+
+    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
+        """The tagger fitted to English, its tokenizer, and what it was trained on."""
+        train, dev, files = self.read_training(data, limit)
         words = WordEncoder(model.tokenizer, prefix_space=self.prefix_space) if hasattr(model, "tokenizer") else None
         train, dev = self._cut(train, words), self._cut(dev, words)
         most_common = Counter(tag for sentence in train for tag in sentence.tags).most_common(1)[0][0]
-        return model.fine_tune(train, dev, self, seed), words, most_common, train_files | dev_files
+        return model.fine_tune(train, dev, self, seed), words, most_common, files
 
     def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Tag a test set and score it; chance is the accuracy of always saying English's most common tag."""
@@ -94,12 +103,14 @@ class Tagging:
         from hyperofa_eval.metrics import reported
 
         items = self.items(sentences, predictions)
+        files = {**test_files, **files}
+        read = {name: [note.text for note in data.notes[name]] for name in files if data.notes.get(name)}
         return Outcome(
             items=items,
             chance=chance,
-            files={**test_files, **files},
+            files=files,
             values=reported([s.tags for s in sentences], predictions, self.scoring, items),
-            details={"tokens": len(tags), "gold_tags": dict(Counter(tags).most_common())},
+            details={"tokens": len(tags), "gold_tags": dict(Counter(tags).most_common()), "read": read},
         )
 
     def items(self, gold: Sequence[Sentence], predictions: Sequence[Sequence[str]]) -> Mapping[str, Items]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hyperofa_eval.context import RunningText
 from hyperofa_eval.readers import Sentence
 
 
@@ -23,33 +23,25 @@ class Window:
 class WordEncoder:
     """Sub-tokens of single words, computed once each.
 
-    ``prefix_space`` gives byte-level BPE the space that words have in running text; without it (as in the published
-    code) ``dog`` becomes the pieces of a word's inside. Other families mark a word's start by themselves.
+    A word has the pieces that it has in running text after a space, whichever way its tokenizer marks that, and the first
+    word of a sentence has them too: a sentence follows another. Without ``prefix_space`` (as in the published code) it is
+    tokenised by itself: where the space makes the mark, ``dog`` becomes the pieces of a word's inside.
     """
 
     def __init__(self, tokenizer: Any, *, prefix_space: bool = True) -> None:
         self.tokenizer = tokenizer
-        self._space = " " if prefix_space and _drops_space(tokenizer) else ""
+        text = RunningText(tokenizer)
+        self._encode = text.pieces if prefix_space else text.alone
         self._known: dict[str, tuple[int, ...]] = {}
-        self.before, self.after = _frame(tokenizer)
+        self.before, self.after = _frame(tokenizer, text.before[0][0] if text.before else "a")
 
     def pieces(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The sub-token ids of each word, at least one each: a word that vanishes is one unknown token."""
         new = [word for word in dict.fromkeys(words) if word not in self._known]
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is not None:
-            backend.no_truncation()
-            backend.no_padding()
-            found = backend.encode_batch(
-                [[self._space + w] for w in new], is_pretokenized=True, add_special_tokens=False
-            )
-            ids = [encoding.ids for encoding in found]
-        else:
-            ids = [self.tokenizer(self._space + word, add_special_tokens=False)["input_ids"] for word in new]
         stand_in = self.tokenizer.unk_token_id
         if stand_in is None:
             stand_in = self.tokenizer.eos_token_id or 0
-        self._known.update((word, tuple(row) or (stand_in,)) for word, row in zip(new, ids, strict=True))
+        self._known.update((word, tuple(row) or (stand_in,)) for word, row in zip(new, self._encode(new), strict=True))
         return [self._known[word] for word in words]
 
     def windows(self, sentences: Sequence[Sentence], max_length: int) -> list[Window]:
@@ -105,22 +97,11 @@ def _fill(rows: Sequence[tuple[int, ...]], room: int) -> Iterator[tuple[int, lis
         yield start, held
 
 
-def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+def _frame(tokenizer: Any, text: str) -> tuple[list[int], list[int]]:
     """The special tokens that the tokenizer puts before and after a text."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a")["input_ids"]
+    bare = tokenizer(text, add_special_tokens=False)["input_ids"]
+    full = tokenizer(text)["input_ids"]
     for start in range(len(full) - len(bare) + 1):
         if full[start : start + len(bare)] == bare:
             return full[:start], full[start + len(bare) :]
     return [], []
-
-
-def _drops_space(tokenizer: Any) -> bool:
-    """Whether this is byte-level BPE that adds no space of its own to a word."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return False
-    part = json.loads(backend.to_str()).get("pre_tokenizer") or {}
-    parts = part.get("pretokenizers", [part])
-    levels = [p for p in parts if p.get("type") == "ByteLevel"]
-    return bool(levels) and not any(p.get("add_prefix_space") for p in levels)

@@ -142,16 +142,16 @@ def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> 
         return
     if not plan.test.is_dir():
         return  # the dry run lists it, and the stage that reads it says so
-    from hyperofa_eval.languages import languages, normalise
+    from hyperofa_eval.languages import is_known, languages
     from hyperofa_eval.layout import DataFolder
 
-    data, codes = DataFolder(plan.test, aliases=aliases), [normalise(code) for code in plan.inputs.languages]
+    data, codes = DataFolder(plan.test, aliases=aliases), plan.inputs.languages
     for task in tasks:
         if not any(task.has(data, code) for code in codes):
             words = f"no test set for task {task.name} in {', '.join(codes)}"
             raise DataMissingError(words, where=f"{where}, {plan.test}", todo="docs/evaluation.md has the layouts")
     for code in codes:
-        if code not in languages() and not any(task.has(data, code) for task in tasks):
+        if not is_known(code) and not any(task.has(data, code) for task in tasks):
             raise unknown_name("language", code, languages(), where=f"{where}, inputs.languages")
 
 

@@ -75,12 +75,14 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     Raises:
         DataMissingError: there is no such folder. InputError: a test set is not readable or not aligned.
     """
+    from hyperofa_eval.languages import bare
     from hyperofa_eval.layout import DataFolder
 
+    languages = list(languages)
     found: dict[str, set[str]] = {ENGLISH: set()}
     with asking():
         data = DataFolder(test)
-        files = tested_files(test, corpora, list(languages))
+        files = tested_files(test, corpora, languages)
         for (corpus, language), own in files.items():
             keys = found.setdefault(language, set())
             if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
@@ -94,7 +96,10 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
                 keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
             else:
                 keys.update(map(line_key, data.text(corpus, language)[0]))
-    return {language: {key for key in keys if len(key) >= SMALLEST_KEY} for language, keys in found.items()}
+    together: dict[str, set[str]] = {}  # by bare code: the same language in files named with and without its script
+    for language, keys in found.items():
+        together.setdefault(bare(language), set()).update(key for key in keys if len(key) >= SMALLEST_KEY)
+    return {code: together[bare(code)] for code in {*languages, *found} if bare(code) in together}
 
 
 def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[ParallelText, dict[str, list[Path]]]:

@@ -71,35 +71,23 @@ def corpora_of(tasks: Sequence[Any]) -> list[str]:
 
 
 def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -> dict[tuple[str, str], list[Path]]:
-    """The files of each test set that there is, by corpus and language: what the harness would read to score them."""
-    from hyperofa_eval.files import find
-    from hyperofa_eval.languages import language
+    """The files of each test set that there is, by corpus and language: what the harness would read to score them.
 
-    found = {}
+    The same language under another script's code counts too: text named ``tur`` must not hold the test lines of ``tur_Latn``.
+    """
+    from hyperofa_eval.languages import SCRIPT, bare
+    from hyperofa_eval.layout import DataFolder
+
+    with asking():
+        data = DataFolder(test)
+    found, stems = {}, {bare(code) for code in languages}
     for corpus in corpora:
-        for code in languages:
-            for names in _layouts(corpus):
-                if any("{s}" in name for name in names) and not language(code).short:
-                    continue
-                places = [name.format(L=code, s=language(code).short, split="test") for name in names]
-                files = [file for file in (find(test / place) for place in places) if file is not None]
-                if len(files) == len(names):
-                    found[corpus, code] = files
-                    break
+        others = [code for code in data.others(corpus) if SCRIPT.fullmatch(code.partition("_")[2])]
+        related = [code for code in others if bare(code) in stems]
+        for code in dict.fromkeys([*languages, *related]):
+            if files := data.files(corpus, code):
+                found[corpus, code] = list(files)
     return found
-
-
-def _layouts(corpus: str) -> list[tuple[str, ...]]:
-    from hyperofa_eval import layout
-
-    known: dict[str, list[tuple[str, ...]]] = {
-        "tatoeba": list(layout.PAIRS),
-        "bible": [(name,) for name in layout.VERSES],
-        "text": [(name,) for name in layout.TEXT],
-        **{name: [(each,) for each in names] for name, names in layout.TAGGED.items()},
-    }
-    own = [(f"{corpus}/{{L}}-eng.{{L}}", f"{corpus}/{{L}}-eng.eng"), (f"{corpus}/{{L}}/{{split}}.tsv",)]
-    return known.get(corpus, [*own, (f"{corpus}/{{L}}.txt",)])
 
 
 def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:

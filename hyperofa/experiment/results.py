@@ -71,6 +71,7 @@ def gather(
     return {
         "recipe": recipe.name,
         "task": main,
+        "tested_on": _tested_on(plan, list(cells.values())),
         "languages": _scored(plan, shown),
         "pivots": made.get("pivots", []),
         "languages_unscored": made.get("languages_unscored") or _without_data(shown, main),
@@ -196,6 +197,18 @@ def _data(plan: Plan, made: Record) -> Record | None:
         return None
     found = {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
     return {**found, "as_it_is": sorted(plan.inputs.corpus)}
+
+
+def _tested_on(plan: Plan, cells: Sequence[Record]) -> dict[str, str]:
+    """What each task's test sets are, in words: the text they were held out of, or the folder they lie in."""
+    entries = [entry for cell in cells for when in WHEN for entry in cell["tasks"][when].items()]
+    corpora = {task: entry["corpus"] for task, entry in entries if entry.get("corpus")}
+    parallel = plan.recipe.parallel
+    if parallel is None:
+        return {task: f"{corpus}/ of {plan.test.resolve().name}" for task, corpus in corpora.items()}
+    wheel = parallel.wheel
+    text = f"{wheel.name} {wheel.version}" if wheel is not None else plan.parallel.resolve().name
+    return dict.fromkeys(corpora, f"pairs held out of {text}")
 
 
 def _length(plan: Plan) -> int | None:

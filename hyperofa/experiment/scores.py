@@ -42,12 +42,14 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
 
 
 def read_tasks(path: Path) -> dict[str, Any]:
-    """Every task of a summary by its main metric: mean, interval, languages (a row each), limit, protocol."""
+    """Every task of a summary by its main metric: mean, interval, languages (a row each), limit, protocol, test sets."""
     found = {}
     for name, task in read_json(path)["tasks"].items():
         kept = ("metric", "unit", "mean", "ci95", "chance", "n_languages", "limit", "protocol", "without_data")
         rows = {row["language"]: {key: row[key] for key in ("value", "ci95", "chance", "n")} for row in task["rows"]}
-        found[name] = {**{key: task.get(key) for key in kept}, "languages": rows, "in_mean": task["languages"]}
+        corpus = (task.get("settings") or {}).get("corpus")
+        found[name] = {key: task.get(key) for key in kept}
+        found[name] |= {"languages": rows, "in_mean": task["languages"], "corpus": corpus}
     return found
 
 

@@ -64,6 +64,12 @@ def metrics(results: Mapping[str, Any]) -> list[str]:
     return list(next(iter(cells))[next(iter(moments(results)))]["scores"]) if cells else []
 
 
+def tested_on(results: Mapping[str, Any], task: str) -> str:
+    """What a task's test sets are, in brackets after its name; empty where the results do not say."""
+    words = (results.get("tested_on") or {}).get(task)
+    return f" ({words})" if words else ""
+
+
 def short(metric: str) -> str:
     """A metric as it is written in the page."""
     return metric.replace("top", "top-").replace("bits_per_character", "bits per character")

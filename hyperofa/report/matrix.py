@@ -12,12 +12,17 @@ from hyperofa.report.figures import Curve, Estimate
 from hyperofa.report.svg import element
 
 TASKS = {
-    "sr-t": "SR-T, sentence retrieval (Tatoeba)",
-    "sr-b": "SR-B, sentence retrieval (Bible)",
+    "sr-t": "SR-T, sentence retrieval",
+    "sr-b": "SR-B, sentence retrieval by verse",
     "ner": "NER, named entities",
     "pos": "POS, parts of speech",
     "lm": "language modelling, bits per character (lower is better)",
 }
+
+
+def titled(results: Mapping[str, Any], task: str) -> str:
+    """A task in words, with what its test sets are: the same task scores any pairs."""
+    return TASKS.get(task, task) + markup.tested_on(results, task)
 
 
 def failures(results: Mapping[str, Any]) -> str:
@@ -49,7 +54,10 @@ def scores(results: Mapping[str, Any]) -> str:
         words = [markup.value(cell) if cell else ("soft", "·") for cell in cells]
         body.append([escape(line[2]), str(line[1]), escape(line[0]), *words])
     head = ["method", "rank", "source", *(f"{task.upper()} {when}" for task, when in columns)]
-    notes = [_note(task, [row for row in rows if row["task"] == task]) for task in dict.fromkeys(c[0] for c in columns)]
+    notes = [
+        _note(titled(results, task), task, [row for row in rows if row["task"] == task])
+        for task in dict.fromkeys(column[0] for column in columns)
+    ]
     return markup.section(
         "Scores by task",
         "Means over languages with 95 % intervals over items and, where a method has several seeds, over those as well "
@@ -58,15 +66,13 @@ def scores(results: Mapping[str, Any]) -> str:
     )
 
 
-def _note(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _note(title: str, task: str, rows: Sequence[Mapping[str, Any]]) -> str:
     row = rows[0]
     seeds = sorted({entry["seeds"] for entry in rows})
     limit = f", the first {row['limit']} items of each" if row["limit"] else ""
     chance = f", chance {row['chance']:.1f}" if row["chance"] is not None else ""
     many = f", {' or '.join(map(str, seeds))} seeds" if seeds != [1] else ""
-    words = (
-        f"{escape(TASKS.get(task, task))}: {escape(markup.short(row['metric']))}, {row['n_languages']} languages{limit}"
-    )
+    words = f"{escape(title)}: {escape(markup.short(row['metric']))}, {row['n_languages']} languages{limit}"
     return f"<b>{task.upper()}</b> {words}{chance}{many}, protocol {escape(row['protocol'])}."
 
 
@@ -76,7 +82,7 @@ def heat_map(results: Mapping[str, Any]) -> str:
     tasks = dict.fromkeys(
         task for cell in cells.values() for when in markup.WHEN for task in cell.get("tasks", {}).get(when, {})
     )
-    panels = [panel for task in tasks if (panel := _heat_panel(cells, task))]
+    panels = [panel for task in tasks if (panel := _heat_panel(cells, task, titled(results, task)))]
     if not panels:
         return ""
     return markup.section(
@@ -86,7 +92,7 @@ def heat_map(results: Mapping[str, Any]) -> str:
     )
 
 
-def _heat_panel(cells: Mapping[str, Mapping[str, Any]], task: str) -> str:
+def _heat_panel(cells: Mapping[str, Mapping[str, Any]], task: str, heading: str) -> str:
     columns = [(name, when) for when in markup.WHEN for name, cell in cells.items() if task in cell["tasks"][when]]
     entries = {column: cells[column[0]]["tasks"][column[1]][task]["languages"] for column in columns}
     codes = dict.fromkeys(code for entry in entries.values() for code in entry)
@@ -108,7 +114,7 @@ def _heat_panel(cells: Mapping[str, Mapping[str, Any]], task: str) -> str:
             row.append(element("td", f"{score['value']:{form}}", class_="heat", style=share, title=title))
         body.append(f"<tr>{''.join(row)}</tr>")
     table = f"<table><thead><tr><th scope=col>language</th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<h3>{escape(TASKS.get(task, task))}</h3><div class="scroll">{table}</div>'
+    return f'<h3>{escape(heading)}</h3><div class="scroll">{table}</div>'
 
 
 def draw_on_the_way(results: Mapping[str, Any]) -> dict[str, Callable[[float], str]]:
@@ -155,7 +161,7 @@ def on_the_way(results: Mapping[str, Any]) -> str:
             [[escape(name), *_at({row["step"]: row for row in rows}, marks)] for name, rows in points.items()],
         )
         measured = escape(_measured(next(iter(points.values()))[-1]))
-        title = f"<h3>{escape(TASKS.get(task, task))}</h3><p class=soft>{measured}.</p>"
+        title = f"<h3>{escape(titled(results, task))}</h3><p class=soft>{measured}.</p>"
         panels.append(f"{title}{markup.responsive(draw)}{table}")
     if not panels:
         return ""

@@ -52,12 +52,13 @@ def means(results: Mapping[str, Any]) -> str:
         ],
     )
     several = len(results["cells"]) > len(results["methods"])
+    data = markup.tested_on(results, results.get("task", ""))
     one = next(iter(cells.values()))
     which = f" Shown here: {_place(one)}; the table below has all." if several else ""
     return markup.section(
         "Retrieval, mean over languages",
-        "Each English test sentence looks for its translation among all test sentences of the language, by the cosine "
-        "of mean-pooled hidden states. Hollow marks are before training, filled ones after; bars are 95 % bootstrap "
+        f"Each English test sentence{escape(data)} looks for its translation among all test sentences of the language, by "
+        "the cosine of mean-pooled hidden states. Hollow marks are before training, filled ones after; bars are 95 % bootstrap "
         f"intervals over sentences.{escape(which)}",
         f"<figure>{markup.responsive(partial(draw_means, results))}{table}{_differences(results)}</figure>",
     )

@@ -49,9 +49,9 @@ def _scores(results: Results) -> list[str]:
         row = next(row for row in rows if row["task"] == task)
         limit = "" if row["limit"] is None else f", the first {row['limit']} items of a language"
         chance = "" if row["chance"] is None else f", chance {row['chance']:.1f}"
-        notes.append(
-            f"{task.upper()}: {markup.short(row['metric'])}, mean of {row['n_languages']} languages{limit}{chance}."
-        )
+        name = f"{task.upper()}{markup.tested_on(results, task)}"
+        metric = markup.short(row["metric"])
+        notes.append(f"{name}: {metric}, mean of {row['n_languages']} languages{limit}{chance}.")
     return ["## Scores by task", " ".join(notes), _table(head, body)] if body else []
 
 

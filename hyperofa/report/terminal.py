@@ -28,6 +28,8 @@ def print_results(results: Mapping[str, Any]) -> None:
         table(f"Mean of {len(results['languages'])} languages, with 95 % interval", ("method", *whens), means)
     if len(results["cells"]) > len(cells) or len({row["task"] for row in results.get("table") or ()}) > 1:
         _print_matrix(results)
+    for task, words in (results.get("tested_on") or {}).items():
+        output.print(f"{task}: {words}", markup=False)
     for row in results.get("paired", ()):
         mean, bounds = markup.difference(row)
         output.print(f"{row['what']}: {mean}, paired 95 % interval {bounds}", markup=False)

@@ -63,10 +63,10 @@ def tasks_of(wanted: Evaluation) -> list[Any]:
 
 def _languages(wanted: Evaluation, task: Any) -> list[str]:
     """The codes to score a task in, before it is known which have data."""
-    from hyperofa_eval.languages import languages, normalise, paper_languages
+    from hyperofa_eval.languages import languages, paper_languages
 
     if wanted.languages:
-        return [normalise(code) for code in wanted.languages]
+        return [code.strip() for code in wanted.languages]
     return list((wanted.protocol == "paper" and paper_languages(task.name)) or languages())
 
 

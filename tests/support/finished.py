@@ -58,7 +58,7 @@ def scored(task: str, score: float) -> dict[str, Any]:
     row = {"language": "tur", "name": "Turkish", "n": 100, **value, "values": {metric: value}}
     kept = {"metric": metric, "unit": "percent", "n_languages": 1, "limit": None, "protocol": "default"}
     return {**kept, **value, "rows": [row], "values": {metric: value}, "languages": ["tur"], "without_data": [],
-            "settings": {}}  # fmt: skip
+            "settings": {"corpus": {"sr-t": "tatoeba"}.get(task, task)}}  # fmt: skip
 
 
 def record(plan: Plan, name: str) -> dict[str, Any]:

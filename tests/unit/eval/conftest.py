@@ -85,3 +85,21 @@ def byte_level():
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+@pytest.fixture
+def said():
+    """The messages that the harness logs, whatever its commands have made of the log before."""
+    import logging
+
+    from hyperofa_eval.console import LOG
+
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    level = LOG.level
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    yield messages
+    LOG.removeHandler(handler)
+    LOG.setLevel(level)

@@ -144,7 +144,8 @@ def test_names_what_no_run_reads_and_counts_lone_verses(data, capsys):
     assert "bible/swh: 1 verse ids in swh alone, not scored" in notes
     assert not any(note.startswith(("pos: ", "text: ")) for note in notes)
     report = check(data, "--languages", "deu,tur_Latn", capsys=capsys)
-    assert report["present"]["tatoeba"] == {"deu": 1, "tur": 12}
+    assert report["present"]["tatoeba"] == {"deu": 1, "tur_Latn": 12}
+    assert "tatoeba: tur_Latn is scored on the data of tur, it has none of its own" in report["notes"]
     assert not any("deu" in note for note in report["notes"])
     assert not any("zho" in note for note in check(data, "--aliases", capsys=capsys)["notes"])
 

@@ -123,7 +123,8 @@ def test_laser_names_packed_files_and_all_blocks(model_dir, data, tmp_path):
         old.unlink()
     out = tmp_path / "out"
     run(model_dir, "--tasks", "sr-t", "--data", data, "--out", out, "--languages", "tur_Latn", "--block", "all")
-    result = json.loads((out / "sr-t/tur.seed0.json").read_text())
+    result = json.loads((out / "sr-t/tur_Latn.seed0.json").read_text())
+    assert result["data_language"] == "tur"
     assert list(result["details"]["blocks"]) == ["1", "2", "3", "4"]
     assert result["details"]["blocks"]["3"]["top10"] == result["value"]
     assert "tatoeba/tatoeba.tur-eng.tur.xz" in result["data"]

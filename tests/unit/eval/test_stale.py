@@ -210,3 +210,19 @@ def test_tags_of_a_users_model_are_checked(data, tag, says):
 
     with pytest.raises(InputError, match=f"task pos, tur: .*{says}"):
         one(Vectors(tag=tag), "pos", data)
+
+
+def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypatch):
+    from hyperofa_eval.protocols import default
+    from hyperofa_eval.results import key_of
+    from hyperofa_eval.tagging import Tagging
+
+    def keys():
+        identity = {"sha256": "a", "tokenizer_sha256": "b"}
+        given = {"protocol": "default", "language": "tur", "seed": 0, "limit": None}
+        return {name: key_of(identity, default()[name], **given) for name in ("ner", "pos", "sr-t")}
+
+    now = keys()
+    monkeypatch.setattr(Tagging, "reading", 1)
+    before = keys()
+    assert [name for name in now if now[name] == before[name]] == ["sr-t"]

@@ -8,6 +8,7 @@ import pytest
 
 from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.experiment import harness
 from hyperofa.experiment.gather import GatherSettings, gather, line_key, write_gathered
 from hyperofa.experiment.parallel import ParallelText
 from hyperofa.files import read_json
@@ -162,3 +163,22 @@ def test_a_task_that_does_not_name_its_test_set_is_refused(files: Path, monkeypa
         write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("odd",)), files / "out")
     with pytest.raises(InputError, match="unknown task 'lmm'"):
         write_gathered([files / "news"], [], files / "test", GatherSettings(tasks=("lmm",)), files / "out")
+
+
+@pytest.mark.parametrize(("text", "test"), [("swh", "swh_Latn"), ("swh_Latn", "swh"), ("swh_Latn", "swh_Latn")])
+def test_a_code_with_and_without_its_script_is_one_language_to_keep_test_lines_out(
+    files: Path, text: str, test: str
+) -> None:
+    own = files / "plain" / f"{text}.txt"
+    write(own, "Habari za asubuhi", "Maneno mengine kabisa")
+    write(files / "scored" / "tatoeba" / f"{test}-eng.{test}", "Habari za asubuhi!")
+    write(files / "scored" / "tatoeba" / f"{test}-eng.eng", "Good morning!")
+    made = write_gathered([], [own], files / "scored", GatherSettings(), files / "out")
+    assert made["left_out"][text] == 1
+
+
+def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: Path) -> None:
+    write(files / "scored" / "bible" / "eng.tsv", "MAT.1.1\tThe book of the generation")
+    write(files / "scored" / "bible" / "swh.tsv", "MAT.1.1\tKitabu cha ukoo")
+    write(files / "scored" / "bible" / "swh_train.tsv", "MRK.1.1\tMwanzo wa Injili")
+    assert set(harness.tested_files(files / "scored", ["bible"], ["swh"])) == {("bible", "swh")}

@@ -278,3 +278,19 @@ def test_nothing_is_deleted_before_its_successor_is_there(tmp_path: Path) -> Non
     assert settle(tmp_path, "second") == "second"
     assert not stage(tmp_path, "first").aside.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["locks", "logs", "run", "stages"]
+
+
+def test_results_name_the_test_sets_by_where_they_lie_or_what_they_were_held_out_of(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    assert gather(plan)["tested_on"] == {"sr-t": "tatoeba/ of test"}
+    values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    del values["inputs"]
+    for parallel, words in (
+        ({"dir": str(recipe.parent / "news")}, "pairs held out of news"),
+        ({"wheel": {"name": "texts", "version": "1.0", "sha256": "0" * 64}, "languages": {"tur": "tr"}}, "texts 1.0"),
+    ):
+        recipe.write_text(yaml.safe_dump(values | {"parallel": parallel}), encoding="utf-8")
+        plan = plan_of(recipe)
+        finish(plan)
+        assert gather(plan)["tested_on"]["sr-t"].endswith(words)

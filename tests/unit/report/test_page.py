@@ -301,3 +301,18 @@ def test_nothing_in_the_json_is_markup(results: dict[str, Any]) -> None:
     embedded = re.search(r'id="results">(.*?)</script>', render(results), re.DOTALL)
     assert embedded
     assert "<" not in embedded[1]
+
+
+def test_a_task_is_called_by_the_data_it_was_scored_on(
+    matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Tatoeba" not in render(matrix)
+    matrix |= {"task": "sr-t", "tested_on": {"sr-t": "messages of <b>Django</b>"}}
+    page = render(matrix)
+    assert "Tatoeba" not in page
+    words = "SR-T, sentence retrieval (messages of &lt;b&gt;Django&lt;/b&gt;)"
+    assert page.count(words) == 3  # scores, languages, steps
+    assert "English test sentence (messages of &lt;b&gt;Django&lt;/b&gt;) looks for" in page
+    assert "SR-T (messages of <b>Django</b>): " in render_tables(matrix)
+    print_results(matrix)
+    assert "sr-t: messages of <b>Django</b>" in capsys.readouterr().out
