@@ -41,7 +41,7 @@ def languages_of(recipe: Recipe, made: dict[str, Any] | None, named_files: Itera
     parallel = recipe.parallel
     assert parallel is not None  # a recipe has one of the two
     named, pivots = list(parallel.languages), set(parallel.pivots)
-    if made is None:
+    if not made:
         own = set(named) or set(named_files) - {ENGLISH, *pivots}
         return Languages(sorted({ENGLISH, *own, *pivots}), sorted(own), sorted(own), [], False)
     text = sorted([ENGLISH, *made["train"]])
@@ -56,7 +56,7 @@ def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
     assert inputs is not None
     further = [] if inputs.further_languages == "all" else inputs.further_languages
     named = [*inputs.languages, *further]
-    if made is None:
+    if not made:
         return Languages(
             sorted({*named, ENGLISH}), sorted(set(named)), list(inputs.languages), [], known=not inputs.gathered
         )
