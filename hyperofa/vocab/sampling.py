@@ -111,7 +111,8 @@ class LanguageText:
         if self.drawn < self.lines - self.kept_out_lines:
             log.info("%s: %s of %s lines drawn", self.language, f"{self.drawn:,}", f"{self.lines:,}")
         if self.left_out:
-            what = "words left out (absurdly long, encoded, repeated, or damaged)"
+            words = "word" if self.left_out == 1 else "words"
+            what = f"{words} left out (absurdly long, encoded, repeated, or damaged)"
             log.warning("%s: %s %s", self.language, f"{self.left_out:,}", what)
         if self.characters < LITTLE_TEXT:
             amount = f"{self.drawn:,} lines ({self.characters:,} characters)"

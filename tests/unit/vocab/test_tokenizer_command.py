@@ -60,7 +60,7 @@ def test_junk_in_one_language_changes_no_piece(tmp_path, text, capsys, junk):
     train(tmp_path, "--text", f"swh={text}", f"kat={dirty}", "--held-out", "0", out="dirty")
     told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert len(told) == 1
-    assert told[0].startswith("kat: 1 words left out")
+    assert told[0].startswith("kat: 1 word left out")
     assert (tmp_path / "clean/tokenizer.json").read_bytes() == (tmp_path / "dirty/tokenizer.json").read_bytes()
     assert json.loads((tmp_path / "dirty/training.json").read_text())["text"]["kat"]["left_out"] == 1
 
