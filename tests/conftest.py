@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import warm
+from support.disks import small_file_system
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -14,9 +15,6 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = str(config.getoption("markexpr", ""))
     if "slow" in chosen and "not slow" not in chosen:
         warm.start_cold()
-
-
-from tests.support.disks import small_file_system
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

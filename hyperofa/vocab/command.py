@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperofa.vocab.sampling import SamplingConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", required=True, metavar="MODEL", help="hub id or directory of the model or tokenizer"
     )
     _add_common(extend)
+    extend.add_argument(
+        "--source-text",
+        nargs="+",
+        default=[],
+        metavar="LANG=FILE",
+        help="text of the source's own languages: measured before and after, not learnt from",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +56,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--longest", type=int, default=16, help="characters of the longest piece (default: %(default)s)"
     )
+    parser.add_argument(
+        "--cap",
+        type=int,
+        default=200_000,
+        metavar="N",
+        help="lines of a language at most, drawn with the seed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="share of a language's lines kept out to measure on, 2000 at most (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the lines drawn and kept out (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tokenizer is written")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -63,17 +89,21 @@ def _train(args: argparse.Namespace) -> None:
     from hyperofa.config import build_config
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
-    from hyperofa.vocab.report import MARKER, print_fertility, save_tokenizer, text_fertility
+    from hyperofa.vocab.report import MARKER, Report, fertilities, print_report, save_tokenizer
+    from hyperofa.vocab.sampling import survey
     from hyperofa.vocab.train import TokenizerConfig, train_tokenizer
 
     names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "longest", "max_length")
     config = build_config(TokenizerConfig, {name: getattr(args, name) for name in names}, "tokenizer train")
+    sampling = _sampling(args)
     check_output(args.out, MARKER)
     files = language_files(args.text)
-    tokenizer = train_tokenizer(files, config)
-    fertility = {"new": text_fertility(tokenizer, files)}
-    save_tokenizer(args.out, tokenizer, "tokenizer train", files, asdict(config), fertility)
-    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)
+    texts = survey(files, sampling)
+    tokenizer = train_tokenizer(files, config, texts)
+    report = Report(len(tokenizer), {"new": fertilities(tokenizer, texts)}, texts)
+    settings = {**asdict(config), **asdict(sampling)}
+    save_tokenizer(args.out, tokenizer, "tokenizer train", files, settings, report)
+    print_report(args.out, report, as_json=args.json)
 
 
 def _extend(args: argparse.Namespace) -> None:
@@ -83,15 +113,38 @@ def _extend(args: argparse.Namespace) -> None:
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
     from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
-    from hyperofa.vocab.report import MARKER, load_tokenizer, print_fertility, save_tokenizer, text_fertility
+    from hyperofa.vocab.report import (
+        MARKER,
+        Report,
+        fertilities,
+        load_tokenizer,
+        print_report,
+        save_tokenizer,
+        source_changes,
+        source_lines,
+    )
+    from hyperofa.vocab.sampling import survey
 
     names = ("vocab_size", "alpha", "coverage", "longest")
     config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
+    sampling = _sampling(args)
     check_output(args.out, MARKER)
-    files = language_files(args.text)
+    files, source_files = language_files(args.text), language_files(args.source_text, where="--source-text")
+    own_lines = source_lines(source_files, sampling.seed)
     source = load_tokenizer(args.source)
-    tokenizer = extend_tokenizer(source, files, config)
-    fertility = {"before": text_fertility(source, files), "after": text_fertility(tokenizer, files)}
-    settings = {"source": Path(args.source).name, **asdict(config)}
-    save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, fertility)
-    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)
+    texts = survey(files, sampling)
+    tokenizer = extend_tokenizer(source, files, config, texts)
+    fertility = {"before": fertilities(source, texts), "after": fertilities(tokenizer, texts)}
+    changes = source_changes(source, tokenizer, own_lines)
+    report = Report(len(tokenizer), fertility, texts, changes)
+    settings = {"source": Path(args.source).name, **asdict(config), **asdict(sampling)}
+    save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, report, source_files)
+    print_report(args.out, report, as_json=args.json)
+
+
+def _sampling(args: argparse.Namespace) -> SamplingConfig:
+    from hyperofa.config import build_config
+    from hyperofa.vocab.sampling import SamplingConfig
+
+    names = ("cap", "held_out", "seed")
+    return build_config(SamplingConfig, {name: getattr(args, name) for name in names}, f"tokenizer {args.action}")

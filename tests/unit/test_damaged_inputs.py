@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import made_up
 
 from hyperofa import cli
 from hyperofa.model.phases import new_rows
@@ -14,7 +15,6 @@ from hyperofa.train.config import TrainConfig
 from hyperofa.train.inputs import load_inputs
 from hyperofa.train.rundir import check_inputs
 from hyperofa_eval.cli import main as evaluate
-from tests.support import made_up
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import made_up
+from support.disks import largest_file
 
 from hyperofa import cli
 from hyperofa_eval.cli import main as evaluate
-from tests.support import made_up
-from tests.support.disks import largest_file
 
 LEFT = 4096
 """Bytes that are free on the full disk."""

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from hyperofa import cli
 from hyperofa.errors import InputError
-from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
+from hyperofa.vocab.extend import ExtendConfig, _Cutter, extend_tokenizer
 from hyperofa.vocab.merges import learn_merges
 from hyperofa.vocab.report import fertility
-from hyperofa.vocab.surfaces import token_surfaces
+from hyperofa.vocab.sampling import SamplingConfig, survey
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, token_surfaces
 from tests.unit.vocab.conftest import MAKERS, make_wordpiece
 
 LINES = {
@@ -82,7 +83,7 @@ def test_any_text_keeps_the_ids(tmp_path_factory, name, lines, more):
     path.write_text("\n".join(lines), encoding="utf-8")
     source = MAKERS[name]()
     config = ExtendConfig(size_of(source) + more, coverage=1.0)
-    if not "".join(lines).split() and name != "byte-level":
+    if not "".join(lines).split():
         with pytest.raises(InputError, match="no words in the text"):
             extend_tokenizer(source, {"eng": [path]}, config)
         return
@@ -165,3 +166,22 @@ class TestCommand:
         assert self.run(tmp_path / "nowhere", files, tmp_path / "out", "--vocab-size", "50") == 3
         assert "no such directory" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["byte-level", "sentencepiece-bpe", "unigram", "wordpiece-cased"])
+def test_a_paragraph_without_spaces_is_counted_in_parts_of_whole_characters(name, tmp_path):
+    source = MAKERS[name]()
+    paragraph = "ភាសាខ្មែរជាភាសាផ្លូវការរបស់ប្រទេស" * 40
+    (tmp_path / "khm.txt").write_text(f"{paragraph}\n" * 3, encoding="utf-8")
+    text = survey({"khm": [tmp_path / "khm.txt"]}, SamplingConfig(held_out=0.0))["khm"]
+    kind = family(backend_spec(source))
+    counts = _Cutter(source, kind, "##" if kind == "wordpiece" else "").count(text)
+    assert max(map(len, counts)) <= 100
+    if kind == "byte-level":
+        alphabet = byte_alphabet()
+        assert "".join(bytes(map(alphabet.__getitem__, word)).decode("utf-8") for word in counts)
+    if kind != "wordpiece":  # which gives up beyond 100 characters, so no more of a word is of use to it
+        assert sum(len(word) * times for word, times in counts.items()) >= 3 * len(paragraph)
+    grown = extend_tokenizer(source, {"khm": [tmp_path / "khm.txt"]}, ExtendConfig(size_of(source) + 80))
+    sample = [paragraph[:60]]
+    assert fertility(grown, sample)["characters_per_token"] > 1.2
