@@ -1,0 +1,82 @@
+"""How much of a text two tokenizers cut differently: a source, and what was grown from it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+_LINES = 1000  # encoded at a time
+_WORD = re.compile(r"\S+")
+
+Tokens = set[tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Lines and words (what spaces separate) of a text, and how many of them are cut differently."""
+
+    lines: int
+    words: int
+    changed_lines: int
+    changed_words: int
+
+    def summary(self) -> dict[str, float]:
+        """The counts, and the shares ``changed_lines_share`` and ``changed_words_share`` (0 … 1)."""
+        shares = {
+            "changed_lines_share": self.changed_lines / max(self.lines, 1),
+            "changed_words_share": self.changed_words / max(self.words, 1),
+        }
+        return {**asdict(self), **shares}
+
+
+def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:
+    """How many of ``lines``, and of their words, the tokenizer ``grown`` cuts otherwise than ``source`` does."""
+    words = changed_lines = changed_words = 0
+    for line, old, new in _both(source, grown, lines):
+        spans = [match.span() for match in _WORD.finditer(line)]
+        words += len(spans)
+        if old == new:
+            continue
+        changed_lines += 1
+        places = [(start, end) for start, end, _ in _difference(old, new)]
+        changed_words += sum(any(start < last and end > first for start, end in places) for first, last in spans)
+    return Change(len(lines), words, changed_lines, changed_words)
+
+
+def new_tokens(source: Any, grown: Any, lines: Sequence[str]) -> set[int]:
+    """The ids of ``grown`` that cut ``lines`` otherwise than ``source`` does."""
+    found: set[int] = set()
+    for _, old, new in _both(source, grown, lines):
+        if old != new:
+            found |= {token_id for _, _, token_id in set(new) - set(old)}
+    return found
+
+
+def _difference(old: list[tuple[int, int, int]], new: list[tuple[int, int, int]]) -> Tokens:
+    return set(old) ^ set(new)
+
+
+def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:
+    """Every line with its tokens under both tokenizers, as (start, end, id)."""
+    backends = [_whole(tokenizer) for tokenizer in (source, grown)]
+    rest = iter(lines)
+    while batch := list(islice(rest, _LINES)):
+        cut = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
+        for line, old, new in zip(batch, *cut, strict=True):
+            yield line, _tokens(old), _tokens(new)
+
+
+def _tokens(encoding: Any) -> list[tuple[int, int, int]]:
+    return [(start, end, token_id) for (start, end), token_id in zip(encoding.offsets, encoding.ids, strict=True)]
+
+
+def _whole(tokenizer: Any) -> Any:
+    """The tokenizer's backend without truncation and padding."""
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
