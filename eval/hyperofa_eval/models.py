@@ -17,6 +17,7 @@ from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.settings import EncodeSettings
+from hyperofa_eval.unknowns import UNKNOWN_TODO, unknown_problem
 
 if TYPE_CHECKING:
     from torch import nn
@@ -228,6 +229,8 @@ def _load_tokenizer(name: str, remote_code: bool) -> Any:
     needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
     if (bare and needs_file) or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise missing
+    if problem := unknown_problem(tokenizer):
+        raise InputError(problem, where=name, todo=UNKNOWN_TODO)
     return tokenizer
 
 

@@ -25,6 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", required=True, metavar="MODEL", help="hub id or directory of the model or tokenizer"
     )
     _add_common(extend)
+    extend.add_argument(
+        "--source-text",
+        nargs="+",
+        default=[],
+        metavar="LANG=FILE",
+        help="text of the source's own languages (50,000 lines of each are read): how much of it is cut differently is told",
+    )
+    extend.add_argument(
+        "--keep-source-text",
+        action="store_true",
+        help="take no new entry by which a line of --source-text would be cut differently",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -80,18 +92,30 @@ def _extend(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from hyperofa.config import build_config
+    from hyperofa.errors import InputError
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
+    from hyperofa.vocab.change import changed_share, print_changes, source_lines
     from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
     from hyperofa.vocab.report import MARKER, load_tokenizer, print_fertility, save_tokenizer, text_fertility
 
     names = ("vocab_size", "alpha", "coverage", "longest")
     config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
+    if args.keep_source_text and not args.source_text:
+        raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
     check_output(args.out, MARKER)
     files = language_files(args.text)
+    own = language_files(args.source_text)
     source = load_tokenizer(args.source)
-    tokenizer = extend_tokenizer(source, files, config)
+    lines = source_lines(own)
+    kept = [line for lines_of in lines.values() for line in lines_of] if args.keep_source_text else []
+    tokenizer = extend_tokenizer(source, files, config, kept=kept)
     fertility = {"before": text_fertility(source, files), "after": text_fertility(tokenizer, files)}
-    settings = {"source": Path(args.source).name, **asdict(config)}
-    save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, fertility)
-    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)
+    changes = {language: changed_share(source, tokenizer, lines_of) for language, lines_of in lines.items()}
+    more = {"source_text": {language: change.summary() for language, change in changes.items()}} if changes else {}
+    settings = {"source": Path(args.source).name, "keep_source_text": args.keep_source_text, **asdict(config)}
+    inputs = files | {f"source text {language}": paths for language, paths in own.items()}
+    save_tokenizer(args.out, tokenizer, "tokenizer extend", inputs, settings, fertility, more)
+    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json, more=more)
+    if not args.json:
+        print_changes(changes)

@@ -88,9 +88,8 @@ def _evidence(source: Any, prefix: str) -> Iterable[str]:
             continue
         if model == "BPE" and len(backend.model.tokenize(piece)) != 1:  # no merges lead to it
             continue
-        if model == "WordPiece" and splitter is not None:
-            if len(splitter.pre_tokenize_str(piece.removeprefix(prefix))) != 1:
-                continue
+        if model == "WordPiece" and splitter and len(splitter.pre_tokenize_str(piece.removeprefix(prefix))) != 1:
+            continue
         yield piece
 
 

@@ -13,6 +13,7 @@ from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import only_a_path
 from hyperofa.textfiles import read_lines
+from hyperofa.vocab.checks import check_unknown
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
@@ -40,7 +41,7 @@ def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
 
     Raises:
         DataMissingError: there is none, or it cannot be read.
-        InputError: it is not a fast tokenizer.
+        InputError: it is not a fast tokenizer, or fails on characters that it lacks.
     """
     from transformers import AutoTokenizer
 
@@ -60,6 +61,7 @@ def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
         raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source) from error
     if not tokenizer.is_fast:
         raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
+    check_unknown(tokenizer, source)
     return tokenizer
 
 
@@ -100,21 +102,25 @@ def save_tokenizer(
     files: Mapping[str, Sequence[Path]],
     settings: Mapping[str, Any],
     report: Mapping[str, Fertility],
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its fertility."""
+    """Write the tokenizer's directory atomically, with ``training.json``: what made it, its fertility, and ``more``."""
     inputs: dict[str, Path] = {}
     for language, paths in files.items():
         inputs |= named_inputs(language, paths)
     with new_directory(out, MARKER) as folder:
         tokenizer.save_pretrained(str(folder))
         record = {"entries": len(tokenizer), "fertility": dict(report), "made_by": made_by(command, inputs, settings)}
+        record |= more or {}
         write_json(folder / MARKER, record)
 
 
-def print_fertility(out: Path, size: int, report: Mapping[str, Fertility], *, as_json: bool) -> None:
-    """Print fertility per language, one group of columns for each tokenizer in ``report``."""
+def print_fertility(
+    out: Path, size: int, report: Mapping[str, Fertility], *, as_json: bool, more: Mapping[str, Any] | None = None
+) -> None:
+    """Print fertility per language, one group of columns for each tokenizer in ``report``; as JSON, ``more`` too."""
     if as_json:
-        print_json({"out": str(out), "entries": size, "fertility": dict(report)})
+        print_json({"out": str(out), "entries": size, "fertility": dict(report), **(more or {})})
         return
     names = ("tokens_per_word", "characters_per_token", "unknown")
     heads = {"tokens_per_word": "tokens/word", "characters_per_token": "characters/token", "unknown": "unknown %"}
