@@ -93,10 +93,15 @@ def _grow(
     joins = Joins(source, cutter.kind, cutter.prefix)
     kept = KeptText(source, cutter, lines, config.longest)
     unknown = cutter.new_characters(words, config.coverage)
+    characters: dict[str, float] | None = None
     while True:
+        before = characters
         addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
         characters = {piece: unknown[piece] for piece in addable[:number]}
-        cut = [(pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)]
+        if characters != before:
+            cut = [
+                (pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)
+            ]
         merges = learn_merges(
             cut,
             {*cutter.vocabulary, *cutter.added, *characters},

@@ -91,7 +91,10 @@ class TestCommand:
         assert "lines cut differently %" in " ".join(capsys.readouterr().out.split())
 
     def test_keeps_it(self, tmp_path, files, capsys):
-        assert self.run(tmp_path, files, "--source-text", f"eng={tmp_path / 'eng.txt'}", "--keep-source-text", "--json") == 0
+        assert (
+            self.run(tmp_path, files, "--source-text", f"eng={tmp_path / 'eng.txt'}", "--keep-source-text", "--json")
+            == 0
+        )
         assert json.loads(capsys.readouterr().out)["source_text"]["eng"]["changed_lines"] == 0
         assert self.run(tmp_path, files, "--keep-source-text") == 2
         assert "no text to keep" in capsys.readouterr().err
