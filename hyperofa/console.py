@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 T = TypeVar("T")
 
@@ -100,15 +98,10 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output; numbers are right-aligned, text stands as it is (``[CLS]`` is no markup)."""
-    rows = [list(row) for row in rows]
-    out = Table(title=escape(title), title_justify="left")
-    for index, name in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        out.add_column(escape(name), justify="right" if numeric else "left")
-    for row in rows:
-        out.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
-    output.print(out)
+    """Print a table on standard output, as the harness does, with two decimals: whole headings, wherever it goes."""
+    from hyperofa_eval.console import table as print_table
+
+    print_table(title, columns, rows, decimals=2)
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -34,7 +34,7 @@ def read_lines(path: Path) -> Iterator[str]:
         raise InputError(f"a damaged {path.suffix} file ({error})", where=f"{path}, line {number + 1}") from None
 
 
-def language_files(words: Sequence[str]) -> dict[str, list[Path]]:
+def language_files(words: Sequence[str], where: str = "--text") -> dict[str, list[Path]]:
     """``LANG=FILE`` words as files by language; a bare FILE takes the language from its name (``ces.txt.xz`` is ``ces``).
 
     Raises:
@@ -47,9 +47,7 @@ def language_files(words: Sequence[str]) -> dict[str, list[Path]]:
         path = Path(name if equals else word)
         language = language if equals else path.name.partition(".")[0]
         if not is_language(language):
-            raise InputError(
-                f"no language code in {word!r}", where="--text", todo="write LANG=FILE, such as eng=news.txt"
-            )
+            raise InputError(f"no language code in {word!r}", where=where, todo="write LANG=FILE, such as eng=news.txt")
         if not path.is_file():
             raise DataMissingError("no such file", where=path)
         files.setdefault(language, []).append(path)

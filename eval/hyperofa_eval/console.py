@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 LOG = logging.getLogger("hyperofa_eval")
+_ANY_WIDTH = 1_000_000  # no table is so wide
+_LEAST_COLUMN = 8  # characters of a terminal for each column of a table, borders included
 
 
 def setup_logging(quiet: bool = False) -> None:
@@ -62,19 +64,30 @@ def _line(display: Any, label: str, total: int) -> Iterator[Any]:
         display.remove_task(task)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on standard output; numbers are right-aligned, floats have one decimal."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, decimals: int = 1) -> None:
+    """Print a table on standard output; numbers are right-aligned, floats have ``decimals`` places, text is no markup.
+
+    Headings and cells are always whole: in a file or a pipe the table is as wide as it needs to be, in a terminal that is
+    too narrow for it they run over several lines.
+    """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     rows = [list(row) for row in rows]
-    out = Table(title=title, title_justify="left")
+    out = Table()
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        out.add_column(name, justify="right" if numeric else "left")
+        out.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        out.add_row(*(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console(highlight=False, soft_wrap=True).print(out)
+        out.add_row(*(f"{cell:.{decimals}f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    natural = Console(width=_ANY_WIDTH).measure(out).maximum
+    # FORCE_COLOR and its like call a file a terminal too, so the file is asked; below a width, columns would vanish.
+    width = max(console.width, _LEAST_COLUMN * len(columns)) if console.file.isatty() else natural
+    console.width = min(width, natural)
+    console.print(escape(title), style="italic")
+    console.print(out)
 
 
 def lines(texts: Iterable[str]) -> None:

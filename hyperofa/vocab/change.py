@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from hyperofa.console import table
-from hyperofa.textfiles import read_lines
-
-LINES_READ = 50_000
-"""Lines of each language of the source that are read, from the start of its files."""
 _LINES = 1000  # encoded at a time
 _WORD = re.compile(r"\S+")
 
@@ -37,27 +31,6 @@ class Change:
             "changed_words_share": self.changed_words / max(self.words, 1),
         }
         return {**asdict(self), **shares}
-
-
-def source_lines(files: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
-    """The first :data:`LINES_READ` lines of each language that are not blank."""
-    return {
-        language: list(islice((line for path in paths for line in read_lines(path) if line.strip()), LINES_READ))
-        for language, paths in sorted(files.items())
-    }
-
-
-def print_changes(changes: Mapping[str, Change]) -> None:
-    """Print per language how much of the source's own text is cut differently; nothing if no text was given."""
-    if not changes:
-        return
-    columns = ["language", "lines", "lines cut differently %", "words", "words cut differently %"]
-    rows = []
-    for language, change in changes.items():
-        share = change.summary()
-        lines, words = 100 * share["changed_lines_share"], 100 * share["changed_words_share"]
-        rows.append([language, change.lines, lines, change.words, words])
-    table("text of the source's own languages", columns, rows)
 
 
 def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperofa.vocab.sampling import SamplingConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="LANG=FILE",
-        help="text of the source's own languages (50,000 lines of each are read): how much of it is cut differently is told",
+        help="text of the source's own languages: measured before and after, not learnt from",
     )
     extend.add_argument(
         "--keep-source-text",
         action="store_true",
-        help="take no new entry by which a line of --source-text would be cut differently",
+        help="take no new entry that would cut a line of --source-text differently (the first 50,000 lines of a language)",
     )
 
 
@@ -57,6 +61,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--longest", type=int, default=16, help="characters of the longest piece (default: %(default)s)"
     )
+    parser.add_argument(
+        "--cap",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="lines of a language at most, drawn with the seed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="share of a language's lines kept out to measure on, 2000 at most (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the lines drawn and kept out (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the tokenizer is written")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -75,17 +94,21 @@ def _train(args: argparse.Namespace) -> None:
     from hyperofa.config import build_config
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
-    from hyperofa.vocab.report import MARKER, print_fertility, save_tokenizer, text_fertility
+    from hyperofa.vocab.report import MARKER, Report, fertilities, print_report, save_tokenizer
+    from hyperofa.vocab.sampling import survey
     from hyperofa.vocab.train import TokenizerConfig, train_tokenizer
 
     names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "longest", "max_length")
     config = build_config(TokenizerConfig, {name: getattr(args, name) for name in names}, "tokenizer train")
+    sampling = _sampling(args)
     check_output(args.out, MARKER)
     files = language_files(args.text)
-    tokenizer = train_tokenizer(files, config)
-    fertility = {"new": text_fertility(tokenizer, files)}
-    save_tokenizer(args.out, tokenizer, "tokenizer train", files, asdict(config), fertility)
-    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json)
+    texts = survey(files, sampling)
+    tokenizer = train_tokenizer(files, config, texts)
+    report = Report(len(tokenizer), {"new": fertilities(tokenizer, texts)}, texts)
+    settings = {**asdict(config), **asdict(sampling)}
+    save_tokenizer(args.out, tokenizer, "tokenizer train", files, settings, report)
+    print_report(args.out, report, as_json=args.json)
 
 
 def _extend(args: argparse.Namespace) -> None:
@@ -95,27 +118,42 @@ def _extend(args: argparse.Namespace) -> None:
     from hyperofa.errors import InputError
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
-    from hyperofa.vocab.change import changed_share, print_changes, source_lines
     from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
-    from hyperofa.vocab.report import MARKER, load_tokenizer, print_fertility, save_tokenizer, text_fertility
+    from hyperofa.vocab.keeping import kept_lines
+    from hyperofa.vocab.report import (
+        MARKER,
+        Report,
+        fertilities,
+        load_tokenizer,
+        print_report,
+        save_tokenizer,
+        source_changes,
+    )
+    from hyperofa.vocab.sampling import survey
 
     names = ("vocab_size", "alpha", "coverage", "longest")
     config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
+    sampling = _sampling(args)
     if args.keep_source_text and not args.source_text:
         raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
     check_output(args.out, MARKER)
-    files = language_files(args.text)
-    own = language_files(args.source_text)
+    files, source_files = language_files(args.text), language_files(args.source_text, where="--source-text")
     source = load_tokenizer(args.source)
-    lines = source_lines(own)
-    kept = [line for lines_of in lines.values() for line in lines_of] if args.keep_source_text else []
-    tokenizer = extend_tokenizer(source, files, config, kept=kept)
-    fertility = {"before": text_fertility(source, files), "after": text_fertility(tokenizer, files)}
-    changes = {language: changed_share(source, tokenizer, lines_of) for language, lines_of in lines.items()}
-    more = {"source_text": {language: change.summary() for language, change in changes.items()}} if changes else {}
-    settings = {"source": Path(args.source).name, "keep_source_text": args.keep_source_text, **asdict(config)}
-    inputs = files | {f"source text {language}": paths for language, paths in own.items()}
-    save_tokenizer(args.out, tokenizer, "tokenizer extend", inputs, settings, fertility, more)
-    print_fertility(args.out, len(tokenizer), fertility, as_json=args.json, more=more)
-    if not args.json:
-        print_changes(changes)
+    texts = survey(files, sampling)
+    kept = kept_lines(source_files, sampling.seed) if args.keep_source_text else []
+    tokenizer = extend_tokenizer(source, files, config, texts, kept)
+    fertility = {"before": fertilities(source, texts), "after": fertilities(tokenizer, texts)}
+    changes = source_changes(source, tokenizer, source_files, sampling.seed)
+    report = Report(len(tokenizer), fertility, texts, changes)
+    settings = {"source": Path(args.source).name, "keep_source_text": args.keep_source_text}
+    settings |= {**asdict(config), **asdict(sampling)}
+    save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, report, source_files)
+    print_report(args.out, report, as_json=args.json)
+
+
+def _sampling(args: argparse.Namespace) -> SamplingConfig:
+    from hyperofa.config import build_config
+    from hyperofa.vocab.sampling import SamplingConfig
+
+    names = ("cap", "held_out", "seed")
+    return build_config(SamplingConfig, {name: getattr(args, name) for name in names}, f"tokenizer {args.action}")

@@ -6,25 +6,26 @@ import json
 import logging
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import track
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.textfiles import read_lines
 from hyperofa.vocab.carry import with_backend
 from hyperofa.vocab.joins import Joins
 from hyperofa.vocab.keeping import KeptText
 from hyperofa.vocab.merges import Merge, learn_merges
-from hyperofa.vocab.surfaces import backend_spec, family, rows_needed
+from hyperofa.vocab.sampling import LanguageText, SamplingConfig, count_words, survey
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
 from hyperofa.vocab.train import balance
 
 log = logging.getLogger(__name__)
 
 _BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
+_STRETCH = 48  # characters (of bytes, for byte-level tokenizers) of the longest word that is counted whole
 _NEVER = (
     -100.0
 )  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
@@ -49,7 +50,11 @@ class ExtendConfig:
 
 
 def extend_tokenizer(
-    source: Any, files: Mapping[str, Sequence[Path]], config: ExtendConfig, *, kept: Sequence[str] = ()
+    source: Any,
+    files: Mapping[str, Sequence[Path]],
+    config: ExtendConfig,
+    texts: Mapping[str, LanguageText] | None = None,
+    kept: Sequence[str] = (),
 ) -> Any:
     """A tokenizer with all of the source's entries under their ids, and new ones after them.
 
@@ -59,13 +64,15 @@ def extend_tokenizer(
     pieces of the source join (:class:`hyperofa.vocab.joins.Joins`): digits stay single where the source has them single.
 
     Args:
-        source: The (transformers) tokenizer to extend.
+        source: The tokenizer that grows.
         files: Text files by language.
-        config: How.
-        kept: Lines that are cut as before afterwards; pieces that would change that are not taken.
+        config: How far it grows.
+        texts: What :func:`~hyperofa.vocab.sampling.survey` made of the files (None: nothing is kept out).
+        kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
 
     Raises:
-        InputError: ``vocab_size`` is not above the source's, the text is empty, or the tokenizer's family is unknown.
+        InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is
+            unknown.
     """
     spec = backend_spec(source)
     kind = family(spec)
@@ -75,10 +82,8 @@ def extend_tokenizer(
             f"{config.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
         )
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
-    counts = {language: cutter.count(paths, language) for language, paths in sorted(files.items())}
-    words = balance(counts, config.alpha)
-    if not words:
-        raise InputError("no words in the text", where="--text")
+    texts = survey(files, SamplingConfig(held_out=0.0)) if texts is None else texts
+    words = balance({language: cutter.count(text) for language, text in texts.items()}, config.alpha)
     grown = _grow(source, cutter, words, config, config.vocab_size - old_size, kept)
     if len(grown) < config.vocab_size:
         log.warning("the text holds only %d entries of the %d asked for", len(grown), config.vocab_size)
@@ -123,21 +128,46 @@ class _Cutter:
         self.kind, self.prefix = kind, prefix if kind == "wordpiece" else ""
         self.vocabulary: dict[str, int] = self.backend.get_vocab(with_added_tokens=False)
         self.added = frozenset(token.content for token in self.backend.get_added_tokens_decoder().values())
+        self._longest_word = getattr(self.backend.model, "max_input_chars_per_word", 100)
         self._at_added = re.compile("|".join(map(re.escape, sorted(self.added, key=len, reverse=True))) or "(?!)")
 
-    def count(self, paths: Sequence[Path], label: str) -> dict[str, int]:
-        """The words of files, as the source's normalizer and pre-tokenizer give them to its model."""
-        counts: dict[str, int] = {}
-        for path in paths:
-            for line in track(read_lines(path), f"reading {label}"):
-                for word in self.words(line):
-                    counts[word] = counts.get(word, 0) + 1
-        return counts
+    def count(self, text: LanguageText) -> dict[str, int]:
+        """The words of a text, as the source's normalizer and pre-tokenizer give them to its model."""
+
+        def words_of(line: str) -> list[str]:
+            words = list(self.words(line))
+            if all(len(word) <= _STRETCH for word in words):
+                return words
+            return [stretch for word in words for stretch in self._stretches(word)]
+
+        return count_words(text, words_of)
 
     def words(self, line: str) -> Iterator[str]:
         """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
         for part in self._at_added.split(line):
             yield from self._words(part)
+
+    def _stretches(self, word: str) -> list[str]:
+        """A word of a script without spaces in stretches, so that a change in one is not the work of all.
+
+        WordPiece marks the inside of words and gives up beyond its longest word, so its words are not cut but cut off.
+        """
+        if self.kind == "wordpiece":
+            return [word[: self._longest_word]]
+        stretches, start = [], 0
+        while len(word) - start > _STRETCH:
+            end = start + _STRETCH
+            while end > start + _STRETCH // 2 and self._goes_on(word[end]):
+                end -= 1
+            stretches.append(word[start:end])
+            start = end
+        return [*stretches, word[start:]]
+
+    def _goes_on(self, character: str) -> bool:
+        """Whether a character belongs to the one before it: a byte inside a character, or a combining mark."""
+        if self.kind == "byte-level":
+            return byte_alphabet().get(character, 0) & 0xC0 == 0x80
+        return unicodedata.category(character)[0] == "M"
 
     def join(self, left: str, right: str) -> str:
         """The piece that two neighbouring pieces make."""

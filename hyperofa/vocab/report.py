@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from hyperofa.console import print_json, table
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import only_a_path
-from hyperofa.textfiles import read_lines
+from hyperofa.vocab.change import changed_share
 from hyperofa.vocab.checks import check_unknown
+from hyperofa.vocab.sampling import LanguageText, sample_lines
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
@@ -26,11 +27,8 @@ TOKENIZER_FILES = (
     "spiece.model",
 )
 """Files of which a directory with a tokenizer holds one."""
-SAMPLE_LINES = 2_000
-"""Lines per language on which fertility is counted, from the start of its files."""
-
 Fertility = dict[str, dict[str, float]]
-"""Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens) and ``words``."""
+"""Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens), ``lines`` and ``words``."""
 
 
 def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
@@ -65,15 +63,58 @@ def load_tokenizer(source: str, *, bare_ids: bool = True) -> Any:
     return tokenizer
 
 
-def text_fertility(tokenizer: Any, files: Mapping[str, Sequence[Path]]) -> Fertility:
-    """Fertility per language on the first :data:`SAMPLE_LINES` lines of its files.
+@dataclass(frozen=True)
+class Report:
+    """What is printed and recorded of a tokenizer: its entries, its fertility before and after, and the text it saw.
+
+    ``fertility`` maps ``new``, or ``before`` and ``after``, to the languages' figures; ``changes`` is
+    :func:`source_changes`.
+    """
+
+    entries: int
+    fertility: Mapping[str, Fertility]
+    texts: Mapping[str, LanguageText]
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The report as JSON."""
+        texts = {language: text.record for language, text in self.texts.items()}
+        found: dict[str, Any] = {"entries": self.entries, "fertility": dict(self.fertility), "text": texts}
+        return {**found, "source_text": dict(self.changes)} if self.changes else found
+
+
+def fertilities(tokenizer: Any, texts: Mapping[str, LanguageText]) -> Fertility:
+    """Fertility per language on the lines that were kept out (or on the training text where none were).
 
     Words are what spaces separate; where a script has none, ``characters_per_token`` is the figure to compare.
     """
-    found: Fertility = {}
+    return {language: fertility(tokenizer, text.measured) for language, text in texts.items()}
+
+
+def source_changes(
+    source: Any, grown: Any, files: Mapping[str, Sequence[Path]], seed: int
+) -> dict[str, dict[str, Any]]:
+    """What extending changes for text of the source's own languages, on a sample of their lines.
+
+    Returns language to ``before`` and ``after`` (see :func:`fertility`) and ``changed``: lines, words, and the share of
+    each that is cut differently.
+
+    Raises:
+        InputError: a language has no text.
+    """
+    found = {}
     for language, paths in sorted(files.items()):
-        lines = list(islice((line for path in paths for line in read_lines(path) if line.strip()), SAMPLE_LINES))
-        found[language] = fertility(tokenizer, lines)
+        lines = sample_lines(paths, seed)
+        if not lines:
+            raise InputError(
+                "no words in the text", where=f"--source-text, {language}", todo="give text, or leave it out"
+            )
+        found[language] = {
+            "before": fertility(source, lines),
+            "after": fertility(grown, lines),
+            "changed": changed_share(source, grown, lines).summary(),
+        }
     return found
 
 
@@ -88,6 +129,7 @@ def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
     characters = sum(len(word) for line in lines for word in line.split())
     unknown = 0 if tokenizer.unk_token is None else ids.count(tokenizer.unk_token_id)
     return {
+        "lines": len(lines),
         "words": words,
         "tokens_per_word": len(ids) / max(words, 1),
         "characters_per_token": characters / max(len(ids), 1),
@@ -101,37 +143,42 @@ def save_tokenizer(
     command: str,
     files: Mapping[str, Sequence[Path]],
     settings: Mapping[str, Any],
-    report: Mapping[str, Fertility],
-    more: Mapping[str, Any] | None = None,
+    report: Report,
+    source_files: Mapping[str, Sequence[Path]] | None = None,
 ) -> None:
-    """Write the tokenizer's directory atomically, with ``training.json``: what made it, its fertility, and ``more``."""
+    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its fertility."""
     inputs: dict[str, Path] = {}
     for language, paths in files.items():
         inputs |= named_inputs(language, paths)
+    for language, paths in (source_files or {}).items():
+        inputs |= named_inputs(f"source-text/{language}", paths)
     with new_directory(out, MARKER) as folder:
         tokenizer.save_pretrained(str(folder))
-        record = {"entries": len(tokenizer), "fertility": dict(report), "made_by": made_by(command, inputs, settings)}
-        record |= more or {}
-        write_json(folder / MARKER, record)
+        write_json(folder / MARKER, {**report.record, "made_by": made_by(command, inputs, settings)})
 
 
-def print_fertility(
-    out: Path, size: int, report: Mapping[str, Fertility], *, as_json: bool, more: Mapping[str, Any] | None = None
-) -> None:
-    """Print fertility per language, one group of columns for each tokenizer in ``report``; as JSON, ``more`` too."""
+def print_report(out: Path, report: Report, *, as_json: bool) -> None:
+    """Say what was drawn and left out, and print fertility per language, a column for each tokenizer and figure."""
+    for text in report.texts.values():
+        text.tell()
     if as_json:
-        print_json({"out": str(out), "entries": size, "fertility": dict(report), **(more or {})})
+        print_json({"out": str(out), **report.record})
         return
     names = ("tokens_per_word", "characters_per_token", "unknown")
     heads = {"tokens_per_word": "tokens/word", "characters_per_token": "characters/token", "unknown": "unknown %"}
-    several = len(report) > 1
-    columns = [f"{heads[name]} {which}" if several else heads[name] for name in names for which in report]
-    languages = list(next(iter(report.values())))
-    rows = [
-        [
-            language,
-            *(report[which][language][name] * (100 if name == "unknown" else 1) for name in names for which in report),
-        ]
-        for language in languages
+    which = list(report.fertility)
+    columns = [f"{heads[name]} {one}" if len(which) > 1 else heads[name] for name in names for one in which]
+    rows = {
+        language: {one: report.fertility[one][language] for one in which} for language in report.fertility[which[0]]
+    }
+    rows |= {f"{language} (source's own)": change for language, change in report.changes.items()}
+    cells = [
+        [name, *(row[one][key] * (100 if key == "unknown" else 1) for key in names for one in which)]
+        for name, row in rows.items()
     ]
-    table(f"{size:,} entries → {out}", ["language", *columns], rows)
+    if report.changes:
+        columns += ["lines cut differently %", "words cut differently %"]
+        for row, line in zip(rows.values(), cells, strict=True):
+            changed = row.get("changed")
+            line += [100 * changed[f"changed_{what}_share"] if changed else "" for what in ("lines", "words")]
+    table(f"{report.entries:,} entries → {out}", ["language", *columns], cells)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import track
 from hyperofa.errors import InputError
-from hyperofa.textfiles import read_lines
-from hyperofa.vocab.unigram import train_unigram
+from hyperofa.vocab.sampling import LanguageText, SamplingConfig, count_words, survey
+from hyperofa.vocab.unigram import LONGEST_WORD, train_unigram
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +51,24 @@ class TokenizerConfig:
             raise ValueError(f"max_length {self.max_length} leaves no room for text")
 
 
-def train_tokenizer(files: Mapping[str, Sequence[Path]], config: TokenizerConfig) -> Any:
+def train_tokenizer(
+    files: Mapping[str, Sequence[Path]], config: TokenizerConfig, texts: Mapping[str, LanguageText] | None = None
+) -> Any:
     """A ``PreTrainedTokenizerFast`` trained on text files by language; the same files give the same tokenizer.
 
     It has fewer than ``vocab_size`` entries, with a warning, where the text holds no more pieces that repeat.
 
+    Args:
+        files: Text files by language.
+        config: Its size and kind.
+        texts: What :func:`~hyperofa.vocab.sampling.survey` made of the files (None: nothing is kept out).
+
     Raises:
-        InputError: the text is empty, or its characters alone are more than ``vocab_size``.
+        InputError: a language has no text, or the characters alone are more than ``vocab_size``.
     """
     normalizer = _normalizer(config.normalizer)
-    counts = {language: count_words(paths, normalizer, language) for language, paths in sorted(files.items())}
+    texts = survey(files, SamplingConfig(held_out=0.0)) if texts is None else texts
+    counts = {language: count_words(text, lambda line: _words(line, normalizer)) for language, text in texts.items()}
     fixed = list(SPECIALS.values()) + ([f"<0x{byte:02X}>" for byte in range(256)] if config.byte_fallback else [])
     wanted = config.vocab_size - len(fixed)
     pieces = train_unigram(balance(counts, config.alpha), wanted, longest=config.longest, coverage=config.coverage)
@@ -82,14 +88,13 @@ def train_tokenizer(files: Mapping[str, Sequence[Path]], config: TokenizerConfig
     return assemble([(piece, 0.0) for piece in fixed] + pieces, config)
 
 
-def count_words(paths: Sequence[Path], normalizer: Any, label: str) -> Counter[str]:
-    """Words of text files as the tokenizer will see them: normalised, split at spaces, ``▁`` before each."""
-    counts: Counter[str] = Counter()
-    for path in paths:
-        for line in track(read_lines(path), f"reading {label}"):
-            text = line if normalizer is None else normalizer.normalize_str(line)
-            counts.update(text.split())
-    return Counter({f"▁{word}": count for word, count in counts.items()})
+def _words(line: str, normalizer: Any) -> list[str]:
+    """Words as the tokenizer will see them: normalised, split at spaces, ``▁`` before each, long ones in stretches."""
+    text = line if normalizer is None else normalizer.normalize_str(line)
+    words = [f"▁{word}" for word in text.split()]
+    if all(len(word) <= LONGEST_WORD for word in words):
+        return words
+    return [word[i : i + LONGEST_WORD] for word in words for i in range(0, len(word), LONGEST_WORD)]
 
 
 def balance(counts: Mapping[str, Mapping[str, int]], alpha: float) -> dict[str, float]:

@@ -18,7 +18,8 @@ from hyperofa.console import progress_bar
 
 log = logging.getLogger(__name__)
 
-_LONGEST_WORD = 32  # characters; longer runs (scripts without spaces) are cut, so that probabilities do not underflow
+LONGEST_WORD = 32
+"""Characters of a word; longer ones (scripts without spaces) are cut, so that probabilities do not underflow."""
 _SHRINK = 0.6  # share of the pieces that one round of pruning keeps
 _EM_STEPS = 2
 _ONCE = 1.999  # weights are rounded sums
@@ -73,7 +74,7 @@ def train_unigram(
     alphabet, text = _lay_out(words, coverage)
     if not alphabet:
         return []
-    pieces = _seed(text, min(longest, _LONGEST_WORD), max(20 * size, 100_000))
+    pieces = _seed(text, min(longest, LONGEST_WORD), max(20 * size, 100_000))
     singles = int((pieces.length == 1).sum())
     target = max(size, singles)
     rounds = 0
@@ -121,10 +122,10 @@ def _lay_out(words: Mapping[str, float], coverage: float) -> tuple[list[str], _T
 
 def _parts(word: str, index: Mapping[str, int]) -> list[str]:
     """``word`` cut at characters outside the alphabet, and into stretches of bearable length."""
-    if len(word) <= _LONGEST_WORD and all(character in index for character in word):
+    if len(word) <= LONGEST_WORD and all(character in index for character in word):
         return [word]
     known = "".join(character if character in index else " " for character in word)
-    return [run[i : i + _LONGEST_WORD] for run in known.split(" ") for i in range(0, len(run), _LONGEST_WORD)]
+    return [run[i : i + LONGEST_WORD] for run in known.split(" ") for i in range(0, len(run), LONGEST_WORD)]
 
 
 def _seed(text: _Text, longest: int, limit: int) -> _Pieces:

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, processors
 from transformers import AutoTokenizer
 
 from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
-from hyperofa.vocab.report import save_tokenizer
+from hyperofa.vocab.report import Report, save_tokenizer
 from hyperofa.vocab.surfaces import rows_needed, token_surfaces
 from tests.unit.vocab.conftest import MAKERS
 
@@ -46,7 +46,7 @@ def grow(source, tmp_path):
 
 def reloaded(tokenizer, folder):
     """Saved and loaded twice, as ``tokenizer extend`` and then ``init`` do."""
-    save_tokenizer(folder / "once", tokenizer, "tokenizer extend", {}, {}, {})
+    save_tokenizer(folder / "once", tokenizer, "tokenizer extend", {}, {}, Report(len(tokenizer), {}, {}))
     AutoTokenizer.from_pretrained(str(folder / "once")).save_pretrained(folder / "twice")
     return AutoTokenizer.from_pretrained(str(folder / "twice"))
 
@@ -106,5 +106,5 @@ def test_what_frames_and_cuts_a_text_survives(tmp_path):
 
 
 def test_nothing_of_where_the_source_lay_is_written(source, tmp_path):
-    save_tokenizer(tmp_path / "out", grow(source, tmp_path), "tokenizer extend", {}, {}, {})
+    save_tokenizer(tmp_path / "out", grow(source, tmp_path), "tokenizer extend", {}, {}, Report(0, {}, {}))
     assert str(tmp_path) not in (tmp_path / "out/tokenizer_config.json").read_text()

@@ -83,8 +83,8 @@ class TestCommand:
         own = ["--source-text", f"eng={tmp_path / 'eng.txt'}"]
         assert self.run(tmp_path, files, *own, "--json") == 0
         told = json.loads(capsys.readouterr().out)["source_text"]["eng"]
-        assert told["lines"] == len(OWN)
-        assert told["changed_lines_share"] > 0
+        assert told["changed"]["lines"] == len(OWN)
+        assert told["changed"]["changed_lines_share"] > 0
         record = json.loads((tmp_path / "out/training.json").read_text())
         assert record["source_text"]["eng"] == told
         assert self.run(tmp_path, files, *own) == 0
@@ -95,6 +95,6 @@ class TestCommand:
             self.run(tmp_path, files, "--source-text", f"eng={tmp_path / 'eng.txt'}", "--keep-source-text", "--json")
             == 0
         )
-        assert json.loads(capsys.readouterr().out)["source_text"]["eng"]["changed_lines"] == 0
+        assert json.loads(capsys.readouterr().out)["source_text"]["eng"]["changed"]["changed_lines"] == 0
         assert self.run(tmp_path, files, "--keep-source-text") == 2
         assert "no text to keep" in capsys.readouterr().err

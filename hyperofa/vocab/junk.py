@@ -1,0 +1,81 @@
+"""What a tokenizer should not learn from: absurdly long words, repeats, addresses, encoded data, damaged characters."""
+
+from __future__ import annotations
+
+import re
+
+SHORT = 30
+"""Characters of a word that is always kept, unless a character of it is damaged."""
+LONGEST = 100
+"""Characters without a space in scripts that write spaces; no script without spaces has such a limit."""
+
+_DAMAGED = (
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd-\uffff"  # controls, surrogates, the replacement character
+)
+# Everything below Thai, and the later blocks of scripts that write spaces (Georgian to Tagalog, Mongolian, Limbu, Latin
+# and Greek extended, symbols, Hangul, presentation forms, emoji). All others are taken to write none.
+_SPACED = (
+    "\x00-\u0dff\u10a0-\u177f\u1800-\u194f\u1d00-\u2e7f\ua640-\ua69f\ua700-\ua82f\ua960-\ua97f"
+    "\uab00-\uf8ff\ufb00-\ufe1f\ufe70-\ufeff\ufffd-\uffff\U0001f000-\U0001faff"
+)
+_SUSPECT = re.compile(rf"\S{{{SHORT + 1},}}|[{_DAMAGED}]")
+_WORD = re.compile(r"\S+")
+# Stretches of one kind. Ethiopic wordspace and the zero-width space stand between words too.
+_STRETCH = re.compile(rf"[\u1361\u200b]+|(?:(?![\u1361\u200b])[{_SPACED}])+|[^{_SPACED}]+")
+_WRITES_SPACES = re.compile(f"[{_SPACED}]")
+_DAMAGE = re.compile(f"[{_DAMAGED}]")
+_REPEAT = re.compile(r"(.)\1{32,999}|(..)\2{16,999}|(...)\3{10,999}|(....)\4{8,999}", re.DOTALL)
+_CUT = re.compile(f"[{_DAMAGED}]+|{_REPEAT.pattern}", re.DOTALL)
+_ADDRESS = re.compile(r"://|^www\.", re.IGNORECASE)
+_HEXADECIMAL = re.compile(r"\W*(?=[A-Fa-f-]*\d)[0-9A-Fa-f-]+\W*", re.ASCII)
+_ENCODED = re.compile(r"\W*(?=[A-Za-z+/=_-]*\d)[A-Za-z0-9+/=_-]+\W*", re.ASCII)
+_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
+_CHANGES = 0.4  # per character: about 0.6 in base64, at most a third in camelCase
+
+
+def without_junk(text: str) -> tuple[str, int]:
+    """``text`` without what no tokenizer should learn from, and from how many stretches something was left out.
+
+    Words of up to :data:`SHORT` characters are kept. Of longer ones go: more than :data:`LONGEST` characters without a
+    space, repeats of one to four characters, addresses, hashes and base64. In scripts without spaces, where a
+    whole paragraph is one word, only the repeats go, and what is written in another script is judged by itself. Words
+    with control characters or U+FFFD are damaged and go too.
+    """
+    if _SUSPECT.search(text) is None:
+        return text, 0
+    left_out = 0
+
+    def clean(match: re.Match[str]) -> str:
+        nonlocal left_out
+        word = match[0]
+        if _SUSPECT.search(word) is None:
+            return word
+        kept = []
+        for stretch in _STRETCH.findall(word):
+            if _WRITES_SPACES.match(stretch):
+                found = _is_junk(stretch)
+                kept.append(" " if found else stretch)
+            else:
+                rest = _CUT.sub(" ", stretch)
+                found = rest != stretch
+                kept.append(rest)
+            left_out += found
+        return "".join(kept)
+
+    return _WORD.sub(clean, text), left_out
+
+
+def _is_junk(stretch: str) -> bool:
+    """Whether characters without a space between them, in a script that writes spaces, are no word."""
+    if _DAMAGE.search(stretch) or len(stretch) > LONGEST:
+        return True
+    if len(stretch) <= SHORT:
+        return False
+    return bool(_ADDRESS.search(stretch) or _REPEAT.search(stretch)) or _is_encoded(stretch)
+
+
+def _is_encoded(stretch: str) -> bool:
+    """Whether a stretch is hexadecimal, or looks like base64: ASCII whose case and digits change all the time."""
+    if _HEXADECIMAL.fullmatch(stretch):
+        return True
+    return bool(_ENCODED.fullmatch(stretch)) and len(_CHANGE.findall(stretch)) >= _CHANGES * len(stretch)
