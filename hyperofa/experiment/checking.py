@@ -81,6 +81,8 @@ def _check_languages(plan: Plan) -> None:
     inputs, parallel = plan.inputs, plan.recipe.parallel
     if inputs is not None:
         named = {"inputs.languages": inputs.languages, "inputs.corpus": list(inputs.corpus)}
+        if inputs.further_languages != "all":
+            named["inputs.further_languages"] = inputs.further_languages
     else:
         assert parallel is not None  # a recipe has one of the two
         named = {"parallel.languages": list(parallel.languages), "parallel.pivots": list(parallel.pivots)}

@@ -120,7 +120,8 @@ def _split(args: argparse.Namespace) -> None:
         raise InputError(str(error), where="command line") from None
     made = write_split(args.parallel, settings, args.pivots, args.out)
     train, test, unscored = made["train"], made["test"], made["languages_unscored"]
-    rows = [(lang, train[lang], test[lang], unscored.get(lang, "scored")) for lang in sorted(train)]
+    told = {**dict.fromkeys(train, "scored"), **dict.fromkeys(made["pivots"], "pivot"), **unscored}
+    rows = [(lang, train[lang], test[lang], told[lang]) for lang in sorted(train)]
     table("Split by English message", ("language", "train", "test", ""), rows)
 
 

@@ -28,7 +28,7 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
     from hyperofa.console import output, print_json, table
 
-    stages = plan.stages()
+    stages, languages = plan.stages(), plan.languages()
     chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
     trusted = chosen & before(stages, start) if start is not None else frozenset()
     chosen -= trusted
@@ -37,7 +37,8 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         "out": str(plan.out),
         "stages": [{"name": s.name, "title": s.title, "command": s.typed} for s in stages if s.name in chosen],
         "taken_as_they_are": [stage.name for stage in stages if stage.name in trusted],
-        "languages_known": plan.languages()[2],
+        "languages_known": languages.known,
+        "languages_of_vectors_only": languages.idle,
         "downloads": downloads(plan),
         "missing": missing(plan),
         "plans": plans(plan),
@@ -51,6 +52,8 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         output.print(f"{len(trusted)} stages before these are taken as they are (--from {start}).", markup=False)
     if not found["languages_known"]:
         output.print("The languages are those that are expected; the data decides.")
+    if languages.idle:
+        output.print(f"For word vectors only (see further_languages): {', '.join(languages.idle)}", markup=False)
     columns = ("what", "name", "state")
     table("Would be downloaded", columns, [[row["kind"], row["name"], row["state"]] for row in found["downloads"]])
     if found["missing"]:

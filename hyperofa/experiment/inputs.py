@@ -119,7 +119,12 @@ class Inputs:
     test: str
     """Folder of test sets, in a layout that ``hyperofa-eval`` reads."""
     languages: list[str]
-    """The languages that are scored."""
+    """The languages that are scored; the tokenizer is made for them and the model is trained on them, and on English."""
+    further_languages: list[str] | Literal["all"] = field(default_factory=list)
+    """Languages besides, whose text the tokenizer and the corpus learn from; ``all``: every one that has text.
+
+    The text of other languages is read for word vectors only.
+    """
     parallel: list[str] = field(default_factory=list)
     """Folders or files of parallel text (patterns allowed): ``LANG.txt`` line by line, or ``LANG.tsv`` of id<TAB>text."""
     text: list[str] = field(default_factory=list)

@@ -11,11 +11,12 @@ from pathlib import Path
 import yaml
 
 from hyperofa.config import read_yaml, to_plain
+from hyperofa.errors import InputError
 from hyperofa.experiment.comparisons import WHEN, Comparison, Scoring, comparisons, scorings
 from hyperofa.experiment.gather import MARKER as GATHER_MARKER
 from hyperofa.experiment.inputs import Inputs, Target
+from hyperofa.experiment.languages import Languages, languages_of
 from hyperofa.experiment.loading import Replacements, deciding_settings, training_settings
-from hyperofa.experiment.parallel import ENGLISH
 from hyperofa.experiment.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe import Cell, Recipe
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
@@ -119,26 +120,16 @@ class Plan:
 
     def write_train_config(self) -> None:
         """Write the settings of training if they changed: the data decides which languages are scored on the way."""
-        settings = training_settings(self.recipe, str(self.test), self.languages()[1])
+        settings = training_settings(self.recipe, str(self.test), self.languages().scored)
         text = yaml.safe_dump(settings, sort_keys=False)
         if not self.train_config.is_file() or self.train_config.read_text(encoding="utf-8") != text:
             write_text(self.train_config, text)
 
-    def languages(self) -> tuple[list[str], list[str], bool]:
-        """The languages of ``data/`` and those scored, and whether they are known already (else they are expected)."""
+    def languages(self) -> Languages:
+        """The languages that are learnt and scored, as the recipe names them and the data has them."""
         made = read_json(self.data_marker) if self.data_marker.is_file() else None
-        if self.inputs is not None:
-            text = (
-                {*made["train"], *([ENGLISH] if made["english"] else [])} if made else {*self.inputs.languages, ENGLISH}
-            )
-            return sorted(text), list(self.inputs.languages), bool(made) or not self.inputs.gathered
-        if made:
-            return sorted([ENGLISH, *made["train"]]), list(made["languages"]), True
-        recipe = self.recipe.parallel
-        assert recipe is not None  # a recipe has one of the two
-        found = {file.name.split(".")[0] for pattern in ("*.txt", "*.txt.xz") for file in self.parallel.glob(pattern)}
-        named = set(recipe.languages) or found - {ENGLISH, *recipe.pivots}
-        return sorted({ENGLISH, *named, *recipe.pivots}), sorted(named), False
+        files = (file for pattern in ("*.txt", "*.txt.xz") for file in self.parallel.glob(pattern))
+        return languages_of(self.recipe, made, (file.name.split(".")[0] for file in files))
 
     def first(self) -> list[Stage]:
         """The stages up to the training side, which decides the languages."""
@@ -146,8 +137,8 @@ class Plan:
 
     def rest(self) -> list[Stage]:
         """The stages after it: shared ones first, then each step for all cells side by side."""
-        gathered, scored, _ = self.languages()
-        found = list(self._shared(gathered))
+        languages = self.languages()
+        found, scored = list(self._shared(languages)), languages.scored
         for name in self.recipe.sources:
             target, evaluate = self.reference(name), self.recipe.evaluate
             title, model = f"Evaluate the source model {name} as it is", self.source(name)
@@ -213,13 +204,13 @@ class Plan:
         read = (*parallel, *text, self.test, *added)
         return Stage("gather", "Training text without test lines", tuple(words), self.data, GATHER_MARKER, read)
 
-    def _shared(self, languages: Sequence[str]) -> Iterator[Stage]:
+    def _shared(self, languages: Languages) -> Iterator[Stage]:
         if self.vectors == self.out / "vectors":
             yield self._vectors()
         if self.tokenizer == str(self.out / "tokenizer"):
             yield self._tokenizer(self.recipe.target, languages)
         corpus, folder, given = self.out / "corpus", self.data / "documents", self.inputs
-        texts = self._texts("documents", languages) if given is None or given.gathered else []
+        texts = self._texts("documents", languages.learnt) if given is None or given.gathered else []
         if given is not None and given.corpus:
             texts = [word for word in texts if Path(word).stem not in given.corpus]
             texts += [f"{language}={place}" for language, place in given.corpus.items()]
@@ -227,7 +218,8 @@ class Plan:
         words += ["--text", *texts, *self.recipe.corpus, "--out", str(corpus)]
         files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
         inputs = (*((folder,) if given is None or given.gathered else ()), Path(self.tokenizer), *files)
-        yield Stage("corpus", "Packed corpus", tuple(words), corpus, "corpus.json", inputs, pattern=folder / "*.txt")
+        pattern = None if languages.idle else folder / "*.txt"
+        yield Stage("corpus", "Packed corpus", tuple(words), corpus, "corpus.json", inputs, pattern=pattern)
 
     def _vectors(self) -> Stage:
         given = self.inputs.vectors if self.inputs is not None else None
@@ -241,7 +233,7 @@ class Plan:
         inputs = (Path(given) if given else folder,)
         return Stage("vectors", "Word vectors", tuple(words), self.vectors, "meta.json", inputs)
 
-    def _tokenizer(self, target: Target | None, languages: Sequence[str]) -> Stage:
+    def _tokenizer(self, target: Target | None, languages: Languages) -> Stage:
         out, folder = Path(self.tokenizer), self.data / "text"
         if target is not None and target.wheel is not None:
             words = ["hyperofa", "data", "tokenizer", target.wheel.pin, "--sha256", target.wheel.sha256]
@@ -250,12 +242,16 @@ class Plan:
             words += ["--out", str(out)]
             return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json")
         inputs: tuple[Path, ...] = (folder,)
-        words = ["hyperofa", "tokenizer", "train"]
+        words, text = ["hyperofa", "tokenizer", "train"], languages.learnt
         if target is not None and target.extend is not None:
-            source = self.source(target.extend)
+            source, text = self.source(target.extend), languages.extended
             words, inputs = ["hyperofa", "tokenizer", "extend", "--source", source], (folder, Path(source))
-        words += ["--text", *self._texts("text", languages), *self.recipe.tokenizer, "--out", str(out)]
-        pattern = folder / "*.txt"
+        if not text:
+            gathered = ", ".join([*languages.learnt, *languages.idle])
+            todo = f"name some of those in {folder}: {gathered}"
+            raise InputError("none of the languages has text for the tokenizer", where="languages", todo=todo)
+        words += ["--text", *self._texts("text", text), *self.recipe.tokenizer, "--out", str(out)]
+        pattern = None if languages.idle or text != languages.learnt else folder / "*.txt"
         return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json", inputs, pattern=pattern)
 
     def _texts(self, folder: str, languages: Sequence[str]) -> list[str]:
@@ -268,6 +264,7 @@ class Plan:
         source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
         words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]
         more, read = self._with_places([*self.recipe.init, *method.args])
+        more = self._learnt_files(more)
         file = method_file(method.method or cell.method)
         read = (*read, file) if file is not None else read
         words += ["--method", method.method or cell.method]
@@ -337,6 +334,14 @@ class Plan:
         parallel, text = self.data / "parallel", self.data / "text"
         places = {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
         return with_places(words, places)
+
+    def _learnt_files(self, words: Sequence[str]) -> list[str]:
+        """The folder of parallel text as the files of the languages that are learnt, where others lie beside them."""
+        languages, folder = self.languages(), self.data / "parallel"
+        if not languages.idle:
+            return list(words)
+        files = [str(folder / f"{code}.txt") for code in languages.learnt if (folder / f"{code}.txt").is_file()]
+        return [file for word in words for file in (files if word == str(folder) else [word])]
 
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

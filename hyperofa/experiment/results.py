@@ -71,7 +71,7 @@ def gather(
     return {
         "recipe": recipe.name,
         "task": main,
-        "languages": _scored(plan, made, shown),
+        "languages": _scored(plan, shown),
         "pivots": made.get("pivots", []),
         "languages_unscored": made.get("languages_unscored") or _without_data(shown, main),
         "methods": {
@@ -173,10 +173,10 @@ def _shown(plan: Plan, cells: Mapping[str, Record]) -> list[Record]:
     return [cells[name] for name in names if name in cells]
 
 
-def _scored(plan: Plan, made: Record, shown: Sequence[Record]) -> list[str]:
+def _scored(plan: Plan, shown: Sequence[Record]) -> list[str]:
     """The languages that have a score in every cell that is shown (or were to be scored, where there is none)."""
     have = [set(cell[when]["languages"]) for cell in shown for when in WHEN if cell[when]]
-    wanted = list(made.get("languages", [])) or plan.languages()[1]
+    wanted = plan.languages().scored
     return [code for code in wanted if all(code in codes for codes in have)] if have else wanted
 
 

@@ -64,7 +64,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cap",
         type=int,
-        default=1_000_000,
+        default=200_000,
         metavar="N",
         help="lines of a language at most, drawn with the seed (default: %(default)s)",
     )

@@ -28,9 +28,12 @@ _REPEAT = re.compile(r"(.)\1{32,999}|(..)\2{16,999}|(...)\3{10,999}|(....)\4{8,9
 _CUT = re.compile(f"[{_DAMAGED}]+|{_REPEAT.pattern}", re.DOTALL)
 _ADDRESS = re.compile(r"://|^www\.", re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"\W*(?=[A-Fa-f-]*\d)[0-9A-Fa-f-]+\W*", re.ASCII)
-_ENCODED = re.compile(r"\W*(?=[A-Za-z+/=_-]*\d)[A-Za-z0-9+/=_-]+\W*", re.ASCII)
+_ENCODED = re.compile(r"\W*[A-Za-z0-9+/=_-]+\W*", re.ASCII)
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
-_CHANGES = 0.4  # per character: about 0.6 in base64, at most a third in camelCase
+_CHANGES = (
+    0.4  # changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits
+)
+_DIGITS = 1 / 16
 
 
 def without_junk(text: str) -> tuple[str, int]:
@@ -56,7 +59,7 @@ def without_junk(text: str) -> tuple[str, int]:
                 found = _is_junk(stretch)
                 kept.append(" " if found else stretch)
             else:
-                rest = _CUT.sub(" ", stretch)
+                rest = _CUT.sub(" ", stretch) if _may_repeat(stretch) or _DAMAGE.search(stretch) else stretch
                 found = rest != stretch
                 kept.append(rest)
             left_out += found
@@ -74,8 +77,22 @@ def _is_junk(stretch: str) -> bool:
     return bool(_ADDRESS.search(stretch) or _REPEAT.search(stretch)) or _is_encoded(stretch)
 
 
+def _may_repeat(text: str) -> bool:
+    """Whether 12 characters equal those one to four places on, as they do wherever :data:`_REPEAT` fits; the quick question.
+
+    A repeat has 33 characters or more, so it holds one of every 16th place with 12 + 4 characters from there.
+    """
+    for place in range(0, len(text) - 12, 16):
+        here = text[place : place + 12]
+        if here in text[place + 1 : place + 16]:
+            return True
+    return False
+
+
 def _is_encoded(stretch: str) -> bool:
     """Whether a stretch is hexadecimal, or looks like base64: ASCII whose case and digits change all the time."""
     if _HEXADECIMAL.fullmatch(stretch):
         return True
-    return bool(_ENCODED.fullmatch(stretch)) and len(_CHANGE.findall(stretch)) >= _CHANGES * len(stretch)
+    if not _ENCODED.fullmatch(stretch) or sum(map(str.isdigit, stretch)) < _DIGITS * len(stretch):
+        return False
+    return len(_CHANGE.findall(stretch)) >= _CHANGES * len(stretch)

@@ -27,7 +27,7 @@ TOO_FEW_LINES = 50
 """With fewer different lines nothing is kept out, and the training text itself is measured."""
 LITTLE_TEXT = 50_000
 """Characters of training text; with fewer, a language's pieces are learnt by heart."""
-WORD_CHARACTERS = 6_000_000
+WORD_CHARACTERS = 3_000_000
 """Characters of the distinct words of a language that are learnt from; the rarest words beyond are forgotten."""
 _LONGEST_SAMPLE = 10_000  # characters of a line that is measured on; documents may stand on one line
 _LONGEST_PART = 100_000  # characters that are cut into words at a time
@@ -38,7 +38,7 @@ _MOST_WORDS = 1_500_000  # distinct words of a language that are held while its 
 class SamplingConfig:
     """Which lines of a text are learnt from."""
 
-    cap: int = 1_000_000
+    cap: int = 200_000
     """Lines of a language at most, drawn with ``seed``."""
     held_out: float = 0.05
     """Share of the lines that are kept out to measure on (at most :data:`MOST_HELD_OUT`); 0 keeps none out."""
@@ -80,10 +80,10 @@ class LanguageText:
             if self.kept_out and _hash(line, self.config.seed) in self.kept_out:
                 continue
             # Selection sampling: each line is taken with the chance that leaves every choice of lines as likely.
-            if wanted < left and draw() * left >= wanted - self.drawn:
-                left -= 1
-                continue
+            taken = draw() * left < wanted - self.drawn
             left -= 1
+            if not taken:
+                continue
             self.drawn += 1
             clean, found = without_junk(line)
             self.left_out += found

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
+
+import pytest
 
 from hyperofa.console import console, progress_bar, setup_logging, table, track
+from hyperofa_eval.console import table as harness_table
 
 
 def test_a_long_log_line_is_one_line(capsys):
@@ -37,3 +42,41 @@ def test_text_stands_as_it_is(capsys):
     captured = capsys.readouterr()
     assert captured.err == "malformed keys such as 'a:b:c'\na:b:c\n"
     assert all(word in captured.out for word in ("keys of [a]", "[key]", "a:b:c", "[CLS]", "[bold]"))
+
+
+WIDE = [f"characters/token {which} {i}" for i in range(4) for which in ("before", "after")]
+
+
+@pytest.mark.parametrize("print_table", [table, harness_table], ids=["hyperofa", "hyperofa-eval"])
+@pytest.mark.parametrize("columns", [None, "40", "80"])
+def test_headings_and_cells_are_whole_in_a_file(capsys, monkeypatch, print_table, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    title = "60,000 entries → " + "a/very/long/path/" * 20
+    print_table(title, ["language", *WIDE], [["swh " + "x" * 120, *range(1000, 1008)]])
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert shown[0] == title
+    assert all(heading in shown[2] for heading in ["language", *WIDE])
+    assert "swh " + "x" * 120 in shown[4]
+    assert len(shown) == 6
+
+
+@pytest.mark.parametrize("print_table", [table, harness_table], ids=["hyperofa", "hyperofa-eval"])
+@pytest.mark.parametrize("width", [200, 80, 20])
+def test_headings_are_whole_in_a_narrow_terminal(monkeypatch, print_table, width):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_table("scores", ["language", *WIDE], [["swh", *range(1000, 1008)]])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()[1:]
+    head = [[cell.strip() for cell in line.strip("┃").split("┃")] for line in lines if line.startswith("┃")]
+    assert "…" not in screen.getvalue()
+    stacked = ["".join(parts).replace(" ", "") for parts in zip(*head, strict=True)]
+    assert stacked == [name.replace(" ", "") for name in ("language", *WIDE)]
