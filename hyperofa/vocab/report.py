@@ -168,8 +168,8 @@ def print_report(out: Path, report: Report, *, as_json: bool) -> None:
     heads = {"tokens_per_word": "tokens/word", "characters_per_token": "characters/token", "unknown": "unknown %"}
     which = list(report.fertility)
     columns = [f"{heads[name]} {one}" if len(which) > 1 else heads[name] for name in names for one in which]
-    rows = {
-        language: {one: report.fertility[one][language] for one in which} for language in report.fertility[which[0]]
+    rows: dict[str, Mapping[str, Any]] = {
+        language: {one: report.fertility[one][language] for one in which} for language in report.texts
     }
     rows |= {f"{language} (source's own)": change for language, change in report.changes.items()}
     cells = [
