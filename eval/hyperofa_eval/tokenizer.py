@@ -8,6 +8,7 @@ from typing import Any
 from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.filekinds import lfs_pointer
 from hyperofa_eval.quiet import quiet_transformers
+from hyperofa_eval.unknowns import UNKNOWN_TODO, unknown_problem
 
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a tokenizer that has a vocabulary has one."""
@@ -29,7 +30,8 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
 
     Raises:
         DataMissingError: there is no tokenizer.
-        InputError: it cannot be read, or would cut text otherwise than its own SentencePiece file.
+        InputError: it cannot be read, would cut text otherwise than its own SentencePiece file, or fails on characters that
+            it lacks.
     """
     import transformers
 
@@ -60,6 +62,8 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         raise missing
     if problem := misread_sentencepiece(tokenizer):
         raise InputError(problem, where=name, todo="save its tokenizer.json there, or name its tokenizer_class")
+    if problem := unknown_problem(tokenizer):
+        raise InputError(problem, where=name, todo=UNKNOWN_TODO)
     return tokenizer
 
 

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LANG=FILE",
         help="text of the source's own languages: measured before and after, not learnt from",
     )
+    extend.add_argument(
+        "--keep-source-text",
+        action="store_true",
+        help="take no new entry that would cut a line of --source-text differently (the first 50,000 lines of a language)",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -110,9 +115,11 @@ def _extend(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from hyperofa.config import build_config
+    from hyperofa.errors import InputError
     from hyperofa.files import check_output
     from hyperofa.textfiles import language_files
     from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
+    from hyperofa.vocab.keeping import kept_lines
     from hyperofa.vocab.report import (
         MARKER,
         Report,
@@ -128,16 +135,20 @@ def _extend(args: argparse.Namespace) -> None:
     names = ("vocab_size", "alpha", "coverage", "longest")
     config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
     sampling = _sampling(args)
+    if args.keep_source_text and not args.source_text:
+        raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
     check_output(args.out, MARKER)
     files, source_files = language_files(args.text), language_files(args.source_text, where="--source-text")
     own_lines = source_lines(source_files, sampling.seed)
     source = load_tokenizer(args.source)
     texts = survey(files, sampling)
-    tokenizer = extend_tokenizer(source, files, config, texts)
+    kept = kept_lines(source_files, sampling.seed) if args.keep_source_text else []
+    tokenizer = extend_tokenizer(source, files, config, texts, kept)
     fertility = {"before": fertilities(source, texts), "after": fertilities(tokenizer, texts)}
     changes = source_changes(source, tokenizer, own_lines)
     report = Report(len(tokenizer), fertility, texts, changes)
-    settings = {"source": Path(args.source).name, **asdict(config), **asdict(sampling)}
+    settings = {"source": Path(args.source).name, "keep_source_text": args.keep_source_text}
+    settings |= {**asdict(config), **asdict(sampling)}
     save_tokenizer(args.out, tokenizer, "tokenizer extend", files, settings, report, source_files)
     print_report(args.out, report, as_json=args.json)
 

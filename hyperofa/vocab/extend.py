@@ -8,14 +8,16 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa.vocab.carry import with_backend
+from hyperofa.vocab.joins import Joins
+from hyperofa.vocab.keeping import KeptText
 from hyperofa.vocab.merges import Merge, learn_merges
-from hyperofa.vocab.roles import ROLES
 from hyperofa.vocab.sampling import LanguageText, SamplingConfig, count_words, survey
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
 from hyperofa.vocab.train import balance
@@ -53,18 +55,21 @@ def extend_tokenizer(
     files: Mapping[str, Sequence[Path]],
     config: ExtendConfig,
     texts: Mapping[str, LanguageText] | None = None,
+    kept: Sequence[str] = (),
 ) -> Any:
     """A tokenizer with all of the source's entries under their ids, and new ones after them.
 
     The text is cut as the source cuts it; then the most frequent neighbours are merged until ``vocab_size`` is
     reached, and characters that the source does not know become pieces first. BPE gets the merges after its own,
-    WordPiece the pieces, unigram the pieces with a score that lets each win over its parts.
+    WordPiece the pieces, unigram the pieces with a score that lets each win over its parts. A new piece joins only what
+    pieces of the source join (:class:`hyperofa.vocab.joins.Joins`): digits stay single where the source has them single.
 
     Args:
         source: The tokenizer that grows.
         files: Text files by language.
         config: How far it grows.
         texts: What :func:`~hyperofa.vocab.sampling.survey` made of the files (None: nothing is kept out).
+        kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
 
     Raises:
         InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is
@@ -80,17 +85,40 @@ def extend_tokenizer(
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
     texts = survey(files, SamplingConfig(held_out=0.0)) if texts is None else texts
     words = balance({language: cutter.count(text) for language, text in texts.items()}, config.alpha)
-    number = config.vocab_size - old_size
-    characters = dict(list(cutter.new_characters(words, config.coverage).items())[:number])
-    cut = [(pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)]
-    known = {*cutter.vocabulary, *cutter.added, *characters}
-    merges = learn_merges(cut, known, number - len(characters), cutter.join, longest=config.longest)
-    total = sum(weight * len(pieces) for pieces, weight in cut)
-    grown = _assemble(source, characters, merges, total)
+    grown = _grow(source, cutter, words, config, config.vocab_size - old_size, kept)
     if len(grown) < config.vocab_size:
         log.warning("the text holds only %d entries of the %d asked for", len(grown), config.vocab_size)
     _check_ids(source, grown)
     return grown
+
+
+def _grow(
+    source: Any, cutter: _Cutter, words: Mapping[str, float], config: ExtendConfig, number: int, lines: Sequence[str]
+) -> Any:
+    """The source with up to ``number`` further pieces; learned anew without those that cut ``lines`` differently."""
+    joins = Joins(source, cutter.kind, cutter.prefix)
+    kept = KeptText(source, cutter, lines, config.longest)
+    unknown = cutter.new_characters(words, config.coverage)
+    characters: dict[str, float] | None = None
+    while True:
+        before = characters
+        addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
+        characters = {piece: unknown[piece] for piece in addable[:number]}
+        if characters != before:
+            cut = [
+                (pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)
+            ]
+        merges = learn_merges(
+            cut,
+            {*cutter.vocabulary, *cutter.added, *characters},
+            number - len(characters),
+            cutter.join,
+            longest=config.longest,
+            allows=lambda left, right, piece: joins.allows(piece) and kept.allows(left, right, piece),
+        )
+        grown = _assemble(source, characters, merges, sum(weight * len(pieces) for pieces, weight in cut))
+        if not lines or not kept.offenders(grown):
+            return grown
 
 
 class _Cutter:
@@ -108,13 +136,17 @@ class _Cutter:
         """The words of a text, as the source's normalizer and pre-tokenizer give them to its model."""
 
         def words_of(line: str) -> list[str]:
-            # The source cuts at its added tokens too, and no new piece holds one.
-            words = [word for part in self._at_added.split(line) for word in self._words(part)]
+            words = list(self.words(line))
             if all(len(word) <= _STRETCH for word in words):
                 return words
             return [stretch for word in words for stretch in self._stretches(word)]
 
         return count_words(text, words_of)
+
+    def words(self, line: str) -> Iterator[str]:
+        """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
+        for part in self._at_added.split(line):
+            yield from self._words(part)
 
     def _stretches(self, word: str) -> list[str]:
         """A word of a script without spaces in stretches, so that a change in one is not the work of all.
@@ -209,7 +241,6 @@ class _Cutter:
 def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Merge], total: float) -> Any:
     """The source's tokenizer.json with further pieces, as a tokenizer with the source's special tokens."""
     from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
 
     spec = json.loads(source.backend_tokenizer.to_str())
     model = spec["model"]
@@ -239,19 +270,7 @@ def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Mer
         vocabulary.update({piece: first + i for i, piece in enumerate(pieces)})
         if model["type"] == "BPE":
             model["merges"] += [[merge.left, merge.right] for merge in merges]
-    spec["truncation"] = spec["padding"] = None
-    roles = {f"{role}_token": getattr(source, f"{role}_token", None) for role in ROLES}
-    grown = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
-        model_max_length=source.model_max_length,
-        padding_side=source.padding_side,
-        truncation_side=source.truncation_side,
-        model_input_names=source.model_input_names,
-        **{name: token for name, token in roles.items() if token is not None},
-    )
-    if getattr(source, "chat_template", None):
-        grown.chat_template = source.chat_template
-    return grown
+    return with_backend(source, Tokenizer.from_str(json.dumps(spec)))
 
 
 def _check_ids(source: Any, grown: Any) -> None:

@@ -11,6 +11,7 @@ from hyperofa.console import progress_bar
 
 Pair = tuple[str, str]
 Join = Callable[[str, str], str]
+Allows = Callable[[str, str, str], bool]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def learn_merges(
     *,
     longest: int = 16,
     least: float = 2.0,
+    allows: Allows = lambda left, right, piece: True,
 ) -> list[Merge]:
     """Merges that bring ``number`` new pieces, in the order in which they were learned; ties go by the pieces' text.
 
@@ -42,6 +44,7 @@ def learn_merges(
         join: The piece that two pieces make, such as their concatenation.
         longest: Characters of the longest piece.
         least: Occurrences that a merge needs.
+        allows: Says of two pieces, and of the one that they make, whether they may be merged.
     """
     state = _State(words, join)
     vocabulary = set(known)
@@ -49,11 +52,10 @@ def learn_merges(
     made = 0
     with progress_bar("growing the vocabulary", number) as advance:
         while made < number:
-            found = state.best(least, longest)
+            found = state.best(least, longest, allows)
             if found is None:
                 break
-            pair, count = found
-            piece = join(*pair)
+            pair, piece, count = found
             new = piece not in vocabulary
             merges.append(Merge(*pair, piece, count, new))
             vocabulary.add(piece)
@@ -83,8 +85,8 @@ class _State:
         self.queue = [(-count, pair) for pair, count in self.counts.items()]
         heapq.heapify(self.queue)
 
-    def best(self, least: float, longest: int) -> tuple[Pair, float] | None:
-        """The most frequent pair that may become a piece."""
+    def best(self, least: float, longest: int, allows: Allows) -> tuple[Pair, str, float] | None:
+        """The most frequent pair that may become a piece, the piece, and how often it occurs."""
         while self.queue:
             negative, pair = heapq.heappop(self.queue)
             count = self.counts.get(pair, 0.0)
@@ -92,8 +94,9 @@ class _State:
                 continue
             if count < least:
                 return None
-            if len(self.join(*pair)) <= longest:
-                return pair, count
+            piece = self.join(*pair)
+            if len(piece) <= longest and allows(*pair, piece):
+                return pair, piece, count
         return None
 
     def merge(self, pair: Pair, piece: str) -> None:

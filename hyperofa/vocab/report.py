@@ -13,6 +13,7 @@ from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
 from hyperofa.vocab.change import changed_share
+from hyperofa.vocab.checks import check_unknown
 from hyperofa.vocab.sampling import LanguageText, sample_lines
 from hyperofa_eval.filekinds import lfs_pointer
 from hyperofa_eval.tokenizer import has_vocabulary, misread_sentencepiece, only_specials, sentencepiece_problem
@@ -29,7 +30,8 @@ def load_tokenizer(source: str) -> Any:
 
     Raises:
         DataMissingError: there is none, or it cannot be read.
-        InputError: it is not a fast tokenizer, or would cut text otherwise than its SentencePiece file.
+        InputError: it is not a fast tokenizer, would cut text otherwise than its SentencePiece file, or fails on characters
+            that it lacks.
     """
     from transformers import AutoTokenizer
 
@@ -58,6 +60,7 @@ def load_tokenizer(source: str) -> Any:
         raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source, todo=_SAVE)
     if problem := misread_sentencepiece(tokenizer):
         raise InputError(problem, where=source, todo=_SAVE)
+    check_unknown(tokenizer, source)
     return tokenizer
 
 

@@ -53,15 +53,13 @@ def token_surfaces(tokenizer: Any) -> list[Surface]:
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     roles = token_roles(tokenizer)
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-    model = tokenizer.backend_tokenizer.model
-    beyond = {token_id for token_id, token in added.items() if model.token_to_id(token.content) is None}
     reader = _reader(tokenizer, spec)
     surfaces = [Surface(b"", False, kind="hole")] * (max(vocabulary.values(), default=-1) + 1)
     for piece, token_id in vocabulary.items():
         if token_id in roles or (token_id in added and added[token_id].special):
             role = roles.get(token_id, "other")
             surfaces[token_id] = Surface(piece.encode("utf-8", "surrogatepass"), False, role, "special")
-        elif token_id in beyond:
+        elif token_id in added:  # found in the text as it is written, whether the model has it too or not
             surfaces[token_id] = _literal(piece)
         else:
             surfaces[token_id] = reader(piece)
@@ -86,12 +84,8 @@ def tokens_with_text(tokenizer: Any) -> np.ndarray:
     few = [piece for piece in vocabulary if not piece.removeprefix(prefix).strip(blank) or piece.startswith("<0x")]
     for piece in few:
         there[vocabulary[piece]] = bool(reader(piece).text.strip())
-    model = tokenizer.backend_tokenizer.model
     for token_id, token in tokenizer.backend_tokenizer.get_added_tokens_decoder().items():
-        if token.special:
-            there[token_id] = False
-        elif model.token_to_id(token.content) is None:
-            there[token_id] = bool(_literal(token.content).text.strip())
+        there[token_id] = not token.special and bool(_literal(token.content).text.strip())
     there[list(roles)] = False
     return there
 
