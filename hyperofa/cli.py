@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from hyperofa import __version__
-from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, HyperofaError, unknown_name
+from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, unknown_name
 from hyperofa_eval import guard
-from hyperofa_eval.errors import EvalError
 
 COMMANDS = {
     "data": (
@@ -56,7 +55,7 @@ class Parser(argparse.ArgumentParser):
 def run_guarded(prog: str, run: Callable[..., object], *arguments: object, rank: int = 0) -> int:
     """Call ``run(*arguments)`` and turn the errors a user can meet into one line and an exit code (the harness's guard)."""
     try:
-        return guard.run_guarded(prog, run, *arguments, rank=rank, errors=(HyperofaError, EvalError))
+        return guard.run_guarded(prog, run, *arguments, rank=rank)
     except Terminated:
         sys.stderr.write(f"{prog}: terminated\n")
         return EXIT_TERMINATED

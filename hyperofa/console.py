@@ -46,12 +46,13 @@ class _ConsoleHandler(logging.Handler):
 
 
 def setup_logging(level: int = logging.INFO) -> None:
-    """For a command's own process: send the package's log to the console, and of other libraries only errors."""
+    """For a command's own process: send the package's log to the console; the harness's from WARNING up, others' errors."""
     quiet_libraries()
-    root = logging.getLogger("hyperofa")
-    root.handlers[:] = [_ConsoleHandler()]
-    root.setLevel(level)
-    root.propagate = False
+    for name, least in (("hyperofa", level), ("hyperofa_eval", max(level, logging.WARNING))):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [_ConsoleHandler()]
+        logger.setLevel(least)
+        logger.propagate = False
 
 
 @contextmanager

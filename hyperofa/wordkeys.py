@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,6 +59,15 @@ STORED = KeyScheme()
 def is_language(code: str) -> bool:
     """Whether ``code`` looks like a language code: ``eng``, ``eng_Latn``, ``zh-Hant``."""
     return _LANGUAGE.fullmatch(code) is not None
+
+
+def language_for(code: str, there: Collection[str]) -> str | None:
+    """Which of the codes that are ``there`` is meant by ``code``: the same, or its bare code where only that is there.
+
+    ``aze_Latn`` may be served by ``aze``; ``aze`` is never served by ``aze_Latn``, nor one script by another.
+    """
+    bare = code.partition("_")[0]
+    return next((each for each in (code, bare) if each in there), None)
 
 
 def _printable(word: str) -> bool:

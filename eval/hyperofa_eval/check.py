@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from hyperofa_eval.errors import EvalError, unknown
-from hyperofa_eval.files import find, read_lines, read_manifest, sha256_file
+from hyperofa_eval.files import find, read_manifest, sha256_file
 from hyperofa_eval.languages import PIVOT, is_known, is_pivot, language, languages
 from hyperofa_eval.layout import TAGGED, DataFolder, stand_ins
 from hyperofa_eval.readers import SCHEME_OF, Sentence
+from hyperofa_eval.textfiles import read_lines
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
 MANIFEST = "manifest.json"
@@ -121,6 +122,7 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
             known = seen | _bible_training(data, code)
             lone = {PIVOT: pairs.english_only, code: pairs.other_only}
             report.notes += [f"{place}: {n} verse ids in {side} alone, not scored" for side, n in lone.items() if n]
+            report.warnings += [str(pairs.overlap)] if pairs.overlap is not None and pairs.overlap.low else []
         report.warnings += _pairs(place, code, pairs.english, pairs.other)
         report.warnings += _leaked(place, pairs.other, known)
         return len(pairs.ids)

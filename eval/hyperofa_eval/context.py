@@ -6,6 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from hyperofa_eval.plain_text import PlainText
+
+OPTIONS = {
+    "add_special_tokens": False,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+    "verbose": False,
+}
 COMMON = ("a", "e", "o", "1", ".", ",")
 ENOUGH = 3
 """Words to put before a word: a vocabulary may join one of them with what follows, but not all."""
@@ -24,6 +32,7 @@ class RunningText:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self._plain = PlainText(tokenizer)
         self.backend = getattr(tokenizer, "backend_tokenizer", None)
         if self.backend is not None:
             self.backend.no_truncation()
@@ -47,14 +56,15 @@ class RunningText:
         """The ids of each word as a text of its own that has been cut into words before."""
         if self.backend is None:
             return self.encode(words)
-        encoded = self.backend.encode_batch([[word] for word in words], is_pretokenized=True, add_special_tokens=False)
-        return [encoding.ids for encoding in encoded]
+        return (
+            self._plain([[word] for word in words], is_split_into_words=True, **OPTIONS)["input_ids"] if words else []
+        )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens."""
         if self.backend is None:
             return [list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in texts]
-        return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+        return self._plain(texts, **OPTIONS)["input_ids"] if texts else []
 
     def _first_words(self) -> Iterator[tuple[str, list[int]]]:
         for word in (*COMMON, *self._known_words()):

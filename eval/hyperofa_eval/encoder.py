@@ -14,6 +14,7 @@ from hyperofa_eval.cache import VectorCache
 from hyperofa_eval.console import LOG, progress_bar
 from hyperofa_eval.errors import InputError
 from hyperofa_eval.files import sha256_json
+from hyperofa_eval.plain_text import PlainText
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.settings import EncodeSettings, auto_block
 
@@ -44,6 +45,7 @@ class Encoder:
     ) -> None:
         self.body = body
         self.tokenizer = tokenizer
+        self._text = PlainText(tokenizer)
         self.name = name
         self.batch_size = batch_size
         self.processes = processes or Processes()
@@ -65,7 +67,7 @@ class Encoder:
     def cache_for(self, settings: EncodeSettings) -> VectorCache:
         """The cache of this model under ``settings``."""
         blocks = self.resolve(settings)
-        parts = [1, self._identity, list(blocks), settings.pooling, self.max_length(settings.max_length)]
+        parts = [2, self._identity, list(blocks), settings.pooling, self.max_length(settings.max_length)]
         scope = sha256_json(parts)[:32]
         if scope not in self._caches:
             self._caches[scope] = VectorCache(self._cache_root, scope)
@@ -91,8 +93,8 @@ class Encoder:
         return min(asked, self.tokenizer.model_max_length, positions(self.body))
 
     def _compute(self, texts: Sequence[str], settings: EncodeSettings) -> Floats:
-        encoded = self.tokenizer(
-            list(texts),
+        encoded = self._text(
+            texts,
             truncation=True,
             max_length=self.max_length(settings.max_length),
             return_special_tokens_mask=True,

@@ -35,6 +35,6 @@ class DataMissingError(EvalError):
     exit_code = EXIT_DATA_MISSING
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> InputError:
     """An :class:`InputError` for a ``name`` that is not among ``known``; it names the nearest one, and what is known."""
-    return InputError(f"unknown {kind} {name!r}", todo=advice(name, known))
+    return InputError(f"unknown {kind} {name!r}", where=where, todo=advice(name, known))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
 HEAD_BYTES = 4096
 """Bytes from a file's start that are enough for :func:`seems_to_be`."""
+RETURNS = "text whose lines end in carriage returns alone"
+LONE_RETURN = re.compile(rb"\r+(?=[^\r\n])")
+"""Carriage returns that end no line."""
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _STARTS: tuple[tuple[bytes, str], ...] = (
@@ -45,6 +49,7 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|\
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*\{\s*"[^"\n]*"\s*:')
 _SAFETENSORS = re.compile(rb'.{3}\x00{5}\{\s*"', re.DOTALL)
 _TAR_PLACE = 257
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32 text"),
     (b"\x00\x00\xfe\xff", "UTF-32 text"),
@@ -76,8 +81,8 @@ def seems_to_be(head: bytes) -> str | None:
 
 
 def no_text(head: bytes) -> str | None:
-    """What a file that begins with ``head`` seems to be if it is no UTF-8 text, or a pointer to another file; else None."""
-    return _by_start(head) or _by_shape(head) or _by_zeros(head)
+    """What a file that begins with ``head`` seems to be if a reader of UTF-8 text cannot read it, else None."""
+    return _by_start(head) or _by_shape(head) or _by_zeros(head) or _by_returns(head)
 
 
 def what_to_do(kind: str) -> str:
@@ -123,4 +128,17 @@ def _by_zeros(head: bytes) -> str | None:
         return "UTF-32 text"
     if zeros in ([False, True, False, True], [True, False, True, False]):
         return "UTF-16 text"
-    return "binary data"
+    return next((f"{coding[:6].upper()} text" for coding in _WIDE if _reads_as(head, coding)), "binary data")
+
+
+def _reads_as(head: bytes, coding: str) -> bool:
+    """Whether the first bytes are text in ``coding``, such as Chinese, where only spaces and line ends have zeros."""
+    text = codecs.getincrementaldecoder(coding)(errors="replace").decode(head)
+    plain = sum(character.isprintable() or character in "\t\r\n" for character in text) - text.count("\ufffd")
+    return (" " in text or "\n" in text) and "\0" not in text and plain > 0.95 * len(text)
+
+
+def _by_returns(head: bytes) -> str | None:
+    """A file of old, whose lines end in a carriage return alone; one such in a line that is longer than ``head`` is none."""
+    inside = len(LONE_RETURN.findall(head)) if b"\n" not in head else 0
+    return RETURNS if inside > 1 or (inside and len(head) < HEAD_BYTES) else None

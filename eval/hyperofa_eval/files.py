@@ -1,10 +1,9 @@
-"""Files of the harness: packed or plain text in, atomic JSON out, SHA-256 of both."""
+"""Files of the harness: which there are, atomic JSON, SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import os
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -30,33 +29,6 @@ def find(path: Path) -> Path | None:
     """``path`` or ``path.xz``, whichever is a file."""
     packed = path.with_name(path.name + ".xz")
     return path if path.is_file() else packed if packed.is_file() else None
-
-
-def read_lines(path: Path) -> list[str]:
-    r"""The lines of a UTF-8 text file, ``.xz`` or plain; only ``\n`` and ``\r\n`` end a line.
-
-    Raises:
-        DataMissingError: there is no such file.
-        InputError: it cannot be read, is not UTF-8 text or not a whole ``.xz`` file.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataMissingError("no such file", where=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from None
-    try:
-        data = lzma.decompress(data) if path.suffix == ".xz" else data
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError("not UTF-8 text", where=f"{path}, line {line}") from None
-    except (lzma.LZMAError, EOFError) as error:
-        raise InputError(f"not a whole .xz file ({error})", where=path) from None
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
 
 
 def check_target(path: Path) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.files import find, read_lines, sha256_file
+from hyperofa_eval.files import find, sha256_file
 from hyperofa_eval.languages import PIVOT, PIVOTS, bare, language, languages
+from hyperofa_eval.paired import Overlap, overlaps, read_verses
 from hyperofa_eval.prefixes import Note
-from hyperofa_eval.readers import Sentence, read_pairs, read_tagged, read_verses
+from hyperofa_eval.readers import Sentence, read_pairs, read_tagged
+from hyperofa_eval.textfiles import read_lines
 
 # {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.xz).
 PAIRS = (
@@ -46,6 +48,8 @@ class Pairs:
     english_only: int = 0
     """Verses that the other side lacks."""
     other_only: int = 0
+    overlap: Overlap | None = None
+    """How many verse ids meet."""
 
     def first(self, n: int | None) -> Pairs:
         """The first ``n`` pairs (all where ``n`` is None)."""
@@ -123,13 +127,13 @@ class DataFolder:
     def _bible(self, code: str) -> Pairs:
         (other_path,) = self._need("bible", code)
         (english_path,) = self._need("bible", PIVOT)
-        other, english = read_verses(other_path), read_verses(english_path)
+        sides = {code: read_verses(other_path), PIVOT: read_verses(english_path)}
+        overlap = next(iter(overlaps(sides)), None)
+        other, english = sides[code].texts, sides[PIVOT].texts
         ids = [name for name in english if name in other]
-        if not ids:
-            raise InputError(f"no verse id in common with {english_path.name}", where=other_path)
         files = self.hashes(english_path, other_path)
         lone = len(english) - len(ids), len(other) - len(ids)
-        return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone)
+        return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone, overlap)
 
     def _need(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
         located = self._locate(corpus, code, split)

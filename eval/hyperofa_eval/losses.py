@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from hyperofa_eval.console import LOG, progress_bar
 from hyperofa_eval.encoder import pad, pad_id, positions
 from hyperofa_eval.errors import InputError
+from hyperofa_eval.plain_text import PlainText
 
 if TYPE_CHECKING:
     from hyperofa_eval.models import TransformersModel
@@ -50,8 +51,9 @@ def text_losses(model: TransformersModel, texts: Sequence[str], share: float, se
         raise InputError("the task lm needs a fast tokenizer (one with character offsets)", where=model.name)
     limit = min(model.tokenizer.model_max_length, positions(model.body))
     parts: list[tuple[int, Passage]] = []
+    plain = PlainText(model.tokenizer)
     for i, text in enumerate(texts):
-        parts += [(i, passage) for passage in _passages(model, text, limit, share, seed)]
+        parts += [(i, passage) for passage in _passages(model, plain, text, limit, share, seed)]
     order = sorted(range(len(parts)), key=lambda k: (len(parts[k][1].ids), k))
     batches = list(_batches(order, [part for _, part in parts], model))
     mine = batches[model.processes.rank :: model.processes.world]
@@ -82,19 +84,17 @@ def chosen_words(text: str, share: float, seed: int) -> list[tuple[int, int]]:
     return picked or [spans[draws.index(min(draws))]]
 
 
-def _passages(model: TransformersModel, text: str, limit: int, share: float, seed: int) -> Iterator[Passage]:
-    encoded = model.tokenizer(
-        text,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        verbose=False,  # what is too long is cut below
-    )
-    if len(encoded["input_ids"]) > limit and len(text) > 1:
+def _passages(
+    model: TransformersModel, plain: PlainText, text: str, limit: int, share: float, seed: int
+) -> Iterator[Passage]:
+    options = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
+    encoded = plain([text], verbose=False, **options)  # what is too long is cut below
+    if len(encoded["input_ids"][0]) > limit and len(text) > 1:
         half = len(text) // 2
-        yield from _passages(model, text[:half], limit, share, seed)
-        yield from _passages(model, text[half:], limit, share, seed)
+        yield from _passages(model, plain, text[:half], limit, share, seed)
+        yield from _passages(model, plain, text[half:], limit, share, seed)
         return
-    ids, offsets, special = (encoded[key] for key in ("input_ids", "offset_mapping", "special_tokens_mask"))
+    ids, offsets, special = (encoded[key][0] for key in ("input_ids", "offset_mapping", "special_tokens_mask"))
     if model.head == "causal":
         start = (
             model.tokenizer.bos_token_id if model.tokenizer.bos_token_id is not None else model.tokenizer.eos_token_id

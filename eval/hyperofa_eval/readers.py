@@ -1,4 +1,4 @@
-"""Parsers of the data files: line pairs, Bibles, two-column tags, CoNLL-U; each fault names its file and line."""
+"""Parsers of the data files: line pairs, two-column tags, CoNLL-U; each fault names its file and line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa_eval.errors import InputError
-from hyperofa_eval.files import read_lines
+from hyperofa_eval.paired import read_aligned
 from hyperofa_eval.prefixes import Note, find_prefix
+from hyperofa_eval.textfiles import read_lines
 
 UPOS = "ADJ|ADP|ADV|AUX|CCONJ|DET|INTJ|NOUN|NUM|PART|PRON|PROPN|PUNCT|SCONJ|SYM|VERB|X"
 SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "upos": re.compile(UPOS)}
@@ -32,14 +33,7 @@ def read_pairs(left: Path, right: Path) -> tuple[list[str], list[str]]:
     Raises:
         InputError: the files differ in length, a line is empty on one side, or there is none at all.
     """
-    a, b = ([line.strip() for line in read_lines(path)] for path in (left, right))
-    if len(a) != len(b):
-        short, missing = (left, len(a) + 1) if len(a) < len(b) else (right, len(b) + 1)
-        raise InputError(
-            f"unaligned: {left.name} has {len(a)} lines, {right.name} has {len(b)}",
-            where=f"{short}, line {missing}",
-            todo="line i of one file must translate line i of the other",
-        )
+    a, b = read_aligned([left, right])
     for path, lines in ((left, a), (right, b)):
         for number, line in enumerate(lines, 1):
             if not line:
@@ -47,25 +41,6 @@ def read_pairs(left: Path, right: Path) -> tuple[list[str], list[str]]:
     if not a:
         raise InputError("the test set is empty", where=left)
     return a, b
-
-
-def read_verses(path: Path) -> dict[str, str]:
-    """``id<TAB>text`` lines as a dictionary, in the order of the file.
-
-    Raises:
-        InputError: a line without a tab, without text, or with an id that was there before; an empty file.
-    """
-    verses: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), 1):
-        name, tab, text = line.partition("\t")
-        if not tab or not name.strip() or not text.strip():
-            raise InputError("not id<TAB>text", where=f"{path}, line {number}")
-        if name in verses:
-            raise InputError(f"the id {name!r} comes twice", where=f"{path}, line {number}")
-        verses[name] = text.strip()
-    if not verses:
-        raise InputError("the test set is empty", where=path)
-    return verses
 
 
 def read_tagged(path: Path, scheme: str | None = None, notes: list[Note] | None = None) -> list[Sentence]:

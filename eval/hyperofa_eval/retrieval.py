@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hyperofa_eval.console import LOG
 from hyperofa_eval.errors import InputError, unknown
 from hyperofa_eval.languages import PIVOT, is_pivot
 from hyperofa_eval.layout import DataFolder, Pairs
@@ -67,6 +68,8 @@ class Retrieval:
     def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
         pairs = self.read(data, language, limit)
+        if pairs.overlap is not None:
+            LOG.log(pairs.overlap.level, "%s", pairs.overlap)
         n = len(pairs.ids)
         device = getattr(getattr(prepared, "processes", None), "device", "cpu")
         if self.block == "all":

@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("--keep-whole", action="store_true", help="do not cut a document that fits into one sequence")
     prepare.add_argument("--field", default="text", help="field or column that holds the text (default text)")
     prepare.add_argument(
+        "--read-special-tokens",
+        action="store_true",
+        help="read special tokens that are typed in the text (<|im_end|> in chat data) as tokens; by default they are text",
+    )
+    prepare.add_argument(
         "--cap",
         nargs="+",
         default=[],
@@ -89,6 +94,7 @@ def _prepare(args: argparse.Namespace) -> PackedCorpus:
         caps=_numbers(args.cap, int, "--cap", bare=True),
         weights=_numbers(args.weight, float, "--weight", bare=False),
         temperature=args.temperature,
+        read_special=args.read_special_tokens,
     )
     return prepare(args.tokenizer, texts, args.out, settings, args.processes)
 

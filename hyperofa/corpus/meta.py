@@ -34,6 +34,7 @@ class Language:
     characters: int
     skipped: int  # empty documents
     sha256: str  # of the file
+    typed_special: int = 0  # special tokens that are typed in the text
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
 from hyperofa.corpus.reading import check_source, documents
-from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
+from hyperofa.corpus.tokenizing import Document, DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import InputError
 from hyperofa.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
 
@@ -43,6 +43,9 @@ class Settings:
     text_field: str = "text"  # of JSONL, Parquet, Arrow and hub rows
     caps: Mapping[str, int] = field(default_factory=dict)  # documents per language at most; "" for all others
     weights: Mapping[str, float] = field(default_factory=dict)  # sampling weights, 1 unless named
+    read_special: bool = (
+        False  # special tokens typed in the text are the tokens, as chat data may want; else they are text
+    )
     temperature: float = 1.0  # sampling: shares are proportional to weight * sequences^(1 / temperature)
 
     def __post_init__(self) -> None:
@@ -79,7 +82,10 @@ def prepare(
         check_source(source)
     framed = DocumentTokenizer(tokenizer)
     table = token_table(framed.tokenizer)
-    with new_directory(out, MARKER) as folder, tokenizing(tokenizer, processes) as tokenize:
+    with (
+        new_directory(out, MARKER) as folder,
+        tokenizing(tokenizer, processes, read_special=settings.read_special) as tokenize,
+    ):
         (folder / "data").mkdir()
         languages = []
         for index, (name, sources) in enumerate(texts.items()):
@@ -91,7 +97,9 @@ def prepare(
             if not written:
                 raise InputError("no document in the text", where=f"{name}: {', '.join(sources)}")
             digest = sha256_file(folder / file)
-            counts = {key: getattr(counter, key) for key in ("documents", "tokens", "unknown", "characters", "skipped")}
+            counter.report(name, settings)
+            names = ("documents", "tokens", "unknown", "characters", "skipped", "typed_special")
+            counts = {key: getattr(counter, key) for key in names}
             languages.append(language_record(name=name, file=file, sequences=written, sha256=digest, **counts))
         save_file(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
@@ -108,6 +116,8 @@ class _Counter:
     def __init__(self, unknown_id: int | None) -> None:
         self.unknown_id = unknown_id
         self.documents = self.tokens = self.unknown = self.characters = self.skipped = 0
+        self.typed_special = self.with_special = 0
+        self.example = ""
 
     def texts_of(self, name: str, sources: Sequence[str], settings: Settings) -> Iterator[str]:
         cap = settings.caps.get(name, settings.caps.get(""))
@@ -124,12 +134,24 @@ class _Counter:
                     advance()
                     yield text
 
-    def tokens_of(self, ids: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
-        for document in ids:
-            self.tokens += len(document)
+    def tokens_of(self, documents: Iterator[Document]) -> Iterator[NDArray[np.int32]]:
+        for ids, typed, example in documents:
+            self.tokens += len(ids)
             if self.unknown_id is not None:
-                self.unknown += int((document == self.unknown_id).sum())
-            yield document
+                self.unknown += int((ids == self.unknown_id).sum())
+            if typed:
+                self.typed_special += typed
+                self.with_special += 1
+                self.example = self.example or example
+            yield ids
+
+    def report(self, name: str, settings: Settings) -> None:
+        """Say in one line what looks like special tokens in the text."""
+        if self.typed_special:
+            such = f", such as {self.example!r}," if self.example else ""
+            todo = "are read as tokens" if settings.read_special else "are text (--read-special-tokens: read as tokens)"
+            what = f"{self.typed_special:,} special tokens typed in {self.with_special:,} documents{such} {todo}"
+            log.warning("%s: %s", name, what)
 
 
 def _digest(tokenizer: Any) -> str:

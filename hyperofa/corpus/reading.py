@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.textfiles import OPENERS, read_lines
+from hyperofa.textfiles import PACKED, read_lines
 
 HUB = "hub:"
+_SHOWN = 40
+"""Characters of a field's name that a message shows."""
 
 
 def documents(source: str, field: str = "text") -> Iterator[str]:
@@ -24,14 +26,14 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
 
     Raises:
         DataMissingError: there is no such file or data set.
-        InputError: a line is not UTF-8 or JSON, or a row has no such field; the line is named.
+        InputError: a line is not UTF-8 or JSON, a row has no such field, or it is no text; the line is named.
     """
     check_source(source)
     if source.startswith(HUB):
         yield from _hub(source.removeprefix(HUB), field)
         return
     path = Path(source)
-    suffixes = [suffix for suffix in path.suffixes if suffix not in OPENERS]
+    suffixes = [suffix for suffix in path.suffixes if suffix not in PACKED]
     kind = suffixes[-1] if suffixes else ""
     if kind in {".parquet", ".arrow"}:
         yield from _table(path, kind[1:], field)
@@ -58,12 +60,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _json_lines(path: Path, field: str) -> Iterator[str]:
     for number, line in _lines(path):
         if not line:
+            yield ""
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             reason = getattr(error, "msg", _first_line(error))
-            raise InputError(f"not a JSON object ({reason})", where=f"{path}, line {number}") from None
+            todo = "write one object a line, such as with jq -c '.[]'" if line in {"[", "{"} else None
+            raise InputError(f"not a JSON object ({reason})", where=f"{path}, line {number}", todo=todo) from None
         text = _text_of(row, field, f"{path}, line {number}")
         try:
             text.encode("utf-8")
@@ -115,11 +119,46 @@ def _parts_of_hub_name(name: str) -> tuple[str, str, str, str]:
 
 
 def _text_of(row: Any, field: str, where: str) -> str:
-    text = row.get(field) if isinstance(row, dict) else None
-    if not isinstance(text, str):
-        found = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+    """The text of a row, stripped."""
+    if not isinstance(row, dict):
+        todo = f'each line must be an object such as {{"{field}": "..."}}'
+        raise InputError(f"{_kind_of(row)}, not an object with fields", where=where, todo=todo)
+    if field not in row:
+        found = _listed(row) or "no field at all"
         raise InputError(f"no text field {field!r} (found: {found})", where=where, todo="name it with --field")
+    text = row[field]
+    if not isinstance(text, str):
+        raise InputError(f"the field {field!r} is {_kind_of(text)}, not text", where=where, todo=_advice(row, text))
     return text.strip()
+
+
+def _kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    if value is None or isinstance(value, str):
+        return "null" if value is None else "a string"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, dict):
+        return f"an object of {len(value)} fields"
+    return f"a list of {len(value)}" if isinstance(value, list) else f"of the kind {type(value).__name__}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Some names for a message, not all where they are many, nor the whole of a long one."""
+    listed = [name[:_SHOWN] for name in names]
+    return ", ".join([*listed[:10], *(["…"] if len(listed) > 10 else [])])
+
+
+def _advice(row: dict[str, Any], value: Any) -> str:
+    """What to do about a field that is no text."""
+    if value is None:
+        return "remove the line, or give it an empty text, which is counted and left out"
+    texts = [repr(name[:_SHOWN]) for name, other in row.items() if isinstance(other, str)]
+    if texts:
+        return f"name a field that is text with --field ({_listed(texts)})"
+    return "write the text into a field of its own"
 
 
 def _first_line(error: Exception) -> str:

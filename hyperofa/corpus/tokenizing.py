@@ -10,26 +10,38 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.corpus.masking import TokenTable
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa_eval.plain_text import PlainText
 
 DOCUMENTS_PER_TASK = 1000
-Documents = list[NDArray[np.int32]]
+
+
+class Document(NamedTuple):
+    """The token ids (n,) int32 of a text, and how many special tokens are typed in it, such as ``example``."""
+
+    ids: NDArray[np.int32]
+    typed: int
+    example: str
+
+
+Documents = list[Document]
 
 
 class DocumentTokenizer:
     """A tokenizer that frames each document with its special tokens.
 
     The tokenizer's own template is used (``<s> … </s>``, ``[CLS] … [SEP]``); where it closes nothing, as with most decoders, the
-    end-of-sequence token is appended, so that a packed document always has an end.
+    end-of-sequence token is appended, so that a packed document always has an end. Special tokens that are typed in a text
+    are text; with ``read_special`` they are the tokens.
     """
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, *, read_special: bool = False) -> None:
         """Load a fast tokenizer.
 
         Raises:
@@ -39,6 +51,7 @@ class DocumentTokenizer:
         from hyperofa.vocab.report import load_tokenizer
 
         self.tokenizer = load_tokenizer(str(directory))
+        self._text, self._read_special = PlainText(self.tokenizer), read_special
         framed, bare = (self.tokenizer("a", add_special_tokens=frame)["input_ids"] for frame in (True, False))
         self.end: list[int] = []
         if framed[-1:] == bare[-1:] or framed[-1] not in self.tokenizer.all_special_ids:
@@ -49,8 +62,11 @@ class DocumentTokenizer:
     def __call__(self, texts: list[str]) -> Documents:
         """Token ids of each text."""
         options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-        batch = self.tokenizer(texts, **options)["input_ids"]
-        return [np.array(ids + self.end, dtype=np.int32) for ids in batch]
+        found, counts = self._text.with_counts(texts, as_tokens=self._read_special, **options)
+        return [
+            Document(np.array(ids + self.end, dtype=np.int32), count, self._text.example(text) if count else "")
+            for text, ids, count in zip(texts, found["input_ids"], counts, strict=True)
+        ]
 
     @property
     def pad_id(self) -> int:
@@ -99,30 +115,31 @@ def _continues(tokenizer: Any, tokens: list[str | None]) -> Callable[[str], bool
     return lambda token: not token.startswith(mark)
 
 
-Tokenize = Callable[[Iterable[str]], Iterator[NDArray[np.int32]]]
+Tokenize = Callable[[Iterable[str]], Iterator[Document]]
 
 
 @contextmanager
-def tokenizing(directory: str | Path, processes: int = 1) -> Iterator[Tokenize]:
+def tokenizing(directory: str | Path, processes: int = 1, *, read_special: bool = False) -> Iterator[Tokenize]:
     """A function that gives the token ids of every text, in order, as often as it is called.
 
-    Several processes load the tokenizer once each, and a bounded number of tasks is in flight.
+    Special tokens that are typed in a text are text, or with ``read_special`` the tokens. Several processes load the
+    tokenizer once each, and a bounded number of tasks is in flight.
 
     Raises:
         HyperofaError: a process was killed.
     """
     if processes == 1:
-        here = DocumentTokenizer(directory)
+        here = DocumentTokenizer(directory, read_special=read_special)
         yield lambda texts: itertools.chain.from_iterable(here(task) for task in _chunks(texts))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_start_worker, initargs=(str(directory),)
+        processes, mp_context=context, initializer=_start_worker, initargs=(str(directory), read_special)
     ) as pool:
         yield lambda texts: _in_processes(pool, texts, in_flight=4 * processes)
 
 
-def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight: int) -> Iterator[NDArray[np.int32]]:
+def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight: int) -> Iterator[Document]:
     waiting: deque[Future[Documents]] = deque()
     try:
         for task in _chunks(texts):
@@ -139,9 +156,9 @@ def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight:
 _worker: DocumentTokenizer | None = None
 
 
-def _start_worker(directory: str) -> None:
+def _start_worker(directory: str, read_special: bool) -> None:
     global _worker  # noqa: PLW0603  (a worker process has exactly one tokenizer)
-    _worker = DocumentTokenizer(directory)
+    _worker = DocumentTokenizer(directory, read_special=read_special)
 
 
 def _work(texts: list[str]) -> Documents:

@@ -135,9 +135,11 @@ def _gather(args: argparse.Namespace) -> None:
         raise InputError(f"--cap {args.cap} is below 1", where="command line")
     settings = GatherSettings(args.document, args.cap, args.seed, args.tasks, tuple(args.extensions))
     made = write_gathered(args.parallel, args.text, args.test, settings, args.out)
-    rows = [(lang, count, made["left_out"].get(lang, 0)) for lang, count in sorted(made["train"].items())]
-    rows.append(("eng", made["english"], made["left_out"].get("eng", 0)))
-    table("Training text", ("language", "lines", "test lines left out"), rows)
+    reasons = {"test lines left out": made["left_out"]}
+    reasons |= {reason: counts for reason, counts in made["dropped"].items() if counts}
+    kept = {**dict(sorted(made["train"].items())), "eng": made["english"]}
+    rows = [(lang, count, *(counts.get(lang, 0) for counts in reasons.values())) for lang, count in kept.items()]
+    table("Training text", ("language", "lines", *reasons), rows)
 
 
 def _pairs(words: list[str], form: str, where: str) -> dict[str, str]:

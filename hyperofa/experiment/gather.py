@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import Any
 from hyperofa.errors import DataMissingError
 from hyperofa.experiment.harness import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.parallel import ENGLISH, ParallelText, has_letters, near_key, write_lines, write_parallel
+from hyperofa.experiment.parallel import (
+    ENGLISH,
+    ParallelText,
+    has_letters,
+    near_key,
+    read_rows,
+    write_lines,
+    write_parallel,
+)
 from hyperofa.experiment.split import documents
 from hyperofa.files import check_output, made_by, new_directory, write_json
 
@@ -22,11 +31,14 @@ SMALLEST_KEY = 6
 
 @dataclass(frozen=True)
 class Gathered:
-    """The training side: aligned text, plain text by language, and how many lines were test lines."""
+    """The training side: aligned text, plain text by language, and how many lines of each language are not in it."""
 
     parallel: ParallelText
     text: dict[str, list[str]]
     left_out: dict[str, int]
+    """Test lines."""
+    dropped: dict[str, dict[str, int]]
+    """Lines left out for another reason, by reason and language."""
 
 
 def line_key(text: str) -> str:
@@ -43,9 +55,11 @@ def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Ma
     left_out = dict.fromkeys([ENGLISH, *parallel.translations, *text], 0)
     kept = [row for row, line in enumerate(parallel.english) if line_key(line) not in tested.get(ENGLISH, ())]
     left_out[ENGLISH] = len(parallel.english) - len(kept)
+    dropped = {reason: Counter[str]() for reason in ("beside a test line", "repeated", "without letters")}
     translations = {}
     for language, lines in parallel.translations.items():
         keys = tested.get(language, set())
+        dropped["beside a test line"][language] = sum(map(bool, lines)) - sum(bool(lines[row]) for row in kept)
         clean = [lines[row] if line_key(lines[row]) not in keys else "" for row in kept]
         left_out[language] += sum(map(bool, (lines[row] for row in kept))) - sum(map(bool, clean))
         translations[language] = clean
@@ -55,13 +69,15 @@ def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Ma
         for line in own:
             clean_line = " ".join(line.split())
             if not has_letters(clean_line):
-                continue
-            if line_key(clean_line) in keys:
+                dropped["without letters"][language] += 1
+            elif line_key(clean_line) in keys:
                 left_out[language] += 1
             else:
+                dropped["repeated"][language] += clean_line in seen
                 seen[clean_line] = None
         plain[language] = list(seen)
-    return Gathered(ParallelText([parallel.english[row] for row in kept], translations), plain, left_out)
+    rest = {reason: {language: n for language, n in counts.items() if n} for reason, counts in dropped.items()}
+    return Gathered(ParallelText([parallel.english[row] for row in kept], translations), plain, left_out, rest)
 
 
 def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] = SCREENED) -> dict[str, set[str]]:
@@ -109,16 +125,8 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
         DataMissingError: a file is not there. InputError: corpora that do not align, or a name without a language.
     """
     from hyperofa.textfiles import language_files
-    from hyperofa.vectors.parallel import read_parallel
 
-    aligned = ParallelText([], {})
-    if parallel:
-        read = read_parallel(parallel)
-        rows = range(read.n_sentences)
-        columns = {
-            language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in read.texts.items()
-        }
-        aligned = ParallelText(columns.pop(ENGLISH, [""] * read.n_sentences), columns)
+    aligned = read_rows(parallel) if parallel else ParallelText([], {})
     for path in text:
         if not path.exists():
             raise DataMissingError("no such text", where=path)
@@ -199,6 +207,7 @@ def write_gathered(
         "english": len(texts[ENGLISH]),
         "rows": len(found.parallel.english),
         "left_out": {language: count for language, count in found.left_out.items() if count},
+        "dropped": found.dropped,
     }
     with new_directory(out, MARKER) as folder:
         write_parallel(folder / "parallel", found.parallel)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import HyperofaError, InputError
 
 SCREENED = ("tatoeba", "bible", "ner", "pos")
 """Test sets that are kept out of training text whichever tasks are asked for."""
@@ -15,14 +15,13 @@ SCREENED = ("tatoeba", "bible", "ner", "pos")
 
 @contextmanager
 def asking(where: object = None) -> Iterator[None]:
-    """Turn the harness's errors into ours of the same kind, with the place that asked."""
-    from hyperofa_eval.errors import EvalError
-
+    """Add the place that asked to the harness's errors (they are ours)."""
     try:
         yield
-    except EvalError as error:
-        kind = DataMissingError if error.exit_code == DataMissingError.exit_code else InputError
-        raise kind(str(error), where=where) from error
+    except HyperofaError as error:
+        if where is None:
+            raise
+        raise type(error)(str(error), where=where) from error
 
 
 def find_tasks(

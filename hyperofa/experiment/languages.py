@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.experiment.parallel import ENGLISH
+from hyperofa.experiment.parallel import ENGLISH, ENGLISH_NAMES
 
 if TYPE_CHECKING:
     from hyperofa.experiment.recipe import Recipe
@@ -42,7 +42,7 @@ def languages_of(recipe: Recipe, made: dict[str, Any] | None, named_files: Itera
     assert parallel is not None  # a recipe has one of the two
     named, pivots = list(parallel.languages), set(parallel.pivots)
     if not made:
-        own = set(named) or set(named_files) - {ENGLISH, *pivots}
+        own = set(named) or set(named_files) - {*ENGLISH_NAMES, *pivots}
         return Languages(sorted({ENGLISH, *own, *pivots}), sorted(own), sorted(own), [], False)
     text = sorted([ENGLISH, *made["train"]])
     own = {code for code in made["train"] if code not in pivots and (not named or _among(code, named))}

@@ -11,7 +11,7 @@ from typing import Any
 from hyperofa.config import build_config, override, read_yaml, to_plain
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.inputs import Parallel, Source
-from hyperofa.experiment.parallel import read_parallel
+from hyperofa.experiment.parallel import check_english, read_rows
 from hyperofa.experiment.recipe import Recipe
 from hyperofa.experiment.words import evaluation_words
 from hyperofa.files import existing_file
@@ -55,7 +55,8 @@ class Replacements:
         if self.vectors is not None:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
         if self.data is not None:
-            read_parallel(self.data)
+            check_english(self.data)
+            read_rows([self.data])
 
 
 def read_variables(words: Sequence[str]) -> dict[str, str]:

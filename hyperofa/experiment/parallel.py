@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import lzma
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.files import write_text
+from hyperofa.vectors.parallel import parallel_files, read_parallel
 
 ENGLISH = "eng"
+ENGLISH_NAMES = (ENGLISH, "eng_Latn")
+"""What the English side of parallel text may be called; the first is written."""
 
 
 @dataclass(frozen=True)
@@ -21,32 +24,47 @@ class ParallelText:
     translations: dict[str, list[str]]
 
 
-def read_parallel(folder: Path) -> ParallelText:
-    """Read every ``LANG.txt`` (or ``LANG.txt.xz``) of a folder.
+def read_rows(paths: Sequence[Path]) -> ParallelText:
+    """Parallel text of all its folders and files as rows; a row without English has an empty English side.
+
+    Lines are stripped, and other runs of white space in them become one space.
 
     Raises:
-        DataMissingError: the folder, its ``eng.txt``, or any other language is missing.
-        InputError: a file is not UTF-8, or has another number of lines than ``eng.txt``.
+        DataMissingError: a path is not there, or holds no parallel text.
+        InputError: what :func:`hyperofa.vectors.parallel.read_parallel` refuses.
+    """
+    read = read_parallel(paths)
+    rows = range(read.n_sentences)
+    columns = {
+        language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in read.texts.items()
+    }
+    english = next((name for name in ENGLISH_NAMES if name in columns), ENGLISH)
+    return ParallelText(columns.pop(english, [""] * read.n_sentences), columns)
+
+
+def languages_in(folder: Path) -> set[str]:
+    """The languages of a folder's parallel text, by its files' names; none where the folder is not there."""
+    try:
+        return {file.name.partition(".")[0] for file in parallel_files([folder])}
+    except HyperofaError:
+        return set()
+
+
+def check_english(folder: Path) -> None:
+    """Refuse a folder that is not there or holds no parallel text with English, before any of it is read.
+
+    Raises:
+        DataMissingError: it is that.
     """
     if not folder.is_dir():
         raise DataMissingError("no such directory", where=folder)
-    files = {file.name.split(".")[0]: file for file in sorted([*folder.glob("*.txt.xz"), *folder.glob("*.txt")])}
-    if ENGLISH not in files or len(files) < 2:
+    names = languages_in(folder)
+    if names.isdisjoint(ENGLISH_NAMES) or len(names) < 2:
         raise DataMissingError(
             "no parallel text here",
             where=folder,
-            todo="it needs eng.txt and one LANG.txt a language, line by line the same messages (.xz is read too)",
+            todo="it needs eng.txt and one LANG.txt a language, line by line the same messages (or .tsv with ids)",
         )
-    lines = {language: _lines(file) for language, file in files.items()}
-    english = lines.pop(ENGLISH)
-    for language, own in lines.items():
-        if len(own) != len(english):
-            raise InputError(
-                f"{len(own)} lines, but {files[ENGLISH].name} has {len(english)}",
-                where=files[language],
-                todo="line up the files, with an empty line where there is no translation",
-            )
-    return ParallelText(english, lines)
 
 
 def write_parallel(folder: Path, text: ParallelText) -> None:
@@ -69,17 +87,3 @@ def near_key(text: str) -> str:
 def has_letters(text: str) -> bool:
     """Whether a text holds any letter of any script."""
     return any(character.isalpha() for character in text)
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        raw = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 (byte {error.start})", where=file) from None
-    except lzma.LZMAError:
-        raise InputError("not a valid .xz file", where=file) from None
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    return [" ".join(line.split()) for line in lines]

@@ -17,6 +17,7 @@ from hyperofa.experiment.gather import MARKER as GATHER_MARKER
 from hyperofa.experiment.inputs import Inputs, Target
 from hyperofa.experiment.languages import Languages, languages_of
 from hyperofa.experiment.loading import Replacements, deciding_settings, training_settings
+from hyperofa.experiment.parallel import languages_in
 from hyperofa.experiment.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe import Cell, Recipe
 from hyperofa.experiment.split import MARKER as SPLIT_MARKER
@@ -128,8 +129,7 @@ class Plan:
     def languages(self) -> Languages:
         """The languages that are learnt and scored, as the recipe names them and the data has them."""
         made = read_json(self.data_marker) if self.data_marker.is_file() else None
-        files = (file for pattern in ("*.txt", "*.txt.xz") for file in self.parallel.glob(pattern))
-        return languages_of(self.recipe, made, (file.name.split(".")[0] for file in files))
+        return languages_of(self.recipe, made, languages_in(self.parallel))
 
     def first(self) -> list[Stage]:
         """The stages up to the training side, which decides the languages."""

@@ -9,7 +9,15 @@ from typing import Any
 
 from hyperofa.errors import DataMissingError
 from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.parallel import ENGLISH, ParallelText, near_key, read_parallel, write_lines, write_parallel
+from hyperofa.experiment.parallel import (
+    ENGLISH,
+    ParallelText,
+    check_english,
+    near_key,
+    read_rows,
+    write_lines,
+    write_parallel,
+)
 from hyperofa.files import check_output, made_by, new_directory, write_json
 
 MARKER = "split.json"
@@ -83,7 +91,8 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
         DataMissingError: there is no parallel text, or no language has enough of it to be tested.
     """
     check_output(out, MARKER)
-    text = read_parallel(parallel)
+    check_english(parallel)
+    text = read_rows([parallel])
     parts = split(text, settings)
     candidates = {language: pairs for language, pairs in parts.test.items() if language not in pivots}
     scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}
@@ -96,7 +105,11 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
         )
     summary = {
         **made_by("hyperofa data split", {"parallel": parallel}, asdict(settings)),
-        "messages": {"train": len(parts.train.english), "test": parts.held_out_messages},
+        "messages": {
+            "train": len(parts.train.english),
+            "test": parts.held_out_messages,
+            "left_out": len(text.english) - len(parts.train.english) - parts.held_out_messages,
+        },
         "train": {lang: sum(map(bool, lines)) for lang, lines in parts.train.translations.items()},
         "test": {lang: len(pairs) for lang, pairs in parts.test.items()},
         "languages": list(scored),

@@ -11,6 +11,7 @@ import numpy as np
 from hyperofa.console import progress_bar
 from hyperofa.errors import DataMissingError
 from hyperofa.textfiles import read_lines
+from hyperofa_eval.plain_text import PlainText
 
 _LINES = 200
 _LENGTH = 128
@@ -46,13 +47,14 @@ def text_loss(model: Any, tokenizer: Any, texts: dict[str, list[str]], *, seed: 
     from hyperofa.init.refine.body import padded
     from hyperofa.model import TrainingModel
 
+    plain = PlainText(tokenizer)
     trainer = TrainingModel(model, dropout=0.0).eval()
     longest = min(_LENGTH, trainer.max_length or _LENGTH)
     found: dict[str, dict[str, float]] = {}
     with torch.inference_mode(), progress_bar("loss on the given text", len(texts)) as advance:
         for number, (language, lines) in enumerate(texts.items()):
             rng = np.random.default_rng([seed, 210, number])
-            encoded = tokenizer(lines[:_LINES], truncation=True, max_length=longest, return_special_tokens_mask=True)
+            encoded = plain(lines[:_LINES], truncation=True, max_length=longest, return_special_tokens_mask=True)
             total, count = 0.0, 0
             for start in range(0, len(encoded["input_ids"]), _BATCH):
                 ids, mask = padded(encoded["input_ids"][start : start + _BATCH], torch.device("cpu"))

@@ -36,7 +36,6 @@ def check_evaluation(config: TrainConfig) -> None:
     data = wanted.data
     if data is None or not data.is_dir():
         raise InputError("no such folder of evaluation data", where=data, todo="set evaluation.data")
-    from hyperofa_eval.errors import EvalError
     from hyperofa_eval.layout import DataFolder
 
     try:
@@ -45,7 +44,7 @@ def check_evaluation(config: TrainConfig) -> None:
             if not any(task.has(folder, code) for code in _languages(wanted, task)):
                 todo = "set evaluation.languages or evaluation.tasks"
                 raise DataMissingError(f"no test data for task {task.name} in any language", where=data, todo=todo)
-    except EvalError as error:
+    except InputError as error:
         raise InputError(str(error), where="evaluation") from error
 
 
@@ -53,7 +52,7 @@ def tasks_of(wanted: Evaluation) -> list[Any]:
     """The harness's tasks with the settings that are given put into those that have them; a user's own files are run first.
 
     Raises:
-        hyperofa_eval.errors.EvalError: no such task or protocol, or a setting that is out of range.
+        HyperofaError: no such task or protocol, or a setting that is out of range.
     """
     from hyperofa_eval import extensions
     from hyperofa_eval.tasks import choose, with_settings

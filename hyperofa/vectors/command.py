@@ -18,9 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="folders (or single files) of LANG.txt, line-aligned, or LANG.tsv, id<TAB>text; .xz is read too",
+        help="folders (or single files) of LANG.txt, line-aligned, or LANG.tsv, id<TAB>text; .gz and .xz are read too",
     )
-    build.add_argument("--languages", nargs="+", metavar="LANG", help="read these languages only (default: all)")
+    build.add_argument(
+        "--languages",
+        nargs="+",
+        metavar="LANG",
+        help="read these languages only (default: all); aze_Latn is read from aze.tsv where there is no aze_Latn.tsv",
+    )
     build.add_argument("--dim", type=int, default=200, help="length of a vector (default: %(default)s)")
     build.add_argument("--min-count", type=int, default=2, help="sentences a word must stand in (default: %(default)s)")
     build.add_argument(
@@ -89,9 +94,10 @@ def _build(args: argparse.Namespace) -> None:
     }
     config = build_config(BuildConfig, settings | {"normalise": not args.no_normalise}, "vectors build")
     check_output(args.out, MARKER)
-    text = read_parallel(args.parallel, args.languages)
+    languages = _codes(args.languages)
+    text = read_parallel(args.parallel, languages)
     words, vectors = build_vectors(text, config)
-    files = parallel_files(args.parallel, args.languages)
+    files = parallel_files(args.parallel, languages)
     inputs: dict[str, Path] = {}
     for folder in dict.fromkeys(path.parent.name for path in files):
         inputs |= named_inputs(folder, [path for path in files if path.parent.name == folder])
@@ -99,8 +105,16 @@ def _build(args: argparse.Namespace) -> None:
     counts = languages_of(words)
     meta = {"sentences": text.n_sentences, "languages": counts, "made_by": made}
     write_store(args.out, words, vectors, meta, dtype=args.dtype)
-    sentences = {language: len(rows) for language, rows in text.texts.items()}
-    _print_summary(args, counts, {"sentences": sentences}, {"dim": int(vectors.shape[1])})
+    columns = {
+        "sentences": {language: len(rows) for language, rows in text.texts.items()},
+        "translated": {language: text.translated(language) for language in text.texts},
+    }
+    _print_summary(args, counts, columns, {"dim": int(vectors.shape[1])})
+
+
+def _codes(words: list[str] | None) -> list[str] | None:
+    """Language codes that spaces or commas separate."""
+    return None if words is None else [code for word in words for code in word.split(",") if code]
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -120,7 +134,7 @@ def _import(args: argparse.Namespace) -> None:
         args.file,
         args.out,
         scheme=KeyScheme(separator, language, boundary),
-        languages=args.languages,
+        languages=_codes(args.languages),
         format_name=args.format,
         skip_bad=args.skip_bad,
         dtype=args.dtype,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import existing_file
-from hyperofa.textfiles import DAMAGED, OPENERS
+from hyperofa.textfiles import DAMAGED, PACKED
 from hyperofa.vectors.sniffing import HEADER, NUMBER, refuse_other_kinds
 from hyperofa_eval.filekinds import HEAD_BYTES
 
@@ -89,7 +89,7 @@ def _format_of(path: Path, head: bytes, fasttext: bytes) -> str:
         return "gensim"
     if head[:4] == fasttext:
         return "fasttext"
-    if path.suffix in OPENERS and path.with_suffix("").suffix in _NO_TEXT:
+    if path.suffix in PACKED and path.with_suffix("").suffix in _NO_TEXT:
         raise InputError("only text is read packed", where=path, todo="unpack it first")
     if HEADER.fullmatch(first):
         return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
@@ -242,7 +242,7 @@ def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Itera
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
-    with OPENERS.get(path.suffix, open)(path, "rb") as handle:
+    with PACKED.get(path.suffix, open)(path, "rb") as handle:
         try:
             for number, line in enumerate(handle, start=1):
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.textfiles import read_lines
-from hyperofa.wordkeys import is_language
+from hyperofa.wordkeys import is_language, language_for
+from hyperofa_eval.languages import PIVOT
+from hyperofa_eval.paired import overlaps, read_aligned, read_verses
 
-_NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz)?")
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz|\.gz)?")
+_ALMOST = re.compile(r".*\.(?:txt|tsv)(?:\..+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,38 +29,40 @@ class ParallelText:
     texts: dict[str, dict[int, str]]
     n_sentences: int
 
+    def translated(self, language: str) -> int:
+        """Sentences of a language that another language has too."""
+        others = [rows.keys() for name, rows in self.texts.items() if name != language]
+        return sum(any(number in rows for rows in others) for number in self.texts[language])
+
 
 def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None) -> ParallelText:
-    """Read folders and files of parallel text.
+    """Read folders and files of parallel text, and log how many ids of each file meet those of English.
 
-    A file is named ``LANG.txt``, ``LANG.tsv`` or ``LANG.part.tsv``, perhaps with ``.xz``; other names in a folder are
-    passed over. Files of one folder belong together: ``.txt`` line by line (an empty line: no translation), ``.tsv``
-    by their id.
+    A file is named ``LANG.txt``, ``LANG.tsv`` or ``LANG.part.tsv``, perhaps with ``.gz`` or ``.xz``; other names in a
+    folder are passed over. Files of one folder belong together: ``.txt`` line by line (an empty line: no translation),
+    ``.tsv`` by their id, whose case and surrounding space do not matter.
 
     Args:
         paths: Folders, or single files where a folder holds more than should be read.
-        languages: Read these only.
+        languages: Read these only. A code with a script (``aze_Latn``) that has no file means that of the bare code.
 
     Raises:
         DataMissingError: a path is not there, or holds no parallel text, or none in one of ``languages``.
-        InputError: line counts differ, two files of one corpus are in the same language, a line has no tab, or a file
-            is not UTF-8.
+        InputError: line counts differ, ids of one file are in no other, two files of one corpus are in the same
+            language, a line has no tab, or a file is not UTF-8.
     """
     texts: dict[str, dict[int, str]] = {}
     count = 0
-    for files in _corpora(paths, languages):
+    for files in _corpora(paths, languages, log.warning):
         if len(files) < 2:
             raise InputError("parallel text needs two languages or more", where=next(iter(files.values())))
         kind = _kind(next(iter(files.values())))
-        rows = {language: _tsv(path) if kind == "tsv" else _lines(path) for language, path in files.items()}
-        if kind == "txt":
-            _check_aligned(files, {language: len(row) for language, row in rows.items()})
         numbers: dict[str, int] = {}
-        for language, row in rows.items():
+        for language, row in (_joined(files) if kind == "tsv" else _aligned(files)).items():
             mine = texts.setdefault(language, {})
             for key, text in row.items():
                 number = numbers.setdefault(key, count + len(numbers))
-                if text.strip():
+                if text:
                     mine[number] = text
         count += len(numbers)
     return ParallelText(texts, count)
@@ -66,21 +73,22 @@ def parallel_files(paths: Sequence[Path], languages: Sequence[str] | None = None
     return [file for corpus in _corpora(paths, languages) for file in corpus.values()]
 
 
-def _corpora(paths: Sequence[Path], languages: Sequence[str] | None) -> list[dict[str, Path]]:
-    """Files by language, one mapping for each (folder, kind)."""
+def _corpora(
+    paths: Sequence[Path], languages: Sequence[str] | None, tell: Callable[..., None] = log.debug
+) -> list[dict[str, Path]]:
+    """Files by language, one mapping for each (folder, kind); ``tell`` logs what is passed over or stands in."""
     corpora: dict[tuple[Path, str], dict[str, Path]] = {}
     for path in paths:
         if not path.exists():
             raise DataMissingError("no such parallel text", where=path)
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
         found = 0
-        for file in files:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             match = _NAME.fullmatch(file.name)
             if match is None or not is_language(match["language"]) or not file.is_file():
+                if file.is_file() and _ALMOST.fullmatch(file.name):
+                    tell("%s: passed over: it is not named LANG.txt or LANG.tsv (or .gz, .xz)", file)
                 continue
             found += 1
-            if languages is not None and match["language"] not in languages:
-                continue
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
             if corpus.setdefault(match["language"], file) != file:
                 other = corpus[match["language"]].name
@@ -90,10 +98,27 @@ def _corpora(paths: Sequence[Path], languages: Sequence[str] | None) -> list[dic
                     todo="name the files to read instead of their folder",
                 )
         if not found:
-            raise DataMissingError("no LANG.txt or LANG.tsv there (or .xz)", where=path)
-    if absent := set(languages or ()).difference(*corpora.values()):
-        raise DataMissingError(f"no parallel text in {', '.join(sorted(absent))}", where="--languages")
-    return list(corpora.values())
+            raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
+    if languages is None:
+        return list(corpora.values())
+    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, tell)
+    chosen = [{language: corpus[language] for language in corpus if language in wanted} for corpus in corpora.values()]
+    return [corpus for corpus in chosen if corpus]
+
+
+def _wanted(languages: Sequence[str], there: set[str], tell: Callable[..., None]) -> set[str]:
+    """The languages to read: each that is asked for, or its bare code where only that is there."""
+    found = {language: language_for(language, there) for language in languages}
+    if absent := sorted(language for language, own in found.items() if own is None):
+        raise DataMissingError(
+            f"no parallel text in {', '.join(absent)}",
+            where="--languages",
+            todo=f"there: {', '.join(sorted(there))}",
+        )
+    for language, own in found.items():
+        if own != language:
+            tell("%s: there is no text of that code; reading %s", language, own)
+    return {own for own in found.values() if own is not None}
 
 
 def _kind(path: Path) -> str:
@@ -102,31 +127,23 @@ def _kind(path: Path) -> str:
     return match["kind"]
 
 
-def _lines(path: Path) -> dict[str, str]:
-    return {str(number): text for number, text in enumerate(read_lines(path))}
+def _aligned(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The lines of each language by their number."""
+    ordered = sorted(files, key=lambda language: language != PIVOT)
+    read = dict(zip(ordered, read_aligned([files[language] for language in ordered]), strict=True))
+    sides = {language: read[language] for language in files}
+    for language, lines in sides.items():
+        if lines and not any(lines):
+            log.warning("%s: all of its lines are empty", files[language])
+    return {language: dict(zip(map(str, range(len(lines))), lines, strict=True)) for language, lines in sides.items()}
 
 
-def _tsv(path: Path) -> dict[str, str]:
-    rows: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        key, tab, text = line.partition("\t")
-        if not tab:
-            if not line.strip():
-                continue
-            raise InputError("no tab; expected id<TAB>text", where=f"{path}, line {number}")
-        if key in rows:
-            raise InputError(f"the id {key!r} a second time", where=f"{path}, line {number}")
-        rows[key] = text
-    return rows
-
-
-def _check_aligned(files: dict[str, Path], counts: dict[str, int]) -> None:
-    sizes = sorted(set(counts.values()))
-    if len(sizes) > 1:
-        odd = next(language for language, n in counts.items() if n == sizes[0])
-        even = next(language for language, n in counts.items() if n == sizes[-1])
-        raise InputError(
-            f"{counts[odd]} lines but {files[even].name} has {counts[even]}",
-            where=files[odd],
-            todo="align them line by line (an empty line where there is no translation), or use id<TAB>text",
-        )
+def _joined(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The texts of each language by their id."""
+    sides = {language: read_verses(path, gaps=True) for language, path in files.items()}
+    for overlap in overlaps(sides):
+        log.log(overlap.level, "%s", overlap)
+    for side in sides.values():
+        if side.without_text:
+            log.info("%s: %s lines have no text", side.path, f"{side.without_text:,}")
+    return {language: side.texts for language, side in sides.items()}

@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 from hyperofa.errors import InputError
-from hyperofa.textfiles import DAMAGED, OPENERS
+from hyperofa.textfiles import DAMAGED, PACKED
 from hyperofa_eval.filekinds import HEAD_BYTES, seems_to_be, what_to_do
 
 HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
 """The first line ``count dimension`` of word2vec's formats."""
 NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_RETURNS = "text whose lines end in carriage returns alone"
 
 
 def refuse_other_kinds(path: Path, head: bytes, reader: str) -> None:
@@ -26,8 +25,6 @@ def refuse_other_kinds(path: Path, head: bytes, reader: str) -> None:
     if _fits(head, reader):
         return
     kind = seems_to_be(head)
-    if kind is None and reader == "text" and b"\r" in head.strip() and b"\n" not in head:
-        kind = _RETURNS
     if kind is not None:
         raise InputError(f"no word vectors: it seems to be {kind}", where=path, todo=what_to_do(kind))
 
@@ -51,10 +48,10 @@ def _fits(head: bytes, reader: str) -> bool:
 
 def _unpacked(path: Path, head: bytes) -> bytes:
     """The first bytes of what a packed file holds; those of the file where it is not packed, or damaged."""
-    if path.suffix not in OPENERS:
+    if path.suffix not in PACKED:
         return head
     try:
-        with OPENERS[path.suffix](path, "rb") as handle:
+        with PACKED[path.suffix](path, "rb") as handle:
             inside: bytes = handle.read(HEAD_BYTES)
     except DAMAGED:
         return b""  # the reader says what is wrong, and where

@@ -15,6 +15,7 @@ from hyperofa.init.refine.body import Body, padded
 from hyperofa.init.refine.config import RefineConfig
 from hyperofa.init.refine.rows import LearnedRows
 from hyperofa.init.refine.text import Draws, digest_of, used_ids
+from hyperofa_eval.plain_text import PlainText
 
 
 class Distill:
@@ -88,7 +89,7 @@ class Distill:
 
 def _encode(tokenizer: Any, lines: list[str], max_length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(ids, end of each token in the text) of every line; the end is 0 for specials."""
-    encoded = tokenizer(
+    encoded = PlainText(tokenizer)(
         lines,
         truncation=True,
         max_length=max_length,

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from hyperofa_eval.plain_text import PlainText
+
 _POOL = 16  # batches drawn together, so that a batch can hold sentences of like length
 
 
 def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Ids of every text with the tokenizer's specials, and for each id whether it is text (1) or special (0)."""
-    encoded = tokenizer(
-        list(texts),
+    encoded = PlainText(tokenizer)(
+        texts,
         truncation=True,
         max_length=max_length,
         return_special_tokens_mask=True,

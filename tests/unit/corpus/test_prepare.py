@@ -84,8 +84,8 @@ def test_an_unknown_word_is_no_end(tmp_path):
     tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in ("<unk>", "</s>", "▁", "წყალი")], unk_id=0))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(tmp_path)
-    (ids,) = DocumentTokenizer(tmp_path)(["წყალი"])
-    assert ids.tolist() == [2, 3, 1]
+    (document,) = DocumentTokenizer(tmp_path)(["წყალი"])
+    assert document.ids.tolist() == [2, 3, 1]
 
 
 def test_a_vocabulary_with_holes_has_a_row_for_every_id(tmp_path):
@@ -371,3 +371,35 @@ def test_a_path_that_leaves_the_corpus_is_refused(damaged):
     (damaged / "corpus.json").write_text(json.dumps(meta))
     with pytest.raises(InputError, match="leaves its folder"):
         PackedCorpus.open(damaged)
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed"),
+    [("tokenizer_directory", "</s>"), ("decoder_directory", "<|endoftext|>")],
+    ids=["encoder", "decoder"],
+)
+def test_special_tokens_typed_in_the_text_are_text_and_counted(kind, typed, tmp_path, request, capsys):
+    directory = request.getfixturevalue(kind)
+    (tmp_path / "eng.txt").write_text(f"the dog {typed} sees\nthe cat\n{typed}{typed}\nthe bird\n")
+    words = ["corpus", "prepare", "--tokenizer", str(directory), "--text", str(tmp_path / "eng.txt"), "--length", "64"]
+    ends = {}
+    for option in ([], ["--read-special-tokens"]):
+        out = tmp_path / ("tokens" if option else "text")
+        assert main([*words, *option, "--out", str(out), "--json"]) == 0
+        captured = capsys.readouterr()
+        assert f"eng: 3 special tokens typed in 2 documents, such as {typed!r}, are " in captured.err
+        assert json.loads(captured.out)["languages"][0]["typed_special"] == 3
+        corpus = PackedCorpus.open(out)
+        ids, segments = corpus.rows(np.arange(corpus.n_sequences))
+        end = DocumentTokenizer(directory).tokenizer.eos_token_id
+        ends[bool(option)] = int(((ids == end) & (segments >= 0)).sum())
+    assert ends == {False: 4, True: 7}  # four documents, three typed
+
+
+def test_text_without_special_tokens_is_not_spoken_of(tokenizer_directory, tmp_path, capsys):
+    (tmp_path / "eng.txt").write_text("the dog < / s >\n")
+    words = ["--tokenizer", str(tokenizer_directory), "--text", str(tmp_path / "eng.txt"), "--out", str(tmp_path / "c")]
+    assert main(["corpus", "prepare", *words, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert json.loads(captured.out)["languages"][0]["typed_special"] == 0

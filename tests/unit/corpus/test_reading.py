@@ -36,7 +36,7 @@ def test_compressed_text_and_json(tmp_path, suffix, module):
     assert list(documents(str(tmp_path / f"a.txt{suffix}"))) == LINES
     with module.open(tmp_path / f"a.jsonl{suffix}", "wt", encoding="utf-8") as handle:
         handle.write("\n".join(json.dumps({"body": line, "n": 1}) for line in LINES) + "\n\n")
-    assert list(documents(str(tmp_path / f"a.jsonl{suffix}"), "body")) == LINES
+    assert list(documents(str(tmp_path / f"a.jsonl{suffix}"), "body")) == [*LINES, ""]  # counted as in plain text
 
 
 def test_parquet_and_arrow(tmp_path):
@@ -54,7 +54,14 @@ def test_parquet_and_arrow(tmp_path):
         ("a.txt", b"good\n\xff\xfe bad\n", r"a\.txt, line 2: not UTF-8"),
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl, line 2: not a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n\n{"body": "x"}\n', r"a\.jsonl, line 3: no text field 'text' \(found: body\)"),
-        ("a.jsonl", b"[1]\n", r"a\.jsonl, line 1: no text field 'text' \(found: list\); name it with --field"),
+        ("a.jsonl", b"[1]\n", r"a\.jsonl, line 1: a list of 1, not an object with fields; each line must be"),
+        ("a.jsonl", b'"x"\n', r"a\.jsonl, line 1: a string, not an object with fields"),
+        ("a.json", b'[\n{"text": "x"}\n]\n', r"a\.json, line 1: not a JSON object .*; write one object a line"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": null}\n', r"line 2: the field 'text' is null, not text; remove the line"),
+        ("a.jsonl", b'{"text": 7, "body": "x"}\n', r"the field 'text' is a number, not text; .*--field \('body'\)"),
+        ("a.jsonl", b'{"text": true}\n', r"line 1: the field 'text' is the truth value true, not text; write the text"),
+        ("a.jsonl", b'{"text": {"en": "x"}}\n', r"line 1: the field 'text' is an object of 1 fields, not text"),
+        ("a.jsonl", b'{"text": ["x", "y"]}\n', r"line 1: the field 'text' is a list of 2, not text"),
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl, line 1: not a JSON object"),
         ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a\.jsonl, line 1: not a JSON object"),
         ("a.jsonl", b'{"text": "\\ud800"}\n', r"a\.jsonl, line 1: half a surrogate pair"),
@@ -113,3 +120,9 @@ def test_a_data_set_that_fails_is_one_line(monkeypatch):
     monkeypatch.setattr("datasets.load_dataset", lambda *names, **options: next(rows_then_error()))
     with pytest.raises(DataMissingError, match="cannot open the data set"):
         list(documents("hub:org/set"))
+
+
+def test_a_null_in_a_table_is_named_with_its_row(tmp_path):
+    pyarrow.parquet.write_table(pa.table({"text": ["x", None]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"row 2: the field 'text' is null, not text"):
+        list(documents(str(tmp_path / "a.parquet")))

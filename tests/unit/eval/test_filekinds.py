@@ -101,7 +101,7 @@ KINDS = {
         for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
     },
     "chinese without a mark": (lambda: "政府 1 2\n".encode("utf-16-le"), "UTF-16 text"),
-    "only chinese without a mark": (lambda: ("政" * 30 + "\n").encode("utf-16-le"), "binary data"),
+    "only chinese without a mark": (lambda: ("政" * 30 + "\n").encode("utf-16-le"), "UTF-16 text"),
     "zeros": (lambda: b"dog\0cat\n" + bytes(range(1, 99)), "binary data"),
 }
 

@@ -47,6 +47,11 @@ def test_no_test_line_is_left(files: Path) -> None:
         assert "Rain falls" not in content, name
     assert written["text/swh.txt"].splitlines() == ["Mashua ni nyekundu.", "Ikawa hivyo kweli", "Habari za asubuhi"]
     assert made["left_out"] == {"eng": 1, "swh": 3}
+    assert made["dropped"] == {
+        "beside a test line": {"swh": 1},
+        "repeated": {"swh": 1},
+        "without letters": {"swh": 1},
+    }
     assert made["train"] == {"swh": 3, "tur": 2}
     rows = {
         name.split("/")[1]: content.count("\n") for name, content in written.items() if name.startswith("parallel/")
@@ -105,7 +110,7 @@ def test_wrong_input_is_one_line(
 
 def test_unaligned_files_are_named(files: Path) -> None:
     write(files / "news" / "tur.txt", "only one line")
-    with pytest.raises(InputError, match=r"1 lines but eng\.txt has 3"):
+    with pytest.raises(InputError, match=r"tur\.txt, line 2: unaligned: 1 lines, but eng\.txt has 3"):
         write_gathered([files / "news"], [], None, GatherSettings(), files / "out")
     write(files / "blank" / "tur.txt", "")
     with pytest.raises(DataMissingError, match="no line of text is left"):
@@ -182,3 +187,13 @@ def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: 
     write(files / "scored" / "bible" / "swh.tsv", "MAT.1.1\tKitabu cha ukoo")
     write(files / "scored" / "bible" / "swh_train.tsv", "MRK.1.1\tMwanzo wa Injili")
     assert set(harness.tested_files(files / "scored", ["bible"], ["swh"])) == {("bible", "swh")}
+
+
+def test_english_may_carry_its_script(files: Path) -> None:
+    write(files / "flores" / "eng_Latn.txt", "The water is cold.")
+    write(files / "flores" / "tur_Latn.txt", "Su soğuk.")
+    made = write_gathered([files / "flores"], [], None, GatherSettings(document="pair"), files / "out")
+    assert (made["english"], made["train"]) == (1, {"tur_Latn": 1})
+    assert sorted((files / "out" / "documents" / "tur_Latn.txt").read_text("utf-8").split()) == [
+        "Su", "The", "cold.", "is", "soğuk.", "water",
+    ]  # fmt: skip

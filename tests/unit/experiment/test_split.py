@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.parallel import ParallelText, near_key, read_parallel, write_parallel
+from hyperofa.experiment.parallel import ParallelText, near_key, write_parallel
 from hyperofa.experiment.split import documents, split, write_split
 from hyperofa.files import read_json
 
@@ -111,19 +111,19 @@ def test_pivots_are_trained_on_only(tmp_path: Path) -> None:
 
 def test_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="no such directory"):
-        read_parallel(tmp_path / "none")
+        write_split(tmp_path / "none", SplitSettings(), [], tmp_path / "out")
     write_parallel(tmp_path / "in", sample())
     with pytest.raises(DataMissingError, match="no language has 50 test pairs"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "kab.txt").write_text("one line\n")
-    with pytest.raises(InputError, match=r"kab\.txt: 1 lines, but eng\.txt has 24"):
+    with pytest.raises(InputError, match=r"kab\.txt, line 2: unaligned: 1 lines, but eng\.txt has 24"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "kab.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):
-        read_parallel(tmp_path / "in")
+        write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "eng.txt").unlink()
     with pytest.raises(DataMissingError, match=r"needs eng\.txt"):
-        read_parallel(tmp_path / "in")
+        write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("precious")
     with pytest.raises(InputError, match="holds something else"):

@@ -99,9 +99,21 @@ class TestReading:
     @pytest.mark.parametrize(
         ("files", "error", "message"),
         [
-            ({"eng.txt": b"a\nb\n", "deu.txt": b"a\n"}, InputError, r"deu\.txt: 1 lines but eng\.txt has 2"),
-            ({"eng.tsv": b"1\ta\n2 b\n", "deu.tsv": b"1\ta\n"}, InputError, r"eng\.tsv, line 2: no tab"),
-            ({"eng.tsv": b"1\ta\n1\tb\n", "deu.tsv": b"1\ta\n"}, InputError, "'1' a second time"),
+            (
+                {"eng.txt": b"a\nb\n", "deu.txt": b"a\n"},
+                InputError,
+                r"deu\.txt, line 2: unaligned: 1 lines, but eng\.txt has 2",
+            ),
+            (
+                {"eng.tsv": b"1\ta\n2 b\n", "deu.tsv": b"1\ta\n"},
+                InputError,
+                r"eng\.tsv, line 2: not id<TAB>text; there is no tab",
+            ),
+            (
+                {"eng.tsv": b"1\ta\n1\tb\n", "deu.tsv": b"1\ta\n"},
+                InputError,
+                "line 2: the id '1' comes twice, first in line 1",
+            ),
             ({"eng.txt": b"a\n\xff\n", "deu.txt": b"a\nb\n"}, InputError, r"eng\.txt, line 2: not UTF-8"),
             ({"eng.txt.xz": b"no xz", "deu.txt": b"a\n"}, InputError, r"damaged \.xz"),
             ({"eng.txt": b"a\n"}, InputError, "two languages or more"),
