@@ -11,13 +11,11 @@ import numpy as np
 import psutil
 from safetensors.torch import save_file
 
-from hyperofa.errors import HyperofaError
 from hyperofa.files import read_json, write_json
 from hyperofa.init.hypernet.fit import FitConfig, fit
 from hyperofa.init.hypernet.networks import NetworkConfig
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.team import AcceleratedTeam
-from hyperofa_eval.errors import EvalError
 from hyperofa_eval.guard import explain
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
@@ -57,7 +55,7 @@ def main(folder: Path) -> int:
             after_epoch=after_epoch,
         )
     except Exception as error:
-        told = explain(error, (HyperofaError, EvalError))
+        told = explain(error)
         if told is None:
             raise
         # Each process writes: the first to end may take the others with it.

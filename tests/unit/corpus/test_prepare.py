@@ -220,7 +220,7 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
         ({"--text": ["eng_Latn"]}, 2, "'eng_Latn' is not LANG=FILE"),
         ({"--text": ["../x=a.txt"]}, 2, "is not LANG=FILE"),
         ({"--text": ["eng_Latn=nothing.txt"]}, 3, "no such text file"),
-        ({"--tokenizer": ["nothing"]}, 3, "cannot load the tokenizer"),
+        ({"--tokenizer": ["nothing"]}, 3, "nothing: no such directory"),
         ({"--cap": ["eng_Latn=x"]}, 2, "is not [LANG=]N"),
         ({"--cap": ["deu_Latn=3"]}, 2, "names 'deu_Latn', which has no text"),
         ({"--weight": ["3"]}, 2, "'3' is not LANG=W"),
