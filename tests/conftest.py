@@ -10,7 +10,6 @@ from hypothesis import settings
 from support import warm
 from support.disks import small_file_system
 
-
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
 

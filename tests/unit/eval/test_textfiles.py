@@ -10,7 +10,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from hyperofa_eval.console import LOG
 from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.textfiles import read_lines
 
@@ -113,12 +112,11 @@ def test_line_ends_that_are_carriage_returns_alone(file):
     assert len(list(read_lines(file))) == 1
 
 
-def test_one_carriage_return_inside_a_line_stays_and_is_said_once(file, caplog, monkeypatch):
-    monkeypatch.setattr(LOG, "propagate", True)
+def test_one_carriage_return_inside_a_line_stays_and_is_said_once(file, said):
     file.write_bytes(b"one\ntwo\rthree\r\nfour\rfive\n")
     assert list(read_lines(file)) == ["one", "two\rthree", "four\rfive"]
-    (record,) = caplog.records
-    assert "line 2: a carriage return inside the line does not end it" in record.getMessage()
+    (line,) = said
+    assert "line 2: a carriage return inside the line does not end it" in line
 
 
 def test_what_cannot_be_read(tmp_path):

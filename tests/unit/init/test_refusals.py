@@ -54,7 +54,7 @@ def refused(rooms, tmp_path, capsys, monkeypatch):
         (["--held-out", "-1"], "--held-out: -1 is not"),
         (["--pad-to-multiple", "0"], "--pad-to-multiple: 0 is not"),
         (["--parallel", "PAR"], "--parallel: text to refine with, but no refinement"),
-        (["--refine", "parallel", "--parallel", "RAGGED"], "deu.txt: 1 lines but eng.txt has 2"),
+        (["--refine", "parallel", "--parallel", "RAGGED"], "deu.txt, line 2: unaligned: 1 lines, but eng.txt has 2"),
         ([*PARALLEL, "--refine-option", "pivot=fra"], "no text in fra"),
         ([*PARALLEL, "--refine-option", "layer=9"], "none is number 9"),
         ([*PARALLEL, "--refine-option", "device=foo"], "refinement: unknown device 'foo'"),
