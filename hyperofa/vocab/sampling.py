@@ -29,6 +29,8 @@ LITTLE_TEXT = 50_000
 """Characters of training text; with fewer, a language's pieces are learnt by heart."""
 WORD_CHARACTERS = 3_000_000
 """Characters of the distinct words of a language that are learnt from; the rarest words beyond are forgotten."""
+ALL_CHARACTERS = 12_000_000
+"""As many of all languages together, each having an equal share; memory grows with them."""
 _LONGEST_SAMPLE = 10_000  # characters of a line that is measured on; documents may stand on one line
 _LONGEST_PART = 100_000  # characters that are cut into words at a time
 _MOST_WORDS = 1_500_000  # distinct words of a language that are held while its text is read
@@ -66,6 +68,8 @@ class LanguageText:
     kept_out_lines: int
     """Lines of such hashes, repeats included."""
     config: SamplingConfig
+    word_characters: int = WORD_CHARACTERS
+    """Characters of the distinct words that are learnt from."""
     drawn: int = 0
     characters: int = 0
     left_out: int = 0
@@ -133,6 +137,7 @@ def survey(files: Mapping[str, Sequence[Path]], config: SamplingConfig) -> dict[
         InputError: a language has no text.
     """
     found = {}
+    share = min(WORD_CHARACTERS, ALL_CHARACTERS // max(len(files), 1))
     for language, paths in sorted(files.items()):
         smallest, lines = _Smallest(MOST_HELD_OUT, config.seed), 0
         for line in track(_lines(paths), f"counting {language}"):
@@ -146,7 +151,8 @@ def survey(files: Mapping[str, Sequence[Path]], config: SamplingConfig) -> dict[
         held_out = smallest.first(number)
         hashes = frozenset(held_out)
         repeats = sum(smallest.times[key] for key in hashes)
-        found[language] = LanguageText(language, paths, lines, _clean(held_out.values()), hashes, repeats, config)
+        kept_out = _clean(held_out.values())
+        found[language] = LanguageText(language, paths, lines, kept_out, hashes, repeats, config, share)
     return found
 
 
@@ -234,10 +240,10 @@ def count_words(text: LanguageText, words_of: Callable[[str], Iterable[str]]) ->
     for line in text:
         counts.update(words_of(line))
         if len(counts) > _MOST_WORDS:
-            counts = Counter(most_frequent(counts, 4 * WORD_CHARACTERS))
+            counts = Counter(most_frequent(counts, 4 * text.word_characters))
     if not counts:
         raise _no_words(text.language, text.paths, text.left_out)
-    return most_frequent(counts, WORD_CHARACTERS)
+    return most_frequent(counts, text.word_characters)
 
 
 def most_frequent(counts: Mapping[str, int], characters: int) -> dict[str, int]:

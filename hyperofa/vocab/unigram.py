@@ -8,8 +8,9 @@ operations on that list.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ LONGEST_WORD = 32
 """Characters of a word; longer ones (scripts without spaces) are cut, so that probabilities do not underflow."""
 _SHRINK = 0.6  # share of the pieces that one round of pruning keeps
 _EM_STEPS = 2
+_CHARACTERS_AT_A_TIME = 1 << 20  # of the distinct words, whose lattice is held in memory
 _ONCE = 1.999  # weights are rounded sums
 _LEAST = -20.0  # log-probability; a word of 32 such characters is still above the smallest float64
 
@@ -80,9 +82,9 @@ def train_unigram(
     rounds = 0
     with progress_bar("training the vocabulary", None) as advance:
         while True:
-            lattice = _Lattice.of(text, pieces)
+            lattices = _Lattices(text, pieces)
             for _ in range(_EM_STEPS):
-                expected = lattice.expected_counts(pieces.score)
+                expected = lattices.expected_counts(pieces.score)
                 pieces.score = _maximise(expected)
             rounds += 1
             advance()
@@ -194,15 +196,16 @@ class _Lattice:
     weight: NDArray[np.float64]
 
     @classmethod
-    def of(cls, text: _Text, pieces: _Pieces) -> _Lattice:
-        length, place = np.nonzero(pieces.at >= 0)
+    def of(cls, text: _Text, at: NDArray[np.int32]) -> _Lattice:
+        """The lattice of ``text``; ``at`` is that of its pieces."""
+        length, place = np.nonzero(at >= 0)
         word = text.word[place]
         offset = place - text.first[word]
         start = place + word  # one node more than characters in each word before
         firsts = text.first + np.arange(len(text.first))
         lasts = np.append(firsts[1:], len(text.characters) + len(text.weight)) - 1
         return cls(
-            pieces.at[length, place],
+            at[length, place],
             start,
             start + length + 1,
             word,
@@ -229,6 +232,42 @@ class _Lattice:
         share = (self.weight / forward[self.lasts])[self.word]
         paths = share * forward[self.start] * value * backward[self.end]
         return np.bincount(self.piece, weights=paths, minlength=len(score)).astype(np.float64)
+
+
+class _Lattices:
+    """The lattice of a text: held as a whole if it is small, else made anew of a stretch of words at a time.
+
+    An edge takes some 60 bytes, and a character has up to 16 edges.
+    """
+
+    def __init__(self, text: _Text, pieces: _Pieces) -> None:
+        self._text, self._pieces = text, pieces
+        self._whole = _Lattice.of(text, pieces.at) if len(text.characters) <= _CHARACTERS_AT_A_TIME else None
+
+    def expected_counts(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How often each piece is expected in the text."""
+        if self._whole is not None:
+            return self._whole.expected_counts(score)
+        expected = np.zeros(len(score))
+        for part, at in _stretches(self._text, self._pieces.at):
+            expected += _Lattice.of(part, at).expected_counts(score)
+        return expected
+
+
+def _stretches(text: _Text, at: NDArray[np.int32]) -> Iterator[tuple[_Text, NDArray[np.int32]]]:
+    """The text in stretches of whole words, each with its columns of ``at``."""
+    borders = np.searchsorted(text.first, np.arange(0, len(text.characters), _CHARACTERS_AT_A_TIME))
+    words = np.unique(np.append(borders, len(text.first)))
+    starts = np.append(text.first, len(text.characters))[words]
+    for (first, last), (start, end) in zip(pairwise(words), pairwise(starts), strict=True):
+        part = _Text(
+            text.characters[start:end],
+            text.word[start:end] - first,
+            text.left[start:end],
+            text.weight[first:last],
+            text.first[first:last] - start,
+        )
+        yield part, at[:, start:end]
 
 
 def _groups(offset: NDArray[np.int64]) -> list[NDArray[np.int64]]:

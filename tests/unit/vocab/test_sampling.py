@@ -103,6 +103,15 @@ def test_memory_of_distinct_words_is_bounded_while_a_text_is_read(tmp_path, monk
     assert len(thirds) == 3, "they are drawn from the whole text"
 
 
+def test_languages_share_what_all_of_them_may_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "ALL_CHARACTERS", 200)
+    files = {language: [tmp_path / f"{language}.txt"] for language in ("kab", "swh")}
+    for language, paths in files.items():
+        paths[0].write_text("".join(f"{language}{i:04}\n" for i in range(100)), encoding="utf-8")
+    texts = survey(files, SamplingConfig(held_out=0.0))
+    assert [sum(map(len, count_words(text, str.split))) for text in texts.values()] == [98, 98]
+
+
 def test_a_long_line_is_cut_at_spaces_and_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "_LONGEST_PART", 50)
     line = " ".join(f"word{i}" for i in range(100))

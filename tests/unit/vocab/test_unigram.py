@@ -50,9 +50,18 @@ def test_expected_counts_equal_the_enumeration():
     pieces = unigram._seed(text, 8, 10_000)
     names = texts_of(alphabet, text, pieces)
     assert len(set(names)) == len(names)
-    counts = unigram._Lattice.of(text, pieces).expected_counts(pieces.score)
+    counts = unigram._Lattice.of(text, pieces.at).expected_counts(pieces.score)
     expected = reference_counts(words, dict(zip(names, pieces.score.tolist(), strict=True)))
     np.testing.assert_allclose(counts, [expected[name] for name in names], rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 40, 41, 1000])
+def test_a_lattice_in_stretches_expects_what_the_whole_one_does(monkeypatch, size):
+    _, text = unigram._lay_out(some_words(), 1.0)
+    pieces = unigram._seed(text, 8, 10_000)
+    whole = unigram._Lattices(text, pieces).expected_counts(pieces.score)
+    monkeypatch.setattr(unigram, "_CHARACTERS_AT_A_TIME", size)
+    np.testing.assert_allclose(unigram._Lattices(text, pieces).expected_counts(pieces.score), whole, rtol=1e-9)
 
 
 def test_seeds_are_the_substrings_that_repeat():
