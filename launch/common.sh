@@ -37,7 +37,8 @@ print(hashlib.sha256(b"".join(pathlib.Path(f).read_bytes() for f in files)).hexd
     export PIP_CONSTRAINT="$PWD/requirements/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/requirements/constraints.txt"
     # Python 3.12's pip would run seqeval's setup.py outside any isolated build, where its build requirement breaks.
     export PIP_USE_PEP517=1 DS_BUILD_OPS=0 PIP_DISABLE_PIP_VERSION_CHECK=1
-    local pip=(.venv/bin/python -m pip install --quiet)
+    # Most modules are never imported, and Python compiles those that are when they first are.
+    local pip=(.venv/bin/python -m pip install --quiet --no-compile)
     "${pip[@]}" torch setuptools wheel
     # DeepSpeed's build looks for the installed torch; it compiles nothing.
     "${pip[@]}" --no-build-isolation deepspeed

@@ -193,11 +193,11 @@ def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
     begins = SCRIPTS.get(language(code).script)
     if begins is None:
         return
-    letters = (c for line in lines for c in line if c.isalpha())
-    counts = Counter(unicodedata.name(c, "?").startswith(begins) for c in islice(letters, LETTERS))
-    total = counts.total()
-    if total and counts[True] / total < LEAST_IN_SCRIPT:
-        share = 100 * counts[True] / total
+    letters = Counter(islice((c for line in lines for c in line if c.isalpha()), LETTERS))
+    total = letters.total()
+    own = sum(count for letter, count in letters.items() if unicodedata.name(letter, "?").startswith(begins))
+    if total and own / total < LEAST_IN_SCRIPT:
+        share = 100 * own / total
         yield f"{place}: {share:.0f} % of the letters are {language(code).script}: wrong language or encoding?"
 
 

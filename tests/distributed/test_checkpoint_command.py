@@ -70,28 +70,33 @@ def test_export_from_a_step_equals_the_final_model_and_dense_needs_no_hyperofa(r
     assert all(exported[name].equal(final[name]) for name in final)
 
     assert main(["checkpoint", "export", str(run), "--dense", "--out", str(tmp_path / "dense")]) == 0
-    plain = [logits(tmp_path / "dense", without_hyperofa=True, out=tmp_path / "a.pt")]
-    plain += [logits(run / "final", without_hyperofa=False, out=tmp_path / "b.pt")]
-    assert (plain[0] - plain[1]).abs().max() < 1e-5
+    dense = logits_without_hyperofa(tmp_path / "dense", out=tmp_path / "logits.pt")
+    assert (dense - logits(run / "final")).abs().max() < 1e-5
 
 
-def logits(model, *, without_hyperofa, out):
-    """Scores of a masked model in a process of its own, in which hyperofa cannot be imported or is."""
-    import torch
-
-    script = f"""
-import sys
-if {without_hyperofa}:
-    sys.modules["hyperofa"] = None
-else:
-    import hyperofa.model
+LOGITS = """
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
-model = AutoModelForMaskedLM.from_pretrained({str(model)!r}).eval()
-ids = torch.arange(5, 17)[None] % len(AutoTokenizer.from_pretrained({str(model)!r}))
-with torch.no_grad():
-    torch.save(model(ids).logits, {str(out)!r})
+
+def logits(model):
+    ids = torch.arange(5, 17)[None] % len(AutoTokenizer.from_pretrained(model))
+    with torch.no_grad():
+        return AutoModelForMaskedLM.from_pretrained(model).eval()(ids).logits
 """
+"""Scores of a masked model, here or in a process of its own."""
+
+
+def logits(model):
+    here = {}
+    exec(LOGITS, here)
+    return here["logits"](str(model))
+
+
+def logits_without_hyperofa(model, *, out):
+    """Scores in a process in which hyperofa cannot be imported."""
+    import torch
+
+    script = f"import sys; sys.modules['hyperofa'] = None\n{LOGITS}\ntorch.save(logits({str(model)!r}), {str(out)!r})"
     subprocess.run([sys.executable, "-c", script], check=True)
     return torch.load(out)
 

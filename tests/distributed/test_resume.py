@@ -44,7 +44,7 @@ def test_zero2_saves_and_ends_with_143_at_sigterm(trainer, straight, model):
     assert stopped.checkpoints() == [step]
     assert step < 40
     assert not (stopped.run / "final").exists()
-    resumed = runs.train("stopped", cold=True)
+    resumed = runs.train("stopped")
     assert f"resuming after step {step}" in resumed.output
     assert_same(straight(model, 2), resumed)
 
