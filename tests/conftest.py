@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support import warm
 from support.disks import small_file_system
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("untimed")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """The slow matrix starts every process as a user does, imports included."""
-    chosen = str(config.getoption("markexpr", ""))
-    if "slow" in chosen and "not slow" not in chosen:
-        warm.start_cold()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,7 @@
 Importing them takes some seven seconds of processor time, in the launcher and in each worker; most tests that start a
 process are about what it does afterwards. Everything else is as in a cold start: a process of its own with its own
 arguments, environment, folder, standard streams and signals, and workers that are children of ``accelerate launch``.
-The slow matrix (``-m slow``) and ``HYPEROFA_COLD_STARTS=1`` start every process cold.
+``HYPEROFA_COLD_STARTS=1`` starts every process cold; without it, the tests that ask for it and all that use ``subprocess``.
 """
 
 from __future__ import annotations
@@ -54,13 +54,6 @@ _STARTERS = ("hyperofa.processes", "hyperofa.experiment.dryrun")
 """Modules of the package that start its own commands."""
 
 _CODE = "code: "
-
-_COLD: list[bool] = []
-
-
-def start_cold() -> None:
-    """From now on, start every process cold."""
-    _COLD.append(True)
 
 
 class Started:
@@ -187,7 +180,7 @@ class Popen:
     def __new__(cls, words: Sequence[Any], **options: Any) -> Any:
         """Start it; the options are those of ``subprocess.Popen`` that the tests and the package use."""
         words = [str(word) for word in words]
-        if _COLD or os.environ.get("HYPEROFA_COLD_STARTS") or _entry(words) is None:
+        if os.environ.get("HYPEROFA_COLD_STARTS") or _entry(words) is None:
             return subprocess.Popen(words, **{"text": True, **options})
         return _start(words, **options)
 
