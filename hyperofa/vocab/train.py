@@ -10,7 +10,7 @@ from typing import Any
 
 from hyperofa.errors import InputError
 from hyperofa.vocab.sampling import LanguageText, SamplingConfig, count_words, survey
-from hyperofa.vocab.unigram import LONGEST_WORD, train_unigram
+from hyperofa.vocab.unigram import train_unigram
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,9 @@ def train_tokenizer(
 
 
 def _words(line: str, normalizer: Any) -> list[str]:
-    """Words as the tokenizer will see them: normalised, split at spaces, ``▁`` before each, long ones in stretches."""
+    """Words as the tokenizer will see them: normalised, split at spaces, ``▁`` before each."""
     text = line if normalizer is None else normalizer.normalize_str(line)
-    words = [f"▁{word}" for word in text.split()]
-    if all(len(word) <= LONGEST_WORD for word in words):
-        return words
-    return [word[i : i + LONGEST_WORD] for word in words for i in range(0, len(word), LONGEST_WORD)]
+    return [f"▁{word}" for word in text.split()]
 
 
 def balance(counts: Mapping[str, Mapping[str, int]], alpha: float) -> dict[str, float]:
