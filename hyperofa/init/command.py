@@ -12,7 +12,7 @@ from hyperofa.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer: a directory, or a hub id")
+    parser.add_argument("--tokenizer", metavar="DIR", help="target tokenizer: a directory, or a hub id")
     parser.add_argument(
         "--vectors",
         type=Path,
