@@ -120,7 +120,17 @@ def test_a_hub_id_loads_from_the_cache_in_every_command(here, capsys, name):
     assert "error" not in capsys.readouterr().err
 
 
-WRONG = ("modell", "organisation/modell", "here/is/none", "./modell", "./models/mine", "modell/", "~/mine", "https://hub/m", " ")
+WRONG = (
+    "modell",
+    "organisation/modell",
+    "here/is/none",
+    "./modell",
+    "./models/mine",
+    "modell/",
+    "~/mine",
+    "https://hub/m",
+    " ",
+)
 
 
 @pytest.mark.parametrize("name", WRONG)
