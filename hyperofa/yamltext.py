@@ -16,17 +16,17 @@ class _Loader(yaml.SafeLoader):
         self._unfinished: list[str | None] = []
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._unfinished:
             raise ComposerError(
                 None, None, f"the alias *{event.anchor} stands inside of what it names", event.start_mark
             )
         return super().compose_node(parent, index)
 
-    def compose_sequence_node(self, anchor: str | None) -> Any:
+    def compose_sequence_node(self, anchor: Any) -> Any:
         return self._composed(super().compose_sequence_node, anchor)
 
-    def compose_mapping_node(self, anchor: str | None) -> Any:
+    def compose_mapping_node(self, anchor: Any) -> Any:
         node = self._composed(super().compose_mapping_node, anchor)
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return node
 
-    def _composed(self, compose: Any, anchor: str | None) -> Any:
+    def _composed(self, compose: Any, anchor: Any) -> Any:
         self._unfinished.append(anchor)
         try:
             return compose(anchor)
