@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()
-        if isinstance(event, yaml.AliasEvent) and event.anchor in self._unfinished:
+        if self.check_event(yaml.AliasEvent) and event.anchor in self._unfinished:
             raise ComposerError(
                 None, None, f"the alias *{event.anchor} stands inside of what it names", event.start_mark
             )
