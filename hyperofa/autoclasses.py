@@ -6,6 +6,7 @@ factorised model pays nothing.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ def registers_on_demand() -> bool:
 def _teach(module: ModuleType) -> None:
     """Let ``CONFIG_MAPPING`` register a family when it is asked for one of our model types."""
     mapping = getattr(module, "CONFIG_MAPPING", None)
+    if hasattr(mapping, "registers_hyperofa"):
+        return
     plain = type(mapping)
     try:
         mapping.__class__ = ours = _with_our_types(plain)
@@ -56,8 +59,9 @@ def _with_our_types(plain: type) -> type:
             return super().__contains__(key) or (_register(key) and super().__contains__(key))
 
         def __getitem__(self, key: str) -> Any:
-            if not super().__contains__(key):
-                _register(key)
+            if not super().__contains__(key) and not _register(key) and _is_ours(key):
+                # no KeyError: transformers would advise an upgrade of itself
+                raise ValueError(f"this version of hyperofa does not know the model type {key}: upgrade hyperofa")
             return super().__getitem__(key)
 
     return ConfigMapping
@@ -65,22 +69,26 @@ def _with_our_types(plain: type) -> type:
 
 def _register(model_type: object) -> bool:
     """Register the family of one of our model types; False for any other type."""
-    if not isinstance(model_type, str) or not model_type.startswith(PREFIX):
+    if not _is_ours(model_type):
         return False
     from hyperofa.model.families import FAMILIES, register
 
-    family = model_type.removeprefix(PREFIX)
+    family = str(model_type).removeprefix(PREFIX)
     if family not in FAMILIES:
         return False
     register(family)
     return True
 
 
+def _is_ours(model_type: object) -> bool:
+    return isinstance(model_type, str) and model_type.startswith(PREFIX)
+
+
 def _when_imported(name: str, action: Callable[[ModuleType], None]) -> None:
     """Call ``action`` with a module: at once if it is there, else at the end of its import."""
     module = sys.modules.get(name)
     if module is not None:
-        action(module)
+        action(importlib.import_module(name))  # waits where another thread is importing it
     elif not any(isinstance(finder, _Hook) and finder.name == name for finder in sys.meta_path):
         sys.meta_path.insert(0, _Hook(name, action))
 

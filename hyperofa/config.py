@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import write_text
+from hyperofa.yamltext import parse_yaml
 
 C = TypeVar("C")
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
@@ -40,8 +41,8 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
         if not equals:
             raise InputError(f"{word!r} is not key=value", where="command line")
         try:
-            _set(values, key.split("."), yaml.safe_load(text) if text else None)
-        except yaml.YAMLError:
+            _set(values, key.split("."), parse_yaml(text) if text else None)
+        except ValueError:
             raise InputError(f"{word!r} has no readable value", where="command line") from None
     return values
 
@@ -61,10 +62,10 @@ def build_config(cls: type[C], values: Mapping[str, Any], where: object = "confi
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping as a dictionary."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("no such config file", where=path) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8 either
         raise InputError(f"not valid YAML ({error})", where=path) from None
     if value is None:
         return {}

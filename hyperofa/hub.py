@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperofa.errors import DataMissingError, HyperofaError
+from hyperofa.errors import DataMissingError
 from hyperofa_eval.hub import is_hub_id, problem_of
 
 __all__ = ["check_name", "is_hub_id", "local_folder", "problem_of"]
 
 
-def check_name(name: str, what: str = "directory", error: type[HyperofaError] = DataMissingError) -> None:
+def check_name(name: str, what: str = "directory") -> None:
     """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
 
     Raises:
-        DataMissingError: or ``error``; see :func:`hyperofa_eval.hub.problem_of`.
+        DataMissingError: see :func:`hyperofa_eval.hub.problem_of`.
     """
     problem = problem_of(name, what)
     if problem is not None:
-        raise error(problem.what, where=name, todo=problem.todo)
+        raise DataMissingError(problem.what, where=name, todo=problem.todo)
 
 
 def local_folder(model: str, patterns: Sequence[str]) -> Path:

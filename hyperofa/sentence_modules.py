@@ -31,6 +31,18 @@ OF_THE_VOCABULARY = frozenset(
 log = logging.getLogger(__name__)
 
 
+def check_sentence_modules(source: str) -> None:
+    """Read the list of modules before any work, where there is one.
+
+    Raises:
+        InputError: ``modules.json`` is damaged, or names a folder outside its own.
+        DataMissingError: the source is a hub id that can not be reached.
+    """
+    folder = local_folder(source, [MODULES])
+    if (folder / MODULES).is_file():
+        _read_modules(folder)
+
+
 def carry_sentence_modules(source: str, out: Path) -> None:
     """Copy the modules and settings of a sentence-transformers model (a directory, or a hub id) into ``out``.
 

@@ -6,12 +6,15 @@ import codecs
 import re
 from pathlib import Path
 
+from hyperofa_eval.errors import DataMissingError
+
 HEAD_BYTES = 4096
 """Bytes from a file's start that are enough for :func:`seems_to_be`."""
 RETURNS = "text whose lines end in carriage returns alone"
 LONE_RETURN = re.compile(rb"\r+(?=[^\r\n])")
 """Carriage returns that end no line."""
 
+_POINTER = "a git-lfs pointer and not the file itself"
 _LFS = b"version https://git-lfs.github.com/spec/"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array (.npy)"),
@@ -37,7 +40,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program (ELF)"),
     (b"\xba\x16\x4f\x2f", "a fastText model (.bin)"),
     (b"\n\x0e\n\x05<unk>", "a SentencePiece model"),
-    (_LFS, "a git-lfs pointer and not the file itself"),
+    (_LFS, _POINTER),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:[}\](cX\x8a\x8c\x95]|\x4b)")
 _ZIPPED = (
@@ -90,10 +93,16 @@ def what_to_do(kind: str) -> str:
     return next((todo for word, todo in _TODO if word in kind), "give the right file")
 
 
-def lfs_pointer(folder: Path) -> Path | None:
-    """The first file of a folder that is a git-lfs pointer: what a clone holds without git lfs."""
+def refuse_lfs_pointer(folder: Path) -> None:
+    """Refuse a folder with a file that is a git-lfs pointer: what a clone holds without git lfs.
+
+    Raises:
+        DataMissingError: it names the first such file.
+    """
     small = (path for path in sorted(folder.glob("*")) if path.is_file() and path.stat().st_size < HEAD_BYTES)
-    return next((path for path in small if path.read_bytes().startswith(_LFS)), None)
+    for path in small:
+        if path.read_bytes().startswith(_LFS):
+            raise DataMissingError(_POINTER, where=path, todo=what_to_do(_POINTER)) from None
 
 
 def _by_start(head: bytes) -> str | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 _PART = r"(?!-|\.)[A-Za-z0-9_.-]{1,96}(?<!-)(?<!\.)"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _SECONDS = 10.0
+_TODO = "name a directory, or a hub id (NAME or OWNER/NAME)"
 
 
 class Problem(NamedTuple):
@@ -22,11 +23,11 @@ class Problem(NamedTuple):
 def is_hub_id(name: str) -> bool:
     """Whether ``name`` is ``NAME`` or ``OWNER/NAME`` of the hub, and not a directory or file.
 
-    What is there under that name always comes first. A name in a folder that is there (``models/kab`` beside a folder
-    ``models``) means that folder, so that a mistyped directory is never asked for at the hub.
+    What is there under that name always comes first. A name below something that is there (``models/kab`` beside a folder
+    ``models``) means that place, so that a mistyped directory is never asked for at the hub.
     """
     owner, slash, _ = name.partition("/")
-    if Path(name).exists() or (slash and Path(owner).is_dir()):
+    if Path(name).exists() or (slash and Path(owner).exists()):
         return False
     return bool(_HUB_ID.fullmatch(name)) and "--" not in name and ".." not in name and not name.endswith(".git")
 
@@ -37,10 +38,11 @@ def problem_of(name: str, what: str = "directory") -> Problem | None:
     A hub id that is not in the hub's cache is asked for at the hub once, without a second try: a mistyped name of a
     directory costs no minutes. ``what`` says in the message what was looked for.
     """
+    if not name.strip():
+        return Problem(f"an empty name, and no {what}", _TODO)
     if Path(name).is_dir():
         return None
-    near = _nearest(name)
-    todo = f"did you mean {near!r}?" if near else "name a directory, or a hub id (NAME or OWNER/NAME)"
+    todo = _what_to_do(name)
     if Path(name).exists():
         return Problem(f"a file, not a {what}", todo)
     if not is_hub_id(name):
@@ -77,6 +79,15 @@ def _ask(name: str) -> str | None:
         offline = "it is not in the hub's cache, and the hub cannot be reached"
         return f"{offline} ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
     return None
+
+
+def _what_to_do(name: str) -> str:
+    if "://" in name:
+        return f"an address is none: {_TODO}"
+    if name.startswith("~"):
+        return "write the home directory out: only a shell knows ~"
+    near = _nearest(name)
+    return f"did you mean {near!r}?" if near else _TODO
 
 
 def _nearest(name: str) -> str | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hyperofa_eval import adapter
 from hyperofa_eval.encoder import Encoder
 from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.filekinds import lfs_pointer
+from hyperofa_eval.filekinds import refuse_lfs_pointer
 from hyperofa_eval.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.hub import problem_of
 from hyperofa_eval.processes import Processes
@@ -146,7 +146,7 @@ def load_model(
         with quiet_transformers():
             model, info = auto.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        _check_pointers(name)
+        refuse_lfs_pointer(Path(name))
         raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
     for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
         what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
@@ -192,22 +192,14 @@ def _read_config(name: str, remote_code: bool) -> Any:
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
         if path.exists():
-            _check_pointers(name)
+            refuse_lfs_pointer(Path(name))
             raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None
         raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        _check_pointers(name)
+        refuse_lfs_pointer(Path(name))
         raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
     _check_kind(config, name)
     return config
-
-
-def _check_pointers(name: str) -> None:
-    """Say so, where files of a model folder are missing that git-lfs keeps elsewhere."""
-    if pointer := lfs_pointer(Path(name)):
-        raise DataMissingError(
-            "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
-        ) from None
 
 
 def _check_kind(config: Any, name: str) -> None:

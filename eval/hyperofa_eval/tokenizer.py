@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.filekinds import lfs_pointer
+from hyperofa_eval.filekinds import refuse_lfs_pointer
 from hyperofa_eval.quiet import quiet_transformers
 from hyperofa_eval.unknowns import UNKNOWN_TODO, unknown_problem
 
@@ -38,7 +39,7 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
     folder = Path(name)
     bare = folder.is_dir() and not has_vocabulary(folder)
     missing = DataMissingError(
-        "no tokenizer beside the model (no tokenizer.json, vocabulary or SentencePiece file)",
+        "no tokenizer in the directory (no tokenizer.json, vocabulary or SentencePiece file)",
         where=name,
         todo="save it there: tokenizer.save_pretrained(DIR)",
     )
@@ -48,10 +49,7 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
     except Exception as error:  # transformers raises whatever a damaged file leads to
         if bare:
             raise missing from error
-        if pointer := lfs_pointer(folder):
-            raise DataMissingError(
-                "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
-            ) from None
+        refuse_lfs_pointer(folder)
         reason = sentencepiece_problem(folder) or _first_line(error)
         raise InputError(f"cannot load its tokenizer ({reason})", where=name) from error
     # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
@@ -60,7 +58,7 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         raise InputError(f"cannot load its tokenizer ({unreadable})", where=name)
     if (bare and needs_file) or only_specials(tokenizer):
         raise missing
-    if problem := misread_sentencepiece(tokenizer):
+    if problem := misread_sentencepiece(tokenizer, folder):
         raise InputError(problem, where=name, todo="save its tokenizer.json there, or name its tokenizer_class")
     if problem := unknown_problem(tokenizer):
         raise InputError(problem, where=name, todo=UNKNOWN_TODO)
@@ -94,13 +92,14 @@ def sentencepiece_problem(folder: Path) -> str | None:
     return f"transformers cannot read {file.name} for this kind of model; save a tokenizer.json there"
 
 
-def misread_sentencepiece(tokenizer: Any) -> str | None:
-    """What differs where transformers made a tokenizer of a SentencePiece file that cuts words otherwise than that file.
+def misread_sentencepiece(tokenizer: Any, folder: Path) -> str | None:
+    """What differs where transformers made a tokenizer that cuts words otherwise than the SentencePiece file of its folder.
 
-    It happens where nothing says which class the tokenizer is of: words lose the mark of their beginning.
+    It happens where nothing says which class the tokenizer is of, or where that class looks for a file of another name: words
+    lose the mark of their beginning, or all of their pieces.
     """
-    file = getattr(tokenizer, "vocab_file", None) if getattr(tokenizer, "is_fast", False) else None
-    if file is None or not str(file).endswith(".model") or not Path(file).is_file():
+    file = _sentencepiece_file(tokenizer, folder)
+    if file is None:
         return None
     try:
         from sentencepiece import SentencePieceProcessor
@@ -108,16 +107,30 @@ def misread_sentencepiece(tokenizer: Any) -> str | None:
         own = SentencePieceProcessor(model_file=str(file))
     except Exception:  # noqa: BLE001  (a tiktoken file under that name, or the library's own errors)
         return None
-    pieces = (own.id_to_piece(i) for i in range(own.get_piece_size()))
-    words = [piece[1:] for piece in pieces if piece.startswith("▁") and piece[1:].isalpha()][:_SAMPLE]
-    text = " ".join(words)
-    expected, found = own.encode(text, out_type=str), tokenizer.tokenize(text)
-    differ = [(a, b) for a, b in zip(expected, found, strict=False) if a != b]
-    if not differ:
+    text = " ".join(_words(own))
+    expected = own.encode(text, out_type=str)
+    found = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))  # unknown pieces as such
+    differ = next(((a, b) for a, b in itertools.zip_longest(expected, found, fillvalue="") if a != b), None)
+    if differ is None:
         return None
-    return (
-        f"transformers cuts {words[0]!r} otherwise than its {Path(file).name} ({differ[0][1]!r}, not {differ[0][0]!r})"
-    )
+    return f"transformers cuts {text[:20]!r} otherwise than its {file.name} ({differ[1]!r}, not {differ[0]!r})"
+
+
+def _sentencepiece_file(tokenizer: Any, folder: Path) -> Path | None:
+    """The SentencePiece file that a fast tokenizer was made of, or should have been."""
+    if not getattr(tokenizer, "is_fast", False):
+        return None
+    given = getattr(tokenizer, "vocab_file", None)
+    beside = [] if (folder / "tokenizer.json").is_file() else sorted(folder.glob("*.model"))
+    files = [*([Path(given)] if given else []), *beside]
+    return next((file for file in files if file.suffix == ".model" and file.is_file()), None)
+
+
+def _words(own: Any) -> list[str]:
+    """Words that are one piece of a SentencePiece model; where it has none, single letters."""
+    pieces = [own.id_to_piece(i) for i in range(own.get_piece_size())]
+    words = [piece[1:] for piece in pieces if piece.startswith("▁") and piece[1:].isalpha()]
+    return (words or [piece for piece in pieces if len(piece) == 1 and piece.isalpha()])[:_SAMPLE]
 
 
 def _is_tiktoken(file: Path) -> bool:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommands ``prepare`` and ``show``."""
     commands = parser.add_subparsers(dest="action", required=True)
     prepare = commands.add_parser("prepare", help="tokenise and pack text into a corpus directory")
-    prepare.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="tokenizer of the model to train")
+    prepare.add_argument("--tokenizer", required=True, metavar="DIR", help="tokenizer of the model to train")
     prepare.add_argument(
         "--text",
         nargs="+",

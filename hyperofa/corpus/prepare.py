@@ -54,12 +54,12 @@ class Settings:
 
 
 def prepare(
-    tokenizer: Path, texts: Mapping[str, Sequence[str]], out: Path, settings: Settings, processes: int = 1
+    tokenizer: str | Path, texts: Mapping[str, Sequence[str]], out: Path, settings: Settings, processes: int = 1
 ) -> PackedCorpus:
     """Write the corpus directory ``out`` and open it.
 
     Args:
-        tokenizer: directory of a fast tokenizer.
+        tokenizer: directory of a fast tokenizer, or a hub id.
         texts: files (see :func:`hyperofa.corpus.reading.documents`) per language.
         out: must be new, empty, or an earlier corpus.
         settings: length, caps, sampling.
@@ -105,7 +105,7 @@ def prepare(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
             folder / TOKENS,
         )
-        meta = _describe(framed, tokenizer, settings, languages, weights, folder / TOKENS, len(table.special))
+        meta = _describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, len(table.special))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 

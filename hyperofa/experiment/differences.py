@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hyperofa.experiment.loading import Replacements
@@ -93,7 +94,7 @@ def _inputs(recipe: Recipe, given: Replacements | None) -> list[Difference]:
     found = []
     target, inputs = recipe.target, recipe.inputs
     if given is not None and given.tokenizer is not None:
-        here = f"{given.tokenizer.name}, given with --tokenizer"
+        here = f"{Path(given.tokenizer).name}, given with --tokenizer"
         found.append(Difference("target tokenizer", "Glot500's, 401,145 entries", here, "target-tokenizer"))
     elif target is None or target.model is None or "glot500" not in target.model.lower():
         own = "trained on the recipe's text" if target is None else target.model or (target.wheel and target.wheel.pin)

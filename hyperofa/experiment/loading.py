@@ -30,7 +30,7 @@ class Replacements:
     """What a user gives in place of a recipe's inputs, first stages, variables and settings."""
 
     source: str | None = None
-    tokenizer: Path | None = None
+    tokenizer: str | None = None
     vectors: Path | None = None
     data: Path | None = None
     """Parallel text, in place of the recipe's."""
@@ -49,8 +49,8 @@ class Replacements:
             if not is_hub_id(self.source):
                 existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
         if self.tokenizer is not None:
-            check_name(str(self.tokenizer), "tokenizer directory")
-            if not is_hub_id(str(self.tokenizer)) and not has_vocabulary(self.tokenizer):
+            check_name(self.tokenizer, "tokenizer directory")
+            if not is_hub_id(self.tokenizer) and not has_vocabulary(Path(self.tokenizer)):
                 raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
         if self.vectors is not None:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")

@@ -78,7 +78,7 @@ class Plan:
     def tokenizer(self) -> str:
         """The target tokenizer: a directory or hub id."""
         if self.given.tokenizer is not None:
-            return str(self.given.tokenizer)
+            return self.given.tokenizer
         target = self.recipe.target
         return target.model if target is not None and target.model is not None else str(self.out / "tokenizer")
 

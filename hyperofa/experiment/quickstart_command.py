@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="MODEL", help="source model, a directory or hub id, in place of the recipe's"
     )
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer, in place of training one")
+    parser.add_argument("--tokenizer", metavar="DIR", help="target tokenizer, in place of training one")
     parser.add_argument("--vectors", type=Path, metavar="DIR", help="word vectors, in place of building them")
     parser.add_argument("--data", type=Path, metavar="DIR", help="parallel text: line-aligned LANG.txt with eng.txt")
     parser.add_argument(

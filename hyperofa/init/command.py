@@ -12,7 +12,7 @@ from hyperofa.errors import InputError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="target tokenizer: a directory, or a hub id")
+    parser.add_argument("--tokenizer", metavar="DIR", help="target tokenizer: a directory, or a hub id")
     parser.add_argument(
         "--vectors",
         type=Path,
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
     """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
-    import yaml
+    from hyperofa.yamltext import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:
@@ -128,8 +128,8 @@ def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
         if not equals or not key:
             raise InputError(f"{word!r} is not KEY=VALUE", where=where)
         try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            options[key] = parse_yaml(text)
+        except ValueError:
             raise InputError(f"{word!r} has no readable value", where=where) from None
     return options
 

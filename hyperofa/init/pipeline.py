@@ -28,7 +28,7 @@ from hyperofa.init.ranges import Range
 from hyperofa.init.record import quality_of, record_of
 from hyperofa.init.registry import find_method, method_file, resolve_options
 from hyperofa.init.stages import Stages, digest
-from hyperofa.sentence_modules import carry_sentence_modules
+from hyperofa.sentence_modules import carry_sentence_modules, check_sentence_modules
 
 if TYPE_CHECKING:
     from hyperofa.init.inputs import Words
@@ -70,7 +70,7 @@ class InitConfig:
     """
 
     source: str
-    tokenizer: Path
+    tokenizer: str | Path
     vectors: Path | None
     out: Path
     method: str = "hyperofa"
@@ -232,6 +232,7 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     target_tokenizer = load_tokenizer(str(config.tokenizer))
     source = load_source(config.source, seed=config.seed)
     source_tokenizer = load_tokenizer(config.source)
+    check_sentence_modules(config.source)
     source_rows = rows_needed(source_tokenizer)
     check_vocabulary(source_rows, len(source.input_embeddings), config.source)
     check_rank(config.rank, source_rows, source.input_embeddings.shape[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from threading import RLock
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from hyperofa.autoclasses import PREFIX
 from hyperofa.errors import InputError, unknown_name
-from hyperofa.model.surgery import factorized_class, factorized_config_class
+from hyperofa.model.surgery import NAME, factorized_class, factorized_config_class
 
 Objective = Literal["mlm", "causal"]
 
@@ -153,11 +154,19 @@ def lm_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
     return found
 
 
-@cache
+_REGISTERING = RLock()
+
+
 def register(name: str) -> Any:
     """Register a family's factorised classes with transformers' Auto classes (once); returns the config class."""
+    with _REGISTERING:
+        return _register(name)
+
+
+@cache
+def _register(name: str) -> Any:
     family = FAMILIES[name]
-    config = factorized_config_class(family.config_class, PREFIX + name)
+    config = factorized_config_class(family.config_class, PREFIX + name, __name__)
     transformers.AutoConfig.register(config.model_type, config)
     for kind, auto in AUTO_CLASSES.items():
         model = family._factorized(kind, config)
@@ -170,6 +179,18 @@ def register_all() -> None:
     """Register every family."""
     for name in FAMILIES:
         register(name)
+
+
+def __getattr__(name: str) -> Any:
+    """A factorised class by its name, where pickle looks for it: another process may not have made it yet."""
+    plain = name.removeprefix(NAME) if name.startswith(NAME) else None
+    for family in FAMILIES.values() if plain else ():
+        if plain == family.config_class.__name__:
+            return family.factorized_config
+        for kind in AUTO_CLASSES:
+            if plain == getattr(family.plain_class(kind), "__name__", None):
+                return family.factorized_class(kind)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def input_embedding(model: PreTrainedModel) -> Any:

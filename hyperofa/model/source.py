@@ -18,7 +18,7 @@ from hyperofa.console import quiet_transformers
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.hub import check_name
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
-from hyperofa_eval.filekinds import lfs_pointer
+from hyperofa_eval.filekinds import refuse_lfs_pointer
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,7 @@ def read_weights(
 
 
 def _unreadable(where: str, error: Exception) -> DataMissingError:
-    if pointer := lfs_pointer(Path(where)):
-        return DataMissingError("a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull")
+    refuse_lfs_pointer(Path(where))
     cause = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
     lines = str(cause).strip().splitlines() or [type(error).__name__]
     return DataMissingError(

@@ -14,33 +14,41 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hyperofa.errors import InputError
 from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead, embedding_scale
 
+NAME = "Hyperofa"
+"""Begins the name of every factorised class."""
 FACTORS = ("coordinates", "primitives")
 UNREAD = (r"^(cls|lm_head|head|decoder)\.",)
 """The language-model heads of the families: a class without one leaves them unread, and there is nothing to report."""
 
 
 @cache
-def factorized_config_class(plain: type[PreTrainedConfig], model_type: str) -> type[PreTrainedConfig]:
-    """``plain`` with two more fields: ``embedding_rank`` and, for untied heads, ``head_rank``."""
+def factorized_config_class(plain: type[PreTrainedConfig], model_type: str, module: str) -> type[PreTrainedConfig]:
+    """``plain`` with two more fields: ``embedding_rank`` and, for untied heads, ``head_rank``.
+
+    ``module`` names the module in which pickle finds the class by its name.
+    """
     fields = {
-        "__module__": __name__,
+        "__module__": module,
         "__doc__": f"{plain.__name__} of a model with factorised embeddings.",
         "__annotations__": {"embedding_rank": "int", "head_rank": "int | None"},
         "model_type": model_type,
         "embedding_rank": 100,
         "head_rank": None,
     }
-    return type(f"Hyperofa{plain.__name__}", (plain,), fields)
+    return type(NAME + plain.__name__, (plain,), fields)
 
 
 @cache
 def factorized_class(
     plain: type[PreTrainedModel], config_class: type[PreTrainedConfig], embedding: str, head: str | None
 ) -> type[PreTrainedModel]:
-    """A subclass of ``plain`` whose embedding at ``embedding`` (inside the base model) and ``head`` are factorised."""
+    """A subclass of ``plain`` whose embedding at ``embedding`` (inside the base model) and ``head`` are factorised.
+
+    Pickle finds it where it finds the config's class.
+    """
     known = plain._keys_to_ignore_on_load_unexpected or ()
     fields = {
-        "__module__": __name__,
+        "__module__": config_class.__module__,
         "__doc__": f"{plain.__name__} with factorised embeddings.",
         "config_class": config_class,
         "_keys_to_ignore_on_load_unexpected": [*known, *(UNREAD if head is None else ())],
@@ -49,7 +57,7 @@ def factorized_class(
         "head_path": head,
         "_tied_weights_keys": _tied_keys(plain, embedding, head),
     }
-    return type(f"Hyperofa{plain.__name__}", (_Factorized, plain), fields)
+    return type(NAME + plain.__name__, (_Factorized, plain), fields)
 
 
 def without_pooler(model_class: Any) -> dict[str, Any]:

@@ -102,13 +102,10 @@ class Evaluator:
 
     def _score(self, step: int, gathered: dict[str, Any] | None) -> dict[str, Any]:
         """The means by task; a task that cannot be scored is left out with its error in the log: training goes on."""
-        from transformers import AutoTokenizer
-
         from hyperofa_eval.guard import told
         from hyperofa_eval.models import wrap
+        from hyperofa_eval.tokenizer import load_tokenizer
 
-        if self._tokenizer is None:
-            self._tokenizer = AutoTokenizer.from_pretrained(self.config.model, trust_remote_code=False)
         model = self._model(gathered)
         found: dict[str, Any] = {}
         training = model.training
@@ -116,6 +113,8 @@ class Evaluator:
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         try:
             with told(left_out):
+                if self._tokenizer is None:
+                    self._tokenizer = load_tokenizer(self.config.model)
                 name = f"step_{step:08d}"
                 scored = wrap(model, self._tokenizer, name)  # once: its weights are hashed, English is encoded
                 for task in tasks_of(self.config.evaluation):

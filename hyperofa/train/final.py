@@ -12,7 +12,7 @@ from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.files import new_directory, versions, write_json
 from hyperofa.hub import is_hub_id, local_folder
 from hyperofa.sentence_modules import carry_sentence_modules
-from hyperofa_eval.tokenizer import has_vocabulary
+from hyperofa_eval.tokenizer import has_vocabulary, load_tokenizer
 
 FINAL = "final"
 FINAL_MARKER = "train.json"
@@ -91,9 +91,7 @@ def _copy_companions(source: str, folder: Path) -> str | None:
 
 def _fetch_companions(source: str, folder: Path) -> None:
     """The tokenizer of a hub id, which training has loaded from there before, and what ``hyperofa init`` wrote of it."""
-    from transformers import AutoTokenizer
-
-    AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(folder)
+    load_tokenizer(source).save_pretrained(folder)
     place = local_folder(source, _WRITTEN)
     for name in _WRITTEN:
         if (place / name).is_file():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hyperofa.files import read_json, sha256_file
 from hyperofa.hub import local_folder
+from hyperofa_eval.tokenizer import VOCABULARIES
 
 KEY = "model_fingerprint"
 """Where ``run.json`` holds it."""
@@ -16,13 +17,11 @@ DECIDING = (
     "model*.safetensors",
     "model*.safetensors.index.json",
     "provenance.safetensors",
-    "tokenizer.json",
+    *VOCABULARIES,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.*",
     "merges.txt",
-    "*.model",
 )
 """Weights, config, tokenizer, and which rows are new. What only tells how the model was made is not among them."""
 

@@ -36,14 +36,15 @@ def check_inputs(config: TrainConfig) -> None:
     """Refuse, before anything heavy is loaded, what cannot work: missing inputs, a foreign or changed run directory.
 
     Raises:
-        InputError: the model is not there, the corpus is damaged, the run directory holds something else or lost its id,
+        InputError: the corpus is damaged, the run directory holds something else or lost its id,
             or settings changed on resume.
-        DataMissingError: the corpus is not there, or the provenance that a phase needs.
+        DataMissingError: the model or the corpus is not there, or the provenance that a phase needs.
     """
     model = Path(config.model)
+    check_name(config.model, "model directory")
     if model.is_dir() and not (model / "config.json").is_file():
-        raise InputError("not a model directory (no config.json)", where=model, todo="write one with hyperofa init")
-    check_name(config.model, "model directory", InputError)
+        todo = "write one with hyperofa init"
+        raise DataMissingError("not a model directory (no config.json)", where=config.model, todo=todo)
     from hyperofa.corpus.meta import MARKER, read_meta
 
     if not (config.corpus / MARKER).is_file():
@@ -193,7 +194,7 @@ def _pin_model(config: TrainConfig, nonce: str) -> None:
     if begun and known is None:
         log.warning("%s: the run began before its model was recorded; %s is taken for it", config.run, config.model)
     elif begun and known != found:
-        what = "the model is not the one that the run began with: its weights, config or tokenizer changed"
+        what = "the model is not the one that the run began with: its weights, config, tokenizer or provenance changed"
         raise InputError(what, where=config.model, todo="restore it, or name another run directory")
     write_json(path, {**record, KEY: found})
 

@@ -19,7 +19,7 @@ from hyperofa import wordkeys
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.files import existing_file, new_directory, read_json, write_json
 from hyperofa.wordkeys import KeyScheme
-from hyperofa_eval.filekinds import lfs_pointer
+from hyperofa_eval.filekinds import refuse_lfs_pointer
 
 MARKER = "meta.json"
 VECTORS = "vectors.safetensors"
@@ -114,8 +114,7 @@ class WordVectors:
         if path.is_file():
             todo = f"make one of it: hyperofa vectors import {path}"
             raise InputError("a file, and no word-vector directory", where=path, todo=todo)
-        if pointer := lfs_pointer(path):
-            raise DataMissingError("a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull")
+        refuse_lfs_pointer(path)
         if not path.is_dir():
             raise DataMissingError("no such word-vector directory", where=path, todo="make one: hyperofa vectors build")
         meta = read_json(existing_file(path / MARKER, "word-vector store"))

@@ -3,64 +3,43 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import print_json, quiet_transformers, table
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.console import print_json, table
+from hyperofa.errors import InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
 from hyperofa.vocab.change import changed_share
-from hyperofa.vocab.checks import check_unknown
 from hyperofa.vocab.sampling import LanguageText, sample_lines
-from hyperofa_eval.filekinds import lfs_pointer
-from hyperofa_eval.tokenizer import has_vocabulary, misread_sentencepiece, only_specials, sentencepiece_problem
+from hyperofa_eval import tokenizer as tokenizers
+from hyperofa_eval.unknowns import drops_unknown
+
+log = logging.getLogger(__name__)
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
-_SAVE = "save its tokenizer.json there, or name its tokenizer_class in tokenizer_config.json"
 Fertility = dict[str, dict[str, float]]
 """Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens), ``lines`` and ``words``."""
 
 
 def load_tokenizer(source: str) -> Any:
-    """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.hub`).
+    """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.hub`), as the harness loads it.
 
     Raises:
-        DataMissingError: there is none, or it cannot be read.
-        InputError: it is not a fast tokenizer, would cut text otherwise than its SentencePiece file, or fails on characters
-            that it lacks.
+        DataMissingError: there is none.
+        InputError: it cannot be read, is not a fast tokenizer, would cut text otherwise than its SentencePiece file, or fails
+            on characters that it lacks.
     """
-    from transformers import AutoTokenizer
-
-    path = Path(source)
-    if path.is_dir():
-        if not has_vocabulary(path):
-            todo = "name a directory that holds a tokenizer"
-            raise DataMissingError("no tokenizer.json in the directory", where=source, todo=todo)
-    else:
-        check_name(source)
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except Exception as error:  # transformers raises whatever a damaged file leads to
-        if pointer := lfs_pointer(path):
-            raise DataMissingError(
-                "a git-lfs pointer and not the file itself", where=pointer, todo="git lfs pull"
-            ) from None
-        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
-        reason = sentencepiece_problem(path) or reason
-        raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source) from error
+    check_name(source)
+    tokenizer = tokenizers.load_tokenizer(source)
     if not tokenizer.is_fast:
         raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
-    if only_specials(tokenizer):
-        reason = sentencepiece_problem(path) or "it has nothing but its special tokens"
-        raise DataMissingError(f"cannot load the tokenizer ({reason})", where=source, todo=_SAVE)
-    if problem := misread_sentencepiece(tokenizer):
-        raise InputError(problem, where=source, todo=_SAVE)
-    check_unknown(tokenizer, source)
+    if drops_unknown(tokenizer):
+        log.warning("%s: characters that the tokenizer lacks leave no token: it has no unknown token", source)
     return tokenizer
 
 

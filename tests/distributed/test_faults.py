@@ -43,7 +43,7 @@ def test_damaged_checkpoints_are_skipped_with_a_line_each(trainer, straight):
 
 
 def test_bad_settings_end_the_launch_with_one_line(trainer):
-    refused = trainer().train("refused", code=2, model="/nowhere/at/all")
+    refused = trainer().train("refused", code=3, model="/nowhere/at/all")
     lines = [line for line in refused.output.splitlines() if "hyperofa" in line]
     assert len(lines) == 1
     assert "/nowhere/at/all: no such model directory" in lines[0]

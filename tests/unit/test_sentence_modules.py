@@ -134,6 +134,14 @@ def test_the_modules_of_a_hub_id_travel_too(source, tmp_path, monkeypatch):
     assert same_modules(write_final(tmp_path / "final", "owner/sentences", "id", 1, model.save_pretrained, {}), source)
 
 
+def test_damaged_modules_are_told_before_any_work(source, tmp_path, monkeypatch):
+    (source / "modules.json").write_text("[")
+    monkeypatch.setattr("hyperofa.init.pipeline._traced", lambda *given: pytest.fail("work was done before"))
+    with pytest.raises(InputError, match=r"modules\.json"):
+        extend(source, tmp_path / "extended")
+    assert not (tmp_path / "extended").exists()
+
+
 def test_pickled_weights_are_copied_and_never_loaded(source, tmp_path):
     (source / "2_Dense" / "pytorch_model.bin").write_bytes(b"no pickle at all")
     model = AutoModel.from_pretrained(source)

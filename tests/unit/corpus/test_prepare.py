@@ -123,7 +123,7 @@ def test_special_tokens_without_a_role_are_special():
 def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content):
     shutil.copytree(tokenizer_directory, tmp_path / "t")
     (tmp_path / "t" / "tokenizer.json").write_text(content)
-    with pytest.raises(DataMissingError, match="cannot load the tokenizer") as caught:
+    with pytest.raises(InputError, match="cannot load its tokenizer") as caught:
         DocumentTokenizer(tmp_path / "t")
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transformers import AlbertConfig, BertConfig, LlamaConfig, MistralConfig, XLMRobertaConfig
+from transformers import AlbertConfig, BertConfig, LlamaConfig, MistralConfig, T5Config, XLMRobertaConfig
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vocab.report import load_tokenizer
@@ -28,9 +28,10 @@ def files(tmp_path_factory) -> dict[str, Path]:
     text.write_text("\n".join(LINES), encoding="utf-8")
     quiet = {"input": str(text), "hard_vocab_limit": False, "minloglevel": 2}
     llama = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "byte_fallback": True}
-    for kind, more in (("unigram", {"vocab_size": 80}), ("bpe", {"vocab_size": 340, **llama})):
+    kinds = {"unigram": {"vocab_size": 80}, "bpe": {"vocab_size": 340, **llama}, "char": {}, "word": {}}
+    for kind, more in kinds.items():
         spm.SentencePieceTrainer.train(model_prefix=str(folder / kind), model_type=kind, **quiet, **more)
-    return {kind: folder / f"{kind}.model" for kind in ("unigram", "bpe")}
+    return {kind: folder / f"{kind}.model" for kind in kinds}
 
 
 def write(folder: Path, config, file: Path, name: str, tokenizer_class: str | None = None) -> str:
@@ -65,6 +66,22 @@ def test_a_class_that_loses_the_mark_of_the_first_word_is_refused(files, tmp_pat
         load(folder)
     assert "tokenizer.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "name", "tokenizer_class"),
+    [
+        (LlamaConfig, "char", "tokenizer.model", None),
+        (LlamaConfig, "word", "tokenizer.model", "LlamaTokenizer"),
+        (T5Config, "unigram", "sentencepiece.bpe.model", None),
+        (T5Config, "char", "sentencepiece.bpe.model", None),
+    ],
+    ids=["mark of the first word", "whole words", "pieces of a file it does not read", "letters of one"],
+)
+def test_a_class_that_loses_pieces_is_refused(files, tmp_path, config, kind, name, tokenizer_class):
+    folder = write(tmp_path / "model", config(), files[kind], name, tokenizer_class)
+    with pytest.raises(InputError, match="otherwise than its"):
+        load_tokenizer(folder)
 
 
 @pytest.mark.parametrize("load", [load_tokenizer, harness.load_tokenizer])

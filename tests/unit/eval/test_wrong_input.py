@@ -105,7 +105,7 @@ def test_a_model_without_tokenizer_files(copy, data, tmp_path, capsys):
     for path in copy.glob("*token*"):
         path.unlink()
     line = fails(capsys, 3, *words(copy, data, tmp_path / "out"))
-    assert "no tokenizer beside the model" in line
+    assert "no tokenizer in the directory" in line
     assert "tokenizer.json" in line
 
 
@@ -198,7 +198,7 @@ def test_a_tokenizer_json_is_enough_and_nothing_is_not(tokenizer, tmp_path, name
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": len(tokenizer) + 8}
     config = getattr(transformers, f"{name}Config")(**small, **({"intermediate_size": 8} if name == "Llama" else {}))
     getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path)
-    with pytest.raises(DataMissingError, match="no tokenizer beside the model"):
+    with pytest.raises(DataMissingError, match="no tokenizer in the directory"):
         load_model(str(tmp_path))
     tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert len(load_model(str(tmp_path)).tokenizer) >= len(tokenizer)

@@ -115,7 +115,7 @@ def test_stages_are_commands_a_person_could_type(tmp_path: Path, parallel: Path)
 
 
 def test_replacements_take_the_place_of_stages(tmp_path: Path, parallel: Path) -> None:
-    given = Replacements("org/model", tmp_path / "tok", tmp_path / "vec", parallel)
+    given = Replacements("org/model", str(tmp_path / "tok"), tmp_path / "vec", parallel)
     plan = Plan(load_recipe(QUICKSTART, given), tmp_path / "out", given)
     write_split(parallel, SplitSettings(test=50, min_test=10), [], plan.data)
     names = [stage.name for stage in plan.stages()]
@@ -128,7 +128,7 @@ def test_replacements_take_the_place_of_stages(tmp_path: Path, parallel: Path) -
     ("given", "words"),
     [
         (Replacements(source="./none"), r"no such model directory"),
-        (Replacements(tokenizer=Path("none")), r"no such tokenizer directory"),
+        (Replacements(tokenizer="none"), r"no such tokenizer directory"),
         (Replacements(vectors=Path("none")), r"no such word-vector directory"),
         (Replacements(data=Path("none")), r"no such directory"),
     ],

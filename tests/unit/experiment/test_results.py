@@ -168,7 +168,7 @@ def test_shipped_recipes_compare_methods_under_one_split(name: str) -> None:
 
 
 def test_what_the_command_line_gives_is_told() -> None:
-    found = told("quickstart", tokenizer=Path("some/tok"), vectors=Path("some/vec"))
+    found = told("quickstart", tokenizer="some/tok", vectors=Path("some/vec"))
     assert found["target tokenizer"] == "tok, given with --tokenizer"
     assert found["word vectors"] == "vec, given with --vectors"
     assert "messages of django" in found["training text"]

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from hyperofa import autoclasses
-from hyperofa.model import FAMILIES, assemble, load_source, register_all
+from hyperofa.model import FAMILIES, assemble, families, load_source, register_all
 
 from .conftest import RANK, new_embeddings, small_source
 
-FIRST_HYPEROFA = """
+CODE = """
+import pickle
+import sys
+
 import hyperofa
+
 heavy = {"torch", "transformers", "numpy"} & set(sys.modules)
 assert not heavy, f"import hyperofa imports {heavy}"
-from transformers import AutoConfig
-"""
-FIRST_TRANSFORMERS = """
-from transformers import AutoConfig
-import hyperofa
-"""
-LOADING = """
-import pickle
-from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 assert len(AutoTokenizer.from_pretrained(plain)) == 60
 assert type(pickle.loads(pickle.dumps(CONFIG_MAPPING))) is type(CONFIG_MAPPING)
@@ -41,13 +41,18 @@ for unknown in ("hyperofa_nothing", "nothing"):
     else:
         raise AssertionError(unknown)
 assert AutoConfig.from_pretrained(bert).embedding_rank == rank
-for auto, folder, name in (
-    (AutoModelForMaskedLM, bert, "HyperofaBertForMaskedLM"),
-    (AutoModel, bert, "HyperofaBertModel"),
-    (AutoModelForCausalLM, llama, "HyperofaLlamaForCausalLM"),
-):
-    assert type(auto.from_pretrained(folder)).__name__ == name
+assert type(AutoModelForMaskedLM.from_pretrained(bert)).__name__ == "HyperofaBertForMaskedLM"
+assert type(AutoModel.from_pretrained(bert)).__name__ == "HyperofaBertModel"
 assert "hyperofa_gpt2" not in CONFIG_MAPPING.keys(), "families that nobody asked for"
+assert type(pickle.loads(gpt2)).__name__ == "HyperofaGPT2Config", "a class that this process has not made"
+
+CONFIG_MAPPING.__class__ = type(CONFIG_MAPPING).__mro__[1]
+for name in [name for name in sys.modules if name.partition(".")[0] == "hyperofa"]:
+    del sys.modules[name]
+assert "hyperofa_llama" not in CONFIG_MAPPING
+import hyperofa  # transformers first
+
+assert type(AutoModelForCausalLM.from_pretrained(llama)).__name__ == "HyperofaLlamaForCausalLM"
 """
 
 
@@ -64,12 +69,50 @@ def folders(tmp_path: Path, target_tokenizer) -> dict[str, str]:
     return {name: str(tmp_path / name) for name in ("plain", "bert", "llama")}
 
 
-@pytest.mark.parametrize("imports", [FIRST_HYPEROFA, FIRST_TRANSFORMERS], ids=["hyperofa first", "transformers first"])
-def test_import_hyperofa_is_enough_for_the_auto_classes(folders: dict[str, str], imports: str) -> None:
-    given = "".join(f"{name} = {value!r}\n" for name, value in {**folders, "rank": RANK}.items())
-    code = f"import sys\n{given}{imports}{LOADING}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_import_hyperofa_is_enough_for_the_auto_classes(folders: dict[str, str]) -> None:
+    """Before transformers, and in the same process once more after it."""
+    values = {**folders, "rank": RANK, "gpt2": pickle.dumps(FAMILIES["gpt2"].factorized_config())}
+    given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    done = subprocess.run([sys.executable, "-c", given + CODE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_factorised_models_and_configs_can_be_pickled(folders: dict[str, str]) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    model = AutoModelForMaskedLM.from_pretrained(folders["bert"])
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is type(model)
+    assert type(again.config) is type(model.config)
+    for name, value in model.state_dict().items():
+        assert again.state_dict()[name].equal(value)
+    with pytest.raises(AttributeError, match="HyperofaNothing"):
+        _ = families.HyperofaNothing
+
+
+def test_a_family_is_registered_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, real = [], families.factorized_config_class
+
+    def slow(*given: object) -> object:
+        calls.append(given)
+        time.sleep(0.05)
+        return real(*given)
+
+    monkeypatch.setattr(families, "_register", cache(families._register.__wrapped__))
+    monkeypatch.setattr(families, "factorized_config_class", slow)
+    monkeypatch.setattr("transformers.AutoConfig.register", lambda *given: None)
+    monkeypatch.setattr(families, "AUTO_CLASSES", {})
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(families.register, ["bert"] * 4))
+    assert (len(calls), len(found)) == (1, 1)
+
+
+def test_a_family_of_a_newer_version_is_told(tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    (tmp_path / "config.json").write_text('{"model_type": "hyperofa_nothing"}')
+    with pytest.raises(ValueError, match="does not know the model type hyperofa_nothing: upgrade hyperofa"):
+        AutoConfig.from_pretrained(tmp_path)
 
 
 def test_a_mapping_of_another_kind_is_left_alone_and_said() -> None:

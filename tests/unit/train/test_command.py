@@ -23,7 +23,7 @@ def config_file(settings, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["model=nowhere"], 2, "nowhere: no such model directory"),
+        (["model=nowhere"], 3, "nowhere: no such model directory"),
         (["corpus=nowhere"], 3, "nowhere: no packed corpus"),
         (["stepz=3"], 2, "did you mean 'steps'"),
         (["ds_config=nowhere.json"], 3, "nowhere.json: no such file"),
@@ -150,7 +150,7 @@ def test_the_checks_import_nothing_heavy(config_file):
         "assert not {'torch', 'deepspeed', 'transformers'} & set(sys.modules)\n"
         "sys.exit(code)"
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 2
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 3
 
 
 @pytest.mark.parametrize("rank", [0, 1])
