@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import signal
@@ -82,6 +83,8 @@ def run_guarded(
     ``errors`` are the classes whose text is that line already (with an ``exit_code``). A process of another ``rank`` than
     0 waits with its line. With ``HYPEROFA_TRACEBACK=1`` the traceback is printed too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or file that is no UTF-8 gets \u2192 for an arrow
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = run(*arguments)
         sys.stdout.flush()  # a full disk under a redirected output is told here, not while Python ends

@@ -94,6 +94,8 @@ class Parallel:
             raise ValueError("give either dir, or wheel and languages")
         if self.wheel is not None and not self.languages:
             raise ValueError("languages must map language codes to locale folders of the wheel")
+        if both := sorted(set(self.languages) & set(self.pivots)):
+            raise ValueError(f"{', '.join(both)}: among languages and pivots; scored or not, name it once")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -47,6 +48,14 @@ def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:
     return Change(len(lines), words, changed_lines, changed_words)
 
 
+def token_ids(tokenizer: Any, lines: Sequence[str]) -> Iterator[array[int]]:
+    """The ids of each line, without special tokens."""
+    backend = untruncated(tokenizer)
+    rest = iter(lines)
+    while batch := list(islice(rest, _LINES)):
+        yield from (array("I", item.ids) for item in backend.encode_batch_fast(batch, add_special_tokens=False))
+
+
 def new_tokens(source: Any, grown: Any, lines: Sequence[str]) -> set[int]:
     """The ids of ``grown`` that cut ``lines`` otherwise than ``source`` does."""
     found: set[int] = set()
@@ -62,7 +71,7 @@ def _difference(old: list[tuple[int, int, int]], new: list[tuple[int, int, int]]
 
 def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:
     """Every line with its tokens under both tokenizers, as (start, end, id)."""
-    backends = [_whole(tokenizer) for tokenizer in (source, grown)]
+    backends = [untruncated(tokenizer) for tokenizer in (source, grown)]
     rest = iter(lines)
     while batch := list(islice(rest, _LINES)):
         cut = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
@@ -74,9 +83,12 @@ def _tokens(encoding: Any) -> list[tuple[int, int, int]]:
     return [(start, end, token_id) for (start, end), token_id in zip(encoding.offsets, encoding.ids, strict=True)]
 
 
-def _whole(tokenizer: Any) -> Any:
-    """The tokenizer's backend without truncation and padding."""
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+def untruncated(tokenizer: Any) -> Any:
+    """The tokenizer's backend without truncation and padding; a copy only where it has one of them, since copying is slow."""
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation is None and backend.padding is None:
+        return backend
+    backend = copy.deepcopy(backend)
     backend.no_truncation()
     backend.no_padding()
     return backend

@@ -86,8 +86,8 @@ def extend_tokenizer(
     texts = survey(files, SamplingConfig(held_out=0.0)) if texts is None else texts
     words = balance({language: cutter.count(text) for language, text in texts.items()}, config.alpha)
     grown = _grow(source, cutter, words, config, config.vocab_size - old_size, kept)
-    if len(grown) < config.vocab_size:
-        log.warning("the text holds only %d entries of the %d asked for", len(grown), config.vocab_size)
+    if (made := rows_needed(grown)) < config.vocab_size:
+        log.warning("the text holds only %d entries of the %d asked for", made, config.vocab_size)
     _check_ids(source, grown)
     return grown
 

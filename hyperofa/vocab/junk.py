@@ -26,7 +26,7 @@ _WRITES_SPACES = re.compile(f"[{_SPACED}]")
 _DAMAGE = re.compile(f"[{_DAMAGED}]")
 _REPEAT = re.compile(r"(.)\1{32,999}|(..)\2{16,999}|(...)\3{10,999}|(....)\4{8,999}", re.DOTALL)
 _CUT = re.compile(f"[{_DAMAGED}]+|{_REPEAT.pattern}", re.DOTALL)
-_ADDRESS = re.compile(r"://|^www\.", re.IGNORECASE)
+_ADDRESS = re.compile(r"://|^\W*www\.|[\w.-]@[\w-]+\.\w|(?:%[0-9A-F]{2}){2}|^\W*(?:[\w-]+\.)+[a-z]{2,}/", re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"\W*(?=[A-Fa-f-]*\d)[0-9A-Fa-f-]+\W*", re.ASCII)
 _ENCODED = re.compile(r"\W*[A-Za-z0-9+/=_-]+\W*", re.ASCII)
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
@@ -34,19 +34,25 @@ _CHANGES = (
     0.4  # changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits
 )
 _DIGITS = 1 / 16
+_CAPITALS = 0.35  # base64 has a share of 0.4 of capitals, and of small letters; camelCase far fewer capitals
+_FEW = 6  # different characters: DNA, rules, binary numbers
+_GROUP = "[0-9A-Fa-f]{2}(?:[0-9A-Fa-f]{2})?"
+# Eight groups of a hex dump, among them one with a letter and one with a digit, so that a row of years is none.
+_DUMP = re.compile(rf"\b(?=[0-9 ]*[A-Fa-f])(?=[A-Fa-f ]*[0-9])(?:{_GROUP} {{1,2}}){{7,}}{_GROUP}\b")
 
 
 def without_junk(text: str) -> tuple[str, int]:
     """``text`` without what no tokenizer should learn from, and from how many stretches something was left out.
 
     Words of up to :data:`SHORT` characters are kept. Of longer ones go: more than :data:`LONGEST` characters without a
-    space, repeats of one to four characters, addresses, hashes and base64. In scripts without spaces, where a
+    space, repeats of one to four characters, strings of few different characters (DNA) or mostly of digits, addresses,
+    hashes and base64; and rows of a hex dump. In scripts without spaces, where a
     whole paragraph is one word, only the repeats go, and what is written in another script is judged by itself. Words
     with control characters or U+FFFD are damaged and go too.
     """
+    text, left_out = _DUMP.subn(" ", text)
     if _SUSPECT.search(text) is None:
-        return text, 0
-    left_out = 0
+        return text, left_out
 
     def clean(match: re.Match[str]) -> str:
         nonlocal left_out
@@ -74,6 +80,8 @@ def _is_junk(stretch: str) -> bool:
         return True
     if len(stretch) <= SHORT:
         return False
+    if len(set(stretch)) <= _FEW or 2 * sum(map(str.isdigit, stretch)) >= len(stretch):
+        return True
     return bool(_ADDRESS.search(stretch) or _REPEAT.search(stretch)) or _is_encoded(stretch)
 
 
@@ -93,6 +101,9 @@ def _is_encoded(stretch: str) -> bool:
     """Whether a stretch is hexadecimal, or looks like base64: ASCII whose case and digits change all the time."""
     if _HEXADECIMAL.fullmatch(stretch):
         return True
-    if not _ENCODED.fullmatch(stretch) or sum(map(str.isdigit, stretch)) < _DIGITS * len(stretch):
+    if not _ENCODED.fullmatch(stretch):
+        return False
+    capitals, small, digits = (sum(map(kind, stretch)) for kind in (str.isupper, str.islower, str.isdigit))
+    if digits < _DIGITS * len(stretch) and min(capitals, small) < _CAPITALS * len(stretch):
         return False
     return len(_CHANGE.findall(stretch)) >= _CHANGES * len(stretch)

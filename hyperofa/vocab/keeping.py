@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from hyperofa.errors import HyperofaError
 from hyperofa.textfiles import read_lines
-from hyperofa.vocab.change import new_tokens
+from hyperofa.vocab.change import new_tokens, token_ids
 from hyperofa.vocab.sampling import sample_lines
 
 LINES_KEPT = 50_000
@@ -53,6 +53,7 @@ class KeptText:
         self._source, self._lines, self._prefix = source, lines, cutter.prefix
         self._pairs: set[tuple[str, str]] = set()
         self._pieces: set[str] = set()
+        self._ids = list(token_ids(source, lines))
         words = dict.fromkeys(word for line in lines for word in cutter.words(line))
         self.characters = frozenset(character for word in words for character in word)
         for word in words:
@@ -68,8 +69,9 @@ class KeptText:
 
     def offenders(self, grown: Any) -> set[str]:
         """The pieces with which ``grown`` cuts the lines anew: empty if all lines are as they were."""
-        tokens = grown.convert_ids_to_tokens(sorted(new_tokens(self._source, grown, self._lines)))
-        found = set(tokens)
+        both = zip(self._lines, self._ids, token_ids(grown, self._lines), strict=True)
+        changed = [line for line, old, new in both if old != new]
+        found = set(grown.convert_ids_to_tokens(sorted(new_tokens(self._source, grown, changed))))
         if found and found <= self._pieces:
             raise HyperofaError(f"the text to keep is cut anew by {min(found)!r}, which was not to be taken")
         self._pieces |= found

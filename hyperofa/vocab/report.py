@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from hyperofa.console import print_json, table
 from hyperofa.errors import InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
-from hyperofa.vocab.change import changed_share
+from hyperofa.vocab.change import changed_share, untruncated
 from hyperofa.vocab.sampling import LanguageText, sample_lines
 from hyperofa_eval import tokenizer as tokenizers
 from hyperofa_eval.unknowns import drops_unknown
@@ -104,9 +103,7 @@ def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) 
 
 def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
     """Tokens per word, characters (without spaces) per token and the share of unknown tokens in ``lines``."""
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.no_truncation()  # some tokenizers cut or pad on their own, as sentence-transformers' do
-    backend.no_padding()
+    backend = untruncated(tokenizer)  # some tokenizers cut or pad on their own, as sentence-transformers' do
     encoded = backend.encode_batch_fast(list(lines), add_special_tokens=False)
     ids = [token_id for item in encoded for token_id in item.ids]
     words = sum(len(line.split()) for line in lines)

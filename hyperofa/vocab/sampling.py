@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import logging
 import random
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ ALL_CHARACTERS = 12_000_000
 """As many of all languages together, each having an equal share; memory grows with them."""
 _LONGEST_SAMPLE = 10_000  # characters of a line that is measured on; documents may stand on one line
 _LONGEST_PART = 100_000  # characters that are cut into words at a time
+_VISIBLE = re.compile(  # anything but spaces, joiners, marks of direction and other characters that show nothing
+    r"[^\s\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
 _MOST_WORDS = 1_500_000  # distinct words of a language that are held while its text is read
 
 
@@ -91,6 +95,8 @@ class LanguageText:
             self.drawn += 1
             clean, found = without_junk(line)
             self.left_out += found
+            if not _VISIBLE.search(clean):
+                continue
             self.characters += len(clean)
             yield from _parts(clean)
 
@@ -119,10 +125,8 @@ class LanguageText:
             what = f"{words} left out (absurdly long, encoded, repeated, or damaged)"
             log.warning("%s: %s %s", self.language, f"{self.left_out:,}", what)
         if self.characters < LITTLE_TEXT:
-            amount = f"{self.drawn:,} lines ({self.characters:,} characters)"
-            log.warning(
-                "%s: %s are too little text to take pieces from: they are learnt by heart", self.language, amount
-            )
+            amount = f"{self.drawn:,} {'line' if self.drawn == 1 else 'lines'} ({self.characters:,} characters)"
+            log.warning("%s: %s, too little text to take pieces from: they are learnt by heart", self.language, amount)
         if self.config.held_out and not self.held_out:
             log.warning("%s: too few lines to keep some out: figures are of the training text", self.language)
 
@@ -206,7 +210,7 @@ def _hash(line: str, seed: int) -> int:
 
 
 def _lines(paths: Sequence[Path]) -> Iterator[str]:
-    return (line for path in paths for line in read_lines(path) if line and not line.isspace())
+    return (line for path in paths for line in read_lines(path) if _VISIBLE.search(line))
 
 
 def _parts(line: str) -> Iterator[str]:
@@ -221,7 +225,7 @@ def _parts(line: str) -> Iterator[str]:
 
 
 def _clean(lines: Iterable[str]) -> list[str]:
-    return [clean for clean in (without_junk(line)[0] for line in lines) if clean.strip()]
+    return [clean for clean in (without_junk(line)[0] for line in lines) if _VISIBLE.search(clean)]
 
 
 def _no_words(language: str, paths: Sequence[Path], left_out: int = 0) -> InputError:

@@ -434,3 +434,11 @@ def test_an_error_of_a_stream_without_a_name():
     explained = explain(caught(io.open, 10**6))  # a descriptor that is not there
     assert explained is not None
     assert explained.exit_code == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_results_are_printed_where_the_output_is_no_utf8(encoding, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert run_guarded("tool", lambda: sys.stdout.write("3 entries → DIR\n") and None) == 0
+    assert written.getvalue() == b"3 entries \\u2192 DIR\n"

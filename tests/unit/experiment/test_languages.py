@@ -146,3 +146,10 @@ def test_shipped_recipes_that_train_on_every_language_say_so(name):
     recipe = load_recipe(resource(f"recipes/{name}.yaml"), Replacements(variables={"data": "x"}))
     assert recipe.inputs is not None
     assert recipe.inputs.further_languages == "all"
+
+
+def test_a_language_is_no_pivot_as_well(tmp_path):
+    wheel = {"name": "a", "version": "1", "sha256": "0" * 64}
+    parallel = {"wheel": wheel, "languages": {"swh": "sw", "tur": "tr"}, "pivots": {"tur": "tr"}}
+    with pytest.raises(InputError, match="tur: among languages and pivots"):
+        plan_of(tmp_path, parallel=parallel)

@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from hyperofa import cli
 from hyperofa.errors import InputError
@@ -185,3 +187,16 @@ def test_a_paragraph_without_spaces_is_counted_in_parts_of_whole_characters(name
     grown = extend_tokenizer(source, {"khm": [tmp_path / "khm.txt"]}, ExtendConfig(size_of(source) + 80))
     sample = [paragraph[:60]]
     assert fertility(grown, sample)["characters_per_token"] > 1.2
+
+
+def test_ids_left_out_are_no_missing_entries(files, caplog):
+    """Fewer entries than asked for is said of the text, not of a source whose ids have holes."""
+    spec = json.loads(MAKERS["byte-level"]().backend_tokenizer.to_str())
+    last = max(spec["model"]["vocab"].values())
+    spec["model"]["vocab"]["<far>"] = last + 20
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    spec["added_tokens"].append({"id": last + 20, "content": "<far>", "special": True, **flags})
+    source = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(spec)))
+    grown = extend_tokenizer(source, files, ExtendConfig(size_of(source) + 10))
+    assert size_of(grown) == size_of(source) + 10
+    assert "the text holds only" not in caplog.text

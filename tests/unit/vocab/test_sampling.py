@@ -77,6 +77,20 @@ def test_a_language_without_text_is_refused(tmp_path, content):
         survey({"swh": [tmp_path / "empty.txt"]}, SamplingConfig())
 
 
+def test_lines_that_show_nothing_are_no_text(tmp_path):
+    (tmp_path / "a.txt").write_text(
+        "\u200b\u200d\n \u00ad\u200f\n\u2060\ufe0f\n" * 50 + "maji na mbwa\n", encoding="utf-8"
+    )
+    assert survey({"swh": [tmp_path / "a.txt"]}, SamplingConfig())["swh"].lines == 1
+
+
+def test_a_line_of_nothing_but_junk_is_not_learnt_from(tmp_path):
+    (tmp_path / "a.txt").write_text("=" * 200 + "\nmaji na mbwa\n", encoding="utf-8")
+    text = survey({"swh": [tmp_path / "a.txt"]}, SamplingConfig())["swh"]
+    assert list(text) == ["maji na mbwa"]
+    assert (text.characters, text.left_out) == (12, 1)
+
+
 def test_a_language_of_nothing_but_junk_is_refused_with_the_count(tmp_path):
     text = text_of(tmp_path, ["a" * 1000] * 3)
     with pytest.raises(InputError, match=r"no words in the text \(3 left out"):
