@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.wordkeys import is_language
-from hyperofa_eval.textfiles import DAMAGED, PACKED, damaged, read_lines
+from hyperofa_eval.textfiles import DAMAGED, PACKED, damaged, plain_name, read_lines
 
-__all__ = ["DAMAGED", "PACKED", "damaged", "language_files", "read_lines"]
+__all__ = ["DAMAGED", "PACKED", "damaged", "language_files", "plain_name", "read_lines"]
 
 
 def language_files(words: Sequence[str], where: str = "--text") -> dict[str, list[Path]]:

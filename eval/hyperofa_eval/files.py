@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.textfiles import PACKED
 
 VERSIONED = (
     "hyperofa-eval",
@@ -26,9 +27,9 @@ VERSIONED = (
 
 
 def find(path: Path) -> Path | None:
-    """``path`` or ``path.xz``, whichever is a file."""
-    packed = path.with_name(path.name + ".xz")
-    return path if path.is_file() else packed if packed.is_file() else None
+    """``path`` or the packed ``path.gz`` or ``path.xz``, the first that is a file."""
+    named = (path.with_name(path.name + ending) for ending in ("", *PACKED))
+    return next((each for each in named if each.is_file()), None)
 
 
 def check_target(path: Path) -> None:

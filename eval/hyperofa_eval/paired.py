@@ -68,7 +68,9 @@ def id_key(written: str) -> str:
     """
     if written.isascii():
         return " ".join(written.split()).casefold()
-    seen = (character for character in unicodedata.normalize("NFKC", written) if unicodedata.category(character) != "Cf")
+    seen = (
+        character for character in unicodedata.normalize("NFKC", written) if unicodedata.category(character) != "Cf"
+    )
     return " ".join("".join(seen).split()).casefold()
 
 

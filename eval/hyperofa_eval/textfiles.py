@@ -20,6 +20,11 @@ DAMAGED = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 """What reading a damaged packed file raises."""
 
 
+def plain_name(path: Path) -> str:
+    """A file's name without the ending of a packed file."""
+    return path.stem if path.suffix in PACKED else path.name
+
+
 def read_lines(path: Path) -> Iterator[str]:
     r"""The lines of a UTF-8 text file, plain, ``.gz`` or ``.xz``, one by one; only ``\n`` and ``\r\n`` end a line.
 

@@ -93,6 +93,7 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     """
     from hyperofa_eval.languages import bare
     from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.textfiles import plain_name
 
     languages = list(languages)
     found: dict[str, set[str]] = {ENGLISH: set()}
@@ -107,12 +108,14 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
                 pairs = data.pairs(corpus, language)
                 keys.update(map(line_key, pairs.other))
                 found[ENGLISH].update(map(line_key, pairs.english))
-            elif corpus in {"ner", "pos"} or own[0].name.removesuffix(".xz").endswith(".tsv"):
+            elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
                 sentences, _ = data.tagged(corpus, language, "test", None)
                 keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
             else:
                 keys.update(map(line_key, data.text(corpus, language)[0]))
-    together: dict[str, set[str]] = {}  # by bare code: the same language in files named with and without its script
+    # By bare code: a language's file may or may not name its script, and a line that equals a test line of the language in
+    # another script (Chinese has many) is that test line.
+    together: dict[str, set[str]] = {}
     for language, keys in found.items():
         together.setdefault(bare(language), set()).update(key for key in keys if len(key) >= SMALLEST_KEY)
     return {code: together[bare(code)] for code in {*languages, *found} if bare(code) in together}

@@ -96,7 +96,11 @@ def test_other_encodings(file):
     assert "iconv -f WINDOWS-1252 -t UTF-8" in line
     file.write_bytes("été\n".encode() + b"\xff\xc3\xa9\n")
     assert "line 2: not UTF-8 text: byte 0xFF between characters that are" in refusal(file)
-    for coding, text in (("gb18030", "我们在这里吃饭"), ("shift-jis", "私たちはここで食べる"), ("koi8-r", "привет мир")):
+    for coding, text in (
+        ("gb18030", "我们在这里吃饭"),
+        ("shift-jis", "私たちはここで食べる"),
+        ("koi8-r", "привет мир"),
+    ):
         file.write_bytes(f"{text} 1\n".encode(coding))
         assert "old encoding; convert the file" in refusal(file), coding
     file.write_bytes("fin été".encode()[:-1])

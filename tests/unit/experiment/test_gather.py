@@ -182,6 +182,16 @@ def test_a_code_with_and_without_its_script_is_one_language_to_keep_test_lines_o
     assert made["left_out"][text] == 1
 
 
+def test_a_test_line_is_kept_out_in_every_script_of_its_language_and_in_no_other_language(files: Path) -> None:
+    own = [files / "plain" / f"{code}.txt" for code in ("zho_Hant", "zho_Hans", "jpn")]
+    for path in own:
+        write(path, "\u6211\u4e0d\u77e5\u9053\u4ed6\u4f86", "\u6211\u4e0d\u77e5\u9053\u4ed6\u6765")
+    write(files / "scored" / "text" / "zho_Hans.txt", "\u6211\u4e0d\u77e5\u9053\u4ed6\u6765")
+    made = write_gathered([], own, files / "scored", GatherSettings(tasks=("lm",)), files / "out")
+    assert made["left_out"] == {"zho_Hans": 1, "zho_Hant": 1}
+    assert (files / "out/text/zho_Hant.txt").read_text("utf-8") == "\u6211\u4e0d\u77e5\u9053\u4ed6\u4f86\n"
+
+
 def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: Path) -> None:
     write(files / "scored" / "bible" / "eng.tsv", "MAT.1.1\tThe book of the generation")
     write(files / "scored" / "bible" / "swh.tsv", "MAT.1.1\tKitabu cha ukoo")
