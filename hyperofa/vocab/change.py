@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from hyperofa_eval.plain_text import BARE, PlainText
+
 _LINES = 1000  # encoded at a time
 _WORD = re.compile(r"\S+")
 
@@ -62,21 +64,23 @@ def _difference(old: list[tuple[int, int, int]], new: list[tuple[int, int, int]]
 
 def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:
     """Every line with its tokens under both tokenizers, as (start, end, id)."""
-    backends = [_whole(tokenizer) for tokenizer in (source, grown)]
+    readers = [whole_text(tokenizer) for tokenizer in (source, grown)]
     rest = iter(lines)
     while batch := list(islice(rest, _LINES)):
-        cut = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
-        for line, old, new in zip(batch, *cut, strict=True):
-            yield line, _tokens(old), _tokens(new)
+        cut = [_tokens(reader, batch) for reader in readers]
+        yield from zip(batch, *cut, strict=True)
 
 
-def _tokens(encoding: Any) -> list[tuple[int, int, int]]:
-    return [(start, end, token_id) for (start, end), token_id in zip(encoding.offsets, encoding.ids, strict=True)]
+def _tokens(reader: PlainText, lines: Sequence[str]) -> list[list[tuple[int, int, int]]]:
+    found = reader(lines, return_offsets_mapping=True, **BARE)
+    return [
+        [(start, end, token_id) for (start, end), token_id in zip(places, ids, strict=True)]
+        for places, ids in zip(found["offset_mapping"], found["input_ids"], strict=True)
+    ]
 
 
-def _whole(tokenizer: Any) -> Any:
-    """The tokenizer's backend without truncation and padding."""
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
+def whole_text(tokenizer: Any) -> PlainText:
+    """Reads whole texts as plain text, also with a tokenizer that cuts or pads on its own, which stays as it is."""
+    own = copy.copy(tokenizer)
+    own._tokenizer = copy.deepcopy(tokenizer.backend_tokenizer)
+    return PlainText(own)
