@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.textfiles import plain_name, read_lines
+from hyperofa.textfiles import JSON, TABLES, plain_name, read_lines
 from hyperofa_eval.filekinds import HEAD_BYTES, seems_to_be
 
 log = logging.getLogger(__name__)
 
 HUB = "hub:"
-JSON = (".jsonl", ".ndjson", ".json")
-"""Endings of files with a JSON object a line."""
 _SHOWN = 40
 """Characters of a field's name that a message shows."""
 
@@ -41,7 +39,7 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
         return
     path = Path(source)
     kind = Path(plain_name(path)).suffix.lower()
-    if kind in {".parquet", ".arrow"}:
+    if kind in TABLES:
         yield from _table(path, kind[1:], field)
     elif kind in JSON:
         yield from _json_lines(path, field)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from hyperofa.experiment.parallel import (
 )
 from hyperofa.experiment.split import documents
 from hyperofa.files import check_output, made_by, new_directory, write_json
+from hyperofa.wordkeys import is_language
+
+log = logging.getLogger(__name__)
 
 MARKER = "gather.json"
 SMALLEST_KEY = 6
@@ -124,6 +128,8 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
 def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[ParallelText, dict[str, list[Path]]]:
     """Parallel corpora as one line-aligned text (rows without English included), and plain files by language.
 
+    Of a folder of plain text, files named ``LANG.txt``, ``LANG.jsonl`` and the like are read; others are passed over and told.
+
     Raises:
         DataMissingError: a file is not there. InputError: corpora that do not align, or a name without a language.
     """
@@ -133,8 +139,19 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
     for path in text:
         if not path.exists():
             raise DataMissingError("no such text", where=path)
-    files = [file for path in text for file in (sorted(path.glob("*.txt*")) if path.is_dir() else [path])]
-    return aligned, language_files([str(file) for file in files])
+    files = [file for path in text for file in (_files_in(path) if path.is_dir() else [path])]
+    return aligned, language_files([str(file) for file in files], plain=False)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    from hyperofa.textfiles import JSON, TABLES, plain_name
+
+    for file in sorted(folder.iterdir()):
+        language, _, ending = plain_name(file).partition(".")
+        if file.is_file() and is_language(language) and f".{ending}".lower().endswith((".txt", *JSON, *TABLES)):
+            yield file
+        elif not file.name.startswith("."):
+            log.warning("%s: passed over: it is not named LANG.txt, LANG.jsonl or the like", file)
 
 
 @dataclass(frozen=True)

@@ -115,15 +115,15 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _codes(words: list[str] | None) -> list[str] | None:
-    """Language codes that spaces or commas separate.
+    """The languages that are asked for; None where the option is not given.
 
     Raises:
-        InputError: there is none.
+        InputError: no language is named.
     """
-    if words is None:
-        return None
-    codes = ",".join(words).replace(",", " ").split()
-    if not codes:
+    from hyperofa.wordkeys import language_codes
+
+    codes = None if words is None else language_codes(words)
+    if codes == []:
         raise InputError("no language named", where="--languages", todo="write codes such as eng,tur, or leave it out")
     return codes
 
