@@ -183,7 +183,8 @@ def _languages(
     wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")
-    corpora = [task.corpus for task in chosen if isinstance(getattr(task, "corpus", None), str)]
+    named = [getattr(task, "corpus", None) for task in chosen]
+    corpora = [corpus for corpus in named if isinstance(corpus, str)]
     refuse_unknown(wanted, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
     return wanted
 
