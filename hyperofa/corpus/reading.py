@@ -97,7 +97,9 @@ def _noting(names: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _table(path: Path, kind: str, field: str) -> Iterator[str]:
     from datasets import load_dataset
+    from datasets import logging as words_of_datasets
 
+    words_of_datasets.set_verbosity(words_of_datasets.CRITICAL)  # what it would say is in the error
     try:
         rows = load_dataset(kind, data_files=str(path), split="train", streaming=True)
         for number, row in enumerate(rows, start=1):

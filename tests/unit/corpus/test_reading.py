@@ -84,6 +84,13 @@ def test_bad_content_names_its_place(tmp_path, name, content, message):
         list(documents(str(tmp_path / name)))
 
 
+def test_a_damaged_table_is_one_error_and_no_line_of_the_library(tmp_path, capfd):
+    (tmp_path / "a.parquet").write_bytes(b"xxxx")
+    with pytest.raises(InputError, match=r"a\.parquet: not a readable parquet file"):
+        list(documents(str(tmp_path / "a.parquet")))
+    assert capfd.readouterr().err == ""
+
+
 def test_fields_of_inner_objects_are_not_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         '{"meta": {"text": 1, "text": 2}, "text": "x", "more": [{"text": 3}], "id": 1, "id": 2}\n'
