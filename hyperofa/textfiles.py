@@ -7,16 +7,27 @@ from pathlib import Path
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.wordkeys import is_language
-from hyperofa_eval.textfiles import DAMAGED, PACKED, read_lines
+from hyperofa_eval.textfiles import DAMAGED, PACKED, damaged, plain_name, read_lines
 
-__all__ = ["DAMAGED", "PACKED", "language_files", "read_lines"]
+__all__ = ["DAMAGED", "PACKED", "damaged", "language_files", "plain_name", "read_lines"]
 
 
-def language_files(words: Sequence[str], where: str = "--text") -> dict[str, list[Path]]:
+JSON = (".jsonl", ".ndjson", ".json")
+"""Endings of files with a JSON object a line."""
+TABLES = (".parquet", ".arrow")
+"""Endings of files with a column of texts."""
+
+
+def language_files(words: Sequence[str], where: str = "--text", *, plain: bool = True) -> dict[str, list[Path]]:
     """``LANG=FILE`` words as files by language; a bare FILE takes the language from its name (``ces.txt.xz`` is ``ces``).
 
+    Args:
+        words: As they are typed.
+        where: The option, for errors.
+        plain: Whether the files are read as plain text, so that one with objects or columns by its name is refused.
+
     Raises:
-        InputError: no language code is there.
+        InputError: no language code is there, or the file is no plain text by its name.
         DataMissingError: a file is not there.
     """
     files: dict[str, list[Path]] = {}
@@ -28,5 +39,8 @@ def language_files(words: Sequence[str], where: str = "--text") -> dict[str, lis
             raise InputError(f"no language code in {word!r}", where=where, todo="write LANG=FILE, such as eng=news.txt")
         if not path.is_file():
             raise DataMissingError("no such file", where=path)
+        if plain and plain_name(path).lower().endswith((*JSON, *TABLES)):
+            todo = "write its texts as lines, such as with jq -r .text"
+            raise InputError("only plain text is read here", where=path, todo=todo)
         files.setdefault(language, []).append(path)
     return files

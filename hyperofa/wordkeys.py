@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,6 +59,11 @@ STORED = KeyScheme()
 def is_language(code: str) -> bool:
     """Whether ``code`` looks like a language code: ``eng``, ``eng_Latn``, ``zh-Hant``."""
     return _LANGUAGE.fullmatch(code) is not None
+
+
+def language_codes(words: Iterable[str]) -> list[str]:
+    """Language codes that spaces or commas separate, as they are typed on the command line."""
+    return " ".join(words).replace(",", " ").split()
 
 
 def language_for(code: str, there: Collection[str]) -> str | None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa_eval.errors import EvalError, unknown
+from hyperofa_eval.errors import EvalError
 from hyperofa_eval.files import find, read_manifest, sha256_file
-from hyperofa_eval.languages import PIVOT, is_known, is_pivot, language, languages
-from hyperofa_eval.layout import TAGGED, DataFolder, stand_ins
+from hyperofa_eval.languages import PIVOT, is_pivot, language, languages
+from hyperofa_eval.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.readers import SCHEME_OF, Sentence
 from hyperofa_eval.textfiles import read_lines
 
@@ -77,9 +77,7 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
     """
     report = Report()
     codes = None if codes is None else list(dict.fromkeys(code.strip() for code in codes))
-    for code in codes or ():
-        if not is_known(code) and not any(data.has(corpus, code) for corpus in CORPORA):
-            raise unknown("language", code, languages())
+    refuse_unknown(codes or (), data, CORPORA, lambda code: any(data.has(corpus, code) for corpus in CORPORA))
     manifest = read_manifest(data.root / MANIFEST) if (data.root / MANIFEST).is_file() else {}
     seen = _lines_of(training)
     for corpus in CORPORA:
@@ -227,7 +225,17 @@ def _bible_training(data: DataFolder, code: str) -> set[str]:
 
 
 def _lines_of(paths: Iterable[Path]) -> set[str]:
-    return {_plain(line.rpartition("\t")[2]) for path in paths for line in read_lines(path) if line.strip()}
+    """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
+    return {
+        _plain(rest) for path in paths for line in read_lines(path) for rest in _after_tabs(line) if not rest.isspace()
+    } - {""}
+
+
+def _after_tabs(line: str) -> Iterator[str]:
+    yield line
+    while "\t" in line:
+        line = line.partition("\t")[2]
+        yield line
 
 
 def _plain(line: str) -> str:

@@ -40,7 +40,10 @@ def run(args: argparse.Namespace) -> None:
         if others:
             raise InputError("the output directory holds something else", where=others[0], todo="name a new one")
     runs = [load_run(folder, label) for folder, label in zip(args.runs, labels(args.runs), strict=True)]
-    found = compare(runs, args.tasks.split(",") if args.tasks else None, paper=args.against == "paper")
+    tasks = None if args.tasks is None else [name.strip() for name in args.tasks.split(",") if name.strip()]
+    if tasks == []:
+        raise InputError("no task named", where="--tasks")
+    found = compare(runs, tasks, paper=args.against == "paper")
     if args.out is not None:
         write_text(args.out / "compare.md", render.markdown(found))
         write_text(args.out / "compare.csv", render.table_csv(found))

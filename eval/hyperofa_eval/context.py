@@ -8,12 +8,6 @@ from typing import Any
 
 from hyperofa_eval.plain_text import PlainText
 
-OPTIONS = {
-    "add_special_tokens": False,
-    "return_attention_mask": False,
-    "return_token_type_ids": False,
-    "verbose": False,
-}
 COMMON = ("a", "e", "o", "1", ".", ",")
 ENOUGH = 3
 """Words to put before a word: a vocabulary may join one of them with what follows, but not all."""
@@ -56,15 +50,13 @@ class RunningText:
         """The ids of each word as a text of its own that has been cut into words before."""
         if self.backend is None:
             return self.encode(words)
-        return (
-            self._plain([[word] for word in words], is_split_into_words=True, **OPTIONS)["input_ids"] if words else []
-        )
+        return self._plain.ids([[word] for word in words], is_split_into_words=True)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without special tokens."""
         if self.backend is None:
             return [list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in texts]
-        return self._plain(texts, **OPTIONS)["input_ids"] if texts else []
+        return self._plain.ids(texts)
 
     def _first_words(self) -> Iterator[tuple[str, list[int]]]:
         for word in (*COMMON, *self._known_words()):

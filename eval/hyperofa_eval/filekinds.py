@@ -51,6 +51,7 @@ _ZIPPED = (
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|\?xml|!--)", re.IGNORECASE)
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*\{\s*"[^"\n]*"\s*:')
 _SAFETENSORS = re.compile(rb'.{3}\x00{5}\{\s*"', re.DOTALL)
+_CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _TAR_PLACE = 257
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MARKS = (
@@ -137,7 +138,19 @@ def _by_zeros(head: bytes) -> str | None:
         return "UTF-32 text"
     if zeros in ([False, True, False, True], [True, False, True, False]):
         return "UTF-16 text"
-    return next((f"{coding[:6].upper()} text" for coding in _WIDE if _reads_as(head, coding)), "binary data")
+    wide = next((f"{coding[:6].upper()} text" for coding in _WIDE if _reads_as(head, coding)), None)
+    # In text with a stray zero, the line is worth more than a kind.
+    stray = head.count(0) <= len(head) / 4 and is_utf8(head) and not _CONTROLS.search(head)
+    return wide or (None if stray else "binary data")
+
+
+def is_utf8(head: bytes) -> bool:
+    """Whether a file's first bytes are UTF-8; its last character may be cut off."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _reads_as(head: bytes, coding: str) -> bool:

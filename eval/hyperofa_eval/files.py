@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.textfiles import PACKED
 
 VERSIONED = (
     "hyperofa-eval",
@@ -26,9 +27,9 @@ VERSIONED = (
 
 
 def find(path: Path) -> Path | None:
-    """``path`` or ``path.xz``, whichever is a file."""
-    packed = path.with_name(path.name + ".xz")
-    return path if path.is_file() else packed if packed.is_file() else None
+    """``path`` or the packed ``path.gz`` or ``path.xz``, the first that is a file."""
+    named = (path.with_name(path.name + ending) for ending in ("", *PACKED))
+    return next((each for each in named if each.is_file()), None)
 
 
 def check_target(path: Path) -> None:
@@ -62,7 +63,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataMissingError("no such file", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not valid JSON ({error})", where=path) from None
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hyperofa_eval.errors import DataMissingError, InputError
+from hyperofa_eval.errors import DataMissingError, InputError, unknown
 from hyperofa_eval.files import find, sha256_file
-from hyperofa_eval.languages import PIVOT, PIVOTS, bare, language, languages
+from hyperofa_eval.languages import PIVOT, PIVOTS, bare, is_known, language, languages
 from hyperofa_eval.paired import Overlap, overlaps, read_verses
 from hyperofa_eval.prefixes import Note
 from hyperofa_eval.readers import Sentence, read_pairs, read_tagged
-from hyperofa_eval.textfiles import read_lines
+from hyperofa_eval.textfiles import PACKED, plain_name, read_lines
 
-# {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.xz).
+# {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.gz, .xz).
 PAIRS = (
     ("tatoeba/{L}-eng.{L}", "tatoeba/{L}-eng.eng"),
     ("tatoeba/tatoeba.{L}-eng.{L}", "tatoeba/tatoeba.{L}-eng.eng"),
@@ -110,11 +110,16 @@ class DataFolder:
         return sentences, self.hashes(path)
 
     def text(self, corpus: str, code: str) -> tuple[list[str], dict[str, str]]:
-        """The non-empty lines of a monolingual file, and its hash."""
+        """The non-empty lines of a monolingual file, and its hash; how many lines are blank is in ``notes``."""
         (path,) = self._need(corpus, code)
-        lines = [line.strip() for line in read_lines(path) if line.strip()]
+        every = [line.strip() for line in read_lines(path)]
+        lines = list(filter(None, every))
         if not lines:
             raise InputError("the test set is empty", where=path)
+        blank = len(every) - len(lines)
+        self.notes[path.relative_to(self.root).as_posix()] = (
+            [Note(f"{blank} blank lines are left out")] if blank else []
+        )
         return lines, self.hashes(path)
 
     def hashes(self, *paths: Path) -> dict[str, str]:
@@ -179,11 +184,36 @@ class DataFolder:
         for template in (group[0] for group in _templates(corpus)):
             pattern = _pattern(template)
             star = template.format(L="*", s="*", split="test")
-            for path in (*self.root.glob(star), *self.root.glob(f"{star}.xz")):
-                match = pattern.fullmatch(path.relative_to(self.root).as_posix())
+            for path in (file for ending in ("", *PACKED) for file in self.root.glob(star + ending)):
+                match = pattern.fullmatch(path.with_name(plain_name(path)).relative_to(self.root).as_posix())
                 if match is not None:
                     found.add(match["code"])
         return sorted(found - read)
+
+
+def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str], has: Callable[[str], bool]) -> None:
+    """Refuse a code that neither the table nor the data knows, or that they spell in another way (``aze-latn``).
+
+    Args:
+        codes: What is asked for.
+        data: The folder.
+        corpora: The test sets whose files may name further languages.
+        has: Whether the folder holds what is to be read for a code.
+
+    Raises:
+        InputError: names the code, and the nearest that is known.
+    """
+    named = {code for corpus in corpora for code in data.others(corpus)}.union(languages())
+    spelled = {_spelling(f"{row.code}_{row.script}"): f"{row.code}_{row.script}" for row in languages().values()}
+    spelled |= {_spelling(code): code for code in named}
+    for code in codes:
+        meant = spelled.get(_spelling(code), code)
+        if code not in {meant, *named} or not (is_known(code) or has(code)):
+            raise unknown("language", code, {*named, meant} - {code})
+
+
+def _spelling(code: str) -> str:
+    return code.replace("-", "_").casefold()
 
 
 def stand_ins(corpus: str, sources: Mapping[str, str]) -> list[str]:
@@ -208,7 +238,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     """What finds the code in a test set's name; the same code may come twice in it."""
     text = re.escape(template.format(L="\0", s="\0", split="test")).replace(re.escape("\0"), "\0")
     once = text.replace("\0", "(?P<code>[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*)", 1).replace("\0", "(?P=code)")
-    return re.compile(once + r"(?:\.xz)?")
+    return re.compile(once)
 
 
 def _templates(corpus: str) -> list[tuple[str, ...]]:

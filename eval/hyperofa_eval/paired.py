@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ from hyperofa_eval.errors import InputError
 from hyperofa_eval.languages import PIVOT
 from hyperofa_eval.textfiles import read_lines
 
-INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"
-"""Characters without width, which are no part of an id."""
 LONGEST = 40
 """Characters of an id that a message shows."""
 LEAST_OVERLAP = 0.5
@@ -26,7 +25,7 @@ class Verses:
 
     Attributes:
         path: the file.
-        texts: the text of each id, stripped, in the file's order. Ids are compared without case and surrounding space.
+        texts: the text of each id, stripped, in the file's order. Ids are compared by :func:`id_key`.
         first_id: the first one with text, as it is written.
         without_text: how many lines have no text.
     """
@@ -63,8 +62,16 @@ class Overlap:
 
 
 def id_key(written: str) -> str:
-    """An id as it is compared: without surrounding space, invisible characters and case."""
-    return written.strip().strip(INVISIBLE).strip().casefold()
+    """An id as it is compared: what looks alike is the same.
+
+    Case, surrounding space, kinds of space, invisible characters, and composed or wide forms make no difference.
+    """
+    if written.isascii():
+        return " ".join(written.split()).casefold()
+    seen = (
+        character for character in unicodedata.normalize("NFKC", written) if unicodedata.category(character) != "Cf"
+    )
+    return " ".join("".join(seen).split()).casefold()
 
 
 def read_verses(path: Path, *, gaps: bool = False) -> Verses:

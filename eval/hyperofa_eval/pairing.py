@@ -85,8 +85,10 @@ def _check_source(where: Path, result: Result, summary: Mapping[str, Any], entry
 
 def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], entry: Mapping[str, Any]) -> None:
     """Refuse results whose mean over seeds is not the summary's (measured on other data, or by another version)."""
-    values = [result["values"].get(entry["metric"], {}).get("value", float("nan")) for result in group]
-    if not abs(sum(values) / len(values) - row["value"]) < 1e-9 * max(1.0, abs(row["value"])):
+    held = [result["values"].get(entry.get("metric")) for result in group]
+    values = [one["value"] for one in held if isinstance(one, dict) and isinstance(one.get("value"), int | float)]
+    whole = len(values) == len(group)
+    if not whole or not abs(sum(values) / len(values) - row["value"]) < 1e-9 * max(1.0, abs(row["value"])):
         raise InputError(
             f"the results of {row['language']} are not those of the summary", where=where, todo="start the run again"
         )

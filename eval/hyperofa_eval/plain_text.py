@@ -12,6 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BARE = {
+    "add_special_tokens": False,
+    "return_attention_mask": False,
+    "return_token_type_ids": False,
+    "verbose": False,
+}
+"""Options for the ids of the text alone, however long it is."""
 _MARK = "\U0010ffff"
 """A character that no text holds: it stands around what a special token is called while text is read."""
 
@@ -47,6 +54,10 @@ class PlainText:
         With ``is_split_into_words``, a text is a list of words.
         """
         return self.with_counts(texts, **options)[0]
+
+    def ids(self, texts: Sequence[Any], **options: Any) -> list[list[int]]:
+        """The ids of each text, without special tokens."""
+        return self(texts, **BARE, **options)["input_ids"] if texts else []
 
     def with_counts(
         self, texts: Sequence[Any], *, as_tokens: bool = False, **options: Any

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PREFIX = re.compile(r"([A-Za-z]{1,3}(?:-[A-Za-z]{1,8}){0,2}:)")
-"""How PAN-X marks a token's Wikipedia: ``en:``, ``zh-yue:``, ``be-x-old:``."""
+PREFIX = re.compile(r"((?:[A-Za-z]{1,3}(?:-[A-Za-z]{1,12}){0,2}|simple):)")
+"""How PAN-X marks a token's Wikipedia: ``en:``, ``zh-classical:``, ``be-x-old:``, ``simple:``."""
 MOST_ODD = 0.1
 """Share of a file's tokens that may lack the prefix where it is removed; one token may in any file of three or more."""
 SUSPECT = 0.25

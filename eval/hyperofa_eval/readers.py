@@ -9,7 +9,7 @@ from pathlib import Path
 from hyperofa_eval.errors import InputError
 from hyperofa_eval.paired import read_aligned
 from hyperofa_eval.prefixes import Note, find_prefix
-from hyperofa_eval.textfiles import read_lines
+from hyperofa_eval.textfiles import plain_name, read_lines
 
 UPOS = "ADJ|ADP|ADV|AUX|CCONJ|DET|INTJ|NOUN|NUM|PART|PRON|PROPN|PUNCT|SCONJ|SYM|VERB|X"
 SCHEMES = {"iob2": re.compile(r"O|[BI]-\S+"), "upos": re.compile(UPOS)}
@@ -53,7 +53,7 @@ def read_tagged(path: Path, scheme: str | None = None, notes: list[Note] | None 
     Raises:
         InputError: a line is not of the format, or a tag is outside the scheme (``iob2``, ``upos``; None takes any).
     """
-    conllu = path.name.removesuffix(".xz").endswith(".conllu")
+    conllu = plain_name(path).endswith(".conllu")
     sentences: list[list[tuple[int, str, str]]] = [[]]
     untagged: list[int] = []
     for number, line in enumerate(read_lines(path), 1):

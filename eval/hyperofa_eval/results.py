@@ -15,20 +15,20 @@ from hyperofa_eval.tasks import Outcome, Task
 
 SCHEMA = 1
 SUMMARY = "summary.json"
-FIELDS = (
-    "task",
-    "language",
-    "seed",
-    "protocol",
-    "limit",
-    "metric",
-    "n",
-    "values",
-    "settings",
-    "model",
-    "data",
-    "items",
-)
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "task": str,
+    "language": str,
+    "seed": int,
+    "protocol": str,
+    "limit": (int, type(None)),
+    "metric": str,
+    "n": int,
+    "values": dict,
+    "settings": dict,
+    "model": dict,
+    "data": dict,
+    "items": dict,
+}
 """What every result has, whichever version of the harness wrote it."""
 Result = dict[str, Any]
 
@@ -112,11 +112,16 @@ def make_result(
 
 
 def items_of(result: Result, metric: str) -> Items:
-    """The per-item scores that a result keeps for one metric."""
-    packed = result["items"][metric]
-    num = unpack(packed["num"])
-    den = unpack(packed["den"]) if packed["den"] is not None else num * 0 + 1
-    return Items(num, den, packed["scale"])
+    """The per-item scores that a result keeps for one metric; raises :class:`InputError` where they are damaged."""
+    try:
+        packed = result["items"][metric]
+        num = unpack(packed["num"])
+        den = unpack(packed["den"]) if packed["den"] is not None else num * 0 + 1
+        return Items(num, den, packed["scale"])
+    except (KeyError, TypeError, ValueError) as error:
+        where = f"{result['task']}/{result['language']}.seed{result['seed']}.json"
+        todo = "delete it: the run makes it again"
+        raise InputError(f"its items are damaged ({type(error).__name__})", where=where, todo=todo) from None
 
 
 def stream(task: str, language: str) -> str:
@@ -154,11 +159,10 @@ def stored(out: Path) -> Iterable[Result]:
         result = read_json(path)
         if not isinstance(result, dict) or result.get("schema") != SCHEMA:
             continue
-        lacking = [name for name in FIELDS if name not in result]
-        if lacking:
-            raise InputError(
-                f"not a whole result (it lacks {lacking[0]})", where=path, todo="delete it: the run makes it again"
-            )
+        for name, kind in FIELDS.items():
+            if not isinstance(result.get(name, ...), kind):
+                what = f"its field {name} is damaged" if name in result else f"it lacks {name}"
+                raise InputError(f"not a whole result ({what})", where=path, todo="delete it: the run makes it again")
         yield result
 
 
@@ -182,7 +186,12 @@ def read_summary(out: Path) -> dict[str, Any] | None:
 
 
 def _entry(entry: Mapping[str, Any]) -> bool:
-    return all(isinstance(entry.get(name), list) for name in ("rows", "seeds", "languages"))
+    if not all(isinstance(entry.get(name), list) for name in ("rows", "seeds", "languages")):
+        return False
+    return all(
+        isinstance(row, dict) and isinstance(row.get("language"), str) and isinstance(row.get("value"), int | float)
+        for row in entry["rows"]
+    )
 
 
 def write_result(out: Path, result: Result) -> None:

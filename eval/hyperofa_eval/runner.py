@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.console import LOG, progress_bar
-from hyperofa_eval.errors import DataMissingError, InputError, unknown
+from hyperofa_eval.errors import DataMissingError, InputError
 from hyperofa_eval.files import read_json, versions, write_json
-from hyperofa_eval.languages import is_known, is_pivot, languages, paper_languages
-from hyperofa_eval.layout import DataFolder, stand_ins
+from hyperofa_eval.languages import is_pivot, languages, paper_languages
+from hyperofa_eval.layout import DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.processes import Processes
 from hyperofa_eval.results import (
     SUMMARY,
@@ -183,9 +183,9 @@ def _languages(
     wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")
-    for code in wanted:
-        if not is_known(code) and not any(task.has(data, code) for task in chosen):
-            raise unknown("language", code, languages())
+    named = [getattr(task, "corpus", None) for task in chosen]
+    corpora = [corpus for corpus in named if isinstance(corpus, str)]
+    refuse_unknown(wanted, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
     return wanted
 
 

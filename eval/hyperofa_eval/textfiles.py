@@ -12,12 +12,17 @@ from typing import IO, Any
 
 from hyperofa_eval.console import LOG
 from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.filekinds import HEAD_BYTES, LONE_RETURN, RETURNS, no_text, what_to_do
+from hyperofa_eval.filekinds import HEAD_BYTES, LONE_RETURN, RETURNS, is_utf8, no_text, what_to_do
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 """Endings of packed files, and what opens them."""
 DAMAGED = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 """What reading a damaged packed file raises."""
+
+
+def plain_name(path: Path) -> str:
+    """A file's name without the ending of a packed file."""
+    return path.stem if path.suffix in PACKED else path.name
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -44,7 +49,7 @@ def read_lines(path: Path) -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError):
         raise DataMissingError("no such file", where=path) from None
     except DAMAGED as error:
-        raise InputError(f"a damaged {path.suffix} file ({error})", where=f"{path}, line {number + 1}") from None
+        raise damaged(path, error, number + 1) from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", where=path) from None
 
@@ -52,7 +57,22 @@ def read_lines(path: Path) -> Iterator[str]:
 def _opened(path: Path) -> IO[bytes]:
     """A file's bytes, unpacked; in a buffer of C, since the readers of packed files look for line ends in Python."""
     unpack = PACKED.get(path.suffix)
-    return path.open("rb") if unpack is None else io.BufferedReader(unpack(path, "rb"), 1 << 18)
+    if unpack is None:
+        return path.open("rb")
+    if not path.stat().st_size:
+        raise EOFError("it is empty")
+    return io.BufferedReader(unpack(path, "rb"), 1 << 18)
+
+
+def damaged(path: Path, error: Exception, number: int) -> InputError:
+    """The error for a packed file that cannot be read: it is damaged in line ``number``, or something else by its name."""
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    what = no_text(head) or ("plain text" if head and is_utf8(head) else None)
+    if what is None or path.suffix in what:
+        return InputError(f"a damaged {path.suffix} file ({error})", where=f"{path}, line {number}")
+    todo = f"name it without {path.suffix}" if what == "plain text" else what_to_do(what)
+    return InputError(f"not a {path.suffix} file: it seems to be {what}", where=path, todo=todo)
 
 
 def _decoded(raw: bytes, path: Path, number: int) -> str:
@@ -70,10 +90,11 @@ def _decoded(raw: bytes, path: Path, number: int) -> str:
 def _coding(raw: bytes, error: UnicodeDecodeError) -> tuple[str, str]:
     """What bytes that are not UTF-8 seem to be, and what to do."""
     byte = f"byte 0x{raw[error.start]:02X}"
-    others = any(ord(character) > 127 for character in raw.decode("utf-8", errors="ignore"))
+    good = sum(ord(character) > 127 for character in raw.decode("utf-8", errors="ignore"))
+    bad = raw.decode("utf-8", errors="replace").count("\ufffd")  # in an old encoding, some pairs of bytes are UTF-8 too
     if error.reason == "unexpected end of data":
         return f"it ends in the middle of a character ({byte})", "is the file cut off, or in another encoding?"
-    if others:
+    if good and 2 * good >= bad:
         return f"{byte} between characters that are", "the file is damaged or mixed; convert that line"
     return (
         f"{byte} seems to be of Latin-1, Windows-1252 or another old encoding",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.textfiles import PACKED, read_lines
+from hyperofa.textfiles import JSON, TABLES, plain_name, read_lines
+from hyperofa_eval.filekinds import HEAD_BYTES, seems_to_be
+
+log = logging.getLogger(__name__)
 
 HUB = "hub:"
 _SHOWN = 40
@@ -19,28 +24,31 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
     """The documents of a file, one per line or row; empty ones are yielded too, so that they can be counted.
 
     Args:
-        source: a path, whose ending decides: ``.jsonl`` (or ``.json``, one object a line), ``.parquet``, ``.arrow``, else plain
-            text with a document a line; ``.gz`` and ``.xz`` may follow the first and the last. Or
+        source: a path, whose ending decides: ``.jsonl`` (``.ndjson``, ``.json``: one object a line), ``.parquet``, ``.arrow``,
+            else plain text with a document a line; ``.gz`` and ``.xz`` may follow the first and the last. Or
             ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``, a data set to fetch (newest revision, split ``train`` unless named).
         field: which field or column of a row is the text.
 
     Raises:
         DataMissingError: there is no such file or data set.
-        InputError: a line is not UTF-8 or JSON, a row has no such field, or it is no text; the line is named.
+        InputError: a line is not UTF-8 or JSON, a row has no such field, or it twice, or it is no text; the line is named.
     """
     check_source(source)
     if source.startswith(HUB):
         yield from _hub(source.removeprefix(HUB), field)
         return
     path = Path(source)
-    suffixes = [suffix for suffix in path.suffixes if suffix not in PACKED]
-    kind = suffixes[-1] if suffixes else ""
-    if kind in {".parquet", ".arrow"}:
+    kind = Path(plain_name(path)).suffix.lower()
+    if kind in TABLES:
         yield from _table(path, kind[1:], field)
-    elif kind in {".jsonl", ".json"}:
+    elif kind in JSON:
         yield from _json_lines(path, field)
     else:
-        for _, line in _lines(path):
+        for number, line in _lines(path):
+            if number == 1 and seems_to_be(line[:HEAD_BYTES].encode()) == "JSON":
+                log.warning(
+                    "%s: read as plain text, though its first line is JSON (.jsonl would be read as such)", path
+                )
             yield line
 
 
@@ -62,23 +70,36 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
         if not line:
             yield ""
             continue
+        where, names = f"{path}, line {number}", list[str]()
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=partial(_noting, names))
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             reason = getattr(error, "msg", _first_line(error))
-            todo = "write one object a line, such as with jq -c '.[]'" if line in {"[", "{"} else None
-            raise InputError(f"not a JSON object ({reason})", where=f"{path}, line {number}", todo=todo) from None
-        text = _text_of(row, field, f"{path}, line {number}")
+            hint = {"[": ", such as with jq -c '.[]'", "{": ", such as with jq -c ."}.get(line, "")
+            raise InputError(
+                f"not a JSON object ({reason})", where=where, todo=f"write one object a line{hint}"
+            ) from None
+        text = _text_of(row, field, where)
+        if names.count(field) > 1:
+            raise InputError(f"the field {field!r} comes {names.count(field)} times", where=where, todo="keep one")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:  # "\ud800" is JSON, but no text
-            raise InputError("half a surrogate pair, which is no character", where=f"{path}, line {number}") from None
+            raise InputError("half a surrogate pair, which is no character", where=where) from None
         yield text
+
+
+def _noting(names: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ``names`` are then those of its fields, the repeated ones too. The outermost is the last one made."""
+    names[:] = [name for name, _ in pairs]
+    return dict(pairs)
 
 
 def _table(path: Path, kind: str, field: str) -> Iterator[str]:
     from datasets import load_dataset
+    from datasets import logging as words_of_datasets
 
+    words_of_datasets.set_verbosity(words_of_datasets.CRITICAL)  # what it would say is in the error
     try:
         rows = load_dataset(kind, data_files=str(path), split="train", streaming=True)
         for number, row in enumerate(rows, start=1):

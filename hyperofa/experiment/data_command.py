@@ -113,12 +113,13 @@ def _split(args: argparse.Namespace) -> None:
     from hyperofa.console import table
     from hyperofa.experiment.inputs import SplitSettings
     from hyperofa.experiment.split import write_split
+    from hyperofa.wordkeys import language_codes
 
     try:
         settings = SplitSettings(args.test, args.min_words, args.min_test, args.seed, args.document)
     except ValueError as error:
         raise InputError(str(error), where="command line") from None
-    made = write_split(args.parallel, settings, args.pivots, args.out)
+    made = write_split(args.parallel, settings, language_codes(args.pivots), args.out)
     train, test, unscored = made["train"], made["test"], made["languages_unscored"]
     told = {**dict.fromkeys(train, "scored"), **dict.fromkeys(made["pivots"], "pivot"), **unscored}
     rows = [(lang, train[lang], test[lang], told[lang]) for lang in sorted(train)]
@@ -137,7 +138,8 @@ def _gather(args: argparse.Namespace) -> None:
     made = write_gathered(args.parallel, args.text, args.test, settings, args.out)
     reasons = {"test lines left out": made["left_out"]}
     reasons |= {reason: counts for reason, counts in made["dropped"].items() if counts}
-    kept = {**dict(sorted(made["train"].items())), "eng": made["english"]}
+    lost = sorted({language for counts in reasons.values() for language in counts} - made["train"].keys() - {"eng"})
+    kept = {**dict(sorted(made["train"].items())), **dict.fromkeys(lost, 0), "eng": made["english"]}
     rows = [(lang, count, *(counts.get(lang, 0) for counts in reasons.values())) for lang, count in kept.items()]
     table("Training text", ("language", "lines", *reasons), rows)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from hyperofa.experiment.parallel import (
 )
 from hyperofa.experiment.split import documents
 from hyperofa.files import check_output, made_by, new_directory, write_json
+from hyperofa.wordkeys import is_language
+
+log = logging.getLogger(__name__)
 
 MARKER = "gather.json"
 SMALLEST_KEY = 6
@@ -93,6 +97,7 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     """
     from hyperofa_eval.languages import bare
     from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.textfiles import plain_name
 
     languages = list(languages)
     found: dict[str, set[str]] = {ENGLISH: set()}
@@ -107,12 +112,14 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
                 pairs = data.pairs(corpus, language)
                 keys.update(map(line_key, pairs.other))
                 found[ENGLISH].update(map(line_key, pairs.english))
-            elif corpus in {"ner", "pos"} or own[0].name.removesuffix(".xz").endswith(".tsv"):
+            elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
                 sentences, _ = data.tagged(corpus, language, "test", None)
                 keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
             else:
                 keys.update(map(line_key, data.text(corpus, language)[0]))
-    together: dict[str, set[str]] = {}  # by bare code: the same language in files named with and without its script
+    # By bare code: a language's file may or may not name its script, and a line that equals a test line of the language in
+    # another script (Chinese has many) is that test line.
+    together: dict[str, set[str]] = {}
     for language, keys in found.items():
         together.setdefault(bare(language), set()).update(key for key in keys if len(key) >= SMALLEST_KEY)
     return {code: together[bare(code)] for code in {*languages, *found} if bare(code) in together}
@@ -120,6 +127,8 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
 
 def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[ParallelText, dict[str, list[Path]]]:
     """Parallel corpora as one line-aligned text (rows without English included), and plain files by language.
+
+    Of a folder of plain text, files named ``LANG.txt``, ``LANG.jsonl`` and the like are read; others are passed over and told.
 
     Raises:
         DataMissingError: a file is not there. InputError: corpora that do not align, or a name without a language.
@@ -130,8 +139,19 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
     for path in text:
         if not path.exists():
             raise DataMissingError("no such text", where=path)
-    files = [file for path in text for file in (sorted(path.glob("*.txt*")) if path.is_dir() else [path])]
-    return aligned, language_files([str(file) for file in files])
+    files = [file for path in text for file in (_files_in(path) if path.is_dir() else [path])]
+    return aligned, language_files([str(file) for file in files], plain=False)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    from hyperofa.textfiles import JSON, TABLES, plain_name
+
+    for file in sorted(folder.iterdir()):
+        language, _, ending = plain_name(file).partition(".")
+        if file.is_file() and is_language(language) and f".{ending}".lower().endswith((".txt", *JSON, *TABLES)):
+            yield file
+        elif not file.name.startswith("."):
+            log.warning("%s: passed over: it is not named LANG.txt, LANG.jsonl or the like", file)
 
 
 @dataclass(frozen=True)

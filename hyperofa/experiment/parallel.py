@@ -27,7 +27,8 @@ class ParallelText:
 def read_rows(paths: Sequence[Path]) -> ParallelText:
     """Parallel text of all its folders and files as rows; a row without English has an empty English side.
 
-    Lines are stripped, and other runs of white space in them become one space.
+    English is named ``eng`` or ``eng_Latn``; the first is read where a row has both. Lines are stripped, and other runs of
+    white space in them become one space.
 
     Raises:
         DataMissingError: a path is not there, or holds no parallel text.
@@ -38,8 +39,8 @@ def read_rows(paths: Sequence[Path]) -> ParallelText:
     columns = {
         language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in read.texts.items()
     }
-    english = next((name for name in ENGLISH_NAMES if name in columns), ENGLISH)
-    return ParallelText(columns.pop(english, [""] * read.n_sentences), columns)
+    english = [columns.pop(name, [""] * read.n_sentences) for name in ENGLISH_NAMES]
+    return ParallelText([next(filter(None, sides), "") for sides in zip(*english, strict=True)], columns)
 
 
 def languages_in(folder: Path) -> set[str]:
@@ -55,10 +56,14 @@ def check_english(folder: Path) -> None:
 
     Raises:
         DataMissingError: it is that.
+        InputError: two files of it are in the same language.
     """
     if not folder.is_dir():
         raise DataMissingError("no such directory", where=folder)
-    names = languages_in(folder)
+    try:
+        names = {file.name.partition(".")[0] for file in parallel_files([folder])}
+    except DataMissingError:
+        names = set()
     if names.isdisjoint(ENGLISH_NAMES) or len(names) < 2:
         raise DataMissingError(
             "no parallel text here",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError
+from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.inputs import SplitSettings
 from hyperofa.experiment.parallel import (
     ENGLISH,
@@ -87,12 +87,16 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
     are trained on only.
 
     Raises:
-        InputError: the files are not aligned, or ``out`` holds something else.
+        InputError: the files are not aligned, a pivot is not among them, or ``out`` holds something else.
         DataMissingError: there is no parallel text, or no language has enough of it to be tested.
     """
     check_output(out, MARKER)
     check_english(parallel)
     text = read_rows([parallel])
+    for pivot in pivots:
+        if pivot not in text.translations:
+            there = ", ".join(sorted(text.translations))
+            raise InputError(f"no parallel text in the pivot {pivot!r}", where=parallel, todo=f"there: {there}")
     parts = split(text, settings)
     candidates = {language: pairs for language, pairs in parts.test.items() if language not in pivots}
     scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hyperofa.errors import InputError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands ``build`` and ``import``."""
@@ -113,12 +115,20 @@ def _build(args: argparse.Namespace) -> None:
 
 
 def _codes(words: list[str] | None) -> list[str] | None:
-    """Language codes that spaces or commas separate."""
-    return None if words is None else [code for word in words for code in word.split(",") if code]
+    """The languages that are asked for; None where the option is not given.
+
+    Raises:
+        InputError: no language is named.
+    """
+    from hyperofa.wordkeys import language_codes
+
+    codes = None if words is None else language_codes(words)
+    if codes == []:
+        raise InputError("no language named", where="--languages", todo="write codes such as eng,tur, or leave it out")
+    return codes
 
 
 def _import(args: argparse.Namespace) -> None:
-    from hyperofa.errors import InputError
     from hyperofa.vectors.importing import import_vectors
     from hyperofa.wordkeys import KeyScheme, is_language
 

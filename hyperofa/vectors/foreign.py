@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.files import existing_file
-from hyperofa.textfiles import DAMAGED, PACKED
+from hyperofa.textfiles import DAMAGED, PACKED, damaged
 from hyperofa.vectors.sniffing import HEADER, NUMBER, refuse_other_kinds
 from hyperofa_eval.filekinds import HEAD_BYTES
 
@@ -242,9 +242,10 @@ def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Itera
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
     with PACKED.get(path.suffix, open)(path, "rb") as handle:
         try:
             for number, line in enumerate(handle, start=1):
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         except DAMAGED as error:
-            raise InputError(f"a damaged {path.suffix} file ({error})", where=path) from None
+            raise damaged(path, error, number + 1) from None

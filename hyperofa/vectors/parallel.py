@@ -85,8 +85,8 @@ def _corpora(
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             match = _NAME.fullmatch(file.name)
             if match is None or not is_language(match["language"]) or not file.is_file():
-                if file.is_file() and _ALMOST.fullmatch(file.name):
-                    tell("%s: passed over: it is not named LANG.txt or LANG.tsv (or .gz, .xz)", file)
+                if _ALMOST.fullmatch(file.name):
+                    tell("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
                 continue
             found += 1
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
+from hyperofa_eval.plain_text import BARE, PlainText
+
 _LINES = 1000  # encoded at a time
 _WORD = re.compile(r"\S+")
 
@@ -50,10 +52,9 @@ def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:
 
 def token_ids(tokenizer: Any, lines: Sequence[str]) -> Iterator[array[int]]:
     """The ids of each line, without special tokens."""
-    backend = untruncated(tokenizer)
-    rest = iter(lines)
+    reader, rest = whole_text(tokenizer), iter(lines)
     while batch := list(islice(rest, _LINES)):
-        yield from (array("I", item.ids) for item in backend.encode_batch_fast(batch, add_special_tokens=False))
+        yield from (array("I", ids) for ids in reader.ids(batch))
 
 
 def new_tokens(source: Any, grown: Any, lines: Sequence[str]) -> set[int]:
@@ -71,24 +72,26 @@ def _difference(old: list[tuple[int, int, int]], new: list[tuple[int, int, int]]
 
 def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:
     """Every line with its tokens under both tokenizers, as (start, end, id)."""
-    backends = [untruncated(tokenizer) for tokenizer in (source, grown)]
+    readers = [whole_text(tokenizer) for tokenizer in (source, grown)]
     rest = iter(lines)
     while batch := list(islice(rest, _LINES)):
-        cut = [backend.encode_batch(batch, add_special_tokens=False) for backend in backends]
-        for line, old, new in zip(batch, *cut, strict=True):
-            yield line, _tokens(old), _tokens(new)
+        cut = [_tokens(reader, batch) for reader in readers]
+        yield from zip(batch, *cut, strict=True)
 
 
-def _tokens(encoding: Any) -> list[tuple[int, int, int]]:
-    return [(start, end, token_id) for (start, end), token_id in zip(encoding.offsets, encoding.ids, strict=True)]
+def _tokens(reader: PlainText, lines: Sequence[str]) -> list[list[tuple[int, int, int]]]:
+    found = reader(lines, return_offsets_mapping=True, **BARE)
+    return [
+        [(start, end, token_id) for (start, end), token_id in zip(places, ids, strict=True)]
+        for places, ids in zip(found["offset_mapping"], found["input_ids"], strict=True)
+    ]
 
 
-def untruncated(tokenizer: Any) -> Any:
-    """The tokenizer's backend without truncation and padding; a copy only where it has one of them, since copying is slow."""
+def whole_text(tokenizer: Any) -> PlainText:
+    """Reads whole texts as plain text, also with a tokenizer that cuts or pads on its own, which stays as it is."""
     backend = tokenizer.backend_tokenizer
     if backend.truncation is None and backend.padding is None:
-        return backend
-    backend = copy.deepcopy(backend)
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
+        return PlainText(tokenizer)
+    own = copy.copy(tokenizer)
+    own._tokenizer = copy.deepcopy(backend)
+    return PlainText(own)

@@ -12,7 +12,7 @@ from hyperofa.console import print_json, table
 from hyperofa.errors import InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
-from hyperofa.vocab.change import changed_share, untruncated
+from hyperofa.vocab.change import changed_share, whole_text
 from hyperofa.vocab.sampling import LanguageText, sample_lines
 from hyperofa_eval import tokenizer as tokenizers
 from hyperofa_eval.unknowns import drops_unknown
@@ -103,9 +103,8 @@ def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) 
 
 def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
     """Tokens per word, characters (without spaces) per token and the share of unknown tokens in ``lines``."""
-    backend = untruncated(tokenizer)  # some tokenizers cut or pad on their own, as sentence-transformers' do
-    encoded = backend.encode_batch_fast(list(lines), add_special_tokens=False)
-    ids = [token_id for item in encoded for token_id in item.ids]
+    # Some tokenizers cut or pad on their own, as sentence-transformers' do.
+    ids = [token_id for row in whole_text(tokenizer).ids(lines) for token_id in row]
     words = sum(len(line.split()) for line in lines)
     characters = sum(len(word) for line in lines for word in line.split())
     unknown = 0 if tokenizer.unk_token is None else ids.count(tokenizer.unk_token_id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +73,14 @@ def train_tokenizer(
     counts = {language: count_words(text, lambda line: _words(line, normalizer)) for language, text in texts.items()}
     fixed = list(SPECIALS.values()) + ([f"<0x{byte:02X}>" for byte in range(256)] if config.byte_fallback else [])
     wanted = config.vocab_size - len(fixed)
-    pieces = train_unigram(balance(counts, config.alpha), wanted, longest=config.longest, coverage=config.coverage)
+    _tell_typed(counts, fixed)
+    pieces = train_unigram(
+        balance(counts, config.alpha),
+        wanted,
+        longest=config.longest,
+        coverage=config.coverage,
+        forbidden=frozenset(fixed),
+    )
     if not pieces:
         raise InputError("no words in the text", where="--text")
     if len(pieces) > wanted:
@@ -82,10 +91,22 @@ def train_tokenizer(
         )
     if len(pieces) < wanted:
         log.warning("the text holds only %d entries of the %d asked for", len(fixed) + len(pieces), config.vocab_size)
-    known = {piece for piece, _ in pieces}
-    if clash := known & set(fixed):
-        raise InputError(f"the text holds {min(clash)!r}, which is a special token", where="--text", todo="remove it")
     return assemble([(piece, 0.0) for piece in fixed] + pieces, config)
+
+
+def _tell_typed(counts: Mapping[str, Mapping[str, int]], special: Sequence[str]) -> None:
+    """Say how often special tokens are typed in a language's words: they are text there, and no entry is learnt of them."""
+    typed = re.compile("|".join(map(re.escape, special)))
+    for language, words in counts.items():
+        found = Counter[str]()
+        for word, number in words.items():
+            for token in typed.findall(word):
+                found[token] += number
+        if found:
+            what = (
+                f"{found.total():,} special tokens typed in the text, such as {found.most_common(1)[0][0]!r}, are text"
+            )
+            log.warning("%s: %s", language, what)
 
 
 def _words(line: str, normalizer: Any) -> list[str]:

@@ -8,7 +8,7 @@ operations on that list.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,7 +60,12 @@ class _Pieces:
 
 
 def train_unigram(
-    words: Mapping[str, float], size: int, *, longest: int = 16, coverage: float = 0.9999
+    words: Mapping[str, float],
+    size: int,
+    *,
+    longest: int = 16,
+    coverage: float = 0.9999,
+    forbidden: Collection[str] = (),
 ) -> list[tuple[str, float]]:
     """``size`` pieces with their log-probabilities, best first (ties in the order of their text).
 
@@ -70,6 +75,7 @@ def train_unigram(
         longest: Characters of the longest piece (32 at most: longer words are cut).
         coverage: Share of all characters that the alphabet must cover; the rarest beyond it are left to the unknown
             token.
+        forbidden: Strings of two characters or more that must be no piece.
 
     All characters of the alphabet stay pieces, even if these alone are more than ``size``.
     """
@@ -77,6 +83,8 @@ def train_unigram(
     if not alphabet:
         return []
     pieces = _seed(text, min(longest, LONGEST_WORD), max(20 * size, 100_000))
+    if forbidden:
+        pieces.keep(np.array([piece not in forbidden for piece in _spelled(alphabet, text, pieces)]))
     singles = int((pieces.length == 1).sum())
     target = max(size, singles)
     rounds = 0
@@ -92,11 +100,17 @@ def train_unigram(
                 break
             _prune(pieces, expected, max(target, int(len(pieces.length) * _SHRINK)))
     log.debug("%d pieces (%d characters) after %d rounds", len(pieces.length), singles, rounds)
-    texts = [
+    return sorted(
+        zip(_spelled(alphabet, text, pieces), pieces.score.tolist(), strict=True),
+        key=lambda piece: (-piece[1], piece[0]),
+    )
+
+
+def _spelled(alphabet: Sequence[str], text: _Text, pieces: _Pieces) -> list[str]:
+    return [
         "".join(alphabet[c] for c in text.characters[place : place + length])
         for place, length in zip(pieces.place, pieces.length, strict=True)
     ]
-    return sorted(zip(texts, pieces.score.tolist(), strict=True), key=lambda piece: (-piece[1], piece[0]))
 
 
 def _lay_out(words: Mapping[str, float], coverage: float) -> tuple[list[str], _Text]:

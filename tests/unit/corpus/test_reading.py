@@ -66,7 +66,15 @@ def test_parquet_and_arrow(tmp_path):
         ("a.jsonl", b'{"text": "x", "n": ' + b"1" * 5000 + b"}", r"a\.jsonl, line 1: not a JSON object"),
         ("a.jsonl", b'{"text": "\\ud800"}\n', r"a\.jsonl, line 1: half a surrogate pair"),
         ("a.txt.gz", DAMAGED_GZIP, r"a\.txt\.gz, line 1: a damaged \.gz file"),
-        ("a.txt.gz", b"not gzip", r"a\.txt\.gz, line 1: a damaged \.gz file"),
+        ("a.txt.gz", b"not gzip", r"a\.txt\.gz: not a \.gz file: it seems to be plain text"),
+        ("a.jsonl", b'{"text": "x", "text": "y"}\n', r"a\.jsonl, line 1: the field 'text' comes 2 times; keep one"),
+        ("a.JSONL", b'{"body": "x"}\n', r"a\.JSONL, line 1: no text field 'text'"),
+        ("a.ndjson", b'{"body": "x"}\n', r"a\.ndjson, line 1: no text field 'text'"),
+        (
+            "a.json",
+            b'{\n"text": "x"\n}\n',
+            r"line 1: not a JSON object .*; write one object a line, such as with jq -c \.$",
+        ),
         ("a.parquet", b"PAR1 not really", "not a readable parquet file"),
     ],
 )
@@ -74,6 +82,27 @@ def test_bad_content_names_its_place(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(documents(str(tmp_path / name)))
+
+
+def test_a_damaged_table_is_one_error_and_no_line_of_the_library(tmp_path, capfd):
+    (tmp_path / "a.parquet").write_bytes(b"xxxx")
+    with pytest.raises(InputError, match=r"a\.parquet: not a readable parquet file"):
+        list(documents(str(tmp_path / "a.parquet")))
+    assert capfd.readouterr().err == ""
+
+
+def test_fields_of_inner_objects_are_not_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"meta": {"text": 1, "text": 2}, "text": "x", "more": [{"text": 3}], "id": 1, "id": 2}\n'
+    )
+    assert list(documents(str(tmp_path / "a.jsonl"))) == ["x"]
+
+
+def test_json_under_the_name_of_plain_text_is_said(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text('{"text": "x"}\n{"text": "y"}\n')
+    assert len(list(documents(str(tmp_path / "a.txt")))) == 2
+    (record,) = caplog.records
+    assert "a.txt: read as plain text, though its first line is JSON" in record.getMessage()
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path):

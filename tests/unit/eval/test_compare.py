@@ -264,3 +264,27 @@ def test_a_killed_comparison_is_no_obstacle_and_other_files_are(pair, tmp_path, 
     assert "thesis.txt: the output directory holds something else" in fails(capsys, 2, *pair, "--out", out)
     assert "a file lies on the way" in fails(capsys, 2, *pair, "--out", out / "thesis.txt/deeper")
     assert "is a file" in fails(capsys, 2, *pair, "--out", out / "thesis.txt")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("values", None, "not a whole result (its field values is damaged); delete it"),
+        ("values", {"top10": None}, "the results of tur are not those of the summary"),
+        ("items", [], "not a whole result (its field items is damaged)"),
+        ("items", {"top10": None}, "its items are damaged"),
+        ("items", {"top10": {"num": "?", "den": None, "scale": 1}}, "its items are damaged"),
+        ("n", None, "not a whole result (its field n is damaged)"),
+    ],
+)
+def test_a_damaged_result_is_one_line_with_its_path(pair, capsys, field, value, says):
+    path = pair[1] / "sr-t/tur.seed0.json"
+    write_json(path, json.loads(path.read_text()) | {field: value})
+    assert main(["compare", *map(str, pair)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_tasks_are_named_with_spaces_and_commas_and_not_at_all(pair, capsys):
+    assert list(compared(*pair, "--tasks", " sr-t ,", capsys=capsys))
+    assert "--tasks: no task named" in fails(capsys, 2, *pair, "--tasks", " ,")

@@ -177,6 +177,16 @@ def test_leaks_of_every_corpus_are_found_whatever_the_spacing(data, capsys, tmp_
         assert place in found, found
 
 
+def test_leaks_are_found_in_training_text_with_tabs(data, capsys, tmp_path):
+    lines = (data / "text/swh.txt").read_text().splitlines()
+    middle = lines[2].replace(" ", "\t", 1)
+    (data / "text/swh.txt").write_text("\n".join([lines[0], lines[1], middle]) + "\n\n \n")
+    (tmp_path / "training.txt").write_text(f"a.1\t{middle}\n{lines[0]}\tx\n0\ta.2\t{lines[1]}\n")
+    report = check(data, "--training", tmp_path / "training.txt", capsys=capsys)
+    assert any("text/swh: 2 of 3 test lines" in line for line in report["warnings"])
+    assert "text/swh.txt: 2 blank lines are left out" in report["notes"]
+
+
 def test_english_test_sentences_in_its_own_training_set_are_found(data, capsys):
     train, test = data / "ner/eng/train.tsv", data / "ner/eng/test.tsv"
     test.write_text(train.read_text().split("\n\n")[0] + "\n\n" + test.read_text())

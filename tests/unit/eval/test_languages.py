@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 
 import pytest
 
@@ -130,6 +132,42 @@ def test_a_result_of_the_bare_codes_data_does_not_hold_once_there_is_exact_data(
 def test_an_unknown_code_is_named_whole(model_dir, data, tmp_path, capsys):
     run(model_dir, data, tmp_path / "out", "tur,xyz_Latn", code=2)
     assert "unknown language 'xyz_Latn'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("AZE_LATN", "aze_Latn"), ("aze-Latn", "aze_Latn"), ("aze_latn", "aze_Latn"), ("TUR", "tur"),
+                         ("tur_latn", "tur_Latn")]
+)  # fmt: skip
+def test_a_code_spelled_in_another_way_is_refused_with_the_one_that_is_meant(
+    model_dir, data, tmp_path, capsys, typed, meant
+):
+    pairs(data, "aze_Latn")
+    run(model_dir, data, tmp_path / "out", f"tur,{typed}", code=2)
+    assert f"unknown language {typed!r}; did you mean {meant!r}?" in capsys.readouterr().err
+    assert main(["data", "check", str(data), "--languages", typed]) == 2
+    assert f"did you mean {meant!r}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ending", "opener"), [(".gz", gzip.open), (".xz", lzma.open)])
+def test_packed_data_is_found_and_named_as_plain_data_is(tmp_path, ending, opener):
+    names = [
+        "bible/aze_Latn.tsv",
+        "bible/eng.tsv",
+        "ner/aze_Latn/test.tsv",
+        "pos/aze_Latn/test.conllu",
+        "text/aze_Latn.txt",
+    ]
+    texts = ["1\tsu\n", "1\twater\n", "su\tO\n", "1\tsu\t_\tNOUN\t_\t_\t0\t_\t_\t_\n", "su\n"]
+    for name, text in zip(names, texts, strict=True):
+        put(tmp_path, name + ending, "")
+        with opener(tmp_path / (name + ending), "wt", encoding="utf-8") as handle:
+            handle.write(text)
+    data = DataFolder(tmp_path)
+    assert data.pairs("bible", "aze_Latn").other == ["su"]
+    for corpus in ("ner", "pos"):
+        assert data.tagged(corpus, "aze_Latn", "test", None)[0][0].tokens == ("su",)
+    assert data.text("text", "aze_Latn")[0] == ["su"]
+    assert all(data.others(corpus) == ["aze_Latn"] for corpus in ("bible", "ner", "pos", "text"))
 
 
 def test_english_with_its_script_is_english(model_dir, data, tmp_path):

@@ -27,14 +27,23 @@ def write(path, ids, word="azul"):
         lambda name: f" \u00a0{name}\u3000",
         lambda name: f"\u200e{name}\ufeff",
         lambda name: f"\x0b{name}\x0c",
+        lambda name: name.replace(".", ".\u200b"),
+        lambda name: f"\u200d{name}\u00ad",
+        lambda name: name.replace("MAT", "\uff2d\uff21\uff34"),
     ],
 )
-def test_case_and_surrounding_space_of_ids_are_no_difference(tmp_path, spelled):
+def test_what_looks_alike_in_ids_is_no_difference(tmp_path, spelled):
     sides = {"eng": write(tmp_path / "eng.tsv", VERSES), "kab": write(tmp_path / "kab.tsv", map(spelled, VERSES))}
     (overlap,) = overlaps(sides)
     assert overlap.shared == len(VERSES)
     assert not overlap.low
     assert list(sides["kab"].texts) == list(sides["eng"].texts)
+
+
+def test_ids_of_several_words_and_with_accents_are_compared_as_they_look(tmp_path):
+    eng = write(tmp_path / "eng.tsv", ["MAT 1:1", "Gen\u00e8se 1"])
+    kab = write(tmp_path / "kab.tsv", ["mat\u00a0 1:1", "Gene\u0300se\u20091"])
+    assert list(eng.texts) == list(kab.texts) == ["mat 1:1", "gen\u00e8se 1"]
 
 
 @pytest.mark.parametrize("scheme", ["{:08d}", "matthew {}", "b.MAT.{}"])

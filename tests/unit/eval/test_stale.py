@@ -128,7 +128,17 @@ def test_compare_refuses_results_that_are_not_the_summarys(bert, tokenizer, data
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", '{"model": {}, "tasks": []}', '{"model": {}, "tasks": {"sr-t": {}}}', "{"]
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"model": {}, "tasks": []}',
+        '{"model": {}, "tasks": {"sr-t": {}}}',
+        '{"model": {}, "tasks": {"sr-t": {"seeds": [0], "languages": [], "rows": [null]}}}',
+        '{"model": {}, "tasks": {"sr-t": {"seeds": [0], "languages": [], "rows": [{"language": "tur", "value": null}]}}}',
+        "[" * 100_000,
+        "{",
+    ],
 )
 def test_a_summary_that_is_none_is_refused_before_the_work(bert, tokenizer, model_dir, data, tmp_path, capsys, text):
     out = tmp_path / "out"

@@ -70,6 +70,13 @@ def test_text_behind_the_prefix_may_look_like_one(tmp_path):
     assert read(write(tmp_path / "test", ["en:de:x", "en:12:30", "en:en:y"]))[0] == ["de:x", "12:30", "en:y"]
 
 
+@pytest.mark.parametrize("wiki", ["zh-classical", "simple", "be-tarask", "zh-min-nan", "map-bms"])
+def test_every_wikipedias_name_is_a_prefix(tmp_path, wiki):
+    found, (note,) = read(write(tmp_path / "test", [f"{wiki}:{word}" for word in WORDS]))
+    assert found == WORDS
+    assert f"the prefix '{wiki}:' is removed from {len(WORDS)} of" in note.text
+
+
 def panx(data, language, odd):
     """Give a file of the small NER data PAN-X's prefix, and one odd token."""
     path = data / f"ner/{language}/test.tsv"

@@ -51,8 +51,25 @@ def test_packed_files_and_damaged_ones(tmp_path, ending, opener):
     assert list(read_lines(path))[:2] == ["azul", "fell-awen"]
     path.write_bytes(path.read_bytes()[:-9])
     assert f"a damaged {ending} file" in refusal(path)
-    path.write_bytes(b"azul")
-    assert f"a damaged {ending} file" in refusal(path)
+    path.write_bytes(b"")
+    assert f"a damaged {ending} file (it is empty)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "message"),
+    [
+        (".gz", "azul\nsmeɛ\n".encode(), "not a .gz file: it seems to be plain text; name it without .gz"),
+        (".xz", b"azul\n", "not a .xz file: it seems to be plain text; name it without .xz"),
+        (".gz", lzma.compress(b"azul\n"), "not a .gz file: it seems to be packed with xz (.xz); name it .xz"),
+        (".xz", gzip.compress(b"azul\n"), "not a .xz file: it seems to be packed with gzip (.gz); name it .gz"),
+        (".xz", "azul\n".encode("utf-16"), "not a .xz file: it seems to be UTF-16 text"),
+        (".gz", b"\xff\xfb\x90\x04", "a damaged .gz file"),
+    ],
+)
+def test_what_is_no_packed_file_by_its_name_is_said_to_be_what_it_is(tmp_path, ending, content, message):
+    path = tmp_path / f"kab.txt{ending}"
+    path.write_bytes(content)
+    assert message in refusal(path)
 
 
 @pytest.mark.parametrize("text", ["one\ntwo\n", GEORGIAN, CHINESE])
@@ -67,6 +84,9 @@ def test_nul_bytes_anywhere(file):
     assert "it seems to be binary data" in refusal(file)
     file.write_bytes(b"one\n" * 40_000 + b"t\x00wo\n")
     assert "line 40001: not UTF-8 text: it holds NUL bytes" in refusal(file)
+    for text in (b"one\nt\0wo\n", "ერთი\nო\0რი\n".encode(), b"a\0b\n"):
+        file.write_bytes(text)
+        assert f"line {text[: text.index(0)].count(10) + 1}: not UTF-8 text: it holds NUL bytes" in refusal(file)
 
 
 def test_other_encodings(file):
@@ -76,6 +96,13 @@ def test_other_encodings(file):
     assert "iconv -f WINDOWS-1252 -t UTF-8" in line
     file.write_bytes("été\n".encode() + b"\xff\xc3\xa9\n")
     assert "line 2: not UTF-8 text: byte 0xFF between characters that are" in refusal(file)
+    for coding, text in (
+        ("gb18030", "我们在这里吃饭"),
+        ("shift-jis", "私たちはここで食べる"),
+        ("koi8-r", "привет мир"),
+    ):
+        file.write_bytes(f"{text} 1\n".encode(coding))
+        assert "old encoding; convert the file" in refusal(file), coding
     file.write_bytes("fin été".encode()[:-1])
     assert "line 1: not UTF-8 text: it ends in the middle of a character" in refusal(file)
 

@@ -182,6 +182,40 @@ def test_a_code_with_and_without_its_script_is_one_language_to_keep_test_lines_o
     assert made["left_out"][text] == 1
 
 
+def test_a_test_line_is_kept_out_in_every_script_of_its_language_and_in_no_other_language(files: Path) -> None:
+    own = [files / "plain" / f"{code}.txt" for code in ("zho_Hant", "zho_Hans", "jpn")]
+    for path in own:
+        write(path, "\u6211\u4e0d\u77e5\u9053\u4ed6\u4f86", "\u6211\u4e0d\u77e5\u9053\u4ed6\u6765")
+    write(files / "scored" / "text" / "zho_Hans.txt", "\u6211\u4e0d\u77e5\u9053\u4ed6\u6765")
+    made = write_gathered([], own, files / "scored", GatherSettings(tasks=("lm",)), files / "out")
+    assert made["left_out"] == {"zho_Hans": 1, "zho_Hant": 1}
+    assert (files / "out/text/zho_Hant.txt").read_text("utf-8") == "\u6211\u4e0d\u77e5\u9053\u4ed6\u4f86\n"
+
+
+def test_of_a_folder_of_text_every_kind_is_read_and_what_is_passed_over_is_told(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = files / "mixed"
+    write(folder / "swh.txt", "Habari za asubuhi")
+    write(folder / "tur.part.jsonl", '{"text": "Tekne"}')
+    write(folder / "kab.txt.bak", "ur ttaru ara")
+    write(folder / "README.txt", "Read me")
+    write(folder / "deu.txt.d" / "x", "x")
+    assert main(["data", "gather", "--text", str(folder), "--out", str(files / "out")]) == 0
+    assert read_json(files / "out" / "gather.json")["train"] == {"swh": 1, "tur": 1}
+    told = [line.partition(": ")[0].rpartition("/")[2] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["README.txt", "deu.txt.d", "kab.txt.bak"]
+
+
+def test_a_language_of_which_no_line_is_left_is_in_the_table(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = files / "plain" / "swh.txt"
+    write(own, "Anasoma kitabu.")
+    words = ["--text", own, files / "news" / "tur.txt", "--test", files / "test", "--out", files / "out"]
+    assert main(["data", "gather", *map(str, words)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "swh" in line]
+    assert row.split("│")[2:4] == ["     0 ", "                   1 "]
+
+
 def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: Path) -> None:
     write(files / "scored" / "bible" / "eng.tsv", "MAT.1.1\tThe book of the generation")
     write(files / "scored" / "bible" / "swh.tsv", "MAT.1.1\tKitabu cha ukoo")

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.parallel import ParallelText, near_key, write_parallel
+from hyperofa.experiment.parallel import ParallelText, near_key, read_rows, write_parallel
 from hyperofa.experiment.split import documents, split, write_split
 from hyperofa.files import read_json
 
@@ -107,6 +108,41 @@ def test_pivots_are_trained_on_only(tmp_path: Path) -> None:
     write_parallel(tmp_path / "in", text)
     made = write_split(tmp_path / "in", SplitSettings(test=12, min_test=5), ["deu"], tmp_path / "out")
     assert (made["languages"], made["pivots"]) == (["ces"], ["deu"])
+
+
+@pytest.mark.parametrize("words", [["deu,hun"], ["deu", "hun"], ["deu,", " hun"]])
+def test_pivots_are_named_with_commas_or_spaces(tmp_path: Path, words: list[str]) -> None:
+    text = sample()
+    for code in ("deu", "hun"):
+        text.translations[code] = [f"{code} {line}" for line in text.english]
+    write_parallel(tmp_path / "in", text)
+    split = ["data", "split", "--parallel", tmp_path / "in", "--test", 12, "--min-test", 5, "--out", tmp_path / "out"]
+    assert main([*map(str, split), "--pivots", *words]) == 0
+    assert read_json(tmp_path / "out" / "split.json")["pivots"] == ["deu", "hun"]
+
+
+def test_a_pivot_without_text_is_refused(tmp_path: Path) -> None:
+    write_parallel(tmp_path / "in", sample())
+    with pytest.raises(InputError, match=r"no parallel text in the pivot 'hun'; there: ces"):
+        write_split(tmp_path / "in", SplitSettings(test=12, min_test=5), ["hun"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_in_one_language_are_named(tmp_path: Path) -> None:
+    write_parallel(tmp_path / "in", sample())
+    (tmp_path / "in" / "ces.more.txt").write_text("x\n")
+    with pytest.raises(InputError, match=r"two files in ces: ces\.more\.txt and ces\.txt"):
+        write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
+
+
+def test_english_under_both_its_names_is_one_side_and_no_translation(tmp_path: Path) -> None:
+    write_parallel(tmp_path, sample())
+    lines = sample().english
+    (tmp_path / "eng.txt").write_text("".join(f"{line}\n" if i % 2 else "\n" for i, line in enumerate(lines)))
+    (tmp_path / "eng_Latn.txt").write_text("".join(f"{line}\n" for line in lines))
+    text = read_rows([tmp_path])
+    assert text.english == lines
+    assert list(text.translations) == list(sample().translations)
 
 
 def test_wrong_input(tmp_path: Path) -> None:

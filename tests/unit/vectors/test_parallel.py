@@ -77,10 +77,16 @@ def test_a_code_with_a_script_is_a_language_of_its_own(bible, caplog):
 
 def test_codes_are_asked_for_with_commas_or_spaces(bible, tmp_path, capsys):
     write(bible / "aze_Latn.tsv", IDS, "su")
-    for words in (["eng,aze_Latn"], ["eng", "aze_Latn"]):
+    for words in (["eng,aze_Latn"], ["eng", "aze_Latn"], ["eng, aze_Latn "], ["eng,", "aze_Latn"]):
         assert main(["vectors", "build", "--parallel", str(bible), "--languages", *words, "--json", "--out",
                      str(tmp_path / "out")]) == 0  # fmt: skip
         assert '"aze_Latn": 40' in capsys.readouterr().out
+
+
+def test_no_code_at_all_is_refused(bible, tmp_path, capsys):
+    words = ["vectors", "build", "--parallel", str(bible), "--out", str(tmp_path / "out"), "--languages", " , "]
+    assert main(words) == 2
+    assert "--languages: no language named" in capsys.readouterr().err
 
 
 def test_a_bare_code_is_never_served_by_a_script():
@@ -95,12 +101,14 @@ def test_gzip_is_read_and_names_of_no_language_are_said(bible, caplog):
         handle.write("MAT.1.1\tmaji\n")
     for name in ("English.tsv", "tur.tsv.bz2", "README.md"):
         (bible / name).write_text("x")
+    (bible / "vie.tsv").mkdir()
     assert read_parallel([bible]).texts["swh"]
     assert [
         record.getMessage().split(":")[0].rpartition("/")[2] for record in caplog.records if "passed" in record.msg
     ] == [
         "English.tsv",
         "tur.tsv.bz2",
+        "vie.tsv",
     ]
 
 

@@ -159,3 +159,10 @@ def test_source_text_without_a_language_or_words_is_one_line(tmp_path, text, sou
     assert "eng" in line
     assert "no words in the text" in line
     assert not (tmp_path / "grown").exists()
+
+
+@pytest.mark.parametrize("name", ["swh.jsonl", "swh.JSON", "swh.ndjson.gz", "swh.parquet"])
+def test_what_is_no_plain_text_by_its_name_is_refused(tmp_path, capsys, name):
+    (tmp_path / name).write_text('{"text": "habari"}\n')
+    assert train(tmp_path, "--text", f"swh={tmp_path / name}") == 2
+    assert f"{name}: only plain text is read here; write its texts as lines" in capsys.readouterr().err

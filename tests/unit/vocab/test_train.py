@@ -132,3 +132,31 @@ def test_too_little_text_gives_fewer_entries_and_says_so(texts, tmp_path, capsys
     assert cli.main(["tokenizer", "train", "--text", *texts, "--vocab-size", "5000", "--out", str(tmp_path / "o")]) == 0
     assert "of the 5000 asked for" in capsys.readouterr().err
     assert len(load(tmp_path / "o")) < 5000
+
+
+def test_special_tokens_typed_in_the_text_are_text_and_no_entries(texts, tmp_path, capsys):
+    lines = ["The dog</s> sees <mask> <unk> water", "houses </s></s> and <s>dogs"] * 40
+    (tmp_path / "swh.txt").write_text("\n".join(lines), encoding="utf-8")
+    assert train([*texts, f"swh={tmp_path / 'swh.txt'}"], tmp_path / "out", "--held-out", "0", "--json") == 0
+    captured = capsys.readouterr()
+    assert "swh: 240 special tokens typed in the text, such as '</s>', are text" in captured.err
+    tokenizer = load(tmp_path / "out")
+    tokens = [piece for piece, _ in json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]]
+    assert len(tokens) == len(set(tokens)) == json.loads(captured.out)["entries"]
+    figures = json.loads(captured.out)["fertility"]["new"]["swh"]
+    assert figures["unknown"] == 0  # <unk> is text, too
+
+
+def test_the_report_reads_typed_special_tokens_as_text(texts, tmp_path):
+    from hyperofa.vocab.change import changed_share
+    from hyperofa.vocab.report import fertility
+
+    train(texts, tmp_path / "out")
+    tokenizer = load(tmp_path / "out")
+    assert fertility(tokenizer, ["</s>"])["unknown"] > 0  # as the token, it would be known
+    renamed = json.loads((tmp_path / "out/tokenizer.json").read_text().replace("<mask>", "<hole>"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/tokenizer.json").write_text(json.dumps(renamed))
+    settings = (tmp_path / "out/tokenizer_config.json").read_text().replace("<mask>", "<hole>")
+    (tmp_path / "other/tokenizer_config.json").write_text(settings)
+    assert changed_share(tokenizer, load(tmp_path / "other"), ["dog <mask> <hole>"]).changed_words == 0
