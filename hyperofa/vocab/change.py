@@ -88,7 +88,7 @@ def _tokens(reader: PlainText, lines: Sequence[str]) -> list[list[tuple[int, int
 
 
 def whole_text(tokenizer: Any) -> PlainText:
-    """Reads whole texts as plain text, also with a tokenizer that cuts or pads on its own, which stays as it is."""
+    """Reads whole texts as plain text; with a copy where the tokenizer cuts or pads on its own, since copying is slow."""
     backend = tokenizer.backend_tokenizer
     if backend.truncation is None and backend.padding is None:
         return PlainText(tokenizer)

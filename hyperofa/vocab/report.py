@@ -13,7 +13,7 @@ from hyperofa.errors import InputError
 from hyperofa.files import made_by, named_inputs, new_directory, write_json
 from hyperofa.hub import check_name
 from hyperofa.vocab.change import changed_share, whole_text
-from hyperofa.vocab.sampling import LanguageText, sample_lines
+from hyperofa.vocab.sampling import LanguageText, sample_lines, tell_little_text
 from hyperofa_eval import tokenizer as tokenizers
 from hyperofa_eval.unknowns import drops_unknown
 
@@ -103,7 +103,6 @@ def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) 
 
 def fertility(tokenizer: Any, lines: Sequence[str]) -> dict[str, float]:
     """Tokens per word, characters (without spaces) per token and the share of unknown tokens in ``lines``."""
-    # Some tokenizers cut or pad on their own, as sentence-transformers' do.
     ids = [token_id for row in whole_text(tokenizer).ids(lines) for token_id in row]
     words = sum(len(line.split()) for line in lines)
     characters = sum(len(word) for line in lines for word in line.split())
@@ -141,6 +140,7 @@ def print_report(out: Path, report: Report, *, as_json: bool) -> None:
     """Say what was drawn and left out, and print fertility per language, a column for each tokenizer and figure."""
     for text in report.texts.values():
         text.tell()
+    tell_little_text(report.texts.values())
     if as_json:
         print_json({"out": str(out), **report.record})
         return

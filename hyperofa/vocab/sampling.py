@@ -117,18 +117,26 @@ class LanguageText:
         }
 
     def tell(self) -> None:
-        """Say in one line each what was drawn and left out, and where there is too little text."""
+        """Say in one line each what was drawn and left out, and where nothing is kept out."""
         if self.drawn < self.lines - self.kept_out_lines:
             log.info("%s: %s of %s lines drawn", self.language, f"{self.drawn:,}", f"{self.lines:,}")
         if self.left_out:
             words = "word" if self.left_out == 1 else "words"
             what = f"{words} left out (absurdly long, encoded, repeated, or damaged)"
             log.warning("%s: %s %s", self.language, f"{self.left_out:,}", what)
-        if self.characters < LITTLE_TEXT:
-            amount = f"{self.drawn:,} {'line' if self.drawn == 1 else 'lines'} ({self.characters:,} characters)"
-            log.warning("%s: %s, too little text to take pieces from: they are learnt by heart", self.language, amount)
         if self.config.held_out and not self.held_out:
             log.warning("%s: too few lines to keep some out: figures are of the training text", self.language)
+
+
+def tell_little_text(texts: Iterable[LanguageText]) -> None:
+    """Say in one line which languages have too little text to take pieces from, and how much."""
+    little = [
+        f"{text.language} ({text.drawn:,} {'line' if text.drawn == 1 else 'lines'}, {text.characters:,} characters)"
+        for text in texts
+        if text.characters < LITTLE_TEXT
+    ]
+    if little:
+        log.warning("too little text to take pieces from, so they are learnt by heart: %s", ", ".join(little))
 
 
 def survey(files: Mapping[str, Sequence[Path]], config: SamplingConfig) -> dict[str, LanguageText]:

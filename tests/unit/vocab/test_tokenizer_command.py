@@ -97,7 +97,7 @@ def test_little_text_is_told_and_its_figures_are_no_success(tmp_path, source, ca
     assert cli.main([*words, "--out", str(tmp_path / "grown")]) == 0
     after, told = figures(capsys, "after", "tuk")
     (warning,) = [line for line in told.splitlines() if "too little text" in line]
-    assert warning.startswith("tuk: 65 lines")
+    assert "learnt by heart: tuk (65 lines" in warning
     assert after["lines"] == 10
     learnt = path.read_text().splitlines()
     grown = load_tokenizer(str(tmp_path / "grown"))
