@@ -1,5 +1,8 @@
 # Shared by the two set-up commands: finds Python, makes .venv beside the source, installs the pinned versions once.
 
+# Bytecode is kept: a command and a test start many processes, and each would compile all modules anew.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 
 find_python() {
