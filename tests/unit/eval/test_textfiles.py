@@ -61,7 +61,7 @@ def test_packed_files_and_damaged_ones(tmp_path, ending, opener):
         (".gz", "azul\nsmeɛ\n".encode(), "not a .gz file: it seems to be plain text; name it without .gz"),
         (".xz", b"azul\n", "not a .xz file: it seems to be plain text; name it without .xz"),
         (".gz", lzma.compress(b"azul\n"), "not a .gz file: it seems to be packed with xz (.xz); name it .xz"),
-        (".xz", gzip.compress(b"azul\n"), "not a .xz file: it seems to be packed with gzip (.gz); name it .gz"),
+        (".xz", gzip.compress(b"azul\n", mtime=0), "not a .xz file: it seems to be packed with gzip (.gz); name it .gz"),
         (".xz", "azul\n".encode("utf-16"), "not a .xz file: it seems to be UTF-16 text"),
         (".gz", b"\xff\xfb\x90\x04", "a damaged .gz file"),
     ],
@@ -116,7 +116,7 @@ def test_files_of_other_kinds_are_named(file):
     for content, what in (
         (packed.getvalue(), "a zip archive; unpack it first"),
         (array.getvalue(), "a NumPy array (.npy)"),
-        (gzip.compress(b"a"), "packed with gzip (.gz); name it .gz, or unpack it"),
+        (gzip.compress(b"a", mtime=0), "packed with gzip (.gz); name it .gz, or unpack it"),
         (lzma.compress(b"a"), "packed with xz (.xz)"),
         (b"PAR1\x15\x04\x15", "a Parquet file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a git-lfs pointer"),
