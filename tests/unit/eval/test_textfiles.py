@@ -61,7 +61,11 @@ def test_packed_files_and_damaged_ones(tmp_path, ending, opener):
         (".gz", "azul\nsmeɛ\n".encode(), "not a .gz file: it seems to be plain text; name it without .gz"),
         (".xz", b"azul\n", "not a .xz file: it seems to be plain text; name it without .xz"),
         (".gz", lzma.compress(b"azul\n"), "not a .gz file: it seems to be packed with xz (.xz); name it .xz"),
-        (".xz", gzip.compress(b"azul\n", mtime=0), "not a .xz file: it seems to be packed with gzip (.gz); name it .gz"),
+        (
+            ".xz",
+            gzip.compress(b"azul\n", mtime=0),
+            "not a .xz file: it seems to be packed with gzip (.gz); name it .gz",
+        ),
         (".xz", "azul\n".encode("utf-16"), "not a .xz file: it seems to be UTF-16 text"),
         (".gz", b"\xff\xfb\x90\x04", "a damaged .gz file"),
     ],
