@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to tested: makes .venv, installs, runs the linter, the type checker and the tests.
 # Options are passed on to pytest, in place of its default selection: ./launch/test.sh -m slow
+# Most tests that start processes fork them from one interpreter; HYPEROFA_COLD_STARTS=1 starts each as a user does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . launch/common.sh

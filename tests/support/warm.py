@@ -8,19 +8,15 @@ arguments, environment, folder, standard streams and signals, and workers that a
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import fcntl
 import importlib
 import json
 import os
-import runpy
 import selectors
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,31 +25,10 @@ from typing import Any
 
 READY = b"the warm interpreter is ready\n"
 
-IMPORTS = (
-    "torch",
-    "transformers",
-    "accelerate.commands.accelerate_cli",
-    "accelerate.commands.launch",
-    "torch.distributed.run",
-    "deepspeed",
-    "datasets",
-    "hyperofa.model",
-    "hyperofa.corpus",
-    "hyperofa.train.command",
-    "hyperofa.train.loop",
-    "hyperofa.cli",
-    "hyperofa_eval.cli",
-    "hyperofa_eval.run_command",
-    "hyperofa_eval.models",
-    "transformers.models.bert.modeling_bert",
-    "transformers.models.llama.modeling_llama",
-    "torch.optim",
-)
-
-_STARTERS = ("hyperofa.processes", "hyperofa.experiment.dryrun")
+STARTERS = ("hyperofa.processes", "hyperofa.experiment.dryrun")
 """Modules of the package that start its own commands."""
 
-_CODE = "code: "
+CODE = "code: "
 
 
 class Started:
@@ -135,7 +110,7 @@ class Interpreter:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HYPEROFA_WARM_ADDRESS": self.address[1:]}
         environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve())],
+            [sys.executable, str(Path(__file__).with_name("forks.py"))],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -159,16 +134,16 @@ def _ask(
     return connection
 
 
-_ADDRESS: list[str] = []
+ADDRESS: list[str] = []
 """Where the interpreter listens, once there is one; its forks have it from the start."""
 _KEPT: list[Interpreter] = []
 
 
 def _address() -> str:
-    if not _ADDRESS:
+    if not ADDRESS:
         _KEPT.append(Interpreter())
-        _ADDRESS.append(_KEPT[0].address)
-    return _ADDRESS[0]
+        ADDRESS.append(_KEPT[0].address)
+    return ADDRESS[0]
 
 
 class Popen:
@@ -180,7 +155,7 @@ class Popen:
     def __new__(cls, words: Sequence[Any], **options: Any) -> Any:
         """Start it; the options are those of ``subprocess.Popen`` that the tests and the package use."""
         words = [str(word) for word in words]
-        if os.environ.get("HYPEROFA_COLD_STARTS") or _entry(words) is None:
+        if os.environ.get("HYPEROFA_COLD_STARTS") or entry_of(words) is None:
             return subprocess.Popen(words, **{"text": True, **options})
         return _start(words, **options)
 
@@ -241,7 +216,7 @@ def run(
     return done
 
 
-def _shim() -> Any:
+def shim() -> Any:
     """What ``hyperofa.processes`` calls ``subprocess``, where the commands that it runs start warm too."""
     return SimpleNamespace(Popen=Popen, run=_run, DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT)
 
@@ -254,11 +229,11 @@ def _run(words: Sequence[str], *, capture_output: bool, text: bool, check: bool,
 
 def stages_start_warm(monkeypatch: Any) -> None:
     """Let commands that the package itself starts in this process (stages, ranks of a fit) start warm."""
-    for name in _STARTERS:
-        monkeypatch.setattr(importlib.import_module(name), "subprocess", _shim())
+    for name in STARTERS:
+        monkeypatch.setattr(importlib.import_module(name), "subprocess", shim())
 
 
-def _entry(words: Sequence[str]) -> tuple[str, list[str]] | None:
+def entry_of(words: Sequence[str]) -> tuple[str, list[str]] | None:
     """Which module (or code, after ``-c``) a command line runs, and its ``sys.argv``.
 
     None for anything that is not this environment's Python.
@@ -267,205 +242,10 @@ def _entry(words: Sequence[str]) -> tuple[str, list[str]] | None:
     if program == Path(sys.executable):
         rest = [word for word in words[1:] if word != "-u"]
         if rest[:1] == ["-c"]:
-            return f"{_CODE}{rest[1]}", ["-c", *rest[2:]]
+            return f"{CODE}{rest[1]}", ["-c", *rest[2:]]
         return (rest[1], [rest[1], *rest[2:]]) if rest[:1] == ["-m"] else None
     scripts = {"accelerate": "accelerate.commands.accelerate_cli", "hyperofa": "hyperofa.cli"}
     scripts["hyperofa-eval"] = "hyperofa_eval.cli"
     if program.parent == Path(sys.executable).parent and program.name in scripts:
         return scripts[program.name], list(words)
     return None
-
-
-# What follows runs in the interpreter and in its forks.
-
-
-class _Worker:
-    """A fork of the launcher, with what torchrun uses of ``subprocess.Popen``."""
-
-    def __init__(self, words: Sequence[str], env: Mapping[str, str], streams: Sequence[Any]) -> None:
-        self.returncode: int | None = None
-        self.args = list(words)
-        self.pid = os.fork()
-        if self.pid == 0:
-            for number, stream in zip((1, 2), streams, strict=True):
-                if stream is not None:
-                    os.dup2(stream.fileno(), number)
-            _become(words, env, None, name=f"rank {env.get('RANK', '')}")
-
-    def poll(self) -> int | None:
-        return self._wait(os.WNOHANG)
-
-    def wait(self, timeout: float | None = None) -> int:
-        end = None if timeout is None else time.monotonic() + timeout
-        while (code := self._wait(os.WNOHANG)) is None:
-            if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            time.sleep(0.01)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-    def _wait(self, flags: int) -> int | None:
-        if self.returncode is None:
-            try:
-                pid, status = os.waitpid(self.pid, flags)
-            except ChildProcessError:
-                self.returncode = 0
-            else:
-                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-
-def _become(
-    words: Sequence[str], env: Mapping[str, str], cwd: str | None, *, name: str = "", keep: Sequence[int] = ()
-) -> None:
-    """Turn a fork into the process that ``words`` would start, and end with its exit code."""
-    code = 1
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.setsid()
-        for number in set(range(3, 256)).difference(keep):
-            with contextlib.suppress(OSError):
-                os.close(number)
-        atexit._clear()
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
-        sys.excepthook = sys.__excepthook__
-        if name:
-            Path("/proc/self/comm").write_text(name)
-        os.environ.clear()
-        os.environ.update(env)
-        for starter in _STARTERS:
-            sys.modules[starter].subprocess = _shim()  # type: ignore[attr-defined]
-        if cwd is not None:
-            os.chdir(cwd)
-        found = _entry(words)
-        assert found is not None
-        module, sys.argv = found
-        sys.path[0] = str(Path.cwd())
-        code = _exit_code(module)
-    finally:
-        with contextlib.suppress(Exception):
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _exit_code(module: str) -> int:
-    try:
-        if module in {"accelerate.commands.accelerate_cli", "accelerate.commands.launch"}:
-            _launch(module)
-        elif module.startswith(_CODE):
-            exec(module.removeprefix(_CODE), {"__name__": "__main__"})
-        elif module in {"hyperofa.cli", "hyperofa_eval.cli"}:
-            return int(sys.modules[module].main() or 0)
-        else:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        return _code_of(end)
-    except BaseException:  # noqa: BLE001  (as the interpreter does at the end of a program)
-        try:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-        except SystemExit as end:
-            return _code_of(end)
-        return 1
-    return 0
-
-
-def _code_of(end: SystemExit) -> int:
-    if end.code is None or isinstance(end.code, int):
-        return end.code or 0
-    sys.stderr.write(f"{end.code}\n")
-    return 1
-
-
-def _launch(module: str) -> None:
-    """``accelerate launch`` whose workers are forks; torchrun has been imported, so its entry point is called here."""
-    from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
-
-    from hyperofa.train import torchrun
-
-    def fork(handler: Any, words: Sequence[str], env: Mapping[str, str]) -> Any:
-        if _entry(words) is None:
-            raise RuntimeError(f"no module to fork: {words}")
-        return _Worker(words, env, (handler._stdout, handler._stderr))
-
-    SubprocessHandler._popen = fork
-    torchrun.register()
-    main = sys.modules[module].main
-    main()
-
-
-def _serve() -> None:
-    for name in (*IMPORTS, *_STARTERS):
-        importlib.import_module(name)
-    import gc
-
-    gc.freeze()
-    listener = socket.socket(socket.AF_UNIX)
-    _ADDRESS.append("\0" + os.environ.pop("HYPEROFA_WARM_ADDRESS"))
-    listener.bind(_ADDRESS[0])
-    listener.listen(64)
-    os.write(1, READY)
-    running: dict[int, tuple[int, socket.socket]] = {}
-    with selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
-        selector.register(0, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fd == 0:
-                    return
-                if key.fileobj is listener:
-                    connection, _ = listener.accept()
-                    pid = _fork_for(connection)
-                    watched = os.pidfd_open(pid)
-                    running[watched] = (pid, connection)
-                    selector.register(watched, selectors.EVENT_READ)
-                else:
-                    pid, connection = running.pop(key.fd)
-                    selector.unregister(key.fd)
-                    os.close(key.fd)
-                    _, status = os.waitpid(pid, 0)
-                    with contextlib.suppress(OSError):
-                        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-                    connection.close()
-
-
-def _moved(descriptor: int, above: int) -> int:
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD, above)
-
-
-def _fork_for(connection: socket.socket) -> int:
-    head, given, _, _ = socket.recv_fds(connection, 8, 64)
-    size, body = int.from_bytes(head, "big"), b""
-    while len(body) < size:
-        body += connection.recv(size - len(body))
-    request = json.loads(body)
-    pid = os.fork()
-    if pid == 0:
-        above = max(*request["files"], *given) + 1  # out of each other's way first
-        for number, descriptor in zip(request["files"], [_moved(one, above) for one in given], strict=True):
-            os.dup2(descriptor, number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        _become(request["words"], request["env"], request["cwd"], keep=request["files"])
-    for descriptor in given:
-        os.close(descriptor)
-    connection.sendall(f"{pid}\n".encode())
-    return pid
-
-
-if __name__ == "__main__":
-    _serve()
