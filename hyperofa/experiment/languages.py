@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.experiment.parallel import ENGLISH, ENGLISH_NAMES
+from hyperofa_eval.languages import bare
 
 if TYPE_CHECKING:
     from hyperofa.experiment.recipe import Recipe
@@ -72,5 +73,4 @@ def _among(code: str, named: Collection[str]) -> bool:
     """Whether a code is named: ``swh`` and ``swh_Latn`` are the same, ``aze_Latn`` and ``aze_Arab`` are not."""
     if code in named:
         return True
-    bare = code.partition("_")[0]
-    return bare in named or (bare == code and any(other.partition("_")[0] == code for other in named))
+    return bare(code) in named or (bare(code) == code and code in map(bare, named))

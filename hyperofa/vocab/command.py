@@ -142,7 +142,7 @@ def _extend(args: argparse.Namespace) -> None:
     own_lines = source_lines(source_files, sampling.seed)
     source = load_tokenizer(args.source)
     texts = survey(files, sampling)
-    kept = kept_lines(source_files, sampling.seed) if args.keep_source_text else []
+    kept = kept_lines(source_files, own_lines) if args.keep_source_text else []
     tokenizer = extend_tokenizer(source, files, config, texts, kept)
     fertility = {"before": fertilities(source, texts), "after": fertilities(tokenizer, texts)}
     changes = source_changes(source, tokenizer, own_lines)

@@ -10,18 +10,17 @@ from typing import Any, Protocol
 from hyperofa.errors import HyperofaError
 from hyperofa.textfiles import read_lines
 from hyperofa.vocab.change import new_tokens, token_ids
-from hyperofa.vocab.sampling import sample_lines
 
 LINES_KEPT = 50_000
 """Lines of a language that are kept, from the start of its files; and those that are measured on, wherever they stand."""
 
 
-def kept_lines(files: Mapping[str, Sequence[Path]], seed: int) -> list[str]:
-    """The lines of each language's files to keep: the first :data:`LINES_KEPT`, and those drawn with ``seed``."""
+def kept_lines(files: Mapping[str, Sequence[Path]], measured: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines of each language's files to keep: the first :data:`LINES_KEPT`, and those that are ``measured``."""
     lines: dict[str, None] = {}
-    for paths in files.values():
+    for language, paths in files.items():
         filled = (line for path in paths for line in read_lines(path) if line.strip())
-        lines |= dict.fromkeys([*islice(filled, LINES_KEPT), *sample_lines(paths, seed)])
+        lines |= dict.fromkeys([*islice(filled, LINES_KEPT), *measured[language]])
     return list(lines)
 
 

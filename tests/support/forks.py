@@ -45,7 +45,7 @@ IMPORTS = (
 )
 
 
-class _Worker:
+class _Worker(warm.Signalled):
     """A fork of the launcher, with what torchrun uses of ``subprocess.Popen``."""
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str], streams: Sequence[Any]) -> None:
@@ -68,16 +68,6 @@ class _Worker:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             time.sleep(0.01)
         return code
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
     def _wait(self, flags: int) -> int | None:
         if self.returncode is None:

@@ -31,7 +31,27 @@ STARTERS = ("hyperofa.processes", "hyperofa.experiment.dryrun")
 CODE = "code: "
 
 
-class Started:
+class Signalled:
+    """What a process with ``pid`` and ``poll`` has besides, as ``subprocess.Popen`` has it."""
+
+    pid: int
+    poll: Any
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Started(Signalled):
     """A warm process, with what the tests use of ``subprocess.Popen``; its output is text."""
 
     def __init__(self, connection: socket.socket, pipes: Sequence[int]) -> None:
@@ -74,19 +94,6 @@ class Started:
         self.wait(None if end is None else max(end - time.monotonic(), 0.1))
         texts = [self._output[pipe].decode(errors="replace").replace("\r\n", "\n") for pipe in self._reads]
         return texts[0], texts[1] if len(texts) > 1 else None
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to it, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
 
     def _ended(self, timeout: float | None) -> int | None:
         if self.returncode is None and (line := self._line(timeout)):
