@@ -61,8 +61,8 @@ def encoding(args: argparse.Namespace) -> dict[str, Any]:
     """Times of the harness, the fixed-width loop and the bare forward pass over the same sentences."""
     import torch
 
-    from hyperofa_eval.encoder import pad
-    from hyperofa_eval.settings import EncodeSettings
+    from hyperofa_eval.models.encoder import pad
+    from hyperofa_eval.models.encoding import EncodeSettings
 
     model, tokenizer = load(args.model)
     texts = sentences(args.data, args.sentences)
@@ -117,7 +117,7 @@ def encoding(args: argparse.Namespace) -> dict[str, Any]:
 
 def load(name: str | None) -> tuple[Any, Any]:
     if name is not None:
-        from hyperofa_eval.models import load_model
+        from hyperofa_eval.models.loading import load_model
 
         loaded = load_model(name)
         return loaded.body, loaded.tokenizer
@@ -141,7 +141,7 @@ def load(name: str | None) -> tuple[Any, Any]:
 
 def fresh(model: Any, tokenizer: Any) -> Any:
     """The harness's model without anything cached; its hash is taken before the clock starts in a real run too."""
-    from hyperofa_eval.encoder import Encoder
+    from hyperofa_eval.models.encoder import Encoder
 
     return Encoder(model, tokenizer, identity="benchmark", name="benchmark")
 
@@ -153,8 +153,8 @@ def described(name: str | None, model: Any) -> str:
 
 
 def languages(data: Path) -> list[str]:
+    from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import PIVOT, languages
-    from hyperofa_eval.layout import DataFolder
 
     return DataFolder(data).codes("tatoeba", [code for code in languages() if code != PIVOT])
 
@@ -162,7 +162,7 @@ def languages(data: Path) -> list[str]:
 def sentences(data: Path | None, n: int | None) -> list[str]:
     """The texts that a run on the Tatoeba set encodes, once each, or as many made-up ones."""
     if data is not None:
-        from hyperofa_eval.layout import DataFolder
+        from hyperofa_eval.data.layout import DataFolder
 
         pairs = [DataFolder(data).pairs("tatoeba", code) for code in languages(data)]
         texts = list(dict.fromkeys(text for pair in pairs for text in (*pair.english, *pair.other)))
@@ -177,7 +177,7 @@ def search() -> int:
     """The retrieval of 31,000 x 31,000 verses of 768 dimensions, in a process of its own for its peak memory."""
     import numpy as np
 
-    from hyperofa_eval.search import ranks
+    from hyperofa_eval.scoring.search import ranks
 
     queries, index = np.random.default_rng(0).standard_normal((2, VERSES, 768), dtype=np.float32)
     started = time.perf_counter()

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.textfiles import read_lines
+from hyperofa.base.textfiles import read_lines
 
 if TYPE_CHECKING:
-    from hyperofa_eval.pairing import Run
+    from hyperofa_eval.results.pairing import Run
 
 FLOORS = {"hyperofa": 1.35, "hyperofa-parallel": 1.6}
 """Of the ratio to OFA's top-10 on SR-T, at every rank."""
@@ -141,7 +141,7 @@ def cell_of(work: Path, name: str, rank: str, seed: int) -> Path:
 
 def against_others(work: Path, rank: str, methods: list[str], seeds: list[int]) -> dict[str, dict[str, Any]]:
     """For each task and other method: the default's score minus the other's, paired by sentence and seed."""
-    from hyperofa_eval.comparison import compare
+    from hyperofa_eval.results.comparison import compare
 
     if DEFAULT not in methods:
         return {}
@@ -160,7 +160,7 @@ def against_others(work: Path, rank: str, methods: list[str], seeds: list[int]) 
 
 def over_seeds(work: Path, name: str, rank: str, seeds: list[int]) -> Run:
     """The evaluations of all seeds of one method as one run of the harness."""
-    from hyperofa_eval.pairing import Run, load_run
+    from hyperofa_eval.results.pairing import Run, load_run
 
     runs = [load_run(cell_of(work, name, rank, seed) / "eval", name) for seed in seeds]
     results = {

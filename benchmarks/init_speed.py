@@ -125,7 +125,7 @@ def ofa(scale: float) -> dict[str, Any]:
     """
     from sklearn.metrics.pairwise import cosine_similarity
 
-    from hyperofa.cpu import multiply_with_onednn
+    from hyperofa.base.cpu import multiply_with_onednn
     from hyperofa.init.linalg import normalise_rows
     from hyperofa.init.methods.ofa import combine_nearest
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from init_quality import parallel_text, run
 
-from hyperofa.textfiles import read_lines
+from hyperofa.base.textfiles import read_lines
 
 LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
 EVERY = 5
@@ -119,8 +119,8 @@ def score(asked: argparse.Namespace, vectors: Path, held_out: Path, name: str) -
 
 def results(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Scores of the trials and, where the default is among them, what each lies above it, paired by sentence."""
-    from hyperofa_eval.comparison import compare
-    from hyperofa_eval.pairing import load_run
+    from hyperofa_eval.results.comparison import compare
+    from hyperofa_eval.results.pairing import load_run
 
     runs = {name: load_run(cell_of(asked, name) / "eval", name) for name in asked.trials}
     found: dict[str, dict[str, Any]] = {}

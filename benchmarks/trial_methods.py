@@ -14,13 +14,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hyperofa.init.held_out import without_tokens
 from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit, predict
 from hyperofa.init.linalg import combine, nearest, normalise_rows, softmax
 from hyperofa.init.methods.directions import Directions
 from hyperofa.init.methods.ofa import combine_nearest
 from hyperofa.init.methods.ridge import fit_ridge
 from hyperofa.init.problem import Problem
+from hyperofa.init.quality.held_out import without_tokens
 from hyperofa.init.registry import Method, find_method, resolve_options, run_method
 from hyperofa.vocab.surfaces import Surface, token_surfaces
 

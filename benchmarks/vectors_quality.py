@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from hyperofa.data.parallel import ParallelText, read_parallel
 from hyperofa.vectors.build import BuildConfig, build_vectors
-from hyperofa.vectors.parallel import ParallelText, read_parallel
 from hyperofa.vectors.segment import words_of
 
 VARIATIONS = (

@@ -14,11 +14,11 @@ from typing import NoReturn
 
 from hyperofa import __version__
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, EXIT_USAGE, unknown_name
-from hyperofa_eval import guard
+from hyperofa_eval.base import guard
 
 COMMANDS = {
     "data": (
-        "hyperofa.experiment.data_command",
+        "hyperofa.data.command",
         "model files and parallel text from pinned wheels; hold out a test set",
     ),
     "vectors": ("hyperofa.vectors.command", "build or import multilingual word vectors"),
@@ -29,10 +29,10 @@ COMMANDS = {
         "hyperofa.train.command",
         "continue pre-training, one process (several: accelerate launch -m hyperofa.train)",
     ),
-    "plan": ("hyperofa.train.plan_command", "memory, hours and checkpoint size of a run, from its config alone"),
-    "checkpoint": ("hyperofa.train.checkpoint_command", "list, verify, reshard or export sharded checkpoints"),
+    "plan": ("hyperofa.train.planning.command", "memory, hours and checkpoint size of a run, from its config alone"),
+    "checkpoint": ("hyperofa.train.checkpoint.command", "list, verify, reshard or export sharded checkpoints"),
     "experiment": (
-        "hyperofa.experiment.experiment_command",
+        "hyperofa.experiment.command",
         "a recipe's matrix of models, sources x ranks x methods x seeds, from inputs to the report",
     ),
     "quickstart": ("hyperofa.experiment.quickstart_command", "the whole path on small real data"),
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog=f"hyperofa {name}", description=COMMANDS[name][1])
     module.add_arguments(parser)
-    from hyperofa.console import setup_logging
+    from hyperofa.base.console import setup_logging
 
     setup_logging()
     arguments = parser.parse_args(rest)

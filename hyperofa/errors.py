@@ -5,7 +5,7 @@ They are the harness's classes, so that what both use (readers of text, for one)
 
 from __future__ import annotations
 
-from hyperofa_eval.errors import (
+from hyperofa_eval.base.errors import (
     EXIT_DATA_MISSING,
     EXIT_FAILED,
     EXIT_OK,
@@ -13,8 +13,8 @@ from hyperofa_eval.errors import (
     DataMissingError,
     InputError,
 )
-from hyperofa_eval.errors import EvalError as HyperofaError
-from hyperofa_eval.errors import unknown as unknown_name
+from hyperofa_eval.base.errors import EvalError as HyperofaError
+from hyperofa_eval.base.errors import unknown as unknown_name
 
 __all__ = [
     "EXIT_DATA_MISSING",

@@ -9,13 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.settings import EncodeSettings
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.encoding import EncodeSettings
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What the harness asks of a model; :class:`hyperofa_eval.models.TransformersModel` is one.
+    """What the harness asks of a model; :class:`hyperofa_eval.models.loading.TransformersModel` is one.
 
     ``identity`` names it in results and decides whether an old result still holds: ``name``, ``sha256`` and
     ``tokenizer_sha256`` at least.
@@ -53,9 +53,9 @@ def evaluate(
         DataMissingError: a task has no data in any language.
         InputError: an unknown task, language or protocol, or a faulty data file.
     """
-    from hyperofa_eval.models import wrap
+    from hyperofa_eval.models.loading import wrap
     from hyperofa_eval.runner import run_tasks
-    from hyperofa_eval.tasks import choose
+    from hyperofa_eval.tasks.registry import choose
 
     chosen = choose(",".join(tasks), protocol)
     training = model.training

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hyperofa_eval import __version__
-from hyperofa_eval.errors import EXIT_OK, EXIT_USAGE, unknown
-from hyperofa_eval.guard import run_guarded, tell
+from hyperofa_eval.base.errors import EXIT_OK, EXIT_USAGE, unknown
+from hyperofa_eval.base.guard import run_guarded, tell
 
 COMMANDS = {
-    "list": ("hyperofa_eval.list_command", "the tasks, protocols and languages this harness knows"),
-    "run": ("hyperofa_eval.run_command", "score a model on tasks, one JSON per task, language and seed"),
-    "compare": ("hyperofa_eval.compare_command", "paired comparison of runs: Markdown, CSV, HTML"),
-    "data": ("hyperofa_eval.data_command", "check a data folder, or fetch a named hub data set into one"),
+    "list": ("hyperofa_eval.commands.list", "the tasks, protocols and languages this harness knows"),
+    "run": ("hyperofa_eval.commands.run", "score a model on tasks, one JSON per task, language and seed"),
+    "compare": ("hyperofa_eval.commands.compare", "paired comparison of runs: Markdown, CSV, HTML"),
+    "data": ("hyperofa_eval.commands.data", "check a data folder, or fetch a named hub data set into one"),
 }
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.console import LOG, progress_bar
-from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.files import read_json, versions, write_json
+from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json, versions, write_json
+from hyperofa_eval.base.processes import Processes
+from hyperofa_eval.data.layout import DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.languages import is_pivot, languages, paper_languages
-from hyperofa_eval.layout import DataFolder, refuse_unknown, stand_ins
-from hyperofa_eval.processes import Processes
-from hyperofa_eval.results import (
+from hyperofa_eval.results.result import (
     SUMMARY,
     Result,
     check_folder,
@@ -27,8 +27,8 @@ from hyperofa_eval.results import (
     still_holds,
     write_result,
 )
-from hyperofa_eval.summary import summarise_task
-from hyperofa_eval.tasks import Task
+from hyperofa_eval.results.summary import summarise_task
+from hyperofa_eval.tasks.registry import Task
 
 
 def run_tasks(

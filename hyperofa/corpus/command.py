@@ -115,7 +115,7 @@ def _numbers(words: Iterable[str], kind: Callable[[str], T], option: str, *, bar
 
 
 def _print(corpus: PackedCorpus, *, as_json: bool) -> None:
-    from hyperofa.console import print_json, table
+    from hyperofa.base.console import print_json, table
     from hyperofa.corpus.order import quotas
 
     if as_json:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from hyperofa.console import progress_bar
+from hyperofa.base.console import progress_bar
+from hyperofa.base.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
 from hyperofa.corpus.meta import (
     FORMAT,
     GREATEST_LENGTH,
@@ -29,7 +30,6 @@ from hyperofa.corpus.packing import pack
 from hyperofa.corpus.reading import check_source, documents
 from hyperofa.corpus.tokenizing import Document, DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import InputError
-from hyperofa.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
 
 log = logging.getLogger(__name__)
 

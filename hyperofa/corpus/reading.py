@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hyperofa.base.textfiles import JSON, TABLES, plain_name, read_lines
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.textfiles import JSON, TABLES, plain_name, read_lines
-from hyperofa_eval.filekinds import HEAD_BYTES, seems_to_be
+from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hyperofa.corpus.masking import TokenTable
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa_eval.plain_text import PlainText
+from hyperofa_eval.text.plain_text import PlainText
 
 DOCUMENTS_PER_TASK = 1000
 

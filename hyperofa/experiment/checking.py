@@ -7,14 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hyperofa.base.hub import check_name
+from hyperofa.base.wordkeys import is_language
+from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
-from hyperofa.experiment.harness import asking, corpora_of, find_tasks, refuse_tested, tested_files
-from hyperofa.experiment.paths import expand
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.stages import Stage
-from hyperofa.experiment.words import evaluation_words, extensions, read_command
-from hyperofa.hub import check_name
-from hyperofa.wordkeys import is_language
+from hyperofa.experiment.recipe.paths import expand
+from hyperofa.experiment.recipe.words import evaluation_words, extensions, read_command
+from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.stage import Stage
 
 
 def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
@@ -72,7 +72,7 @@ def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
 
 def _with_settings(tasks: Sequence[Any], words: dict[str, Any]) -> list[Any]:
     """The tasks with the settings that are given put into them, which refuses those that are out of range."""
-    from hyperofa_eval.tasks import block_named, with_settings
+    from hyperofa_eval.tasks.registry import block_named, with_settings
 
     if words["block"] is not None:
         words = {**words, "block": block_named(words["block"])}
@@ -129,10 +129,10 @@ def _check_places(plan: Plan) -> None:
 
 def _check_method(words: Any) -> None:
     """Refuse options that a method or a refinement does not have."""
-    from hyperofa.config import build_config
+    from hyperofa.base.config import build_config
     from hyperofa.init.command import parse_options
     from hyperofa.init.factorize import check_settings
-    from hyperofa.init.refine.config import RefineConfig
+    from hyperofa.init.refine.settings import RefineConfig
     from hyperofa.init.registry import find_method, resolve_options
 
     preset = {} if words.preset is None else {"preset": words.preset}
@@ -159,8 +159,8 @@ def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> 
         return
     if not plan.test.is_dir():
         return  # the dry run lists it, and the stage that reads it says so
+    from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import is_known, languages
-    from hyperofa_eval.layout import DataFolder
 
     data, codes = DataFolder(plan.test, aliases=aliases), plan.inputs.languages
     for task in tasks:
@@ -177,7 +177,7 @@ def _check_training_text(plan: Plan) -> None:
     inputs = plan.inputs
     if inputs is None or not plan.test.is_dir():
         return
-    from hyperofa.vectors.parallel import parallel_files
+    from hyperofa.data.parallel import parallel_files
 
     with asking():
         corpora = corpora_of(find_tasks(plan.recipe.tasks))

@@ -12,22 +12,22 @@ from typing import Any
 
 import yaml
 
+from hyperofa.base.files import read_json, write_json, write_text
+from hyperofa.base.hub import is_hub_id
+from hyperofa.data.inputs import Source, Wheel
+from hyperofa.data.wheels import cache_folder
 from hyperofa.errors import HyperofaError
-from hyperofa.experiment.inputs import Source, Wheel
-from hyperofa.experiment.loading import training_settings
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.recipe import Rank
-from hyperofa.experiment.selection import before, only
-from hyperofa.experiment.wheels import cache_folder
-from hyperofa.files import read_json, write_json, write_text
-from hyperofa.hub import is_hub_id
+from hyperofa.experiment.recipe.resolve import training_settings
+from hyperofa.experiment.recipe.schema import Rank
+from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.selection import before, only
 
 HUB = "hub:"
 
 
 def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
-    from hyperofa.console import output, print_json, table
+    from hyperofa.base.console import output, print_json, table
 
     stages, languages = plan.stages(), plan.languages()
     chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
@@ -68,7 +68,7 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
 
 
 def _print_plan(row: dict[str, Any]) -> None:
-    from hyperofa.console import output
+    from hyperofa.base.console import output
 
     plan = row["plan"]
     if plan is None:

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hyperofa.base.files import check_output, write_json, write_text
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.experiment.claims import lock
-from hyperofa.experiment.plan import MARKER, Plan
-from hyperofa.experiment.selection import REPORT, before, only
-from hyperofa.experiment.stages import Ledger, Stage
-from hyperofa.files import check_output, write_json, write_text
+from hyperofa.experiment.workflow.claims import lock
+from hyperofa.experiment.workflow.graph import MARKER, Plan
+from hyperofa.experiment.workflow.selection import REPORT, before, only
+from hyperofa.experiment.workflow.stage import Ledger, Stage
 
 PAGE = "report.html"
 """The page of results, below the output directory."""
@@ -35,8 +35,8 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
         HyperofaError: a stage failed, or a cell did (after all others ran, and the report was written).
     """
     from hyperofa.experiment.checking import check_models
-    from hyperofa.experiment.display import Display
-    from hyperofa.experiment.runner import Runner
+    from hyperofa.experiment.workflow.display import Display
+    from hyperofa.experiment.workflow.runner import Runner
 
     check_output(plan.out, MARKER)
     stages = plan.stages()  # and what is asked of them, before anything is written
@@ -65,7 +65,7 @@ def write_report(
     plan: Plan, failures: Any = (), *, trusted: Collection[str] = (), ledger: Ledger | None = None
 ) -> dict[str, Any]:
     """Gather what holds and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
-    from hyperofa.experiment.results import gather, summary
+    from hyperofa.experiment.results.collect import gather, summary
     from hyperofa.report.page import render, standalone_figures
     from hyperofa.report.tables import render_tables
 

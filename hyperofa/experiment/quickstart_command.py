@@ -24,15 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
-    from hyperofa.console import console, print_json
+    from hyperofa.base.console import console, print_json
+    from hyperofa.base.files import check_output
+    from hyperofa.base.resources import resource
     from hyperofa.experiment.checking import check_plan
     from hyperofa.experiment.execution import PAGE, carry_out
-    from hyperofa.experiment.loading import Replacements, load_recipe, read_variables
-    from hyperofa.experiment.plan import MARKER, Plan
-    from hyperofa.experiment.results import summary
-    from hyperofa.files import check_output
+    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe, read_variables
+    from hyperofa.experiment.results.collect import summary
+    from hyperofa.experiment.workflow.graph import MARKER, Plan
     from hyperofa.report.terminal import print_results
-    from hyperofa.resources import resource
 
     given = Replacements(args.source, args.tokenizer, args.vectors, args.data, read_variables(args.var))
     recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hyperofa.base.files import check_output, read_json, write_json
+from hyperofa.base.resources import resource
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.execution import working_in
-from hyperofa.experiment.listing import HOLDS, states
-from hyperofa.experiment.plan import MARKER, Plan
-from hyperofa.experiment.selection import REPORT, before, only
-from hyperofa.experiment.stages import dependencies
-from hyperofa.files import check_output, read_json, write_json
-from hyperofa.resources import resource
+from hyperofa.experiment.workflow.graph import MARKER, Plan
+from hyperofa.experiment.workflow.listing import HOLDS, states
+from hyperofa.experiment.workflow.selection import REPORT, before, only
+from hyperofa.experiment.workflow.stage import dependencies
 
 JOBS = "slurm.json"
 """The numbers of the jobs that wait or run, by stage."""
@@ -38,7 +38,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     Raises:
         HyperofaError: no ``sbatch`` here, or it refused.
     """
-    from hyperofa.console import output, table
+    from hyperofa.base.console import output, table
 
     if shutil.which("sbatch") is None:
         raise HyperofaError("not found", where="sbatch", todo="submit from a login node of the cluster")

@@ -82,8 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("source", "tokenizer", "out"):
         if getattr(arguments, name) is None:
             raise InputError(f"--{name} is needed", todo="see hyperofa init --help")
+    from hyperofa.base.textfiles import language_files
     from hyperofa.init.pipeline import InitConfig, initialise
-    from hyperofa.textfiles import language_files
 
     options = parse_options(arguments.option)
     if arguments.preset is not None:
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     record = initialise(config)
     if arguments.json:
-        from hyperofa.console import print_json
+        from hyperofa.base.console import print_json
 
         print_json(record)
     else:
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
     """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
-    from hyperofa.yamltext import parse_yaml
+    from hyperofa.base.yamltext import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:
@@ -135,7 +135,7 @@ def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any], out: Path) -> None:
-    from hyperofa.console import console, table
+    from hyperofa.base.console import console, table
 
     counts = record["counts"]
     total = sum(counts.values())
@@ -159,7 +159,7 @@ def _print(record: dict[str, Any], out: Path) -> None:
 
 
 def _print_quality(quality: dict[str, Any]) -> None:
-    from hyperofa.console import console, table
+    from hyperofa.base.console import console, table
 
     _print_matrix("Rows in the embedding space", quality)
     if quality["output"]:
@@ -190,7 +190,7 @@ def _print_quality(quality: dict[str, Any]) -> None:
 
 
 def _print_matrix(title: str, figures: dict[str, Any]) -> None:
-    from hyperofa.console import table
+    from hyperofa.base.console import table
 
     kinds = ("source", "copied", "predicted", "drawn")
     if figures.get("predicted_norm") is not None:
@@ -206,7 +206,7 @@ def _print_matrix(title: str, figures: dict[str, Any]) -> None:
 
 def _list_methods(as_json: bool) -> None:
     import hyperofa.init.methods  # noqa: F401  (registers them)
-    from hyperofa.console import print_json, table
+    from hyperofa.base.console import print_json, table
     from hyperofa.init.registry import METHODS
 
     if as_json:

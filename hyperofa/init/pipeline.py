@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperofa.base.device import device_named
+from hyperofa.base.files import check_output, new_directory, sha256_tree, write_json
+from hyperofa.base.sentence_modules import carry_sentence_modules, check_sentence_modules
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.files import check_output, new_directory, sha256_tree, write_json
 from hyperofa.init import provenance as origin
-from hyperofa.init.device import device_named
-from hyperofa.init.extend import Extended, extend_bias, extend_rows, pad
-from hyperofa.init.factorize import Algorithm, check_rank, check_settings, factorize
-from hyperofa.init.inputs import (
+from hyperofa.init.evidence import (
     check_matches,
     check_vocabulary,
     make_problem,
     match_both,
     predictable,
 )
+from hyperofa.init.factorize import Algorithm, check_rank, check_settings, factorize
+from hyperofa.init.kept_work import Stages, digest
+from hyperofa.init.new_rows import Extended, extend_bias, extend_rows, pad
+from hyperofa.init.quality.record import quality_of, record_of
 from hyperofa.init.ranges import Range
-from hyperofa.init.record import quality_of, record_of
 from hyperofa.init.registry import find_method, method_file, resolve_options
-from hyperofa.init.stages import Stages, digest
-from hyperofa.sentence_modules import carry_sentence_modules, check_sentence_modules
 
 if TYPE_CHECKING:
-    from hyperofa.init.inputs import Words
+    from hyperofa.init.evidence import Words
     from hyperofa.init.problem import Problem
     from hyperofa.init.refine import RefineConfig
-    from hyperofa.init.refining import Refinement
+    from hyperofa.init.refine.refining import Refinement
     from hyperofa.init.registry import Method
     from hyperofa.model import Source
 
@@ -104,7 +104,7 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     """
     asked = _asked(config)
     check_output(config.out, MARKER)
-    from hyperofa.cpu import denormals_flushed, multiply_with_onednn
+    from hyperofa.base.cpu import denormals_flushed, multiply_with_onednn
 
     multiply_with_onednn()  # both before anything else: an interrupted run must multiply like an undisturbed one
     with denormals_flushed():
@@ -153,7 +153,7 @@ def _initialise(config: InitConfig, asked: _Asked) -> dict[str, Any]:
     untied = [] if source.output_embeddings is None else [extend(source.output_embeddings.numpy(), 1)]
     refined = None
     if given.refinement is not None:
-        from hyperofa.init.refining import refine_inputs
+        from hyperofa.init.refine.refining import refine_inputs
 
         inputs, refined = refine_inputs(inputs, problem, found, given.refinement, work)
     matrices = [(inputs, problem), *untied]
@@ -219,7 +219,7 @@ def _asked(config: InitConfig) -> _Asked:
 
 def _given(config: InitConfig, asked: _Asked) -> _Given:
     """Read all inputs but the vectors and check all that can go wrong with them, before the long work begins."""
-    from hyperofa.init.text import read_texts
+    from hyperofa.init.quality.text_loss import read_texts
     from hyperofa.model import load_source
     from hyperofa.model.assemble import check_roles
     from hyperofa.vectors.store import WordVectors
@@ -239,7 +239,7 @@ def _given(config: InitConfig, asked: _Asked) -> _Given:
     check_roles(source, target_tokenizer)
     refinement = None
     if asked.refining is not None:
-        from hyperofa.init.refining import ready
+        from hyperofa.init.refine.refining import ready
 
         refinement = ready(asked.refining, source, config.parallel, texts)
     return _Given(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
@@ -290,8 +290,8 @@ def _refinement(config: InitConfig) -> RefineConfig | None:
                 "text to refine with, but no refinement is asked for", where="--parallel", todo="add --refine"
             )
         return None
-    from hyperofa.config import build_config
-    from hyperofa.init.refine.config import RefineConfig
+    from hyperofa.base.config import build_config
+    from hyperofa.init.refine.settings import RefineConfig
 
     made = build_config(RefineConfig, config.refine_options | {"kind": config.refine}, "refinement")
     if made.kind == "parallel" and not config.parallel:

@@ -21,7 +21,7 @@ from hyperofa.model.families import (
 )
 from hyperofa.model.source import Source
 from hyperofa.model.surgery import without_pooler
-from hyperofa_eval.tokenizer import rows_needed
+from hyperofa_eval.text.tokenizer import rows_needed
 
 ROLES = ("bos", "eos", "pad", "cls", "sep", "unk", "mask")
 TWINS = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hyperofa.base.hub import local_folder
 from hyperofa.errors import DataMissingError, InputError, unknown_name
-from hyperofa.hub import local_folder
 from hyperofa.model.families import input_embedding, output_head
 
 if TYPE_CHECKING:

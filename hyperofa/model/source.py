@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from hyperofa.console import quiet_transformers
+from hyperofa.base.console import quiet_transformers
+from hyperofa.base.hub import check_name
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.hub import check_name
 from hyperofa.model.families import Family, family_of, input_embedding, is_factorized, lm_class, output_head
-from hyperofa_eval.filekinds import refuse_lfs_pointer
+from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 
 log = logging.getLogger(__name__)
 

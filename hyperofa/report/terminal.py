@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hyperofa.console import output, table
+from hyperofa.base.console import output, table
 from hyperofa.report import markup
 
 METRIC = "top10"

@@ -6,15 +6,15 @@ import atexit
 import os
 import sys
 
+from hyperofa.base.console import setup_logging
 from hyperofa.cli import Parser, run_guarded
-from hyperofa.console import setup_logging
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
 from hyperofa.train import command
-from hyperofa.train.dsconfig import rank_of_launch
+from hyperofa.train.engine.dsconfig import rank_of_launch
 
 
 def main() -> int:
-    """Train; returns the exit code, which ``accelerate launch`` passes on (see :mod:`hyperofa.train.torchrun`)."""
+    """Train; returns the exit code, which ``accelerate launch`` passes on (see :mod:`hyperofa.train.engine.torchrun`)."""
     rank = rank_of_launch()
     parser = Parser(prog="hyperofa.train", description="continue pre-training, sharded over the launched processes")
     command.add_arguments(parser)

@@ -13,7 +13,7 @@ from hyperofa.train.signals import Interrupted
 
 if TYPE_CHECKING:
     from hyperofa.train.config import Evaluation, TrainConfig
-    from hyperofa.train.engine import Engine
+    from hyperofa.train.engine.engine import Engine
     from hyperofa.train.signals import StopRequest
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def check_evaluation(config: TrainConfig) -> None:
     data = wanted.data
     if data is None or not data.is_dir():
         raise InputError("no such folder of evaluation data", where=data, todo="set evaluation.data")
-    from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.data.layout import DataFolder
 
     try:
         tasks, folder = tasks_of(wanted), DataFolder(data, aliases=wanted.aliases)
@@ -54,8 +54,8 @@ def tasks_of(wanted: Evaluation) -> list[Any]:
     Raises:
         HyperofaError: no such task or protocol, or a setting that is out of range.
     """
-    from hyperofa_eval import extensions
-    from hyperofa_eval.tasks import choose, with_settings
+    from hyperofa_eval.tasks import extensions
+    from hyperofa_eval.tasks.registry import choose, with_settings
 
     extensions.load(wanted.extensions)
     return [with_settings(task, vars(wanted)) for task in choose(",".join(wanted.tasks), wanted.protocol)]
@@ -102,9 +102,9 @@ class Evaluator:
 
     def _score(self, step: int, gathered: dict[str, Any] | None) -> dict[str, Any]:
         """The means by task; a task that cannot be scored is left out with its error in the log: training goes on."""
-        from hyperofa_eval.guard import told
-        from hyperofa_eval.models import wrap
-        from hyperofa_eval.tokenizer import load_tokenizer
+        from hyperofa_eval.base.guard import told
+        from hyperofa_eval.models.loading import wrap
+        from hyperofa_eval.text.tokenizer import load_tokenizer
 
         model = self._model(gathered)
         found: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class Evaluator:
         return found
 
     def _score_task(self, step: int, scored: Any, task: Any) -> dict[str, Any]:
-        from hyperofa_eval.layout import DataFolder
+        from hyperofa_eval.data.layout import DataFolder
         from hyperofa_eval.runner import run_tasks
 
         wanted = self.config.evaluation

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.console import progress_bar
+from hyperofa.base.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
-from hyperofa.train.cost import shape_of
-from hyperofa.train.engine import Engine
+from hyperofa.train.checkpoint.final import FINAL, write_final
+from hyperofa.train.checkpoint.fingerprint import is_still
+from hyperofa.train.checkpoint.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
+from hyperofa.train.checkpoint.saving import Saver
+from hyperofa.train.engine.engine import Engine
 from hyperofa.train.evaluation import Evaluator
-from hyperofa.train.final import FINAL, write_final
-from hyperofa.train.fingerprint import is_still
-from hyperofa.train.inputs import check_that_something_learns, load_inputs
+from hyperofa.train.loading import check_that_something_learns, load_inputs
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
-from hyperofa.train.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
-from hyperofa.train.saving import Saver
+from hyperofa.train.planning.cost import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,8 @@ def train(config: TrainConfig, stop: StopRequest) -> int:
     """Run, or resume, one training run; every rank calls this. Returns the exit code.
 
     Raises:
-        HyperofaError: see :mod:`hyperofa.train.rundir` and :mod:`hyperofa.train.saving`; or too many skipped steps.
+        HyperofaError: see :mod:`hyperofa.train.checkpoint.rundir` and :mod:`hyperofa.train.checkpoint.saving`; or too many
+            skipped steps.
     """
     if finished(config):
         log.info("%s is already trained to step %d", config.run, config.steps)

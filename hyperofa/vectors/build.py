@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hyperofa.console import track
+from hyperofa.base.console import track
+from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
-from hyperofa.vectors.parallel import ParallelText
 from hyperofa.vectors.segment import words_of
 
 if TYPE_CHECKING:

@@ -85,10 +85,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _build(args: argparse.Namespace) -> None:
-    from hyperofa.config import build_config
-    from hyperofa.files import check_output, made_by, named_inputs
+    from hyperofa.base.config import build_config
+    from hyperofa.base.files import check_output, made_by, named_inputs
+    from hyperofa.data.parallel import parallel_files, read_parallel
     from hyperofa.vectors.build import BuildConfig, build_vectors, languages_of
-    from hyperofa.vectors.parallel import parallel_files, read_parallel
     from hyperofa.vectors.store import MARKER, write_store
 
     settings = {
@@ -120,7 +120,7 @@ def _codes(words: list[str] | None) -> list[str] | None:
     Raises:
         InputError: no language is named.
     """
-    from hyperofa.wordkeys import language_codes
+    from hyperofa.base.wordkeys import language_codes
 
     codes = None if words is None else language_codes(words)
     if codes == []:
@@ -129,8 +129,8 @@ def _codes(words: list[str] | None) -> list[str] | None:
 
 
 def _import(args: argparse.Namespace) -> None:
+    from hyperofa.base.wordkeys import KeyScheme, is_language
     from hyperofa.vectors.importing import import_vectors
-    from hyperofa.wordkeys import KeyScheme, is_language
 
     separator, language, boundary = (
         None if value == "none" else value for value in (args.separator, args.default_language, args.boundary)
@@ -156,7 +156,7 @@ def _import(args: argparse.Namespace) -> None:
         facts["skipped"] = skipped
     _print_summary(args, dict(sorted(summary.languages.items())), {}, facts)
     if any(skipped.values()) and not args.json:
-        from hyperofa.console import table
+        from hyperofa.base.console import table
 
         table("left out", ["what", "rows"], [[what, count] for what, count in skipped.items() if count])
 
@@ -165,7 +165,7 @@ def _print_summary(
     args: argparse.Namespace, words: dict[str, int], more: dict[str, dict[str, int]], facts: dict[str, Any]
 ) -> None:
     """A line per language (words and further columns), or the same as JSON."""
-    from hyperofa.console import print_json, table
+    from hyperofa.base.console import print_json, table
 
     if args.json:
         print_json({"out": str(args.out), "words": sum(words.values()), **facts, "languages": words, **more})

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa import wordkeys
-from hyperofa.console import progress_bar
+from hyperofa.base import wordkeys
+from hyperofa.base.console import progress_bar
+from hyperofa.base.files import check_output, made_by
+from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import InputError
-from hyperofa.files import check_output, made_by
-from hyperofa.vectors.foreign import Faults, reader_for
-from hyperofa.vectors.gensim import arrays_beside
+from hyperofa.vectors.readers.foreign import Faults, reader_for
+from hyperofa.vectors.readers.gensim import arrays_beside
 from hyperofa.vectors.store import MARKER, new_store
-from hyperofa.wordkeys import KeyScheme
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, overload
 
 import numpy as np
 
-from hyperofa import wordkeys
+from hyperofa.base import wordkeys
+from hyperofa.base.files import existing_file, new_directory, read_json, write_json
+from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.files import existing_file, new_directory, read_json, write_json
-from hyperofa.wordkeys import KeyScheme
-from hyperofa_eval.filekinds import refuse_lfs_pointer
+from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 
 MARKER = "meta.json"
 VECTORS = "vectors.safetensors"

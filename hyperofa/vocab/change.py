@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from hyperofa_eval.plain_text import BARE, PlainText
+from hyperofa_eval.text.plain_text import BARE, PlainText
 
 _LINES = 1000  # encoded at a time
 _WORD = re.compile(r"\S+")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperofa.console import print_json, table
+from hyperofa.base.console import print_json, table
+from hyperofa.base.files import made_by, named_inputs, new_directory, write_json
+from hyperofa.base.hub import check_name
 from hyperofa.errors import InputError
-from hyperofa.files import made_by, named_inputs, new_directory, write_json
-from hyperofa.hub import check_name
 from hyperofa.vocab.change import changed_share, whole_text
-from hyperofa.vocab.sampling import LanguageText, sample_lines, tell_little_text
-from hyperofa_eval import tokenizer as tokenizers
-from hyperofa_eval.unknowns import drops_unknown
+from hyperofa.vocab.learning.sampling import LanguageText, sample_lines, tell_little_text
+from hyperofa_eval.text import tokenizer as tokenizers
+from hyperofa_eval.text.unknowns import drops_unknown
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Fertility = dict[str, dict[str, float]]
 
 
 def load_tokenizer(source: str) -> Any:
-    """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.hub`), as the harness loads it.
+    """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.base.hub`), as the harness loads it.
 
     Raises:
         DataMissingError: there is none.

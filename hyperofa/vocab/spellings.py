@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hyperofa.wordkeys import KeyScheme
+from hyperofa.base.wordkeys import KeyScheme
 
 _DOTTED = frozenset({"tur", "aze", "azj", "crh", "tr", "az"})  # languages whose capital of i is İ
 _EXAMPLES = 5

@@ -92,7 +92,7 @@ class Launch:
 
     def checkpoints(self) -> list[int]:
         """The committed steps, newest first."""
-        from hyperofa.train.checkpoint import committed, step_of
+        from hyperofa.train.checkpoint.manifest import committed, step_of
 
         return [step_of(folder) for folder in committed(self.run)]
 

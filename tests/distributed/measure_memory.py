@@ -16,8 +16,8 @@ import torch
 from hyperofa.corpus import Batches, Masking, PackedCorpus
 from hyperofa.model import load_for_training, parameter_groups
 from hyperofa.train.config import TrainConfig
-from hyperofa.train.engine import Engine
-from hyperofa.train.partition import weight_shards
+from hyperofa.train.engine.engine import Engine
+from hyperofa.train.engine.partition import weight_shards
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:

@@ -41,8 +41,8 @@ def test_list_verify_and_a_flipped_byte(run, capsys):
 
 
 def test_reshard_keeps_every_bit(run, capsys):
-    from hyperofa.train.checkpoint import committed, read_manifest
-    from hyperofa.train.whole import KINDS, read_shards, read_whole
+    from hyperofa.train.checkpoint.manifest import committed, read_manifest
+    from hyperofa.train.checkpoint.whole import KINDS, read_shards, read_whole
 
     folder = committed(run)[0]
     kept = shutil.copytree(folder, run.parent / "kept")
@@ -165,7 +165,7 @@ def test_two_parameters_swapped_in_a_portable_copy_are_noticed(run, trainer):
     """Every file of the copy is whole, and the norms of all weights together are what they were."""
     from safetensors.torch import load_file, save_file
 
-    from hyperofa.train.checkpoint import hash_and_sync
+    from hyperofa.train.checkpoint.manifest import hash_and_sync
 
     assert main(["checkpoint", "reshard", str(run)]) == 0
     folder = run / "step_00000040"

@@ -64,7 +64,7 @@ def test_what_the_model_cannot_do_is_refused(home, tmp_path, changes, said):
     from hyperofa.model import parameter_groups
     from hyperofa.model.phases import freeze, part_of
     from hyperofa.train.config import TrainConfig
-    from hyperofa.train.inputs import check_that_something_learns, load_inputs
+    from hyperofa.train.loading import check_that_something_learns, load_inputs
 
     required = {"model": str(home / "decoder"), "corpus": home / "corpus", "run": tmp_path, "steps": 9}
     config = TrainConfig(**required, global_batch_size=8, **changes)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hyperofa.train.config import TrainConfig
-from hyperofa.train.cost import shape_of_directory
-from hyperofa.train.dsconfig import deepspeed_config
-from hyperofa.train.plan import make_plan
+from hyperofa.train.engine.dsconfig import deepspeed_config
+from hyperofa.train.planning.cost import shape_of_directory
+from hyperofa.train.planning.plan import make_plan
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

@@ -13,9 +13,9 @@ import yaml
 from support import warm
 from support.made_up import sentences, spelled, write_source
 
-from hyperofa.experiment.parallel import ParallelText, write_parallel
-from hyperofa.files import read_json
-from hyperofa.resources import resource
+from hyperofa.base.files import read_json
+from hyperofa.base.resources import resource
+from hyperofa.data.aligned import ParallelText, write_parallel
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1800)]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.stages import Ledger, Stage
+from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.stage import Ledger, Stage
 
 
 def finish(plan: Plan, *, score: float = 20.0, task: str = "sr-t") -> None:

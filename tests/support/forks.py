@@ -37,8 +37,8 @@ IMPORTS = (
     "hyperofa.train.loop",
     "hyperofa.cli",
     "hyperofa_eval.cli",
-    "hyperofa_eval.run_command",
-    "hyperofa_eval.models",
+    "hyperofa_eval.commands.run",
+    "hyperofa_eval.models.loading",
     "transformers.models.bert.modeling_bert",
     "transformers.models.llama.modeling_llama",
     "torch.optim",
@@ -152,7 +152,7 @@ def _launch(module: str) -> None:
     """``accelerate launch`` whose workers are forks; torchrun has been imported, so its entry point is called here."""
     from torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler import SubprocessHandler
 
-    from hyperofa.train import torchrun
+    from hyperofa.train.engine import torchrun
 
     def fork(handler: Any, words: Sequence[str], env: Mapping[str, str]) -> Any:
         if warm.entry_of(words) is None:

@@ -25,7 +25,7 @@ from typing import Any
 
 READY = b"the warm interpreter is ready\n"
 
-STARTERS = ("hyperofa.processes", "hyperofa.experiment.dryrun")
+STARTERS = ("hyperofa.base.processes", "hyperofa.experiment.dryrun")
 """Modules of the package that start its own commands."""
 
 CODE = "code: "
@@ -224,7 +224,7 @@ def run(
 
 
 def shim() -> Any:
-    """What ``hyperofa.processes`` calls ``subprocess``, where the commands that it runs start warm too."""
+    """What ``hyperofa.base.processes`` calls ``subprocess``, where the commands that it runs start warm too."""
     return SimpleNamespace(Popen=Popen, run=_run, DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.base.files import new_directory
 from hyperofa.cli import COMMANDS, main, run_guarded
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
-from hyperofa.files import new_directory
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():
@@ -96,7 +96,7 @@ def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> Non
     program = """
 import sys, time, types
 from hyperofa import cli
-from hyperofa.files import new_directory
+from hyperofa.base.files import new_directory
 from pathlib import Path
 
 def run(arguments):
@@ -120,7 +120,7 @@ sys.exit(cli.main(["slow"]))
 
 
 def test_inputs_of_one_name_are_all_named() -> None:
-    from hyperofa.files import named_inputs
+    from hyperofa.base.files import named_inputs
 
     paths = [Path("a/ces.txt"), Path("b/ces.txt"), Path("b/deu.txt"), Path("c/ces.txt")]
     assert named_inputs("text", paths) == dict(

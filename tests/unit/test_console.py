@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from hyperofa.console import console, progress_bar, setup_logging, table, track
-from hyperofa_eval.console import table as harness_table
+from hyperofa.base.console import console, progress_bar, setup_logging, table, track
+from hyperofa_eval.base.console import table as harness_table
 
 
 def test_a_long_log_line_is_one_line(capsys):

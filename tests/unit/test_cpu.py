@@ -12,10 +12,10 @@ from types import ModuleType
 import pytest
 import torch
 
-import hyperofa.cpu
-import hyperofa_eval.cpu
+import hyperofa.base.cpu
+import hyperofa_eval.base.cpu
 
-BOTH = pytest.mark.parametrize("module", [hyperofa.cpu, hyperofa_eval.cpu])
+BOTH = pytest.mark.parametrize("module", [hyperofa.base.cpu, hyperofa_eval.base.cpu])
 AMD = "vendor_id\t: AuthenticAMD\nflags\t: fpu avx512f avx512_bf16\n"
 
 
@@ -74,14 +74,16 @@ def test_products_are_float32s_whoever_takes_them(module: ModuleType, tmp_path: 
 
 def test_the_harness_has_the_same_settings() -> None:
     for name in ("multiply_with_onednn", "_amd_without_tiles", "_products_are_exact"):
-        assert inspect.getsource(getattr(hyperofa.cpu, name)) == inspect.getsource(getattr(hyperofa_eval.cpu, name))
+        assert inspect.getsource(getattr(hyperofa.base.cpu, name)) == inspect.getsource(
+            getattr(hyperofa_eval.base.cpu, name)
+        )
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="not every other processor can flush")
 def test_numbers_below_float32s_normal_range_are_zero_while_the_block_lasts() -> None:
     tiny = torch.tensor([1e-39, 1e-30])
-    with hyperofa.cpu.denormals_flushed():
-        with hyperofa.cpu.denormals_flushed():
+    with hyperofa.base.cpu.denormals_flushed():
+        with hyperofa.base.cpu.denormals_flushed():
             pass
         flushed = (tiny * 1.5).tolist()
     assert flushed[0] == 0.0

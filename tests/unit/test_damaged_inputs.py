@@ -11,9 +11,9 @@ from support import made_up
 
 from hyperofa import cli
 from hyperofa.model.phases import new_rows
+from hyperofa.train.checkpoint.rundir import check_inputs
 from hyperofa.train.config import TrainConfig
-from hyperofa.train.inputs import load_inputs
-from hyperofa.train.rundir import check_inputs
+from hyperofa.train.loading import load_inputs
 from hyperofa_eval.cli import main as evaluate
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

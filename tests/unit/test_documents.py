@@ -16,8 +16,8 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from hyperofa import cli
-from hyperofa.config import build_config
-from hyperofa.experiment.recipe import Recipe
+from hyperofa.base.config import build_config
+from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
 
 ROOT = Path(__file__).parents[2]

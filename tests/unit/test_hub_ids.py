@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from hyperofa.cli import main
+from hyperofa_eval.base.hub import is_hub_id, problem_of
 from hyperofa_eval.cli import main as eval_main
-from hyperofa_eval.hub import is_hub_id, problem_of
 
 IDS = ("roberta-base", "organisation/name")
 
@@ -105,12 +105,12 @@ def test_a_hub_id_loads_from_the_cache_in_every_command(here, capsys, name):
     settings = {"model": name, "corpus": "out/corpus", "run": "run", "steps": 2, "global_batch_size": 8}
     (here / "train.yaml").write_text(json.dumps(settings))
     assert main(["plan", "train.yaml", "--gpus", "1", "--gpu-memory", "80"]) == 0
-    from hyperofa.config import load_config
-    from hyperofa.experiment.loading import Replacements
+    from hyperofa.base.config import load_config
+    from hyperofa.experiment.recipe.resolve import Replacements
+    from hyperofa.train.checkpoint.rundir import check_inputs
     from hyperofa.train.config import TrainConfig
-    from hyperofa.train.inputs import load_inputs
-    from hyperofa.train.rundir import check_inputs
-    from hyperofa_eval.models import load_model
+    from hyperofa.train.loading import load_inputs
+    from hyperofa_eval.models.loading import load_model
 
     config = load_config(TrainConfig, here / "train.yaml")
     check_inputs(config)

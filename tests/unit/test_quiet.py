@@ -12,8 +12,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from hyperofa.base.console import quiet_transformers
 from hyperofa.cli import main
-from hyperofa.console import quiet_transformers
 from hyperofa.model import FAMILIES, assemble, export_dense, load_source
 
 LONG = " ".join(["dog", "cat"] * 40)
@@ -67,8 +67,8 @@ def test_a_factorised_model_directory_makes_no_noise_in_corpus_prepare(extended,
 
 
 def test_the_task_lm_says_nothing_of_long_texts(extended, said):
-    from hyperofa_eval.losses import text_losses
-    from hyperofa_eval.models import load_model
+    from hyperofa_eval.models.loading import load_model
+    from hyperofa_eval.models.losses import text_losses
 
     model = load_model(str(extended / "model"), head=True)
     assert text_losses(model, [LONG], 0.5, 0)[0][1] > 0
@@ -116,7 +116,7 @@ def test_a_function_of_the_package_leaves_the_callers_level_as_it_was(said):
 @pytest.mark.parametrize(("given", "level"), [(None, "error"), ("info", "info")])
 def test_a_level_that_the_user_set_stays(given, level):
     script = (
-        "import os, logging; from hyperofa_eval.quiet import quiet_libraries; quiet_libraries()\n"
+        "import os, logging; from hyperofa_eval.base.quiet import quiet_libraries; quiet_libraries()\n"
         "assert os.environ['TRANSFORMERS_VERBOSITY'] == os.environ['WANTED']\n"
         "import sys; assert 'transformers' not in sys.modules\n"
     )

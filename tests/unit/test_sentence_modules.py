@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from support.hub_cache import put_in_cache, use_cache
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
+from hyperofa.base.sentence_modules import carry_sentence_modules
 from hyperofa.errors import InputError
-from hyperofa.sentence_modules import carry_sentence_modules
-from hyperofa.train.final import write_final
+from hyperofa.train.checkpoint.final import write_final
 
 ROOT = "sentence_transformers."
 KINDS = {

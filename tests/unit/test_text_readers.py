@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperofa.corpus.reading import documents
+from hyperofa.data.gather import GatherSettings, gather, read_inputs, write_gathered
+from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.parallel import read_parallel
+from hyperofa.data.split import write_split
 from hyperofa.errors import HyperofaError
-from hyperofa.experiment.gather import GatherSettings, gather, read_inputs, write_gathered
-from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.split import write_split
-from hyperofa.init.text import read_texts
-from hyperofa.vectors.parallel import read_parallel
-from hyperofa_eval.check import check
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.paired import read_verses
-from hyperofa_eval.textfiles import read_lines
+from hyperofa.init.quality.text_loss import read_texts
+from hyperofa_eval.data.check import check
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.text.paired import read_verses
+from hyperofa_eval.text.textfiles import read_lines
 
 ODD_SPACES = ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\u00a0", "\u3000", "\u200b", "\ufeff", "\t", " "]
 PIECES = st.one_of(

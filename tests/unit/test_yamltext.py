@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa.config import read_yaml
+from hyperofa.base.config import read_yaml
+from hyperofa.base.yamltext import parse_yaml
 from hyperofa.errors import InputError
-from hyperofa.yamltext import parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hyperofa.console import progress_bar
-from hyperofa.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
+from hyperofa.base.console import progress_bar
+from hyperofa.base.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
+from hyperofa.base.device import check_device, multiplies_bfloat16
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.init.device import check_device, multiplies_bfloat16
 from hyperofa.init.hypernet.attention import SourceTable
-from hyperofa.init.hypernet.checkpoint import Checkpoint
 from hyperofa.init.hypernet.losses import LOSSES, loss_named
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
+from hyperofa.init.hypernet.progress import Checkpoint
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors

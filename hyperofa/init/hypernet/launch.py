@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from hyperofa.console import progress_bar
+from hyperofa.base.console import progress_bar
+from hyperofa.base.files import read_json, write_json
+from hyperofa.base.processes import last_error, run_command
 from hyperofa.errors import EXIT_USAGE, HyperofaError, InputError
-from hyperofa.files import read_json, write_json
 from hyperofa.init.hypernet import worker
 from hyperofa.init.hypernet.fit import FitConfig, FitReport, fit, source_table
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.linalg import VectorTable
-from hyperofa.processes import last_error, run_command
 
 _BLOCK = 1 << 16
 

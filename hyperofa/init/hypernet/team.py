@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hyperofa.init.device import device_named
+from hyperofa.base.device import device_named
 from hyperofa.init.hypernet.sets import SetBatch
 
 

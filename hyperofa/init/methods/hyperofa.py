@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperofa.config import build_config
+from hyperofa.base.config import build_config
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.methods.directions import Directions

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded
-from hyperofa.init.refine.config import RefineConfig
-from hyperofa.init.refine.rows import LearnedRows
-from hyperofa.init.refine.text import Draws, digest_of, used_ids
-from hyperofa_eval.plain_text import PlainText
+from hyperofa.init.refine.learned_rows import LearnedRows
+from hyperofa.init.refine.sentences import Draws, digest_of, used_ids
+from hyperofa.init.refine.settings import RefineConfig
+from hyperofa_eval.text.plain_text import PlainText
 
 
 class Distill:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyperofa.console import progress_bar
-from hyperofa.cpu import speed_up_cpu
+from hyperofa.base.console import progress_bar
+from hyperofa.base.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
+from hyperofa.init.kept_work import digest
 from hyperofa.init.refine.body import Body
-from hyperofa.init.refine.config import RefineConfig
-from hyperofa.init.refine.rows import LearnedRows, Start
-from hyperofa.init.stages import digest
+from hyperofa.init.refine.learned_rows import LearnedRows, Start
+from hyperofa.init.refine.settings import RefineConfig
 from hyperofa.init.state import SavedState
 
 log = logging.getLogger(__name__)

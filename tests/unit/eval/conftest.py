@@ -92,7 +92,7 @@ def said():
     """The messages that the harness logs, whatever its commands have made of the log before."""
     import logging
 
-    from hyperofa_eval.console import LOG
+    from hyperofa_eval.base.console import LOG
 
     messages = []
     handler = logging.Handler()

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hyperofa_eval.api import Model, evaluate
+from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.errors import InputError
 
 
 def test_a_model_in_training_is_scored_and_left_as_it_was(bert, tokenizer, data, tmp_path):
@@ -55,9 +55,9 @@ class Letters:
 
 
 def test_any_object_with_two_methods_is_a_model(data):
-    from hyperofa_eval.layout import DataFolder
-    from hyperofa_eval.protocols import default
+    from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.runner import run_tasks
+    from hyperofa_eval.tasks.protocols import default
 
     model = Letters()
     assert isinstance(model, Model)
@@ -81,9 +81,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hyperofa_eval.languages import Language, add_language
-from hyperofa_eval.retrieval import Retrieval
-from hyperofa_eval.statistics import hits
-from hyperofa_eval.tasks import Outcome, add_task
+from hyperofa_eval.tasks.retrieval import Retrieval
+from hyperofa_eval.scoring.statistics import hits
+from hyperofa_eval.tasks.registry import Outcome, add_task
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ add_language(Language("lij", "Latn", "Ligurian", "Indo-European", "low", "lij"))
 
 
 def test_a_task_and_a_language_come_from_one_file(model_dir, data, tmp_path, monkeypatch, capsys):
-    from hyperofa_eval import languages, tasks
+    from hyperofa_eval import languages
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     monkeypatch.setattr(languages, "_ADDED", {})
@@ -140,7 +141,9 @@ def test_a_task_and_a_language_come_from_one_file(model_dir, data, tmp_path, mon
 def test_the_extension_shown_in_the_docs_runs(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from hyperofa_eval import extensions, languages, tasks
+    from hyperofa_eval import languages
+    from hyperofa_eval.tasks import extensions
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     monkeypatch.setattr(languages, "_ADDED", {})

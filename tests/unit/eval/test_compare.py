@@ -12,20 +12,20 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from hyperofa_eval.base.files import write_json
 from hyperofa_eval.cli import main
-from hyperofa_eval.comparison import published
-from hyperofa_eval.files import write_json
-from hyperofa_eval.statistics import Items, hits
-from hyperofa_eval.summary import summarise_task
-from hyperofa_eval.tasks import Outcome
+from hyperofa_eval.results.comparison import published
+from hyperofa_eval.results.summary import summarise_task
+from hyperofa_eval.scoring.statistics import Items, hits
+from hyperofa_eval.tasks.registry import Outcome
 
 
 def make_run(
     folder, right, *, task="sr-t", limit=None, digest="a", protocol="default", seeds=(0,), details=None, **options
 ):
     """An --out folder of a run whose hits are given per language; ``options`` are settings of the task."""
-    from hyperofa_eval.protocols import default
-    from hyperofa_eval.results import make_result, path_of
+    from hyperofa_eval.results.result import make_result, path_of
+    from hyperofa_eval.tasks.protocols import default
 
     model = {"name": folder.name, "sha256": folder.name, "tokenizer_sha256": "t"}
     results = []

@@ -106,7 +106,7 @@ def line_of(capsys, code, *words):
 
 
 def test_macro_language_data_stands_in_only_with_aliases(tmp_path):
-    from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.data.layout import DataFolder
 
     for code, short, macro in (("cmn", "zh", "zho"), ("pes", "fa", "fas"), ("zsm", "ms", "msa"), ("swh", "sw", "swa")):
         for name in (f"panx/{short}/test", f"udpos/test-{short}.tsv", f"tatoeba/{macro}-eng.{macro}"):

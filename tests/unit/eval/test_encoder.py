@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from hyperofa_eval.encoder import Encoder, layer_list, positions
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.hashing import hash_model, hash_tokenizer
-from hyperofa_eval.models import TransformersModel, wrap
-from hyperofa_eval.settings import EncodeSettings, auto_block
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.hashing import hash_model, hash_tokenizer
+from hyperofa_eval.models.encoder import Encoder, layer_list, positions
+from hyperofa_eval.models.encoding import EncodeSettings, auto_block
+from hyperofa_eval.models.loading import TransformersModel, wrap
 
 BLOCK_2 = EncodeSettings(2)
 TEXTS = ["Tren istasyonu nerede?", "O et yemez.", "猫在桌子上睡觉。", "a", "Kedi masanın üstünde uyuyor, köpek değil."]
@@ -123,9 +123,9 @@ class TestCache:
         assert (hits, misses) == (5, 1)
 
     def test_english_is_encoded_once_for_all_languages(self, bert, tokenizer, data):
-        from hyperofa_eval.layout import DataFolder
-        from hyperofa_eval.protocols import default
+        from hyperofa_eval.data.layout import DataFolder
         from hyperofa_eval.runner import run_tasks
+        from hyperofa_eval.tasks.protocols import default
 
         model = wrap(bert, tokenizer, "small")
         task = default()["sr-t"]
@@ -173,7 +173,7 @@ def test_a_call_does_not_change_the_tokenizers_hash(tokenizer):
 
 
 def test_a_poolers_random_weights_do_not_count(bert, tmp_path, tokenizer):
-    from hyperofa_eval.models import load_model
+    from hyperofa_eval.models.loading import load_model
 
     bert.save_pretrained(tmp_path)  # a masked-LM checkpoint holds no pooler
     tokenizer.save_pretrained(tmp_path)

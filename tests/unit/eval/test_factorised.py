@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hyperofa_eval.cli import main
-from hyperofa_eval.models import load_model
-from hyperofa_eval.settings import EncodeSettings
+from hyperofa_eval.models.encoding import EncodeSettings
+from hyperofa_eval.models.loading import load_model
 
 hyperofa_model = pytest.importorskip("hyperofa.model")
 

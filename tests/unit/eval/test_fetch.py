@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.fetch import fetch
-from hyperofa_eval.readers import SCHEME_OF, read_pairs, read_tagged
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.data.fetch import fetch
+from hyperofa_eval.data.readers import SCHEME_OF, read_pairs, read_tagged
 
 
 class Rows(list):

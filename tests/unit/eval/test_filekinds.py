@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from hyperofa_eval.filekinds import HEAD_BYTES, seems_to_be
+from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be
 
 TEXT = "eng:dog 0.25 -0.5\ndeu:Straße 1.0 2.0\ncmn:政府 1 2\n"
 

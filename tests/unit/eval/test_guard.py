@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.guard import explain, run_guarded
+from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.base.guard import explain, run_guarded
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -413,7 +413,7 @@ class TestEdge:
             run_guarded("prog", sys.exit, 2)
 
     def test_another_rank_waits_for_the_first(self, capsys, monkeypatch):
-        from hyperofa_eval import guard
+        from hyperofa_eval.base import guard
 
         waited = []
         monkeypatch.setattr(guard.time, "sleep", waited.append)

@@ -9,8 +9,8 @@ import lzma
 import pytest
 
 from hyperofa_eval.cli import main
+from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.languages import is_pivot, language
-from hyperofa_eval.layout import DataFolder
 
 
 def put(root, name, text="a\tO\n"):

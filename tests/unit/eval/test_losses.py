@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from hyperofa_eval import losses
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.language_modelling import LanguageModelling, cut, spaced
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.losses import chosen_words, text_losses
-from hyperofa_eval.models import TransformersModel, wrap
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models import losses
+from hyperofa_eval.models.loading import TransformersModel, wrap
+from hyperofa_eval.models.losses import chosen_words, text_losses
+from hyperofa_eval.tasks.language_modelling import LanguageModelling, cut, spaced
 
 TEXTS = ["Tren istasyonu nerede?", "O et yemez.", "Kedi masanın üstünde uyuyor.", "猫在桌子上睡觉。"]
 

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from hyperofa_eval.errors import EvalError
-from hyperofa_eval.metrics import EntityF1, accuracy_items, entity_items, macro_items, reported
+from hyperofa_eval.base.errors import EvalError
+from hyperofa_eval.scoring.metrics import EntityF1, accuracy_items, entity_items, macro_items, reported
 
 LEGAL_AND_NOT = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 
@@ -138,9 +138,9 @@ def test_a_metric_that_disagrees_with_its_items_is_an_error_and_not_a_result():
 
 
 def test_results_report_the_metrics_number(data, monkeypatch):
-    from hyperofa_eval import metrics
-    from hyperofa_eval.layout import DataFolder
-    from hyperofa_eval.protocols import default
+    from hyperofa_eval.data.layout import DataFolder
+    from hyperofa_eval.scoring import metrics
+    from hyperofa_eval.tasks.protocols import default
 
     calls = []
     real = metrics.TokenScores._compute

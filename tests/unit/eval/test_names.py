@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperofa_eval.errors import unknown
-from hyperofa_eval.names import advice, nearest, slips
+from hyperofa_eval.base.errors import unknown
+from hyperofa_eval.base.names import advice, nearest, slips
 
 FAMILIES = ["bert", "gemma", "gpt2", "llama", "modernbert", "qwen2", "roberta", "xlm-roberta"]
 

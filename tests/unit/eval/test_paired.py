@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.paired import overlaps, read_aligned, read_verses
+from hyperofa_eval.text.paired import overlaps, read_aligned, read_verses
 
 VERSES = [f"MAT.{chapter}.{verse}" for chapter in range(1, 6) for verse in range(1, 21)]
 

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from hyperofa_eval.plain_text import PlainText
+from hyperofa_eval.text.plain_text import PlainText
 
 LETTERS = sorted(set("abcdefghijklmnopqrstuvwxyz<>/|[]_▁ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 
@@ -141,7 +141,7 @@ def test_reading_text_leaves_the_tokenizer_as_it_was(tokenizers):
 
 
 def test_a_word_that_a_tagger_reads_is_text(tokenizers):
-    from hyperofa_eval.words import WordEncoder
+    from hyperofa_eval.text.words import WordEncoder
 
     for name, (_, tokens) in FAMILIES.items():
         tokenizer = tokenizers[name]

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.distributed
 
 EXTENSION = """
 import dataclasses
-from hyperofa_eval.protocols import default
-from hyperofa_eval.tasks import add_task
+from hyperofa_eval.tasks.protocols import default
+from hyperofa_eval.tasks.registry import add_task
 add_task(dataclasses.replace(default()["pos"], epochs=2, learning_rate=3e-3, batch_size=4))
 """
 
@@ -90,7 +90,7 @@ def test_a_killed_run_leaves_whole_files_and_continues(model_dir, data, tmp_path
 def test_a_process_waits_for_days_while_another_fine_tunes(monkeypatch):
     import accelerate
 
-    from hyperofa_eval import processes
+    from hyperofa_eval.base import processes
 
     asked = {}
 

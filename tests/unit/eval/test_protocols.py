@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.models import TransformersModel
-from hyperofa_eval.protocols import default, paper
-from hyperofa_eval.tagging import Tagging
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.loading import TransformersModel
+from hyperofa_eval.tasks.protocols import default, paper
+from hyperofa_eval.tasks.tagging import Tagging
 
 
 class Table:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperofa_eval import search
-from hyperofa_eval.retrieval import Retrieval
-from hyperofa_eval.search import ranks
+from hyperofa_eval.scoring import search
+from hyperofa_eval.scoring.search import ranks
+from hyperofa_eval.tasks.retrieval import Retrieval
 
 
 def reference(queries, index):
@@ -98,7 +98,7 @@ class Given:
 
 
 def score(make, data, language="tur", **options):
-    from hyperofa_eval.layout import DataFolder
+    from hyperofa_eval.data.layout import DataFolder
 
     task = Retrieval(**options)
     return task.score(Given(make), DataFolder(data), language, 0, None)
@@ -119,7 +119,7 @@ def test_a_perfect_encoder_scores_100(data):
 
 
 def test_a_random_encoder_is_at_chance_within_its_interval(data):
-    from hyperofa_eval.statistics import draws_of, interval
+    from hyperofa_eval.scoring.statistics import draws_of, interval
 
     n = 1000
     for suffix in ("eng", "tur"):

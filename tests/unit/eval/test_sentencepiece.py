@@ -12,8 +12,8 @@ from transformers import AlbertConfig, BertConfig, LlamaConfig, MistralConfig, T
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vocab.report import load_tokenizer
-from hyperofa_eval import tokenizer as harness
-from hyperofa_eval.errors import InputError as EvalInputError
+from hyperofa_eval.base.errors import InputError as EvalInputError
+from hyperofa_eval.text import tokenizer as harness
 
 spm = pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
 LINES = ["mtoto anasoma kitabu shuleni leo", "το παιδί διαβάζει ένα βιβλίο", "the dog and the cat read a book"] * 40

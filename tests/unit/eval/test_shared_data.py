@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hyperofa_eval.cli import main
+from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.languages import languages
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.protocols import default
+from hyperofa_eval.tasks.protocols import default
 
 SHARED = Path(os.environ.get("HYPEROFA_SHARED_DATA", Path(__file__).parents[4] / "shared/data"))
 pytestmark = pytest.mark.skipif(not (SHARED / "tatoeba").is_dir(), reason=f"no real test sets in {SHARED}")
@@ -33,7 +33,7 @@ def test_tokens_with_inner_spaces_stay_whole():
 
 
 def test_every_task_runs_on_them(model_dir, tmp_path, monkeypatch):
-    from hyperofa_eval import tasks
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     for name in ("ner", "pos"):

@@ -10,7 +10,7 @@ import torch
 
 from hyperofa_eval.api import evaluate
 from hyperofa_eval.cli import main
-from hyperofa_eval.models import load_model
+from hyperofa_eval.models.loading import load_model
 
 
 def read(path):
@@ -178,9 +178,9 @@ class Vectors:
 
 
 def one(model, task, data):
-    from hyperofa_eval.layout import DataFolder
-    from hyperofa_eval.protocols import default
+    from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.runner import run_tasks
+    from hyperofa_eval.tasks.protocols import default
 
     return run_tasks(model, [default()[task]], DataFolder(data), codes=["tur"])
 
@@ -197,7 +197,7 @@ def one(model, task, data):
     ],
 )
 def test_vectors_of_a_users_model_are_checked(data, encode, says):
-    from hyperofa_eval.errors import InputError
+    from hyperofa_eval.base.errors import InputError
 
     if "dimensions" in says:
         path = data / "tatoeba/tur-eng.eng"
@@ -216,16 +216,16 @@ def test_vectors_of_a_users_model_are_checked(data, encode, says):
     ],
 )
 def test_tags_of_a_users_model_are_checked(data, tag, says):
-    from hyperofa_eval.errors import InputError
+    from hyperofa_eval.base.errors import InputError
 
     with pytest.raises(InputError, match=f"task pos, tur: .*{says}"):
         one(Vectors(tag=tag), "pos", data)
 
 
 def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypatch):
-    from hyperofa_eval.protocols import default
-    from hyperofa_eval.results import key_of
-    from hyperofa_eval.tagging import Tagging
+    from hyperofa_eval.results.result import key_of
+    from hyperofa_eval.tasks.protocols import default
+    from hyperofa_eval.tasks.tagging import Tagging
 
     def keys():
         identity = {"sha256": "a", "tokenizer_sha256": "b"}

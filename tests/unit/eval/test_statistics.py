@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.statistics import Items, draws_of, hits, interval, over_seeds, pack, unpack
-from hyperofa_eval.summary import summarise_task
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.results.summary import summarise_task
+from hyperofa_eval.scoring.statistics import Items, draws_of, hits, interval, over_seeds, pack, unpack
 
 
 def test_the_interval_has_the_width_of_sampling_theory():
@@ -87,7 +87,7 @@ def test_means_refuse_to_mix_limits():
 
 
 def test_paper_mean_misreads_exponents():
-    from hyperofa_eval.summary import mean_read_from_text
+    from hyperofa_eval.results.summary import mean_read_from_text
 
     # 9.1e-05 as a share is 0.0091 %; the published code reads the digits before the exponent: 9.1, so 910 %.
     assert mean_read_from_text([0.0091, 20.0]) == pytest.approx((910 + 20) / 2)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperofa_eval.base.errors import EvalError, InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.errors import EvalError, InputError
-from hyperofa_eval.readers import read_tagged
+from hyperofa_eval.data.readers import read_tagged
 
 
 def write(path, tokens, tag="O"):

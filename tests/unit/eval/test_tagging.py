@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
+from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.errors import InputError
-from hyperofa_eval.layout import DataFolder
-from hyperofa_eval.models import TransformersModel
-from hyperofa_eval.protocols import default, paper
-from hyperofa_eval.tagging import Tagging
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.loading import TransformersModel
+from hyperofa_eval.tasks.protocols import default, paper
+from hyperofa_eval.tasks.tagging import Tagging
 
 QUICK = {"epochs": 12, "learning_rate": 3e-3, "batch_size": 4}
 
@@ -40,7 +40,7 @@ def test_it_learns_its_training_data_and_leaves_the_model_alone(model, data):
     assert result.items["accuracy"].value() > 95
     assert result.items["macro_f1"].value() > 80
     assert 0 < result.chance["accuracy"] < 40
-    from hyperofa_eval.hashing import hash_model
+    from hyperofa_eval.base.hashing import hash_model
 
     assert hash_model(model.body) == before
 
@@ -120,7 +120,7 @@ def test_the_protocols_differ_as_documented():
 def test_run_scores_ner_with_seeds_and_leaves_english_out_of_the_mean(model_dir, data, tmp_path, monkeypatch):
     import dataclasses
 
-    from hyperofa_eval import tasks
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     tasks.add_task(dataclasses.replace(default()["ner"], **QUICK | {"epochs": 1}))

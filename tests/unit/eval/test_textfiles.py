@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from hyperofa_eval.errors import DataMissingError, InputError
-from hyperofa_eval.textfiles import read_lines
+from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.text.textfiles import read_lines
 
 GEORGIAN = "წყალი მოდის\nსახლი დგას\n" * 3
 CHINESE = "水来了。\n房子在那里。\n" * 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa_eval.readers import Sentence
-from hyperofa_eval.words import WordEncoder, cut_at_spaces, cut_long
+from hyperofa_eval.data.readers import Sentence
+from hyperofa_eval.text.words import WordEncoder, cut_at_spaces, cut_long
 
 
 def unigram():
@@ -81,8 +81,8 @@ def test_paper_scores_the_pieces_of_a_long_sentence_alone(tokenizer):
 
 @pytest.mark.parametrize("line", ["dog", "dog\t", "\tNOUN", "dog NOUN extra words\t"])
 def test_a_faulty_line_is_named(tmp_path, line):
-    from hyperofa_eval.errors import InputError
-    from hyperofa_eval.readers import read_tagged
+    from hyperofa_eval.base.errors import InputError
+    from hyperofa_eval.data.readers import read_tagged
 
     path = tmp_path / "test.tsv"
     path.write_text(f"the\tDET\n{line}\n")
@@ -91,8 +91,8 @@ def test_a_faulty_line_is_named(tmp_path, line):
 
 
 def test_readers_of_foreign_formats(tmp_path):
-    from hyperofa_eval.errors import InputError
-    from hyperofa_eval.readers import read_tagged
+    from hyperofa_eval.base.errors import InputError
+    from hyperofa_eval.data.readers import read_tagged
 
     conllu = tmp_path / "test.conllu"
     rows = ["1-2\tvámonos\t_\t_", "1\tvamos\tir\tVERB", "2\tnos\tnosotros\tPRON", "2.1\tx\tx\tX"]
@@ -111,7 +111,7 @@ def test_readers_of_foreign_formats(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["en", "zh-yue", "be-x-old"])
 def test_the_prefix_of_every_wikipedia_is_removed(tmp_path, prefix):
-    from hyperofa_eval.readers import read_tagged
+    from hyperofa_eval.data.readers import read_tagged
 
     path = tmp_path / "test"
     path.write_text(f"{prefix}:香港\tB-LOC\n{prefix}:12:30\tO\n\n{prefix}:,\tO\n")
@@ -124,8 +124,8 @@ def test_the_prefix_of_every_wikipedia_is_removed(tmp_path, prefix):
 
 @pytest.mark.parametrize("line", ["EU NNP B-NP B-ORG", "EU\tNNP\tB-NP\tB-ORG", "EU NNP B-ORG", "EU\tNNP\tB-ORG"])
 def test_more_than_two_columns_are_refused_with_their_place(tmp_path, line):
-    from hyperofa_eval.errors import InputError
-    from hyperofa_eval.readers import read_tagged
+    from hyperofa_eval.base.errors import InputError
+    from hyperofa_eval.data.readers import read_tagged
 
     path = tmp_path / "test.txt"
     path.write_text(f"the O\n{line}\n" if " " in line else f"the\tO\n{line}\n")
@@ -135,7 +135,7 @@ def test_more_than_two_columns_are_refused_with_their_place(tmp_path, line):
 
 
 def test_spaces_inside_a_token_and_around_columns_are_read_as_before(tmp_path):
-    from hyperofa_eval.readers import read_tagged
+    from hyperofa_eval.data.readers import read_tagged
 
     path = tmp_path / "test.tsv"
     path.write_text("10\u00a0000\tO\n10 000\tO\nOslo\tB-LOC\t\n")

@@ -8,8 +8,8 @@ import shutil
 import pytest
 import torch
 
+from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.errors import InputError
 
 
 def fails(capsys, code, *words):
@@ -90,7 +90,7 @@ def test_a_broken_config_is_wrong_input_and_not_missing(copy, data, tmp_path, ca
 def test_an_encoder_decoder(tokenizer, data, tmp_path, capsys):
     import transformers
 
-    from hyperofa_eval.models import wrap
+    from hyperofa_eval.models.loading import wrap
 
     small = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
     t5 = transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=len(tokenizer), **small))
@@ -113,7 +113,7 @@ def test_a_model_without_tokenizer_files(copy, data, tmp_path, capsys):
 def test_nan_anywhere_is_refused_at_load(copy, bert, tokenizer, data, tmp_path, name):
     from safetensors.torch import load_file, save_file
 
-    from hyperofa_eval.models import load_model, wrap
+    from hyperofa_eval.models.loading import load_model, wrap
 
     weights = load_file(copy / "model.safetensors")
     weights[name][0] = float("nan")
@@ -151,7 +151,7 @@ def test_an_option_that_one_task_has_is_taken(model_dir, data, tmp_path):
 
 
 def test_a_faulty_test_set_is_found_before_the_fine_tuning(model_dir, data, tmp_path, capsys, monkeypatch):
-    from hyperofa_eval.models import TransformersModel
+    from hyperofa_eval.models.loading import TransformersModel
 
     def never(*_):
         raise AssertionError("fine-tuned before the test sets were read")
@@ -171,7 +171,7 @@ def test_a_faulty_test_set_is_found_before_the_fine_tuning(model_dir, data, tmp_
 def test_fine_tuning_time_is_in_the_result(model_dir, data, tmp_path, monkeypatch):
     import time
 
-    from hyperofa_eval.models import TransformersModel
+    from hyperofa_eval.models.loading import TransformersModel
 
     real = TransformersModel.fine_tune
 
@@ -192,8 +192,8 @@ def test_fine_tuning_time_is_in_the_result(model_dir, data, tmp_path, monkeypatc
 def test_a_tokenizer_json_is_enough_and_nothing_is_not(tokenizer, tmp_path, name):
     import transformers
 
-    from hyperofa_eval.errors import DataMissingError
-    from hyperofa_eval.models import load_model
+    from hyperofa_eval.base.errors import DataMissingError
+    from hyperofa_eval.models.loading import load_model
 
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": len(tokenizer) + 8}
     config = getattr(transformers, f"{name}Config")(**small, **({"intermediate_size": 8} if name == "Llama" else {}))
@@ -217,7 +217,7 @@ def test_ids_beyond_the_rows_are_refused_where_the_vocabulary_has_holes(copy, da
 def test_a_model_in_memory_is_held_to_its_rows_too(bert, copy):
     from transformers import AutoTokenizer
 
-    from hyperofa_eval.models import wrap
+    from hyperofa_eval.models.loading import wrap
 
     tokenizer = AutoTokenizer.from_pretrained(copy)
     bert.config.vocab_size = len(tokenizer) - 1

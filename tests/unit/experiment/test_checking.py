@@ -184,8 +184,8 @@ def test_a_quick_start_takes_variables_and_keeps_to_its_vectors(
     recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hyperofa.experiment import execution
-    from hyperofa.experiment.loading import Replacements, load_recipe
-    from hyperofa.experiment.plan import Plan
+    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
+    from hyperofa.experiment.workflow.graph import Plan
 
     text = recipe.read_text().replace(str(recipe.parent / "news"), "${where}/news") + "variables: {where: null}\n"
     recipe.write_text(text)

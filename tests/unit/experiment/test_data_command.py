@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hyperofa.cli import main
-from hyperofa.experiment.inputs import Wheel
-from hyperofa.experiment.parallel import ParallelText, write_parallel
+from hyperofa.data.aligned import ParallelText, write_parallel
+from hyperofa.data.inputs import Wheel
 
 LOCALE = "sample/locale/de/LC_MESSAGES/a.mo"
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from hyperofa.base.resources import resource
 from hyperofa.cli import main
 from hyperofa.experiment.dryrun import downloads, extended_config, missing
-from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.selection import before, only
-from hyperofa.experiment.words import with_places
-from hyperofa.resources import resource
+from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
+from hyperofa.experiment.recipe.words import with_places
+from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.selection import before, only
 
 pytestmark = pytest.mark.usefixtures("warm_stages")
 
@@ -294,15 +294,15 @@ from hyperofa.init.registry import Method
 mine = Method("mine", "zeros", lambda problem: problem.rows[:0], options={})
 """
 TASK = """
-from hyperofa_eval.retrieval import Retrieval
-from hyperofa_eval.tasks import add_task
+from hyperofa_eval.tasks.retrieval import Retrieval
+from hyperofa_eval.tasks.registry import add_task
 add_task(Retrieval("sr-own", "own"))
 """
 
 
 def test_files_of_ones_own_decide_the_stages_that_run_them(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hyperofa.experiment.stages import Ledger
-    from hyperofa_eval import tasks
+    from hyperofa.experiment.workflow.stage import Ledger
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     monkeypatch.chdir(recipe.parent)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.base.files import read_json
 from hyperofa.cli import main
+from hyperofa.data import test_sets as harness
+from hyperofa.data.aligned import ParallelText
+from hyperofa.data.gather import GatherSettings, gather, line_key, write_gathered
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.experiment import harness
-from hyperofa.experiment.gather import GatherSettings, gather, line_key, write_gathered
-from hyperofa.experiment.parallel import ParallelText
-from hyperofa.files import read_json
 
 
 def write(path: Path, *lines: str) -> None:
@@ -140,12 +140,12 @@ def test_text_that_is_scored_is_kept_out(files: Path) -> None:
 def test_the_test_set_of_a_task_of_ones_own_is_kept_out(
     files: Path, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hyperofa_eval import tasks
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     own = files / "own.py"
     own.write_text(
-        "from hyperofa_eval.retrieval import Retrieval\nfrom hyperofa_eval.tasks import add_task\n"
+        "from hyperofa_eval.tasks.retrieval import Retrieval\nfrom hyperofa_eval.tasks.registry import add_task\n"
         "add_task(Retrieval('sr-own', 'own'))\n"
     )
     place = {"pairs": "swh-eng.swh", "tags": "swh/test.tsv", "text": "swh.txt"}[layout]
@@ -161,7 +161,7 @@ def test_the_test_set_of_a_task_of_ones_own_is_kept_out(
 def test_a_task_that_does_not_name_its_test_set_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from hyperofa_eval import tasks
+    from hyperofa_eval.tasks import registry as tasks
 
     monkeypatch.setattr(tasks, "_ADDED", {"default": {"odd": SimpleNamespace(name="odd")}})
     with pytest.raises(InputError, match=r"task odd: it does not say which test sets it reads.*attribute corpus"):

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from hyperofa.base.resources import resource
 from hyperofa.errors import InputError
-from hyperofa.experiment.loading import Replacements, load_recipe
-from hyperofa.experiment.plan import Plan
-from hyperofa.resources import resource
+from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
+from hyperofa.experiment.workflow.graph import Plan
 
 GATHERED = {"train": {"deu": 9, "fra": 9, "swh": 9, "tur": 9}, "english": 9, "rows": 9, "left_out": {}}
 

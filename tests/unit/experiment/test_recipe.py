@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from hyperofa.base.resources import resource
 from hyperofa.cli import main
+from hyperofa.data.aligned import ParallelText, write_parallel
+from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.split import write_split
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.experiment.inputs import SplitSettings
-from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
-from hyperofa.experiment.parallel import ParallelText, write_parallel
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.split import write_split
-from hyperofa.resources import resource
+from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
+from hyperofa.experiment.workflow.graph import Plan
 
 QUICKSTART = resource("recipes/quickstart.yaml")
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hyperofa.experiment.differences import differences
-from hyperofa.experiment.loading import Replacements, find_recipe, load_recipe
-from hyperofa.experiment.savings import first_at_most, level, saved, steps_to, window_of
-from hyperofa.experiment.scores import over_seeds
+from hyperofa.experiment.recipe.differences import differences
+from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
+from hyperofa.experiment.results.savings import first_at_most, level, saved, steps_to, window_of
+from hyperofa.experiment.results.scores import over_seeds
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.experiment.display import Display
-from hyperofa.experiment.runner import Runner, StageError, StoppedError
-from hyperofa.experiment.stages import Interruption, Stage
-from hyperofa.files import read_json
+from hyperofa.base.files import read_json
+from hyperofa.experiment.workflow.display import Display
+from hyperofa.experiment.workflow.runner import Runner, StageError, StoppedError
+from hyperofa.experiment.workflow.stage import Interruption, Stage
 
 COPY = """
 import pathlib, sys
@@ -48,9 +48,9 @@ ORCHESTRATE = """
 import sys
 from pathlib import Path
 from hyperofa.cli import run_guarded
-from hyperofa.experiment.display import Display
-from hyperofa.experiment.runner import Runner
-from hyperofa.experiment.stages import Stage
+from hyperofa.experiment.workflow.display import Display
+from hyperofa.experiment.workflow.runner import Runner
+from hyperofa.experiment.workflow.stage import Stage
 out, steps = Path(sys.argv[1]), sys.argv[2]
 stage = Stage("train", "Train", (sys.executable, "-c", sys.argv[3], str(out / "run"), steps), out / "run", "done.txt",
               metrics=out / "run" / "metrics.jsonl")

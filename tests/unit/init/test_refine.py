@@ -12,14 +12,14 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from hyperofa.cli import main
+from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.refine import Body, Distill, LearnedRows, Parallel, RefineConfig, Start, refine
 from hyperofa.init.refine.distill import common_spans, span_means
-from hyperofa.init.refine.parallel import parallel_loss
-from hyperofa.init.refine.text import Draws
+from hyperofa.init.refine.sentences import Draws
+from hyperofa.init.refine.translations import parallel_loss
 from hyperofa.model import load_source
-from hyperofa.vectors.parallel import ParallelText
 
 ENGLISH = ["dog walk", "red house", "cat water", "sun moon", "red dog", "tree house", "fire water", "walk cat"]
 GERMAN = ["hund walk", "rot haus", "katze wasser", "sun mond", "rot hund", "baum haus", "feuer wasser", "walk katze"]

@@ -100,7 +100,7 @@ def every_program(given: Given) -> None:
 def every_recipe(given: Given) -> None:
     """Every shipped recipe has its dry run; ``hyperofa plan``, which that starts, runs in this process."""
     import hyperofa.experiment.dryrun
-    from hyperofa.resources import resource
+    from hyperofa.base.resources import resource
 
     hyperofa.experiment.dryrun.subprocess = SimpleNamespace(run=_in_this_process)
     folder = resource("recipes")

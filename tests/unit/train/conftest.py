@@ -11,8 +11,8 @@ import pytest
 
 from hyperofa.corpus.meta import FORMAT as FORMAT_OF_CORPUS
 from hyperofa.corpus.meta import fingerprint_of
-from hyperofa.train import checkpoint
-from hyperofa.train.checkpoint import FORMAT, NORMS, Manifest
+from hyperofa.train.checkpoint import manifest as checkpoint
+from hyperofa.train.checkpoint.manifest import FORMAT, NORMS, Manifest
 from hyperofa.train.config import TrainConfig
 
 MODEL = "shards/mp_rank_00_model_states.pt"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from hyperofa.train.alone import reduce_nothing_alone
+from hyperofa.train.engine.alone import reduce_nothing_alone
 
 
 def optimizer(*, ranks: int = 1, compact: bool = False, **more: Any) -> SimpleNamespace:

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.train import checkpoint
-from hyperofa.train.saving import norms_differ, write_universal
+from hyperofa.train.checkpoint import manifest as checkpoint
+from hyperofa.train.checkpoint.saving import norms_differ, write_universal
 
 from .conftest import SHARDS
 
@@ -152,8 +152,8 @@ def test_a_portable_copy_that_fails_leaves_the_checkpoint_alone(write_checkpoint
         stray(temporary / "whole-00001.safetensors")
         raise error
 
-    monkeypatch.setattr("hyperofa.train.saving.read_shards", lambda folder, names: None)
-    monkeypatch.setattr("hyperofa.train.saving.write_whole", fail)
+    monkeypatch.setattr("hyperofa.train.checkpoint.saving.read_shards", lambda folder, names: None)
+    monkeypatch.setattr("hyperofa.train.checkpoint.saving.write_whole", fail)
     expected = HyperofaError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected, match=r"needs 0\.0 MB" if expected is HyperofaError else None):
         write_universal(folder, checkpoint.read_manifest(folder))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import distributed
 
-from hyperofa.train.clipping import _BLOCK, _norm_over_ranks, scale_in_the_step
+from hyperofa.train.engine.clipping import _BLOCK, _norm_over_ranks, scale_in_the_step
 
 
 @pytest.fixture(scope="module", autouse=True)

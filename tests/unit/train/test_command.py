@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hyperofa.base.config import save_config
 from hyperofa.cli import main
-from hyperofa.config import save_config
 from hyperofa.errors import InputError
-from hyperofa.train.rundir import check_inputs, with_whole_paths
+from hyperofa.train.checkpoint.rundir import check_inputs, with_whole_paths
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_what_a_library_raises_is_one_line_of_each_rank(config_file, monkeypatch
     from tokenizers import Tokenizer, models
 
     from hyperofa.train import __main__ as launched
-    from hyperofa_eval import guard
+    from hyperofa_eval.base import guard
 
     unable = Tokenizer(models.WordPiece({"a": 0}, unk_token="[UNK]"))
     waited = []

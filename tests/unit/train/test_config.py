@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa.config import build_config, load_config, save_config, to_plain
+from hyperofa.base.config import build_config, load_config, save_config, to_plain
 from hyperofa.errors import InputError
 from hyperofa.train.config import TrainConfig, changed_settings
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from hyperofa.base.resources import resource
 from hyperofa.errors import InputError
-from hyperofa.resources import resource
-from hyperofa.train.dsconfig import deepspeed_config
+from hyperofa.train.engine.dsconfig import deepspeed_config
 
 SHIPPED = ("zero1", "zero1_offload", "zero2", "zero2_offload", "zero3", "zero3_offload")
 

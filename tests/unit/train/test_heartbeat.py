@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from hyperofa.train import heartbeat
-from hyperofa.train.heartbeat import Heartbeat
+from hyperofa.train.engine import heartbeat
+from hyperofa.train.engine.heartbeat import Heartbeat
 
 
 def test_names_the_rank_that_stopped_counting(monkeypatch):

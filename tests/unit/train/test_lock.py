@@ -14,13 +14,13 @@ import threading
 import pytest
 
 from hyperofa.errors import InputError
-from hyperofa.train import lock
-from hyperofa.train.lock import LOCK_FILE, Note, RunLock, read_note
+from hyperofa.train.checkpoint import lock
+from hyperofa.train.checkpoint.lock import LOCK_FILE, Note, RunLock, read_note
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from hyperofa.train.lock import RunLock
+from hyperofa.train.checkpoint.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     if len(sys.argv) < 3 or os.fork() == 0:
         print(os.getpid(), flush=True)

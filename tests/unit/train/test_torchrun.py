@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hyperofa.train import torchrun
+from hyperofa.train.engine import torchrun
 
 
 def failed(**codes):
@@ -90,13 +90,13 @@ def test_launches_of_others_import_nothing():
 
 def test_torchrun_finds_the_plugin():
     names = {point.name: point.value for point in entry_points(group="torchrun.handlers")}
-    assert names["hyperofa"] == "hyperofa.train.torchrun:register"
+    assert names["hyperofa"] == "hyperofa.train.engine.torchrun:register"
 
 
 def test_other_errors_keep_their_traceback():
     script = (
         "import sys; sys.argv = ['x', '-m', 'hyperofa.train']\n"
-        "from hyperofa.train.torchrun import register\n"
+        "from hyperofa.train.engine.torchrun import register\n"
         "register()\n"
         "raise RuntimeError('a bug')"
     )

@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from hyperofa import cli
+from hyperofa.data.parallel import ParallelText, read_parallel
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vectors.build import (
     BuildConfig,
@@ -19,7 +20,6 @@ from hyperofa.vectors.build import (
     positive_pmi,
     word_by_sentence,
 )
-from hyperofa.vectors.parallel import ParallelText, read_parallel
 from hyperofa.vectors.segment import words_of
 from hyperofa.vectors.store import WordVectors
 

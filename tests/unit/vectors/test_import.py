@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperofa import cli
+from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.vectors.fasttext import subwords
-from hyperofa.vectors.gensim import _Unpickler
 from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.readers.fasttext import subwords
+from hyperofa.vectors.readers.gensim import _Unpickler
 from hyperofa.vectors.store import WordVectors
-from hyperofa.wordkeys import KeyScheme
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_fasttext, write_gensim, write_text
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.vectors.fasttext import read_fasttext
-from hyperofa.vectors.foreign import Faults
 from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.readers.fasttext import read_fasttext
+from hyperofa.vectors.readers.foreign import Faults
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_fasttext, write_gensim, write_text
 
 BAD_LINES = {

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
+from hyperofa.base.wordkeys import language_for
 from hyperofa.cli import main
+from hyperofa.data.parallel import read_parallel
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.vectors.parallel import read_parallel
-from hyperofa.wordkeys import language_for
 
 IDS = [f"MAT.1.{i}" for i in range(1, 41)]
 
@@ -57,7 +57,7 @@ def test_every_command_says_a_low_overlap(bible, tmp_path, capsys, command):
 
 
 def test_the_refinement_reads_by_the_same_rules(bible, caplog):
-    from hyperofa.init.refining import read_parallel as reader
+    from hyperofa.init.refine.refining import read_parallel as reader
 
     assert reader is read_parallel
 

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import AddedToken, processors
 from transformers import AutoTokenizer
 
-from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
+from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
 from hyperofa.vocab.report import Report, save_tokenizer
 from hyperofa.vocab.surfaces import rows_needed, token_surfaces
 from tests.unit.vocab.conftest import MAKERS

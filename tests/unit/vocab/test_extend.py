@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerFast
 
 from hyperofa import cli
 from hyperofa.errors import InputError
-from hyperofa.vocab.extend import ExtendConfig, _Cutter, extend_tokenizer
-from hyperofa.vocab.merges import learn_merges
+from hyperofa.vocab.learning.extend import ExtendConfig, _Cutter, extend_tokenizer
+from hyperofa.vocab.learning.merges import learn_merges
+from hyperofa.vocab.learning.sampling import SamplingConfig, survey
 from hyperofa.vocab.report import fertility
-from hyperofa.vocab.sampling import SamplingConfig, survey
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, token_surfaces
 from tests.unit.vocab.conftest import MAKERS, make_wordpiece
 

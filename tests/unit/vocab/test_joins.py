@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from hyperofa.vocab.charclasses import byte_units, character_class
-from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
-from hyperofa.vocab.joins import Joins
+from hyperofa.vocab.learning.charclasses import byte_units, character_class
+from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
+from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed, token_surfaces
 from tests.unit.vocab.conftest import MAKERS, WORDS
 
@@ -111,7 +111,7 @@ def test_bytes_of_another_script_are_not(families):
 
 
 def test_a_few_stray_pieces_show_nothing(monkeypatch):
-    import hyperofa.vocab.joins as module
+    import hyperofa.vocab.learning.joins as module
 
     source = MAKERS["unigram"](words=[*WORDS, "2015"])
     assert joins(source).allows("2017")

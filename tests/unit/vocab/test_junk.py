@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperofa.vocab.junk import LONGEST, SHORT, without_junk
+from hyperofa.vocab.learning.junk import LONGEST, SHORT, without_junk
 
 DRAW = random.Random(0)
 BASE64 = base64.b64encode(DRAW.randbytes(300_000)).decode()

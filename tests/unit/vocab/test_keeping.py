@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperofa import cli
 from hyperofa.vocab.change import changed_share
-from hyperofa.vocab.extend import ExtendConfig, extend_tokenizer
+from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
 from hyperofa.vocab.surfaces import rows_needed
 from tests.unit.vocab.conftest import MAKERS
 

@@ -7,9 +7,9 @@ import logging
 import numpy as np
 import pytest
 
+from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.vocab.matching import match, match_words
 from hyperofa.vocab.surfaces import token_surfaces
-from hyperofa.wordkeys import KeyScheme
 from tests.unit.vocab.conftest import MAKERS
 
 KEYS = [

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperofa.errors import InputError
-from hyperofa.vocab import sampling
-from hyperofa.vocab.sampling import LEAST_HELD_OUT, SamplingConfig, count_words, most_frequent, survey
+from hyperofa.vocab.learning import sampling
+from hyperofa.vocab.learning.sampling import LEAST_HELD_OUT, SamplingConfig, count_words, most_frequent, survey
 
 
 def text_of(tmp_path, lines, **settings):

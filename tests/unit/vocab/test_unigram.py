@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from hyperofa.vocab import unigram
-from hyperofa.vocab.unigram import train_unigram
+from hyperofa.vocab.learning import unigram
+from hyperofa.vocab.learning.unigram import train_unigram
 
 
 def texts_of(alphabet, text, pieces):

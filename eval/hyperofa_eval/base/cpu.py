@@ -1,0 +1,88 @@
+"""How torch works on the CPU in the harness's own processes: freed memory is kept, and the fastest exact library multiplies.
+
+The same as ``hyperofa.base.cpu``, which the harness does not import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import platform
+import sys
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Parameters of glibc's ``mallopt`` (malloc.h)."""
+
+_EXACT = 1e-6
+"""Relative error up to which a product counts as float32's: rounding gives some 4e-7, bfloat16 3e-3, TF32 3e-4."""
+
+
+def speed_up_cpu() -> None:
+    """Both of the below, for processes that encode or fine-tune on the CPU."""
+    keep_freed_memory()
+    multiply_with_onednn()
+
+
+def keep_freed_memory() -> bool:
+    """Let freed memory stay with the process; whether the C library could be told so (glibc can).
+
+    By default glibc takes every large block from the kernel and gives it back when it is freed. A loop frees and takes
+    the same tensors in every step, and the kernel hands out each page anew, zeroed, at the first touch: on virtual machines
+    that has cost as much as the arithmetic (``benchmarks/cpu_speed.py``). The process stays as large as it once was, so
+    this is for processes that loop over tensors on the CPU; memory of a GPU has its own allocator.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Let oneDNN take float32 matrix products where MKL is slow, if its products are still float32's; whether it does.
+
+    On AMD processors MKL leaves half of AVX-512 unused, and torch gives float32 products to oneDNN only where the user allows
+    bfloat16 inside them. oneDNN takes that permission on processors with matrix tiles (AMX) alone; on others it multiplies in
+    float32, at twice MKL's speed on AMD (``benchmarks/cpu_speed.py``). So the permission is given on AMD processors without
+    AMX, products are compared with float64's, and it is taken back where they differ by more than float32's rounding.
+    """
+    import torch
+
+    settings = getattr(torch.backends.mkldnn, "matmul", None)
+    if settings is None or not torch.backends.mkldnn.is_available() or not _amd_without_tiles(cpuinfo):
+        return False
+    before = settings.fp32_precision
+    settings.fp32_precision = "bf16"
+    if _products_are_exact():
+        return True
+    settings.fp32_precision = before
+    log.debug("oneDNN's float32 products are not exact here; MKL keeps them")
+    return False
+
+
+def _amd_without_tiles(cpuinfo: Path) -> bool:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    return "AuthenticAMD" in text and "avx512_bf16" in text and "amx_" not in text
+
+
+def _products_are_exact() -> bool:
+    """Whether products of a few shapes, as torch now makes them, are within float32's rounding of float64's."""
+    import torch
+
+    for rows, inner, columns in ((7, 100, 33), (64, 768, 256), (300, 64, 1024)):
+        generator = torch.Generator().manual_seed(rows)
+        a, b = torch.randn(rows, inner, generator=generator), torch.randn(columns, inner, generator=generator)
+        exact = a.double() @ b.double().T
+        if float(((a @ b.T).double() - exact).norm() / exact.norm()) > _EXACT:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Data folders: their layout, reading, checking and fetching them."""

@@ -1,0 +1,1 @@
+"""Models to score: loading, vectors of texts, losses, taggers."""

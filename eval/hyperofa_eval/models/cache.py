@@ -1,0 +1,82 @@
+"""Vectors already computed, found by the hashes of model, tokenizer, settings and text; never by a name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa_eval.base.console import LOG
+
+MEMORY_BYTES = 1 << 30
+KEY_BYTES = 16
+
+
+def text_key(text: str) -> bytes:
+    """The 16 bytes by which a text is found."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+class VectorCache:
+    """Vectors of texts, shape (blocks, D) each, in memory and, where a folder is given, on disk.
+
+    ``scope`` names everything but the text that decides a vector. On disk a scope is a folder of safetensors shards,
+    each written whole under a temporary name and then renamed, so an interrupted run leaves only whole ones.
+    """
+
+    def __init__(self, root: Path | None, scope: str) -> None:
+        self.folder = None if root is None else root / scope
+        self.hits = 0
+        self.misses = 0
+        self._rows: dict[bytes, NDArray[np.float32]] = {}
+        self._bytes = 0
+        if self.folder is not None and self.folder.is_dir():
+            for shard in sorted(self.folder.glob("*.safetensors")):
+                self._read(shard)
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """Those of ``texts``, once each and in order, that are not here; counts hits and misses."""
+        unique = dict.fromkeys(texts)
+        wanted = [text for text in unique if text_key(text) not in self._rows]
+        self.misses += len(wanted)
+        self.hits += len(unique) - len(wanted)
+        return wanted
+
+    def get(self, text: str) -> NDArray[np.float32] | None:
+        """The vectors of a text, shape (blocks, D), or None."""
+        return self._rows.get(text_key(text))
+
+    def put(self, texts: Sequence[str], vectors: NDArray[np.float32], *, write: bool) -> None:
+        """Keep ``vectors`` (n, blocks, D); ``write`` also puts them on disk (one process of a run does)."""
+        keys = [text_key(text) for text in texts]
+        if self._bytes + vectors.nbytes <= MEMORY_BYTES:
+            self._bytes += vectors.nbytes
+            self._rows.update(zip(keys, vectors, strict=True))
+        if not write or self.folder is None or not keys:
+            return
+        from safetensors.numpy import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        joined = b"".join(keys)
+        path = self.folder / f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        table = np.frombuffer(joined, dtype=np.uint8).reshape(-1, KEY_BYTES)
+        save_file({"keys": table, "vectors": np.ascontiguousarray(vectors)}, temporary)
+        temporary.replace(path)
+
+    def _read(self, shard: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            tensors = load_file(shard)
+            keys, vectors = tensors["keys"], tensors["vectors"]
+        except (SafetensorError, KeyError, OSError) as error:
+            LOG.warning("%s: not a whole cache file (%s); its texts are encoded again", shard, error)
+            return
+        self._bytes += vectors.nbytes
+        self._rows.update((key.tobytes(), row) for key, row in zip(keys, vectors, strict=True))

@@ -1,0 +1,218 @@
+"""A linear tagger over a transformer body: fine-tuned on English once per seed, then applied to any language."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.errors import EvalError, InputError
+from hyperofa_eval.base.files import sha256_json
+from hyperofa_eval.data.readers import Sentence
+from hyperofa_eval.models.encoder import pad, pad_id, positions
+from hyperofa_eval.text.words import Window, WordEncoder
+
+if TYPE_CHECKING:
+    from hyperofa_eval.models.loading import TransformersModel
+    from hyperofa_eval.tasks.tagging import Tagging
+
+IGNORED = -100
+POOL = 64
+"""Batches that are sorted by length together in training: little padding, still a random order."""
+
+
+@dataclass
+class Tagger:
+    """Sentences to tags, with the model it was fitted to."""
+
+    body: Any
+    head: nn.Linear
+    tags: list[str]
+    words: WordEncoder
+    max_length: int
+    batch_size: int
+    dropout: float = 0.1
+    precision: torch.dtype = torch.float32
+    """What the body's products are worked out in; the weights themselves are float32."""
+
+    def __call__(self, sentences: Sequence[Sentence]) -> list[list[str]]:
+        """One tag per word of every sentence; the windows of a long sentence are joined again."""
+        self.body.eval()
+        windows = self.words.windows(sentences, self.max_length)
+        out: list[list[str]] = [[""] * len(sentence.tokens) for sentence in sentences]
+        order = sorted(range(len(windows)), key=lambda i: (len(windows[i].ids), i))
+        for start in range(0, len(order), self.batch_size):
+            batch = [windows[i] for i in order[start : start + self.batch_size]]
+            with torch.inference_mode():
+                best = self.logits(batch).argmax(-1).cpu()
+            for row, window in zip(best, batch, strict=True):
+                for i, place in enumerate(window.first):
+                    out[window.sentence][window.start + i] = self.tags[int(row[place])]
+        return out
+
+    def logits(self, windows: Sequence[Window]) -> torch.Tensor:
+        """Scores (n, L, tags) of a batch of windows, float32."""
+        device = self.head.weight.device
+        ids, mask = pad([window.ids for window in windows], pad_id(self.words.tokenizer, self.body), device)
+        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
+            states = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.head(nn.functional.dropout(states.float(), self.dropout, self.body.training))
+
+    def loss(self, windows: Sequence[Window], sentences: Sequence[Sentence]) -> torch.Tensor:
+        """Mean cross-entropy over the words' first sub-tokens."""
+        logits = self.logits(windows)
+        labels = torch.full(logits.shape[:2], IGNORED, device=logits.device)
+        number = {tag: i for i, tag in enumerate(self.tags)}
+        for row, window in enumerate(windows):
+            tags = sentences[window.sentence].tags[window.start : window.start + len(window.first)]
+            labels[row, list(window.first)] = torch.tensor([number[tag] for tag in tags], device=logits.device)
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Copies of all weights, on the CPU."""
+        both = {"body": self.body, "head": self.head}
+        return {
+            f"{part}.{key}": value.detach().cpu().clone().contiguous()
+            for part, module in both.items()
+            for key, value in module.state_dict().items()
+        }
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put weights of :meth:`state` back."""
+        for part, module in (("body", self.body), ("head", self.head)):
+            module.load_state_dict({k.partition(".")[2]: v for k, v in state.items() if k.startswith(part + ".")})
+
+
+def fit(
+    model: TransformersModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
+) -> Tagger:
+    """Fine-tune a copy of the model's body and keep the epoch that is best on ``dev`` (the first of equals).
+
+    The copy's weights are float32 whatever the model's are: a step of 2e-5 is lost in a half-precision weight. A model
+    loaded in half precision is worked out in it (autocast; float16 with a scaled loss). The seed decides the head's start,
+    the order and the dropout; the global random state is left as it was. With a cache folder the fitted weights are kept
+    there by the hash of model, tokenizer, sentences, settings and seed.
+
+    Raises:
+        InputError: the model's weights are not finite.
+        EvalError: the loss is not finite.
+    """
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in model.body.parameters()):
+        raise InputError("the model's weights hold NaN or infinity", where=model.name)
+    device = torch.device(model.processes.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        tagger = _new(model, train, task, device)
+        kept = _kept(model, train, dev, task, seed)
+        if kept is not None and kept.is_file():
+            from safetensors.torch import load_file
+
+            tagger.restore(load_file(kept))
+            return tagger
+        best = _train(tagger, train, dev, task, seed)
+        tagger.restore(best)
+    if kept is not None:
+        _save(best, kept)
+    return tagger
+
+
+def _new(model: TransformersModel, train: Sequence[Sentence], task: Tagging, device: torch.device) -> Tagger:
+    precision = next(model.body.parameters()).dtype
+    body = copy.deepcopy(model.body).to(device).float()
+    body.requires_grad_(True)
+    config = body.config.get_text_config()
+    tags = sorted({tag for sentence in train for tag in sentence.tags})
+    head = nn.Linear(config.hidden_size, len(tags))
+    nn.init.normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    rates = [getattr(config, name, None) for name in ("classifier_dropout", "hidden_dropout_prob")]
+    return Tagger(
+        body=body,
+        head=head.to(device),
+        tags=tags,
+        words=WordEncoder(model.tokenizer, prefix_space=task.prefix_space),
+        max_length=min(task.max_length, model.tokenizer.model_max_length, positions(body)),
+        batch_size=model.batch_size,
+        dropout=next((float(rate) for rate in rates if rate is not None), 0.1),
+        precision=precision,
+    )
+
+
+def _train(
+    tagger: Tagger, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
+) -> dict[str, torch.Tensor]:
+    windows = tagger.words.windows(train, tagger.max_length)
+    parameters = [*tagger.body.parameters(), *tagger.head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=task.learning_rate, weight_decay=task.weight_decay, fused=True)
+    scaler = torch.amp.GradScaler(tagger.head.weight.device.type, enabled=tagger.precision == torch.float16)
+    per_epoch = -(-len(windows) // task.batch_size)
+    total = per_epoch * task.epochs
+    best, best_score, step = tagger.state(), -1.0, 0
+    with progress_bar(f"{task.name}: fine-tuning, seed {seed}", total) as advance:
+        for epoch in range(task.epochs):
+            tagger.body.train()
+            for batch in _batches(windows, task.batch_size, seed, epoch):
+                for group in optimizer.param_groups:
+                    group["lr"] = task.learning_rate * (1 - step / total)
+                loss = tagger.loss(batch, train)
+                if not torch.isfinite(loss):
+                    raise EvalError(f"the loss is {loss.item()} in epoch {epoch + 1}", where=f"fine-tuning {task.name}")
+                optimizer.zero_grad(set_to_none=True)
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(parameters, task.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                step += 1
+                advance()
+            score = task.items(dev, tagger(dev))[task.metric].value()
+            LOG.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
+            if score > best_score:
+                best, best_score = tagger.state(), score
+    return best
+
+
+def _batches(windows: Sequence[Window], size: int, seed: int, epoch: int) -> list[list[Window]]:
+    """A random order of the windows in batches of similar length; a function of (seed, epoch)."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(len(windows), generator=generator).tolist()
+    batches: list[list[Window]] = []
+    for start in range(0, len(order), size * POOL):
+        pool = sorted(order[start : start + size * POOL], key=lambda i: len(windows[i].ids))
+        batches += [[windows[i] for i in pool[j : j + size]] for j in range(0, len(pool), size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def _kept(
+    model: TransformersModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
+) -> Path | None:
+    if model.cache is None:
+        return None
+    from hyperofa_eval.results.result import settings_of
+
+    content = [[[s.tokens, s.tags] for s in part] for part in (train, dev)]
+    identity = [model.identity["sha256"], model.identity["tokenizer_sha256"]]
+    return (
+        model.cache
+        / f"tagger-{sha256_json([task.reading, identity, content, settings_of(task), seed])[:32]}.safetensors"
+    )
+
+
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(state, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot keep the tagger ({error})", where=path, todo="see --cache") from None

@@ -1,0 +1,158 @@
+"""What two runs must have in common to be paired, and what may differ if it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored
+
+NAMED = frozenset(
+    {
+        "block",
+        "pooling",
+        "max_length",
+        "prefix_space",
+        "learning_rate",
+        "epochs",
+        "batch_size",
+        "weight_decay",
+        "clip",
+    }
+)
+"""Settings that suit a model (its depth, its family, how it is fine-tuned): they may differ, and every output names them.
+Any other setting changes what is measured, and runs that differ in it are refused."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one output folder, by task and language (a list over seeds)."""
+
+    label: str
+    summary: Mapping[str, Any]
+    results: Mapping[str, Mapping[str, list[Result]]]
+
+
+def load_run(folder: Path, label: str) -> Run:
+    """Read the results that a folder's summary rests on.
+
+    Raises:
+        DataMissingError: no summary there, or one of its results is gone.
+        InputError: the summary is not one, or a result is not the one it was made from (of another model, say).
+    """
+    summary = read_summary(folder) if folder.is_dir() else None
+    if summary is None:
+        raise DataMissingError(
+            f"no {SUMMARY}", where=folder, todo="name the --out folder of a finished hyperofa-eval run"
+        )
+    found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
+    results: dict[str, dict[str, list[Result]]] = {}
+    for task, entry in summary["tasks"].items():
+        results[task] = {}
+        for row in entry["rows"]:
+            places = [(task, row["language"], seed) for seed in entry["seeds"]]
+            missing = [place for place in places if place not in found]
+            if missing:
+                where = path_of(folder, *missing[0])
+                raise DataMissingError("the summary names a result that is not there", where=where, todo="run it again")
+            group = [found[place] for place in places]
+            for place, result in zip(places, group, strict=True):
+                _check_source(path_of(folder, *place), result, summary, entry)
+            _check_value(folder / task, row, group, entry)
+            results[task][row["language"]] = group
+    return Run(label, summary, results)
+
+
+def _check_source(where: Path, result: Result, summary: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    """Refuse a result of another model, setting, protocol or limit than the summary's."""
+    pairs = [("model", result["model"].get(key), summary["model"].get(key)) for key in ("sha256", "tokenizer_sha256")]
+    if "head_sha256" in entry:
+        pairs.append(("language-model head", result["model"].get("head_sha256"), entry["head_sha256"]))
+    pairs += [
+        ("--limit", result["limit"], summary.get("limit")),
+        ("protocol", result["protocol"], summary.get("protocol")),
+        ("settings", result["settings"], entry.get("settings")),
+    ]
+    for what, one, other in pairs:
+        if one != other:
+            raise InputError(
+                f"another {what} than the summary's", where=where, todo="the run did not finish: start it again"
+            )
+
+
+def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], entry: Mapping[str, Any]) -> None:
+    """Refuse results whose mean over seeds is not the summary's (measured on other data, or by another version)."""
+    held = [result["values"].get(entry.get("metric")) for result in group]
+    values = [one["value"] for one in held if isinstance(one, dict) and isinstance(one.get("value"), int | float)]
+    whole = len(values) == len(group)
+    if not whole or not abs(sum(values) / len(values) - row["value"]) < 1e-9 * max(1.0, abs(row["value"])):
+        raise InputError(
+            f"the results of {row['language']} are not those of the summary", where=where, todo="start the run again"
+        )
+
+
+def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
+    """Refuse two runs that were not measured alike in the languages ``codes``.
+
+    Raises:
+        InputError: other seeds, protocols, limits, metrics, data, kinds of head, or settings that change the measure.
+    """
+    for code in codes:
+        groups = a.results[task][code], b.results[task][code]
+        seeds = [[result["seed"] for result in group] for group in groups]
+        if seeds[0] != seeds[1] and any(result.get("seeded", True) for group in groups for result in group):
+            _refuse(a, b, "seeds", seeds, f"{task}, {code}")
+        left, right = groups[0][0], groups[1][0]
+        for key, what in (("protocol", "protocols"), ("limit", "--limit"), ("metric", "metrics")):
+            if left[key] != right[key]:
+                _refuse(a, b, what, [left[key], right[key]], f"{task}, {code}")
+        heads = [result.get("details", {}).get("head") for result in (left, right)]
+        if heads[0] != heads[1]:
+            _refuse(a, b, "kinds of language model", heads, f"{task}, {code}")
+        for name in sorted({*left["settings"], *right["settings"]} - NAMED):
+            both = [result["settings"].get(name) for result in (left, right)]
+            if both[0] != both[1]:
+                _refuse(a, b, f"settings of {name}", both, f"{task}, {code}")
+        if left["n"] != right["n"]:
+            _refuse(a, b, "numbers of items", [left["n"], right["n"]], f"{task}, {code}")
+        if left["data"] != right["data"]:
+            raise InputError(f"{a.label} and {b.label} were measured on different data files", where=f"{task}, {code}")
+
+
+def _refuse(a: Run, b: Run, what: str, values: Sequence[Any], where: str) -> None:
+    raise InputError(
+        f"{a.label} and {b.label} have different {what} ({values[0]} and {values[1]})",
+        where=where,
+        todo="only runs measured alike can be paired",
+    )
+
+
+def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is not the same in all runs of a task and is allowed to be: by setting, the value in each run.
+
+    The block is the one that was pooled, so ``auto`` on models of other depth differs and ``auto`` and its number do not.
+    """
+    firsts = {run.label: run.results[task][codes[0]] for run in runs}
+    table = {label: _named(group) for label, group in firsts.items()}
+    names = sorted({name for values in table.values() for name in values})
+    rows = {name: {label: values.get(name) for label, values in table.items()} for name in names}
+    return {name: row for name, row in rows.items() if len({repr(value) for value in row.values()}) > 1}
+
+
+def _named(group: Sequence[Result]) -> dict[str, Any]:
+    first = group[0]
+    found = {name: value for name, value in first["settings"].items() if name in NAMED}
+    block = first.get("details", {}).get("block")
+    if block is not None:
+        found["block"] = block
+    return {**found, "dtype": first["model"].get("dtype"), "seeds": [result["seed"] for result in group]}
+
+
+def missing_somewhere(runs: Sequence[Run], task: str) -> dict[str, list[str]]:
+    """Languages that not every run has, and the runs that lack each."""
+    every = dict.fromkeys(code for run in runs for code in run.results[task])
+    lacking = {code: [run.label for run in runs if code not in run.results[task]] for code in every}
+    return {code: labels for code, labels in lacking.items() if labels}

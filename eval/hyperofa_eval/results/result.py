@@ -1,0 +1,233 @@
+"""Results on disk: one JSON per (task, language, seed), its schema, and when an old one still answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.files import check_target, read_json, sha256_json, versions, write_json
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.scoring.statistics import Items, draws_of, interval, pack, unpack
+from hyperofa_eval.tasks.registry import Outcome, Task
+
+SCHEMA = 1
+SUMMARY = "summary.json"
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "task": str,
+    "language": str,
+    "seed": int,
+    "protocol": str,
+    "limit": (int, type(None)),
+    "metric": str,
+    "n": int,
+    "values": dict,
+    "settings": dict,
+    "model": dict,
+    "data": dict,
+    "items": dict,
+}
+"""What every result has, whichever version of the harness wrote it."""
+Result = dict[str, Any]
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """The fields of a task, with the class that interprets them, as plain JSON."""
+    plain = dataclasses.asdict(task) if dataclasses.is_dataclass(task) else dict(vars(task))
+    return {"task": type(task).__name__, **plain}
+
+
+def path_of(out: Path, task: str, language: str, seed: int) -> Path:
+    """Where a result lies below the output folder."""
+    return out / task / f"{language}.seed{seed}.json"
+
+
+def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
+    """Hash of all that decides a result but the data files; the head counts for the tasks that use it alone."""
+    identity = [model["sha256"], model["tokenizer_sha256"]]
+    if getattr(task, "needs_head", False) and "head_sha256" in model:
+        identity.append(model["head_sha256"])
+    reading = getattr(task, "reading", 1)
+    if reading != 1:  # so that the results of tasks whose reading never changed still hold
+        identity.append(f"reading {reading}")
+    return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
+
+
+def make_result(
+    outcome: Outcome,
+    task: Task,
+    model: Mapping[str, Any],
+    *,
+    protocol: str,
+    language: str,
+    seed: int,
+    limit: int | None,
+    wall_s: float,
+    prepare_s: float = 0.0,
+    data_language: str | None = None,
+    processes: int = 1,
+) -> Result:
+    """The JSON of one result (docs/evaluation.md describes each field)."""
+    values = {}
+    for name, items in outcome.items.items():
+        draws = draws_of(items, stream(task.name, language))
+        value = outcome.values.get(name, items.value())
+        values[name] = {"value": value, "ci95": interval(draws), "chance": outcome.chance.get(name)}
+    main = values[task.metric]
+    return {
+        "schema": SCHEMA,
+        "task": task.name,
+        "language": language,
+        "data_language": data_language or language,
+        "seed": seed,
+        "seeded": task.seeded,
+        "protocol": protocol,
+        "metric": task.metric,
+        "unit": task.unit,
+        "higher_is_better": task.higher_is_better,
+        **main,
+        "n": len(outcome.items[task.metric]),
+        "limit": limit,
+        "values": values,
+        "settings": settings_of(task),
+        "model": dict(model),
+        "data": dict(outcome.files),
+        "key": key_of(model, task, protocol=protocol, language=language, seed=seed, limit=limit),
+        "versions": versions(),
+        "wall_s": round(wall_s, 3),
+        "prepare_s": round(prepare_s, 3),
+        "processes": processes,
+        "details": dict(outcome.details),
+        "items": {
+            name: {
+                "num": pack(items.num),
+                "den": None if (items.den == 1).all() else pack(items.den),
+                "scale": items.scale,
+            }
+            for name, items in outcome.items.items()
+        },
+    }
+
+
+def items_of(result: Result, metric: str) -> Items:
+    """The per-item scores that a result keeps for one metric; raises :class:`InputError` where they are damaged."""
+    try:
+        packed = result["items"][metric]
+        num = unpack(packed["num"])
+        den = unpack(packed["den"]) if packed["den"] is not None else num * 0 + 1
+        return Items(num, den, packed["scale"])
+    except (KeyError, TypeError, ValueError) as error:
+        where = f"{result['task']}/{result['language']}.seed{result['seed']}.json"
+        todo = "delete it: the run makes it again"
+        raise InputError(f"its items are damaged ({type(error).__name__})", where=where, todo=todo) from None
+
+
+def stream(task: str, language: str) -> str:
+    """The name of the bootstrap's random stream: shared by all models, so that they pair."""
+    return f"{task}/{language}"
+
+
+def source_of(task: Task, data: DataFolder, language: str) -> str:
+    """The code whose data a task reads for a language; the language's own where the task does not say what it reads."""
+    corpus = getattr(task, "corpus", None)
+    return (data.source(corpus, language) if isinstance(corpus, str) else None) or language
+
+
+def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
+    """Whether a stored result was made by the same model, settings and data files.
+
+    ``source`` is the code whose data would answer now: where a language has got data of its own, the old result does not hold.
+    """
+    if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
+        return False
+    for name, digest in result.get("data", {}).items():
+        path = data.root / name
+        if not path.is_file() or data.hashes(path)[name] != digest:
+            return False
+    return True
+
+
+def stored(out: Path) -> Iterable[Result]:
+    """Every result below a folder, sorted by path.
+
+    Raises:
+        InputError: a file with a result's name is not valid JSON or lacks a result's fields.
+    """
+    for path in sorted(out.glob("*/*.seed*.json")):
+        result = read_json(path)
+        if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+            continue
+        for name, kind in FIELDS.items():
+            if not isinstance(result.get(name, ...), kind):
+                what = f"its field {name} is damaged" if name in result else f"it lacks {name}"
+                raise InputError(f"not a whole result ({what})", where=path, todo="delete it: the run makes it again")
+        yield result
+
+
+def read_summary(out: Path) -> dict[str, Any] | None:
+    """The ``summary.json`` of an output folder, None where there is none.
+
+    Raises:
+        InputError: it is not valid JSON or not a summary.
+    """
+    path = out / SUMMARY
+    if not path.is_file():
+        return None
+    summary = read_json(path)
+    shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
+    tasks = summary.get("tasks") if shaped else None
+    if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
+        raise InputError(
+            "not a summary of a run", where=path, todo="delete it and run again: results that hold are kept"
+        )
+    return dict(summary)
+
+
+def _entry(entry: Mapping[str, Any]) -> bool:
+    if not all(isinstance(entry.get(name), list) for name in ("rows", "seeds", "languages")):
+        return False
+    return all(
+        isinstance(row, dict) and isinstance(row.get("language"), str) and isinstance(row.get("value"), int | float)
+        for row in entry["rows"]
+    )
+
+
+def write_result(out: Path, result: Result) -> None:
+    """Put a result in its place.
+
+    Where it replaces another, the summary goes first: it rests on the old one, and a run that is killed before it
+    writes the new summary must not leave one that says something else than the results do.
+    """
+    path = path_of(out, result["task"], result["language"], result["seed"])
+    if path.is_file():
+        (out / SUMMARY).unlink(missing_ok=True)
+    write_json(path, result)
+
+
+def check_folder(out: Path, protocol: str, limit: int | None) -> None:
+    """Refuse an output folder whose results must not be averaged with those to come.
+
+    Raises:
+        InputError: it is a file, holds something else, another protocol, or results of another ``--limit``.
+    """
+    check_target(out)
+    if not out.exists():
+        return
+    # Hidden files are a killed run's unfinished ones; they and the empty folders around them are nobody's work.
+    read_summary(out)
+    files = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    found = list(stored(out))
+    if files and out / SUMMARY not in files and not found:
+        raise InputError(f"the output directory holds something else (no {SUMMARY})", where=out, todo="name a new one")
+    for result in found:
+        where = path_of(out, result["task"], result["language"], result["seed"])
+        if result["protocol"] != protocol:
+            raise InputError(f"holds results of protocol {result['protocol']!r}", where=where, todo="name a new --out")
+        if result["limit"] != limit:
+            raise InputError(
+                f"was measured with --limit {result['limit']}, this run has --limit {limit}",
+                where=where,
+                todo="name a new --out: they cannot share a mean",
+            )

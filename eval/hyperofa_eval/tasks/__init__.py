@@ -1,0 +1,1 @@
+"""Tasks, protocols and the registry of both."""

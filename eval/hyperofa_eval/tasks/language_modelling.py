@@ -1,0 +1,102 @@
+"""Language modelling: loss and bits per character on plain text, so that models with different tokenizers compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.scoring.statistics import Items
+from hyperofa_eval.tasks.registry import Outcome
+
+
+@dataclass(frozen=True)
+class LanguageModelling:
+    """Bits per character: of masked words under a masked model, of all text under a causal one.
+
+    The words to mask are chosen from the text, not from the tokens, so every model is asked for the same ones; all
+    pieces of a word are hidden together. A long line is cut at spaces into passages of at most ``passage`` characters.
+    """
+
+    name: str = "lm"
+    corpus: str = "text"
+    share: float = 0.15
+    """Share of words masked (masked models), chosen by the seed; at least one a passage."""
+    passage: int = 256
+    """Characters scored together."""
+    passages: int = 500
+    """At most so many passages of a language, evenly spaced over its file."""
+
+    summary: ClassVar[str] = "masked or causal language modelling: bits per character"
+    metric: ClassVar[str] = "bits_per_character"
+    higher_is_better: ClassVar[bool] = False
+    unit: ClassVar[str] = "bits per character"
+    seeded: ClassVar[bool] = True
+    together: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = True
+    scores_pivot: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or min(self.passage, self.passages) < 1:
+            raise InputError("share must lie between 0 and 1, passage and passages above 0", where=f"task {self.name}")
+
+    def has(self, data: DataFolder, language: str) -> bool:
+        """Whether there is text of the language."""
+        return data.has(self.corpus, language)
+
+    def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[list[str], dict[str, str]]:
+        """The passages to score and the hash of their file."""
+        lines, files = data.text(self.corpus, language)
+        found = [part for line in lines for part in cut(line, self.passage)]
+        return [found[i] for i in spaced(len(found), self.passages)][:limit], files
+
+    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
+        """The model, if it has a language-model head."""
+        if not hasattr(model, "text_losses"):
+            raise InputError("the task lm needs a model with text_losses", where=getattr(model, "name", "model"))
+        return model
+
+    def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
+        """Bits per character and the loss per predicted token (in nats), an item being a passage."""
+        texts, files = self.read(data, language, limit)
+        table = np.array(prepared.text_losses(texts, self.share, seed))  # nats, tokens, characters, unknown tokens
+        if table.shape != (len(texts), 4) or not np.isfinite(table).all():
+            raise InputError(
+                f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite",
+                where=getattr(prepared, "name", "model"),
+            )
+        nats, tokens, characters, unknown = table.T
+        return Outcome(
+            items={
+                "bits_per_character": Items(nats / np.log(2), characters, 1.0),
+                "loss": Items(nats, tokens, 1.0),
+            },
+            chance={},
+            files=files,
+            details={
+                "head": prepared.head,
+                "characters": int(characters.sum()),
+                "tokens": int(tokens.sum()),
+                # An unknown token is easy to predict and hides what it stands for: with many, the score means little.
+                "unknown_percent": 100 * float(unknown.sum() / max(tokens.sum(), 1)),
+            },
+        )
+
+
+def cut(line: str, size: int) -> list[str]:
+    """A line as passages of at most ``size`` characters, cut at the last space where there is one."""
+    parts = []
+    while len(line) > size:
+        end = line.rfind(" ", 1, size + 1)
+        end = end if end > 0 else size
+        parts.append(line[:end])
+        line = line[end:].lstrip(" ")
+    return [*parts, line] if line else parts
+
+
+def spaced(n: int, wanted: int) -> list[int]:
+    """At most ``wanted`` of ``range(n)``, evenly spaced."""
+    return list(range(n)) if n <= wanted else [i * n // wanted for i in range(wanted)]

@@ -1,0 +1,150 @@
+"""Sentence retrieval (SR-T on Tatoeba, SR-B on the Bible): how often a sentence's translation is its nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa_eval.base.console import LOG
+from hyperofa_eval.base.errors import InputError, unknown
+from hyperofa_eval.data.layout import DataFolder, Pairs
+from hyperofa_eval.languages import PIVOT, is_pivot
+from hyperofa_eval.models.encoding import Block, EncodeSettings, Pooling
+from hyperofa_eval.scoring.search import ranks
+from hyperofa_eval.scoring.statistics import Items, hits
+from hyperofa_eval.tasks.registry import Outcome
+
+Direction = Literal["en-x", "x-en", "both"]
+TOP = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Top-k accuracy of finding each sentence's translation among all of the test set, by cosine."""
+
+    name: str = "sr-t"
+    corpus: str = "tatoeba"
+    block: Block = "auto"
+    pooling: Pooling = "mean"
+    max_length: int = 512
+    direction: Direction = "en-x"
+    """``en-x``: English is the query, the other language the index; ``both`` is the mean of the two."""
+    csls: bool = False
+    """Rank by cross-domain similarity local scaling instead of the plain cosine."""
+
+    summary: ClassVar[str] = "sentence retrieval: top-1/5/10 accuracy"
+    metric: ClassVar[str] = "top10"
+    higher_is_better: ClassVar[bool] = True
+    unit: ClassVar[str] = "percent"
+    seeded: ClassVar[bool] = False
+    together: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.direction not in get_args(Direction):
+            raise unknown("direction", self.direction, get_args(Direction))
+        self.encoding()
+
+    def encoding(self) -> EncodeSettings:
+        """The encoder's part of the settings, checked."""
+        return EncodeSettings(self.block, self.pooling, self.max_length)
+
+    def has(self, data: DataFolder, language: str) -> bool:
+        """Whether there are pairs with English; English itself has none."""
+        if self.corpus == "bible" and not data.has("bible", PIVOT):
+            return False
+        return not is_pivot(language) and data.has(self.corpus, language)
+
+    def read(self, data: DataFolder, language: str, limit: int | None) -> Pairs:
+        """The pairs to score."""
+        return data.pairs(self.corpus, language).first(limit)
+
+    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
+        """Nothing is trained; the model itself."""
+        return model
+
+    def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
+        """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
+        pairs = self.read(data, language, limit)
+        if pairs.overlap is not None:
+            LOG.log(pairs.overlap.level, "%s", pairs.overlap)
+        n = len(pairs.ids)
+        device = getattr(getattr(prepared, "processes", None), "device", "cpu")
+        if self.block == "all":
+            blocks, main = self._every_block(prepared)
+            shape = (n, len(blocks))
+            english, other = (
+                _checked(prepared, prepared.encode_blocks(texts, self.encoding()), shape)
+                for texts in (pairs.english, pairs.other)
+            )
+        else:
+            blocks, main = self._one_block(prepared), 0
+            english, other = (
+                _checked(prepared, prepared.encode(texts, self.encoding()), (n,))[:, None]
+                for texts in (pairs.english, pairs.other)
+            )
+        if english.shape != other.shape:
+            raise InputError(
+                f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared",
+                where=_name(prepared),
+            )
+        found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
+        details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": _line(found[main][0])}
+        if self.direction == "both":
+            details["ranks_x_en"] = _line(found[main][1])
+        if self.block == "all":
+            details["blocks"] = {
+                str(block): {f"top{k}": _top(rank, k).value() for k in TOP}
+                for block, rank in zip(blocks, found, strict=True)
+            }
+        return Outcome(
+            items={f"top{k}": _top(found[main], k) for k in TOP},
+            chance={f"top{k}": 100 * min(k, n) / n for k in TOP},
+            files=pairs.files,
+            details=details,
+        )
+
+    def _ranks(self, english: NDArray[np.float32], other: NDArray[np.float32], device: str) -> list[NDArray[np.int64]]:
+        found = []
+        if self.direction in {"en-x", "both"}:
+            found.append(ranks(english, other, csls=self.csls, device=device))
+        if self.direction in {"x-en", "both"}:
+            found.append(ranks(other, english, csls=self.csls, device=device))
+        return found
+
+    def _one_block(self, model: Any) -> tuple[int, ...]:
+        return tuple(model.blocks(self.encoding())) if hasattr(model, "blocks") else ()
+
+    def _every_block(self, model: Any) -> tuple[tuple[int, ...], int]:
+        if not hasattr(model, "encode_blocks"):
+            raise InputError("block 'all' needs a model with encode_blocks", where=_name(model))
+        blocks = tuple(model.blocks(self.encoding()))
+        (main,) = model.blocks(EncodeSettings("auto", self.pooling, self.max_length))
+        return blocks, blocks.index(main)
+
+
+def _name(model: Any) -> str:
+    return str(getattr(model, "name", None) or model.identity.get("name", "model"))
+
+
+def _checked(model: Any, vectors: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A model's vectors as float32 of ``shape`` and D, if they are that; ranks of NaN would all be 0, which scores 100."""
+    found = np.asarray(vectors, dtype=np.float32)
+    if found.ndim != len(shape) + 1 or found.shape[:-1] != shape or not found.shape[-1]:
+        raise InputError(f"its encode gave shape {found.shape} for {shape[0]} texts", where=_name(model))
+    if not np.isfinite(found).all():
+        raise InputError("its vectors hold NaN or infinity", where=_name(model), todo="check its weights")
+    return found
+
+
+def _top(found: list[NDArray[np.int64]], k: int) -> Items:
+    """Hits at ``k``: per pair, the mean over the directions searched."""
+    if len(found) == 1:
+        return hits(found[0] < k)
+    return Items(np.mean([rank < k for rank in found], axis=0), np.ones(len(found[0])))
+
+
+def _line(values: NDArray[np.int64]) -> str:
+    return " ".join(map(str, values.tolist()))

@@ -1,0 +1,1 @@
+"""Text files, and text as a tokenizer sees it."""

@@ -1,0 +1,118 @@
+"""Configs: frozen dataclasses filled from YAML and ``key=value`` words; unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from hyperofa.base.files import write_text
+from hyperofa.base.yamltext import parse_yaml
+from hyperofa.errors import InputError, unknown_name
+
+C = TypeVar("C")
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+"""What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
+
+
+def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
+    """Build the dataclass ``cls`` from a YAML file and ``dotted.key=value`` words (values are read as YAML).
+
+    Raises:
+        InputError: the file is not there or is not YAML, a key is unknown (the nearest is named), a value has the
+            wrong type, or the dataclass's ``__post_init__`` refuses it with a ``ValueError``.
+    """
+    where = path if path is not None else "config"
+    values = override(read_yaml(path) if path is not None else {}, overrides)
+    return build_config(cls, values, where)
+
+
+def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """``values`` with ``dotted.key=value`` words put into them (values are read as YAML)."""
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"{word!r} is not key=value", where="command line")
+        try:
+            _set(values, key.split("."), parse_yaml(text) if text else None)
+        except ValueError:
+            raise InputError(f"{word!r} has no readable value", where="command line") from None
+    return values
+
+
+def build_config(cls: type[C], values: Mapping[str, Any], where: object = "config") -> C:
+    """Build ``cls`` from nested mappings, refusing unknown keys and wrong types (see :func:`load_config`)."""
+    _check_keys(cls, values, "", where)
+    try:
+        return typing.cast(C, _adapter(cls).validate_python(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise InputError(f"{key}: {message}" if key else message, where=where) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping as a dictionary."""
+    try:
+        value = parse_yaml(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError("no such config file", where=path) from None
+    except ValueError as error:  # no UTF-8 either
+        raise InputError(f"not valid YAML ({error})", where=path) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError("the top level must be a mapping of keys to values", where=path)
+    return value
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config as plain dictionaries, lists and scalars (what YAML and JSON can hold)."""
+    return _adapter(type(config)).dump_python(config, mode="json")
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Write the resolved config as YAML, atomically."""
+    write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
+
+
+def _set(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{'.'.join(keys)}: {key!r} is not a group of settings", where="command line")
+    values[keys[-1]] = value
+
+
+def _check_keys(cls: Any, values: Any, prefix: str, where: object) -> None:
+    if not dataclasses.is_dataclass(cls) or not isinstance(values, Mapping):
+        return
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls) if field.init}
+    for key, value in values.items():
+        if key not in known:
+            raise unknown_name("config key", f"{prefix}{key}", [f"{prefix}{name}" for name in known], where=where)
+        for nested, nested_value in _nested(hints[key], value):
+            _check_keys(nested, nested_value, f"{prefix}{key}.", where)
+
+
+def _nested(hint: Any, value: Any) -> list[tuple[Any, Any]]:
+    """The (dataclass, value) pairs inside a field: plain, optional, in a sequence or in a mapping's values."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return [(hint, value)]
+    if origin in (typing.Union, types.UnionType):
+        return [pair for argument in arguments for pair in _nested(argument, value)]
+    if isinstance(value, Mapping) and len(arguments) == 2:
+        return [pair for item in value.values() for pair in _nested(arguments[1], item)]
+    if isinstance(value, list | tuple) and arguments:
+        return [pair for item in value for pair in _nested(arguments[0], item)]
+    return []

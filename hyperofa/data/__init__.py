@@ -1,0 +1,1 @@
+"""Text and models to work with: wheels, message catalogues, parallel text, splits, test sets."""

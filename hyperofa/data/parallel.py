@@ -1,0 +1,149 @@
+"""Parallel text on disk: one file per language, line-aligned or ``id<TAB>text``, as sentences that share a number."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperofa.base.wordkeys import is_language, language_for
+from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.languages import PIVOT
+from hyperofa_eval.text.paired import overlaps, read_aligned, read_verses
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz|\.gz)?")
+_ALMOST = re.compile(r".*\.(?:txt|tsv)(?:\..+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ParallelText:
+    """``texts[language][sentence]`` is a text; equal sentence numbers are translations of one another.
+
+    ``n_sentences`` counts the numbers, over all corpora that were read together.
+    """
+
+    texts: dict[str, dict[int, str]]
+    n_sentences: int
+
+    def translated(self, language: str) -> int:
+        """Sentences of a language that another language has too."""
+        others = [rows.keys() for name, rows in self.texts.items() if name != language]
+        return sum(any(number in rows for rows in others) for number in self.texts[language])
+
+
+def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None) -> ParallelText:
+    """Read folders and files of parallel text, and log how many ids of each file meet those of English.
+
+    A file is named ``LANG.txt``, ``LANG.tsv`` or ``LANG.part.tsv``, perhaps with ``.gz`` or ``.xz``; other names in a
+    folder are passed over. Files of one folder belong together: ``.txt`` line by line (an empty line: no translation),
+    ``.tsv`` by their id, whose case and surrounding space do not matter.
+
+    Args:
+        paths: Folders, or single files where a folder holds more than should be read.
+        languages: Read these only. A code with a script (``aze_Latn``) that has no file means that of the bare code.
+
+    Raises:
+        DataMissingError: a path is not there, or holds no parallel text, or none in one of ``languages``.
+        InputError: line counts differ, ids of one file are in no other, two files of one corpus are in the same
+            language, a line has no tab, or a file is not UTF-8.
+    """
+    texts: dict[str, dict[int, str]] = {}
+    count = 0
+    for files in _corpora(paths, languages, log.warning):
+        if len(files) < 2:
+            raise InputError("parallel text needs two languages or more", where=next(iter(files.values())))
+        kind = _kind(next(iter(files.values())))
+        numbers: dict[str, int] = {}
+        for language, row in (_joined(files) if kind == "tsv" else _aligned(files)).items():
+            mine = texts.setdefault(language, {})
+            for key, text in row.items():
+                number = numbers.setdefault(key, count + len(numbers))
+                if text:
+                    mine[number] = text
+        count += len(numbers)
+    return ParallelText(texts, count)
+
+
+def parallel_files(paths: Sequence[Path], languages: Sequence[str] | None = None) -> list[Path]:
+    """The files that :func:`read_parallel` would read."""
+    return [file for corpus in _corpora(paths, languages) for file in corpus.values()]
+
+
+def _corpora(
+    paths: Sequence[Path], languages: Sequence[str] | None, tell: Callable[..., None] = log.debug
+) -> list[dict[str, Path]]:
+    """Files by language, one mapping for each (folder, kind); ``tell`` logs what is passed over or stands in."""
+    corpora: dict[tuple[Path, str], dict[str, Path]] = {}
+    for path in paths:
+        if not path.exists():
+            raise DataMissingError("no such parallel text", where=path)
+        found = 0
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            match = _NAME.fullmatch(file.name)
+            if match is None or not is_language(match["language"]) or not file.is_file():
+                if _ALMOST.fullmatch(file.name):
+                    tell("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
+                continue
+            found += 1
+            corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
+            if corpus.setdefault(match["language"], file) != file:
+                other = corpus[match["language"]].name
+                raise InputError(
+                    f"two files in {match['language']}: {other} and {file.name}",
+                    where=file.parent,
+                    todo="name the files to read instead of their folder",
+                )
+        if not found:
+            raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
+    if languages is None:
+        return list(corpora.values())
+    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, tell)
+    chosen = [{language: corpus[language] for language in corpus if language in wanted} for corpus in corpora.values()]
+    return [corpus for corpus in chosen if corpus]
+
+
+def _wanted(languages: Sequence[str], there: set[str], tell: Callable[..., None]) -> set[str]:
+    """The languages to read: each that is asked for, or its bare code where only that is there."""
+    found = {language: language_for(language, there) for language in languages}
+    if absent := sorted(language for language, own in found.items() if own is None):
+        raise DataMissingError(
+            f"no parallel text in {', '.join(absent)}",
+            where="--languages",
+            todo=f"there: {', '.join(sorted(there))}",
+        )
+    for language, own in found.items():
+        if own != language:
+            tell("%s: there is no text of that code; reading %s", language, own)
+    return {own for own in found.values() if own is not None}
+
+
+def _kind(path: Path) -> str:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return match["kind"]
+
+
+def _aligned(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The lines of each language by their number."""
+    ordered = sorted(files, key=lambda language: language != PIVOT)
+    read = dict(zip(ordered, read_aligned([files[language] for language in ordered]), strict=True))
+    sides = {language: read[language] for language in files}
+    for language, lines in sides.items():
+        if lines and not any(lines):
+            log.warning("%s: all of its lines are empty", files[language])
+    return {language: dict(zip(map(str, range(len(lines))), lines, strict=True)) for language, lines in sides.items()}
+
+
+def _joined(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """The texts of each language by their id."""
+    sides = {language: read_verses(path, gaps=True) for language, path in files.items()}
+    for overlap in overlaps(sides):
+        log.log(overlap.level, "%s", overlap)
+    for side in sides.values():
+        if side.without_text:
+            log.info("%s: %s lines have no text", side.path, f"{side.without_text:,}")
+    return {language: side.texts for language, side in sides.items()}

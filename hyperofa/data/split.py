@@ -1,0 +1,138 @@
+"""Hold messages out of all training for the test set, and write what each later stage reads."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperofa.base.files import check_output, made_by, new_directory, write_json
+from hyperofa.data.aligned import (
+    ENGLISH,
+    ParallelText,
+    check_english,
+    near_key,
+    read_rows,
+    write_lines,
+    write_parallel,
+)
+from hyperofa.data.inputs import SplitSettings
+from hyperofa.errors import DataMissingError, InputError
+
+MARKER = "split.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two sides. ``train`` is parallel text; ``test[language]`` are (English, translation) pairs."""
+
+    train: ParallelText
+    test: dict[str, list[tuple[str, str]]]
+    held_out_messages: int
+
+
+def split(text: ParallelText, settings: SplitSettings) -> Split:
+    """Divide parallel text by English message, so that a message is on one side in every language.
+
+    Messages with one :func:`near_key` (they differ in case, punctuation, digits or what the placeholders left) count
+    as one message. ``settings.test`` of those with at least ``settings.min_words`` words are drawn with the seed; all
+    their spellings leave the training side, one spelling is tested. A training translation that equals a test
+    translation of its language, up to the same key, is emptied; of two test pairs with equal translations the first is
+    kept.
+    """
+    keys = [near_key(english) for english in text.english]
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if key}
+    long_enough = [key for key in first if len(key.split()) >= settings.min_words]
+    held_out = random.Random(settings.seed).sample(sorted(long_enough), min(settings.test, len(long_enough)))
+    tested = sorted(first[key] for key in held_out)
+    out = set(held_out)
+    kept = [row for row, key in enumerate(keys) if key and key not in out]
+
+    test: dict[str, list[tuple[str, str]]] = {}
+    train = ParallelText([text.english[row] for row in kept], {})
+    for language, lines in sorted(text.translations.items()):
+        pairs: dict[str, tuple[str, str]] = {}
+        for row in tested:
+            if lines[row]:
+                pairs.setdefault(near_key(lines[row]), (text.english[row], lines[row]))
+        test[language] = list(pairs.values())
+        train.translations[language] = [lines[row] if near_key(lines[row]) not in pairs else "" for row in kept]
+    return Split(train, test, len(tested))
+
+
+def documents(train: ParallelText, settings: SplitSettings) -> dict[str, list[str]]:
+    """The pre-training documents of each language, one a line.
+
+    ``message``: each message by itself. ``pair``: each translation together with its English message, in an order drawn
+    per pair (translation language modelling, arXiv 1901.07291); English messages still stand alone as well.
+    """
+    found = {ENGLISH: list(train.english)}
+    for language, lines in train.translations.items():
+        if settings.document == "message":
+            found[language] = [line for line in lines if line]
+            continue
+        draw = random.Random(f"{settings.seed} {language}")
+        pairs = [(english, line) for english, line in zip(train.english, lines, strict=True) if line]
+        turned = [pair if draw.random() < 0.5 else pair[::-1] for pair in pairs]
+        found[language] = [" ".join(filter(None, pair)) for pair in turned]  # some have no English side
+    return found
+
+
+def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out: Path) -> dict[str, Any]:
+    """Read parallel text, divide it and write the directory ``out``; returns the content of its ``split.json``.
+
+    ``parallel/`` is for word vectors, ``text/`` for the tokenizer, ``documents/`` for pre-training, ``test/`` for the
+    harness: languages with at least ``settings.min_test`` pairs; the others are named with the reason, and ``pivots``
+    are trained on only.
+
+    Raises:
+        InputError: the files are not aligned, a pivot is not among them, or ``out`` holds something else.
+        DataMissingError: there is no parallel text, or no language has enough of it to be tested.
+    """
+    check_output(out, MARKER)
+    check_english(parallel)
+    text = read_rows([parallel])
+    for pivot in pivots:
+        if pivot not in text.translations:
+            there = ", ".join(sorted(text.translations))
+            raise InputError(f"no parallel text in the pivot {pivot!r}", where=parallel, todo=f"there: {there}")
+    parts = split(text, settings)
+    candidates = {language: pairs for language, pairs in parts.test.items() if language not in pivots}
+    scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}
+    if not scored:
+        most = max(map(len, candidates.values()), default=0)
+        raise DataMissingError(
+            f"no language has {settings.min_test} test pairs of {settings.min_words} words (the most is {most})",
+            where=parallel,
+            todo="give more parallel text or lower split.min_test",
+        )
+    summary = {
+        **made_by("hyperofa data split", {"parallel": parallel}, asdict(settings)),
+        "messages": {
+            "train": len(parts.train.english),
+            "test": parts.held_out_messages,
+            "left_out": len(text.english) - len(parts.train.english) - parts.held_out_messages,
+        },
+        "train": {lang: sum(map(bool, lines)) for lang, lines in parts.train.translations.items()},
+        "test": {lang: len(pairs) for lang, pairs in parts.test.items()},
+        "languages": list(scored),
+        "pivots": [language for language in parts.test if language in pivots],
+        "languages_unscored": {
+            language: f"{len(pairs)} test pairs, fewer than {settings.min_test}"
+            for language, pairs in candidates.items()
+            if language not in scored
+        },
+    }
+    with new_directory(out, MARKER) as folder:
+        write_parallel(folder / "parallel", parts.train)
+        for language, lines in {ENGLISH: parts.train.english, **parts.train.translations}.items():
+            write_lines(folder / "text" / f"{language}.txt", [line for line in lines if line])
+        for language, lines in documents(parts.train, settings).items():
+            write_lines(folder / "documents" / f"{language}.txt", lines)
+        for language, pairs in scored.items():
+            stem = folder / "test" / "tatoeba" / f"{language}-{ENGLISH}"
+            write_lines(stem.with_suffix(f".{language}"), [pair[1] for pair in pairs])
+            write_lines(stem.with_suffix(f".{ENGLISH}"), [pair[0] for pair in pairs])
+        write_json(folder / MARKER, summary)
+    return summary

@@ -1,0 +1,84 @@
+"""Which evaluations of an experiment there are, and which pairs of them are compared item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hyperofa.experiment.recipe.schema import Cell, Recipe
+
+When = Literal["before", "after"]
+WHEN: tuple[When, ...] = ("before", "after")
+"""The two moments of a cell's evaluation, named for the training between them."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One evaluation of one cell: the recipe's main one (``part`` empty), or a further one by its name."""
+
+    cell: Cell
+    when: When
+    part: str
+    tasks: tuple[str, ...]
+    args: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the cell's."""
+        return f"{self.when}-{self.part}" if self.part else self.when
+
+    @property
+    def name(self) -> str:
+        """Unique among all evaluations."""
+        return f"{self.cell.name}-{self.folder}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A scoring against another one; the difference is the second's less the first's."""
+
+    first: Scoring
+    second: Scoring
+
+    @property
+    def name(self) -> str:
+        """Unique among all comparisons."""
+        if self.first.cell == self.second.cell:
+            return f"training-{self.first.cell.name}" + (f"-{self.first.part}" if self.first.part else "")
+        return f"{self.second.name}-with-{self.first.cell.method}"
+
+
+def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
+    """Every evaluation of every cell at one moment; only trained cells have one after training."""
+    main = recipe.evaluate
+    for cell in recipe.cells():
+        trained = recipe.train.covers(cell)
+        if trained or when == "before":
+            yield Scoring(cell, when, "", tuple(main.tasks), tuple(main.args))
+    for name, more in main.further.items():
+        for cell in recipe.cells():
+            trained = recipe.train.covers(cell)
+            if when in more.when and (trained or (when == "before" and more.cells == "all")):
+                yield Scoring(cell, when, name, tuple(more.tasks), tuple(more.args))
+
+
+def comparisons(recipe: Recipe) -> Iterator[Comparison]:
+    """Methods with those of ``evaluate.against`` that stand before them, and each trained cell with itself before.
+
+    One pair each, so that a cell that failed takes no other's comparison with it.
+    """
+    order = list(recipe.matrix.methods)
+    for when in WHEN:
+        all_of_it = list(scorings(recipe, when))
+        for first in all_of_it:
+            if first.cell.method not in recipe.evaluate.against:
+                continue
+            for second in all_of_it:
+                same = first.part == second.part and replace(second.cell, method=first.cell.method) == first.cell
+                if same and order.index(second.cell.method) > order.index(first.cell.method):
+                    yield Comparison(first, second)
+    before = {(one.cell, one.part): one for one in scorings(recipe, "before")}
+    for after in scorings(recipe, "after"):
+        if (after.cell, after.part) in before:
+            yield Comparison(before[after.cell, after.part], after)

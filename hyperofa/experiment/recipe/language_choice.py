@@ -1,0 +1,76 @@
+"""Which languages of a recipe's text are learnt, scored, or there for the word vectors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.data.aligned import ENGLISH, ENGLISH_NAMES
+from hyperofa_eval.languages import bare
+
+if TYPE_CHECKING:
+    from hyperofa.experiment.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Languages:
+    """The languages of an experiment, each list sorted but ``scored``.
+
+    ``learnt`` are those of a tokenizer that is trained, and of the pre-training corpus; ``extended`` those for which a
+    source's tokenizer grows: neither English nor pivots unless the recipe names them. ``idle`` have text that only the
+    word vectors are built from. ``known`` says whether the data is there, which decides all this (else it is expected).
+    """
+
+    learnt: list[str]
+    extended: list[str]
+    scored: list[str]
+    idle: list[str]
+    known: bool
+
+
+def languages_of(recipe: Recipe, made: dict[str, Any] | None, named_files: Iterable[str]) -> Languages:
+    """The languages of a recipe.
+
+    Args:
+        recipe: The experiment.
+        made: Its ``gather.json`` or ``split.json``, once it is there.
+        named_files: Before that, the languages of the files in the folder of parallel text that will be split.
+    """
+    if recipe.inputs is not None:
+        return _of_inputs(recipe, made)
+    parallel = recipe.parallel
+    assert parallel is not None  # a recipe has one of the two
+    named, pivots = list(parallel.languages), set(parallel.pivots)
+    if not made:
+        own = set(named) or set(named_files) - {*ENGLISH_NAMES, *pivots}
+        return Languages(sorted({ENGLISH, *own, *pivots}), sorted(own), sorted(own), [], False)
+    text = sorted([ENGLISH, *made["train"]])
+    own = {code for code in made["train"] if code not in pivots and (not named or _among(code, named))}
+    learnt = [code for code in text if code in {ENGLISH, *own, *pivots}]
+    scored = [code for code in made["languages"] if code in own]
+    return Languages(learnt, sorted(own), scored, [code for code in text if code not in learnt], True)
+
+
+def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
+    inputs = recipe.inputs
+    assert inputs is not None
+    further = [] if inputs.further_languages == "all" else inputs.further_languages
+    named = [*inputs.languages, *further]
+    if not made:
+        return Languages(
+            sorted({*named, ENGLISH}), sorted(set(named)), list(inputs.languages), [], known=not inputs.gathered
+        )
+    text = sorted({*made["train"], *([ENGLISH] if made["english"] else [])})
+    everything = inputs.further_languages == "all"
+    extended = [code for code in text if (everything and code != ENGLISH) or _among(code, named)]
+    learnt = [code for code in text if code == ENGLISH or code in extended]
+    idle = [code for code in text if code not in learnt]
+    return Languages(learnt, extended, list(inputs.languages), idle, True)
+
+
+def _among(code: str, named: Collection[str]) -> bool:
+    """Whether a code is named: ``swh`` and ``swh_Latn`` are the same, ``aze_Latn`` and ``aze_Arab`` are not."""
+    if code in named:
+        return True
+    return bare(code) in named or (bare(code) == code and code in map(bare, named))

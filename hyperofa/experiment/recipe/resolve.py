@@ -1,0 +1,232 @@
+"""Reading a recipe: variables and replacements put in, everything checked that can be checked before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hyperofa.base.config import build_config, override, read_yaml, to_plain
+from hyperofa.base.files import existing_file
+from hyperofa.base.hub import check_name, is_hub_id
+from hyperofa.base.resources import resource
+from hyperofa.data.aligned import check_english, read_rows
+from hyperofa.data.inputs import Parallel, Source
+from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.experiment.recipe.words import evaluation_words
+from hyperofa_eval.text.tokenizer import has_vocabulary
+
+PLACES = ("out", "parallel", "text", "test", "vectors")
+"""What ``${name}`` means without being a variable: the output directory, and folders that stages write or read."""
+
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class Replacements:
+    """What a user gives in place of a recipe's inputs, first stages, variables and settings."""
+
+    source: str | None = None
+    tokenizer: str | None = None
+    vectors: Path | None = None
+    data: Path | None = None
+    """Parallel text, in place of the recipe's."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    """``dotted.key=value`` words."""
+
+    def check(self) -> None:
+        """Refuse what is not there before anything runs.
+
+        Raises:
+            DataMissingError: a named directory is missing or holds something else.
+        """
+        if self.source is not None:
+            check_name(self.source, "model directory")
+            if not is_hub_id(self.source):
+                existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
+        if self.tokenizer is not None:
+            check_name(self.tokenizer, "tokenizer directory")
+            if not is_hub_id(self.tokenizer) and not has_vocabulary(Path(self.tokenizer)):
+                raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
+        if self.vectors is not None:
+            existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
+        if self.data is not None:
+            check_english(self.data)
+            read_rows([self.data])
+
+
+def read_variables(words: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` words (``--var``) as values by name.
+
+    Raises:
+        InputError: a word without an equals sign.
+    """
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
+        found[name] = value
+    return found
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file: a path, or the name of one that comes with hyperofa, such as ``small`` or ``paper/xlm-roberta``."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return path
+    try:
+        return resource(f"recipes/{name}.yaml")
+    except HyperofaError:
+        folder = resource("recipes")
+        known = [file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("*.yaml"))]
+        raise unknown_name("recipe", name, known) from None
+
+
+def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Recipe:
+    """Read and check a recipe, with the user's replacements in it.
+
+    Args:
+        path: The YAML file.
+        given: What takes the place of the recipe's own.
+        lenient: Leave a variable that has no value as ``${name}`` instead of raising: enough to list the stages.
+
+    Raises:
+        InputError: an unknown key (the nearest is named), a wrong value, or training settings that contradict each
+            other.
+        DataMissingError: no such file, or a variable has no value.
+    """
+    values = override(read_yaml(path), given.settings)
+    recipe = build_config(Recipe, with_variables(values, given.variables, path, lenient=lenient), path)
+    if given.source is not None:
+        if len(recipe.sources) > 1:
+            raise InputError("--source replaces the only source model, this recipe has several", where=path)
+        recipe = replace(recipe, sources={name: Source(model=given.source) for name in recipe.sources})
+    if given.data is not None:
+        recipe = replace(recipe, parallel=Parallel(dir=str(given.data)), inputs=None)
+    _check_methods(recipe)
+    _check_training(recipe, path)
+    return recipe
+
+
+def with_variables(values: dict[str, Any], given: Mapping[str, str], where: object, *, lenient: bool) -> dict[str, Any]:
+    """``values`` with every ``${name}`` replaced, and the values used under ``variables``.
+
+    Raises:
+        InputError: a name that is no variable, here or on the command line. DataMissingError: a variable without value.
+    """
+    declared = values.get("variables") or {}
+    if not isinstance(declared, dict):
+        raise InputError("variables must be a mapping of names to values", where=where)
+    for name in PLACES:
+        if name in declared:
+            raise InputError(
+                f"the variable {name!r} has the name of a place", where=where, todo="call it something else"
+            )
+    for name in given:
+        if name not in declared:
+            raise unknown_name("variable", name, declared, where=where)
+    known = {**declared, **given}
+
+    def text(value: str) -> str:
+        def one(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in PLACES:
+                return match[0]
+            if name not in known:
+                raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
+            if known[name] is None and not lenient:
+                todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
+                raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
+            return match[0] if known[name] is None else str(known[name])
+
+        return _VARIABLE.sub(one, value)
+
+    return {**_walk({key: value for key, value in values.items() if key != "variables"}, text), "variables": known}
+
+
+def _walk(value: Any, change: Any) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _walk(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, change) for item in value]
+    return value
+
+
+def _check_methods(recipe: Recipe) -> None:
+    """Refuse an unknown method now and not after the stages before it."""
+    from hyperofa.init.registry import find_method
+
+    for name, method in recipe.matrix.methods.items():
+        find_method(method.method or name)
+
+
+def _check_training(recipe: Recipe, path: Path) -> None:
+    """Refuse wrong training settings now and not after all earlier stages."""
+    from hyperofa.train.config import TrainConfig
+
+    train = recipe.train
+    for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
+        if name in train.settings:
+            todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
+            raise InputError(
+                f"train.settings.{name} is set for each cell by the experiment itself", where=path, todo=todo
+            )
+    if not recipe.trained():
+        return
+    where = f"{path}: train.settings"
+    build_config(TrainConfig, {**training_settings(recipe, "-"), "model": "-", "corpus": "-", "run": "-"}, where)
+
+
+def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings that all cells' training shares, evaluation on the way included.
+
+    That evaluation is the recipe's own unless ``train.evaluate`` says otherwise: its protocol, pooling, block, number
+    format and limit, and ``languages``.
+    """
+    train = recipe.train
+    if not train.evaluate_every:
+        return dict(train.settings)
+    own = {**_as_evaluated(recipe), "languages": list(languages), **train.evaluate}
+    return {**train.settings, "eval_every": train.evaluate_every, "evaluation": {**own, "data": test}}
+
+
+def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
+    """The settings of the evaluation that scores the (first) task of evaluation in training, by their names there."""
+    main = recipe.evaluate
+    tasks = list(recipe.train.evaluate.get("tasks") or main.tasks[:1])
+    every = [(main.tasks, main.args), *((more.tasks, more.args) for more in main.further.values())]
+    args = next((args for scored, args in every if tasks[0] in scored), main.args)
+    found = vars(evaluation_words(args))
+    found["block"] = int(found["block"]) if str(found["block"]).isdigit() else found["block"]
+    names = (
+        "protocol",
+        "block",
+        "pooling",
+        "direction",
+        "csls",
+        "dtype",
+        "aliases",
+        "limit",
+        "learning_rate",
+        "epochs",
+    )
+    settings = {name: found[name] for name in names if found[name] is not None and found[name] is not False}
+    files = [str(file) for file in found["extensions"]]
+    return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
+
+
+def deciding_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
+    from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
+
+    values = {**recipe.train.settings, "model": "-", "corpus": "-", "run": "-"}
+    resolved = to_plain(build_config(TrainConfig, values))
+    apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
+    return {name: value for name, value in resolved.items() if name not in apart}

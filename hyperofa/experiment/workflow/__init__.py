@@ -1,0 +1,1 @@
+"""Stages of an experiment: the graph, what ran, running one."""

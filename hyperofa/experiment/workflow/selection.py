@@ -1,0 +1,60 @@
+"""Which stages a run is about: by kind, by name or by pattern, with what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from hyperofa.errors import unknown_name
+from hyperofa.experiment.workflow.stage import Stage, dependencies
+
+REPORT = "report"
+"""Stands for the report alone, which no stage writes."""
+
+
+def matches(stage: Stage, pattern: str) -> bool:
+    """Whether a pattern means a stage: its kind (``train``), its name, a glob of it, or ``kind/glob of the cell``."""
+    kind, slash, cell = pattern.partition("/")
+    if slash:
+        return stage.kind == kind and stage.cell is not None and fnmatchcase(stage.cell, cell)
+    return stage.kind == pattern or fnmatchcase(stage.name, pattern)
+
+
+def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
+    """The names of the stages that any pattern means, and of all that these need.
+
+    Raises:
+        InputError: a pattern means no stage.
+    """
+    needs = dependencies(stages)
+    wanted: list[str] = []
+    for pattern in patterns:
+        if pattern == REPORT:
+            continue
+        found = [stage.name for stage in stages if matches(stage, pattern)]
+        if not found:
+            raise unknown_name("stage", pattern, [*_kinds(stages), REPORT])
+        wanted += found
+    chosen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name not in chosen:
+            chosen.add(name)
+            wanted += needs[name]
+    return chosen
+
+
+def before(stages: Sequence[Stage], pattern: str) -> frozenset[str]:
+    """The names of the stages that stand before the first one that ``pattern`` means.
+
+    Raises:
+        InputError: the pattern means no stage.
+    """
+    for index, stage in enumerate(stages):
+        if matches(stage, pattern):
+            return frozenset(earlier.name for earlier in stages[:index])
+    raise unknown_name("stage", pattern, _kinds(stages))
+
+
+def _kinds(stages: Sequence[Stage]) -> list[str]:
+    return list(dict.fromkeys(stage.kind for stage in stages))

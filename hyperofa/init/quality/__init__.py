@@ -1,0 +1,1 @@
+"""What is measured of an initialised model, and its record."""

@@ -1,0 +1,79 @@
+"""What the vocabulary covers: tokens by script, and by the languages whose words they belong to."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.base.wordkeys import STORED
+from hyperofa.init import provenance as origin
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+def scripts(tokenizer: Any, found: origin.Provenance) -> dict[str, dict[str, int]]:
+    """Tokens by script and provenance; the script is the first word of the Unicode name of the first letter."""
+    from hyperofa.vocab.surfaces import token_surfaces
+
+    counts: dict[str, Counter[str]] = {}
+    for surface, code in zip(token_surfaces(tokenizer), found.code, strict=False):
+        text = surface.text.decode("utf-8", errors="ignore")
+        letter = next((character for character in text if character.isalpha()), None)
+        name = unicodedata.name(letter, "OTHER").split()[0] if letter else "OTHER"
+        counts.setdefault(name, Counter())[origin.NAMES[code]] += 1
+    by_size = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return {name: dict(counter) for name, counter in by_size}
+
+
+def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) -> dict[str, dict[str, float]]:
+    """For each language of the word vectors: its words, and its tokens by provenance.
+
+    ``words`` counts its keys, ``matched`` the ones that yield a token; a token is a language's if one of its words yields it, so
+    tokens of several languages count in each. ``known`` is the mean share of a word's matches that are copied or predicted: the
+    rest starts from noise.
+
+    Args:
+        keys: n keys ``lang:word``.
+        words: (V, n) matches of tokens and words.
+        found: of the V tokens (and rows appended beyond them).
+    """
+    from scipy.sparse import csr_matrix
+
+    scheme = getattr(keys, "scheme", STORED)
+    index: dict[str, int] = {}
+    separator = scheme.separator or "\0"
+    of_word = np.empty(len(keys), dtype=np.int64)
+    for column, key in enumerate(keys):
+        language, there, _ = key.partition(separator)
+        name = language if there else scheme.default_language or "?"
+        of_word[column] = index.setdefault(name, len(index))
+    code = found.code[: words.shape[0]]
+    there = csr_matrix((np.ones(words.nnz, dtype=np.float32), words.indices, words.indptr), shape=words.shape)
+    membership = csr_matrix(
+        (np.ones(len(keys), dtype=np.float32), (np.arange(len(keys)), of_word)), shape=(len(keys), len(index))
+    )
+    tokens = (there @ membership).tocsr()
+    by_code = {
+        name: np.bincount(tokens[code == number].indices, minlength=len(index))
+        for number, name in enumerate(origin.NAMES)
+    }
+    matches = np.asarray(there.sum(axis=0)).ravel()
+    good = np.asarray(there[np.isin(code, (origin.COPIED, origin.PREDICTED))].sum(axis=0)).ravel()
+    share = np.divide(good, matches, out=np.zeros_like(good), where=matches > 0)
+    n_words = np.bincount(of_word, minlength=len(index))
+    matched = np.bincount(of_word[matches > 0], minlength=len(index))
+    total = np.bincount(of_word, weights=share, minlength=len(index))
+    return {
+        name: {
+            "words": int(n_words[i]),
+            "matched": int(matched[i]),
+            **{what: int(by_code[what][i]) for what in ("copied", "predicted", "drawn")},
+            "known": round(float(total[i] / max(matched[i], 1)), 4),
+        }
+        for name, i in sorted(index.items(), key=lambda item: (-n_words[item[1]], item[0]))
+    }

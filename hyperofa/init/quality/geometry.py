@@ -1,0 +1,95 @@
+"""What the rows alone tell of an initialisation before anyone trains: norms, similarity, scripts, nearest source tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperofa.init import provenance as origin
+from hyperofa.init.linalg import normalise_rows
+from hyperofa.init.quality.coverage import scripts
+
+if TYPE_CHECKING:
+    from hyperofa.init.new_rows import Extended
+
+_SAMPLE = 2000
+_SHOWN = 12
+_BLOCK = 1 << 14
+
+
+def quality_report(
+    extended: Extended,
+    found: origin.Provenance,
+    source_tokenizer: Any,
+    target_tokenizer: Any,
+    seed: int,
+) -> dict[str, Any]:
+    """Figures on the rows of the input matrix, in the embedding space.
+
+    ``*_norm`` are mean norms; ``*_centred_cosine`` mean cosines between random pairs of rows after the source's mean is
+    taken away (near 0 for the source; near 1 means that rows are all alike). ``scripts`` counts tokens by the script of
+    their first letter and by provenance; ``neighbours`` are source tokens nearest to a sample of predicted ones.
+    """
+    report = matrix_figures(extended, found, seed)
+    report["scripts"] = scripts(target_tokenizer, found)
+    report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, seed)
+    return report
+
+
+def matrix_figures(extended: Extended, found: origin.Provenance, seed: int) -> dict[str, Any]:
+    """``*_norm`` and ``*_centred_cosine`` of one matrix's rows; see :func:`quality_report`."""
+    rng = np.random.default_rng([seed, 200])
+    factors = extended.factors
+    source = factors.coordinates
+    centre = factors.embed(source.mean(axis=0, keepdims=True))
+    kinds = {
+        "source": source,
+        "copied": extended.rows[found.code[: len(extended.rows)] == origin.COPIED],
+        "predicted": extended.rows[found.code[: len(extended.rows)] == origin.PREDICTED],
+        "drawn": extended.rows[found.code[: len(extended.rows)] == origin.DRAWN],
+    }
+    report: dict[str, Any] = {}
+    for name, rows in kinds.items():
+        chosen = rows[rng.permutation(len(rows))[:_SAMPLE]]
+        embedded = factors.embed(chosen)
+        report[f"{name}_norm"] = _mean(np.linalg.norm(embedded, axis=1))
+        report[f"{name}_centred_cosine"] = _pair_cosine(embedded - centre)
+    return report
+
+
+def _neighbours(
+    extended: Extended, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
+) -> dict[str, list[str]]:
+    predicted = np.flatnonzero(found.code == origin.PREDICTED)
+    if not len(predicted):
+        return {}
+    factors = extended.factors
+    mean = factors.coordinates.mean(axis=0)
+    chosen = np.sort(np.random.default_rng([seed, 201]).permutation(predicted)[:_SHOWN])
+    queries = normalise_rows(factors.embed(extended.rows[chosen] - mean))
+    cosines = np.empty((len(chosen), len(factors.coordinates)), dtype=np.float32)
+    # All embedded rows at once would be the most memory of the whole run.
+    for start in range(0, cosines.shape[1], _BLOCK):
+        rows = normalise_rows(factors.embed(factors.coordinates[start : start + _BLOCK] - mean))
+        cosines[:, start : start + _BLOCK] = queries @ rows.T
+    holes = np.ones(cosines.shape[1], dtype=bool)
+    holes[list(source_tokenizer.get_vocab().values())] = False
+    cosines[:, holes] = -np.inf
+    indices = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
+    tokens = target_tokenizer.convert_ids_to_tokens(chosen.tolist())
+    return {
+        token: source_tokenizer.convert_ids_to_tokens(ids.tolist()) for token, ids in zip(tokens, indices, strict=True)
+    }
+
+
+def _pair_cosine(rows: np.ndarray) -> float | None:
+    half = len(rows) // 2
+    if not half:
+        return None
+    unit = normalise_rows(rows)
+    return _mean(np.einsum("nd,nd->n", unit[:half], unit[half : 2 * half]))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return round(float(values.mean()), 4) if len(values) else None

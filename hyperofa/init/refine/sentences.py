@@ -1,0 +1,84 @@
+"""Sentences as token ids, and which of them make the batch of a step: a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hyperofa_eval.text.plain_text import PlainText
+
+_POOL = 16  # batches drawn together, so that a batch can hold sentences of like length
+
+
+def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Ids of every text with the tokenizer's specials, and for each id whether it is text (1) or special (0)."""
+    encoded = PlainText(tokenizer)(
+        texts,
+        truncation=True,
+        max_length=max_length,
+        return_special_tokens_mask=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
+    real = [1 - np.asarray(row, dtype=np.int64) for row in encoded["special_tokens_mask"]]
+    return ids, real
+
+
+def used_ids(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The distinct ids of some texts, ascending, int64."""
+    return np.unique(np.concatenate(rows)) if rows else np.zeros(0, dtype=np.int64)
+
+
+def digest_of(lists: Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays and of where one ends and the next begins."""
+    found = hashlib.sha256()
+    for array in lists:
+        found.update(len(array).to_bytes(8, "little"))
+        found.update(np.ascontiguousarray(array, dtype=np.int64).data)
+    return found.hexdigest()
+
+
+class Draws:
+    """Which sentences the batch of a step holds.
+
+    Groups (languages) are drawn in proportion to their size to the power ``smoothing``, then a sentence of the group. Batches
+    are drawn 16 at a time, sorted by length within, and come in random order.
+    """
+
+    def __init__(
+        self, groups: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, *, smoothing: float
+    ) -> None:
+        """Take ``groups`` (n,) and ``lengths`` (n,) of n sentences."""
+        names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        del names
+        self.groups = groups
+        self._members = np.argsort(inverse, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._shares = counts**smoothing / (counts**smoothing).sum()
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._seed = seed
+        self._pool: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def batch(self, step: int) -> np.ndarray:
+        """Positions (batch_size,) int64 of the sentences of step ``step``, from 0."""
+        number = step // _POOL
+        if self._pool[0] != number:
+            self._pool = (number, self._draw(number))
+        return self._pool[1][step % _POOL]
+
+    def _draw(self, number: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self._seed, 300, number])
+        groups = rng.choice(len(self._shares), size=_POOL * self._batch_size, p=self._shares)
+        sizes = np.diff(self._starts)[groups]
+        chosen = self._members[
+            self._starts[groups] + np.minimum((rng.random(len(groups)) * sizes).astype(int), sizes - 1)
+        ]
+        chosen = chosen[np.argsort(self._lengths[chosen], kind="stable")]
+        batches = chosen.reshape(_POOL, self._batch_size)
+        return [batches[i] for i in rng.permutation(_POOL)]

@@ -1,0 +1,1 @@
+"""Run directories: sharded checkpoints with manifests, the model in the end, the lock."""

@@ -1,0 +1,348 @@
+"""The one file that touches accelerate and DeepSpeed: ranks, sharded steps, reductions, shards on disk.
+
+What the two libraries do wrong by default is put right here: the engine is asserted to be DeepSpeed's, the timeout
+reaches every process group, nothing is compiled at run time, the learning rate is set and not scheduled, and no loading
+happens that the caller has not verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import json
+import math
+import os
+import re
+import socket
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.base.console import quiet_libraries
+from hyperofa.base.cpu import speed_up_cpu
+from hyperofa.errors import HyperofaError, InputError
+from hyperofa.train.checkpoint.manifest import NORMS, SHARDS
+from hyperofa.train.checkpoint.whole import KINDS
+from hyperofa.train.engine.alone import reduce_nothing_alone
+from hyperofa.train.engine.clipping import clip_by_what_learns, scale_in_the_step
+from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
+from hyperofa.train.engine.partition import squares_by_parameter, stretches, update_model_weights
+from hyperofa.train.engine.ranks import Ranks
+from hyperofa.train.planning.cost import peak_flops
+
+if TYPE_CHECKING:
+    import torch
+
+    from hyperofa.train.checkpoint.whole import WholeState
+    from hyperofa.train.config import TrainConfig
+
+_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
+
+
+class Engine(Ranks):
+    """One process's part of a DeepSpeed run: collectives from the start, sharded steps after :meth:`prepare`."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Join the process group.
+
+        Raises:
+            HyperofaError: accelerate did not set up DeepSpeed, so the run would not be what was asked for.
+            InputError: the device has not the precision that was asked for, or a tracker is not installed.
+        """
+        _set_launch_environment()
+        import torch
+
+        cuda = torch.cuda.is_available()
+        if not cuda:
+            os.environ["DS_ACCELERATOR"] = "cpu"
+            speed_up_cpu()
+        quiet_libraries()
+        from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+        from accelerate.utils import DistributedType
+
+        self.config = config
+        self._timeout = datetime.timedelta(seconds=config.timeout)
+        group = InitProcessGroupKwargs(backend="nccl" if cuda else "gloo", timeout=self._timeout)
+        self.deepspeed_config = deepspeed_config(config, world_size_of_launch(), cuda=cuda)
+        _compile_nothing()
+        _check_precision(config.precision)
+        self._accelerator = Accelerator(
+            mixed_precision="no" if config.precision == "fp32" else config.precision,
+            deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=json.loads(json.dumps(self.deepspeed_config))),
+            gradient_accumulation_steps=self.deepspeed_config["gradient_accumulation_steps"],
+            kwargs_handlers=[group],
+            log_with=list(config.trackers) or None,
+            project_dir=str(config.run),
+        )
+        if self._accelerator.distributed_type != DistributedType.DEEPSPEED:
+            raise HyperofaError(
+                f"accelerate set up {self._accelerator.distributed_type.value}, not DeepSpeed",
+                todo="start with accelerate launch --config_file launch/….yaml and unset ACCELERATE_USE_CPU",
+            )
+        ready = {str(tracker) for tracker in self._accelerator.log_with}
+        if missing := [name for name in config.trackers if name not in ready]:
+            raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
+        self._ds: Any = None
+        self._apply_timeout()
+        super().__init__(self._accelerator.device)
+
+    @property
+    def zero_stage(self) -> int:
+        """The ZeRO stage in the DeepSpeed config in use."""
+        return int(self.deepspeed_config["zero_optimization"]["stage"])
+
+    def describe(self) -> dict[str, Any]:
+        """What really runs, for ``run.json``: the engine's and optimizer's classes, ranks, device, stage."""
+        return {
+            "engine": f"{type(self._ds).__module__}.{type(self._ds).__name__}",
+            "zero_optimizer": type(self._ds.optimizer).__name__,
+            "optimizer": type(self._ds.basic_optimizer).__name__,
+            "zero_stage": self.zero_stage,
+            "precision": self.config.precision,
+            "world_size": self.world_size,
+            "backend": str(self._accelerator.state.backend),
+            "device": str(self.device.type),
+            "accumulation": self.deepspeed_config["gradient_accumulation_steps"],
+        }
+
+    # ------------------------------------------------------------------ setting up
+
+    def prepare(self, model: torch.nn.Module, groups: Sequence[dict[str, Any]]) -> None:
+        """Shard the model and its AdamW over the ranks; from here on :attr:`module` is the model to call.
+
+        Raises:
+            HyperofaError: the engine is not DeepSpeed's.
+        """
+        import torch
+        from deepspeed import DeepSpeedEngine
+
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=self.config.learning_rate,
+            betas=self.config.betas,
+            eps=self.config.epsilon,
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
+        with contextlib.redirect_stdout(None):
+            self._ds, _ = self._accelerator.prepare(model, optimizer)
+        if not isinstance(self._ds, DeepSpeedEngine):
+            raise HyperofaError(f"accelerate prepared {type(self._ds).__name__}, not a DeepSpeed engine")
+        clip_by_what_learns(self._ds.optimizer)
+        scale_in_the_step(self._ds.optimizer)
+        reduce_nothing_alone(self._ds.optimizer)
+        if self.config.precision == "fp16":  # how often is too often, max_skipped decides
+            self._ds.optimizer.loss_scaler.raise_error_at_min_scale = False
+        if self.config.compile:
+            self._ds.compile()
+        self._apply_timeout()
+
+    def _apply_timeout(self) -> None:
+        """Give every process group the run's timeout: accelerate's reaches the first, DeepSpeed's have their own."""
+        from torch.distributed import distributed_c10d
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for group in list(distributed_c10d._world.pg_map):
+                if not distributed_c10d._rank_not_in_group(group):
+                    distributed_c10d._set_pg_timeout(self._timeout, group)
+
+    @property
+    def module(self) -> Any:
+        """The model as it was given to :meth:`prepare`, its parameters now managed by DeepSpeed."""
+        return self._ds.module
+
+    # ------------------------------------------------------------------ one optimizer step
+
+    def train_mode(self, on: bool = True) -> None:
+        """Switch dropout on or off."""
+        self._ds.train(on)
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]) -> Any:
+        """Run the model on one micro-batch, moved to this rank's device."""
+        return self._ds(**{name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()})
+
+    def backward(self, loss_sum: torch.Tensor, n_targets_global: int) -> None:
+        """Add the gradient of ``loss_sum / n_targets_global`` to the step's; the ranks' gradients add up.
+
+        DeepSpeed averages over ranks, so the loss is multiplied by their number; it does not divide by the
+        accumulation here, since the global count already covers all micro-batches. A loss that is not finite makes the
+        whole gradient so, even where its own would be finite, and with it DeepSpeed leaves out the step on every rank.
+        """
+        nothing_or_nan = loss_sum.detach() * 0.0
+        self._ds.backward(loss_sum * (self.world_size / n_targets_global + nothing_or_nan), scale_wrt_gas=False)
+
+    def end_micro_batch(self) -> None:
+        """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
+        self._ds.step()
+
+    def set_learning_rates(self, rate_of: Callable[[str], float]) -> None:
+        """Set the rate of the coming update for every parameter group, by the group's name."""
+        for group in self._ds.optimizer.param_groups:
+            group["lr"] = rate_of(group["name"])
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that DeepSpeed left out since the start, because the gradient was not finite."""
+        return int(self._ds.skipped_steps)
+
+    def gradient_norm(self) -> float | None:
+        """Norm of the last step's gradient of what learned in it, before clipping; None if it is not known or not finite."""
+        norm = self._ds.get_global_grad_norm()
+        return float(norm) if norm is not None and math.isfinite(float(norm)) else None
+
+    def peak_flops(self) -> float | None:
+        """Peak operations per second of this rank's GPU in the run's precision; None on the CPU and for unknown kinds."""
+        import torch
+
+        cuda = self.device.type == "cuda"
+        return peak_flops(torch.cuda.get_device_name(self.device), self.config.precision) if cuda else None
+
+    def memory(self) -> dict[str, int]:
+        """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
+        import resource as usage
+
+        import torch
+
+        peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
+        if self.device.type == "cuda":
+            peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
+        return peak
+
+    # ------------------------------------------------------------------ shards on disk
+
+    def checkpoint_bytes(self) -> int:
+        """About how many bytes the shards of all ranks take: float32 weights and moments, and the model's own copy."""
+        numbers = [(getattr(p, "ds_numel", p.numel()), p.element_size()) for p in self.module.parameters()]
+        return sum(count * (12 + (0 if self.zero_stage == 3 else size)) for count, size in numbers)
+
+    def save_shards(self, folder: Path) -> list[str]:
+        """Write this rank's shards below ``folder`` (which exists on all ranks); returns the names of its files."""
+        with contextlib.redirect_stdout(None):
+            self._ds.save_checkpoint(str(folder), tag=SHARDS, client_state={}, save_latest=False)
+        if self.is_main:
+            for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters, which abort on tied weights
+                script.unlink()
+        return self.own_files(folder)
+
+    def own_files(self, folder: Path) -> list[str]:
+        """The files below ``folder`` that this rank wrote: those with its number, and for rank 0 those with none."""
+        mine: list[str] = []
+        for path in sorted(folder.rglob("*")):
+            match = _RANK_FILE.search(path.name)
+            if path.is_file() and (int(match[1]) if match else 0) == self.rank:
+                mine.append(path.relative_to(folder).as_posix())
+        return mine
+
+    def load_shards(self, folder: Path) -> None:
+        """Load what :meth:`save_shards` wrote. The caller has verified the hashes: this unpickles.
+
+        Raises:
+            HyperofaError: DeepSpeed found nothing to load.
+        """
+        with contextlib.redirect_stdout(None):
+            loaded, _ = self._ds.load_checkpoint(str(folder), tag=SHARDS, load_lr_scheduler_states=False)
+        if loaded is None:
+            raise HyperofaError("DeepSpeed loaded nothing", where=folder)
+        gc.collect()
+
+    def load_whole(self, state: WholeState) -> None:
+        """Take this rank's share of an unsharded state, whatever world size and stage it was saved with."""
+        import torch
+
+        optimizer = self._ds.optimizer
+        if self.zero_stage == 3:
+            optimizer.checkpoint_event_prologue()
+        for flat, parts in stretches(optimizer, self.rank):
+            values = {kind: flat.detach().new_zeros(flat.shape) for kind in KINDS}
+            for part in parts:
+                for kind, target in values.items():
+                    share = state.read(part.name, kind)[part.taken : part.taken + part.count]
+                    target[part.start : part.start + share.numel()] = share.to(target.device)
+            flat.data.copy_(values.pop("fp32"))
+            self._ds.basic_optimizer.state[flat] = {"step": torch.tensor(state.adam_step), **values}
+        update_model_weights(optimizer, self.zero_stage)
+        gc.collect()
+
+    def norms(self) -> tuple[dict[str, float], dict[str, tuple[float, float, float]]]:
+        """Norms over all ranks of the float32 weights and of AdamW's two moments, of all together and of each parameter."""
+        names, squares = squares_by_parameter(self._ds.optimizer, self._ds.basic_optimizer.state, self.rank)
+        sums = self.sum(squares)
+        each = {name: tuple(value**0.5 for value in sums[3 * i : 3 * i + 3]) for i, name in enumerate(names)}
+        totals = {kind: sum(sums[number::3]) ** 0.5 for number, kind in enumerate(NORMS)}
+        return totals, each
+
+    def whole_state_dict(self) -> dict[str, torch.Tensor] | None:
+        """The gathered weights on rank 0's CPU, in the training precision, tied ones once (None on other ranks)."""
+        state = self._accelerator.get_state_dict(self._ds)
+        if not self.is_main or state is None:
+            return None
+        first_names: dict[int, str] = {}
+        for name, parameter in self.module.named_parameters(remove_duplicate=False):
+            if first_names.setdefault(id(parameter), name) != name:
+                state.pop(name, None)
+        # Small parameters may be views of one buffer, which safetensors writers take for tied weights and drop.
+        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
+
+    # ------------------------------------------------------------------ trackers and the end
+
+    def start_trackers(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Open the trackers named in the config (rank 0 only, by accelerate)."""
+        if self.config.trackers:
+            plain = {key: value for key, value in settings.items() if isinstance(value, int | float | str | bool)}
+            self._accelerator.init_trackers(name, config=plain)
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """Send numbers of one step to the trackers."""
+        if self.config.trackers:
+            self._accelerator.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """End the trackers and leave the process group."""
+        self._accelerator.end_training()
+        self.leave()
+
+
+def _set_launch_environment() -> None:
+    """Let one process without a launcher be a launch of one; let the run's config alone decide about DeepSpeed.
+
+    Raises:
+        InputError: the launcher was given a DeepSpeed config, which would be read by nobody.
+    """
+    foreign = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if foreign != "none":
+        raise InputError(
+            "the accelerate config names a DeepSpeed config", where=foreign, todo="set ds_config in the run's"
+        )
+    os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    if "RANK" not in os.environ:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+        os.environ.update(alone, MASTER_PORT=str(port))
+
+
+def _check_precision(precision: str) -> None:
+    """Refuse a precision that this device has not.
+
+    Raises:
+        InputError: DeepSpeed would say so in a traceback.
+    """
+    import torch
+    from deepspeed.accelerator import get_accelerator
+
+    wanted = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    device = get_accelerator()
+    if wanted not in device.supported_dtypes():
+        raise InputError(f"this {device.device_name()} device has no {precision}", todo="set precision to fp32 or bf16")
+
+
+def _compile_nothing() -> None:
+    """Mark DeepSpeed's optional operators unavailable: building one at run time needs a compiler."""
+    with contextlib.redirect_stdout(None):
+        import deepspeed
+    deepspeed.ops.__compatible_ops__.update(dict.fromkeys(deepspeed.ops.__compatible_ops__, False))

@@ -1,0 +1,100 @@
+"""One process among the ranks of a run: sums and gathers over all of them, waiting, and naming the one that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hyperofa.errors import HyperofaError
+from hyperofa.train.engine.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """Collectives of torch's default process group, which has been made already.
+
+    Attributes:
+        rank: the number of this process among all ranks.
+        world_size: how many ranks there are.
+        device: where this rank computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Begin to count in the launcher's store, so that the other ranks see this one alive."""
+        import torch
+
+        self.rank = torch.distributed.get_rank()
+        self.world_size = torch.distributed.get_world_size()
+        self.device = device
+        self._store = torch.distributed.distributed_c10d._get_default_store()
+        self._heartbeat = Heartbeat(self._store, self.rank, self.world_size)
+        self._heartbeat.start()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which alone writes what is written once."""
+        return self.rank == 0
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Sums over all ranks, in float64."""
+        return self._reduce(values, "SUM")
+
+    def maximum(self, values: Sequence[float]) -> list[float]:
+        """Maxima over all ranks, in float64."""
+        return self._reduce(values, "MAX")
+
+    def _reduce(self, values: Sequence[float], operation: str) -> list[float]:
+        import torch
+
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(tensor, op=getattr(torch.distributed.ReduceOp, operation))
+        return [float(value) for value in tensor.tolist()]
+
+    def gather(self, value: Any) -> list[Any]:
+        """A picklable value of every rank, in the order of ranks."""
+        import torch
+
+        values: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def on_main(self, name: str, work: Callable[[], T]) -> T | None:
+        """Do long work on rank 0 alone; the others wait outside any collective, so that no timeout cuts it short.
+
+        Raises:
+            HyperofaError: rank 0 went silent.
+        """
+        key = f"hyperofa/done/{name}"
+        if self.is_main:
+            result = work()
+            self._store.set(key, "1")
+            return result
+        while not self._store.check([key]):
+            silent = self._heartbeat.silent_ranks(unless=lambda: self._store.check([key]))
+            if any(rank.startswith("rank 0 ") for rank in silent):
+                raise HyperofaError(f"{silent[0]} went silent during {name}", todo="start the same command again")
+        return None
+
+    def explain(self, error: RuntimeError) -> HyperofaError | None:
+        """A line for an error of a collective that names the ranks gone silent; None if all ranks are alive."""
+        silent = self._heartbeat.silent_ranks()
+        if not silent:
+            return None
+        what = f"{', '.join(silent)} went silent, so rank {self.rank} gave up ({str(error).splitlines()[0][:160]})"
+        return HyperofaError(what, todo="the same command resumes from the last checkpoint")
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        self._reduce([0.0], "SUM")
+
+    def leave(self) -> None:
+        """Stop counting and leave the process group."""
+        import torch
+
+        self._heartbeat.stop()
+        if torch.distributed.is_initialized():  # accelerate may have left already
+            torch.distributed.destroy_process_group()

@@ -1,0 +1,1 @@
+"""Memory, hours and sizes of a run, from its config alone."""

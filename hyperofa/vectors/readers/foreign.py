@@ -1,0 +1,251 @@
+"""Readers of foreign vector files: word2vec text and binary, fastText ``.vec``, plain text; and which reader a file needs."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperofa.base.files import existing_file
+from hyperofa.base.textfiles import DAMAGED, PACKED, damaged
+from hyperofa.errors import InputError, unknown_name
+from hyperofa.vectors.readers.sniffing import HEADER, NUMBER, refuse_other_kinds
+from hyperofa_eval.text.filekinds import HEAD_BYTES
+
+BLOCK = 8192
+"""Rows that a reader yields at once."""
+
+_LOOK = 64  # lines from which a file without a header tells the length of its vectors
+_PICKLES = frozenset({".wv", ".kv"})
+_NO_TEXT = _PICKLES | {".bin"}
+_MAX_WORD = 4096  # bytes; without a bound, a damaged binary file is one long word
+
+Block = tuple[list[str], np.ndarray]
+"""Words (k) and their vectors (k, d) float32."""
+
+
+@dataclass
+class Faults:
+    """What to do about a bad row: refuse the file by its first one, or count and skip them."""
+
+    path: Path
+    skip: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def bad(self, what: str, place: str) -> None:
+        """Report a bad row at ``place`` (``line 7``); raises :class:`InputError` unless bad rows are skipped."""
+        if not self.skip:
+            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or pass --skip-bad")
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An opened vector file: the length d of its vectors, and its blocks, read as they are asked for."""
+
+    dim: int
+    blocks: Iterator[Block]
+
+
+def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path, Faults], Rows]]:
+    """The name and the reader of a vector file, by its first bytes unless ``name`` says which.
+
+    Raises:
+        DataMissingError: the file is not there.
+        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
+    """
+    from hyperofa.vectors.readers.fasttext import MAGIC, read_fasttext
+    from hyperofa.vectors.readers.gensim import read_gensim
+
+    readers: dict[str, Callable[[Path, Faults], Rows]] = {
+        "gensim": read_gensim,
+        "fasttext": read_fasttext,
+        "binary": read_binary,
+        "text": read_text,
+    }
+    existing_file(path, "vector file")
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    if not head:
+        raise InputError("an empty file", where=path)
+    if name is None:
+        name = _format_of(path, head, MAGIC)
+    if name not in readers:
+        raise unknown_name("vector format", name, readers, where="--format")
+    refuse_other_kinds(path, head, name)
+    return name, readers[name]
+
+
+def _format_of(path: Path, head: bytes, fasttext: bytes) -> str:
+    first, _, rest = head.partition(b"\n")
+    if head[:1] == b"\x80":
+        return "gensim"
+    if head[:4] == fasttext:
+        return "fasttext"
+    if path.suffix in PACKED and path.with_suffix("").suffix in _NO_TEXT:
+        raise InputError("only text is read packed", where=path, todo="unpack it first")
+    if HEADER.fullmatch(first):
+        return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
+    return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
+
+
+def read_text(path: Path, faults: Faults) -> Rows:
+    """A text file: an optional first line ``count dimension``, then a word and its numbers on each line.
+
+    Without such a line, vectors are as long as most of the first ones. A word may hold spaces, but not end in a number of
+    its own: that is a number too many.
+    """
+    lines = _numbered(path)
+    number, first = next(lines, (1, b""))
+    header = HEADER.fullmatch(first)
+    if header is not None:
+        dim = int(header[2])
+        if dim < 1:
+            raise InputError("a header of vectors without numbers", where=f"{path}, line {number}")
+        some = list(itertools.islice(lines, _LOOK))
+        _check_width([line.split() for _, line in some if line.strip()], dim, f"{path}, line {number}")
+        return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, int(header[1]), faults))
+    some = [(number, first), *itertools.islice(lines, _LOOK - 1)]
+    widths = [len(line.split()) - 1 for _, line in some if line.strip()]
+    dim = Counter(widths).most_common(1)[0][0] if widths else 0
+    if dim < 1:
+        raise InputError("no word with numbers after it", where=f"{path}, line {number}")
+    fields = first.split()
+    if len(fields) == 2 and dim > 1 and all(map(NUMBER.fullmatch, fields)):
+        what = f"{first.decode('ascii').strip()!r} is no header 'count dimension' of two whole numbers"
+        raise InputError(what, where=f"{path}, line {number}", todo="repair the first line, or leave it out")
+    return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, None, faults))
+
+
+def _check_width(rows: list[list[bytes]], dim: int, where: str) -> None:
+    """Refuse a header whose dimension no row has, where the first rows agree on another."""
+    widths = {len(row) - 1 for row in rows}
+    if len(widths) != 1 or widths == {dim}:
+        return
+    (width,) = widths
+    if width < dim or all(NUMBER.fullmatch(row[-dim - 1]) for row in rows):  # else words have spaces in them
+        what = f"the header promises {dim} numbers a word, the rows have {width}"
+        raise InputError(what, where=where, todo="repair the first line, or leave it out")
+
+
+def read_binary(path: Path, faults: Faults) -> Rows:
+    """A word2vec binary file: ``count dimension``, then words, each followed by a space and its float32 values."""
+    with path.open("rb") as handle:
+        header = HEADER.fullmatch(handle.readline(64))
+    if header is None or int(header[2]) < 1:
+        raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
+    return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
+
+
+def finite(vector: np.ndarray) -> bool:
+    """Whether all values are numbers."""
+    return bool(np.isfinite(vector).all())
+
+
+def finite_rows(vectors: np.ndarray) -> NDArray[np.bool_]:
+    """Which rows of (k, d) have numbers only, (k,)."""
+    good: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
+    return good
+
+
+def blocks_of(rows: Iterator[tuple[str, np.ndarray]]) -> Iterator[Block]:
+    """Single rows gathered into blocks."""
+    words: list[str] = []
+    vectors: list[np.ndarray] = []
+    for word, vector in rows:
+        words.append(word)
+        vectors.append(vector)
+        if len(words) == BLOCK:
+            yield words, np.stack(vectors)
+            words, vectors = [], []
+    if words:
+        yield words, np.stack(vectors)
+
+
+def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | None, faults: Faults) -> Iterator[Block]:
+    seen = 0
+
+    def rows() -> Iterator[tuple[str, np.ndarray]]:
+        nonlocal seen
+        for number, line in lines:
+            if not line.strip():
+                continue
+            seen += 1
+            parts = line.rstrip().rsplit(None, dim)
+            vector = _numbers(parts[1:], dim)
+            if vector is None or NUMBER.fullmatch(b"".join(parts[0].split()[1:][-1:])):
+                faults.bad(f"not a word and {dim} numbers", f"line {number}")
+                continue
+            try:
+                word = parts[0].decode("utf-8")
+            except UnicodeDecodeError:
+                faults.bad("not UTF-8", f"line {number}")
+                continue
+            if "\0" in word:
+                faults.bad("a NUL byte in the word", f"line {number}")
+            elif finite(vector):
+                yield word, vector
+            else:
+                faults.bad("NaN or infinite values", f"line {number}")
+
+    yield from blocks_of(rows())
+    if declared is not None and seen != declared:
+        faults.bad(f"{seen} rows where the first line promises {declared}", "last line")
+
+
+def _numbers(parts: list[bytes], dim: int) -> np.ndarray | None:
+    if len(parts) != dim:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # how numpy reports a number that it cannot read
+        try:
+            vector = np.fromstring(b" ".join(parts).decode("ascii"), dtype=np.float32, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
+    return vector if len(vector) == dim else None
+
+
+def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Iterator[Block]:
+    size = 4 * dim
+
+    def rows() -> Iterator[tuple[str, np.ndarray]]:
+        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place = data.find(b"\n") + 1
+            for number in range(1, declared + 1):
+                end = data.find(b" ", place, place + _MAX_WORD)
+                if end < 0 or end + 1 + size > len(data):
+                    faults.bad(f"the file ends in row {number} of {declared}", f"byte {place}")
+                    return
+                raw, values = data[place:end].lstrip(b"\n"), data[end + 1 : end + 1 + size]
+                place = end + 1 + size
+                vector = np.frombuffer(values, dtype="<f4")
+                try:
+                    word = raw.decode("utf-8")
+                except UnicodeDecodeError:
+                    faults.bad("not UTF-8", f"row {number}")
+                    continue
+                if finite(vector):
+                    yield word, vector
+                else:
+                    faults.bad("NaN or infinite values", f"row {number}")
+            if data[place:].strip(b"\n"):
+                faults.bad(f"more bytes after the {declared} rows of the header", f"byte {place}")
+
+    return blocks_of(rows())
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    with PACKED.get(path.suffix, open)(path, "rb") as handle:
+        try:
+            for number, line in enumerate(handle, start=1):
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        except DAMAGED as error:
+            raise damaged(path, error, number + 1) from None
