@@ -18,8 +18,9 @@ import numpy as np
 import yaml
 
 from hyperofa.data.parallel import ParallelText, read_parallel
-from hyperofa.vectors.build import BuildConfig, build_vectors
+from hyperofa.vectors.build import embed_words
 from hyperofa.vectors.segment import words_of
+from hyperofa.vectors.settings import BuildSettings
 
 VARIATIONS = (
     "power=0.5",
@@ -48,10 +49,10 @@ def main() -> int:
     args = parser.parse_args()
 
     text = read_parallel(args.parallel, args.languages)
-    results = {"default": top1(text, BuildConfig(), args.train, args.pivot)}
+    results = {"default": top1(text, BuildSettings(), args.train, args.pivot)}
     for variation in args.vary:
         key, _, value = variation.partition("=")
-        config = dataclasses.replace(BuildConfig(), **{key: yaml.safe_load(value)})
+        config = dataclasses.replace(BuildSettings(), **{key: yaml.safe_load(value)})
         results[variation] = top1(text, config, args.train, args.pivot)
     for name, result in results.items():
         print(f"{name:16} {result['mean']:5.1f}  {result['words']:7d} words  {result['languages']}")
@@ -59,10 +60,10 @@ def main() -> int:
     return 0
 
 
-def top1(text: ParallelText, config: BuildConfig, train: int, pivot: str) -> dict:
+def top1(text: ParallelText, config: BuildSettings, train: int, pivot: str) -> dict:
     """Top-1 retrieval, in per cent, of each language's held-out lines by the pivot's."""
     early = {language: {i: s for i, s in rows.items() if i < train} for language, rows in text.texts.items()}
-    words, vectors = build_vectors(ParallelText(early, train), config)
+    words, vectors = embed_words(ParallelText(early, train), config)
     index = {word: i for i, word in enumerate(words)}
 
     def lines(language: str) -> np.ndarray:

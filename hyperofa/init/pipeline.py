@@ -290,8 +290,8 @@ def _refinement(config: InitConfig) -> RefineConfig | None:
                 "text to refine with, but no refinement is asked for", where="--parallel", todo="add --refine"
             )
         return None
-    from hyperofa.base.config import build_config
     from hyperofa.init.refine.settings import RefineConfig
+    from hyperofa_eval.settings.config import build_config
 
     made = build_config(RefineConfig, config.refine_options | {"kind": config.refine}, "refinement")
     if made.kind == "parallel" and not config.parallel:

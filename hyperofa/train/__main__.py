@@ -8,8 +8,8 @@ import sys
 
 from hyperofa.base.console import setup_logging
 from hyperofa.cli import Parser, run_guarded
+from hyperofa.commands import train as command
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
-from hyperofa.train import command
 from hyperofa.train.engine.dsconfig import rank_of_launch
 
 

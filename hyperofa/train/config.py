@@ -77,7 +77,7 @@ class TrainConfig:
     """One training run. The global batch is stated once; what each rank does per step follows from it.
 
     Raises:
-        ValueError: settings that contradict each other (:func:`hyperofa.base.config.load_config` makes it one line).
+        ValueError: settings that contradict each other (:func:`hyperofa_eval.settings.config.load_config` makes it one line).
     """
 
     model: str

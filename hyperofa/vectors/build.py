@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from hyperofa.base.console import track
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
 from hyperofa.vectors.segment import words_of
+from hyperofa.vectors.settings import BuildSettings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -20,44 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BuildConfig:
-    """How word vectors are made; ``benchmarks/vectors_quality.py`` compares the choices on held-out sentences."""
-
-    dim: int = 200
-    """Length of a vector; fewer where the text has fewer sentences."""
-    min_count: int = 2
-    """Sentences that a word must stand in."""
-    ngrams: int = 3
-    """Longest character n-gram of scripts without spaces."""
-    smoothing: float = 1.0
-    """Exponent on the sentences' sizes; below 1, short sentences count less than PMI would have it."""
-    power: float = 0.0
-    """Exponent on the singular values: 0 weighs all directions alike, 1 as they stand in the matrix."""
-    balance: float = 1.0
-    """1 gives all languages the same say in the SVD, 0 all words (n-grams make six times as many as words do)."""
-    normalise: bool = True
-    """Scale every vector to length 1."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dim < 1 or self.min_count < 1 or self.ngrams < 1:
-            raise ValueError("dim, min_count and ngrams must be 1 or more")
-        if not 0 <= self.smoothing <= 1:
-            raise ValueError("smoothing must lie between 0 and 1")
-        if not 0 <= self.balance <= 1:
-            raise ValueError("balance must lie between 0 and 1")
-        if not -10 <= self.power <= 10:
-            raise ValueError("power must lie between -10 and 10")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed {self.seed} is not in [0, 2^32)")
-
-
-def build_vectors(text: ParallelText, config: BuildConfig) -> tuple[list[str], np.ndarray]:
+def embed_words(text: ParallelText, config: BuildSettings) -> tuple[list[str], np.ndarray]:
     """Words ``lang:word`` (n) and their vectors (n, d) float32, sorted by language and word.
 
     Words of different languages are neighbours where they stand in the translations of the same sentences.
-    Deterministic: the result depends on the text and the config only.
+    The result depends on the text and the settings only.
 
     Raises:
         InputError: the text has too few sentences or words.
@@ -65,12 +32,12 @@ def build_vectors(text: ParallelText, config: BuildConfig) -> tuple[list[str], n
     words, matrix = word_by_sentence(text, config)
     if min(matrix.shape) < 2:
         raise InputError(
-            f"only {matrix.shape[0]} words in {matrix.shape[1]} sentences", todo="give more text, or a lower min-count"
+            f"only {matrix.shape[0]} words in {matrix.shape[1]} sentences", todo="give more text, or a lower min_count"
         )
     return words, embed(positive_pmi(matrix, config.smoothing), _row_weights(words, config.balance), config)
 
 
-def word_by_sentence(text: ParallelText, config: BuildConfig) -> tuple[list[str], csr_matrix]:
+def word_by_sentence(text: ParallelText, config: BuildSettings) -> tuple[list[str], csr_matrix]:
     """The words and the binary matrix (words, sentences), without words below ``min_count``."""
     from scipy.sparse import csr_matrix
 
@@ -112,7 +79,7 @@ def positive_pmi(matrix: csr_matrix, smoothing: float) -> csr_matrix:
     return result
 
 
-def embed(matrix: csr_matrix, weights: np.ndarray, config: BuildConfig) -> np.ndarray:
+def embed(matrix: csr_matrix, weights: np.ndarray, config: BuildSettings) -> np.ndarray:
     """The rows of ``matrix`` (n, s) in ``dim`` dimensions, (n, d) float32: M V S^(power - 1).
 
     V and S are from the truncated SVD of the matrix with its rows scaled by ``weights`` (n,); with equal weights this is

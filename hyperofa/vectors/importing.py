@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa.base import wordkeys
 from hyperofa.base.console import progress_bar
 from hyperofa.base.files import check_output, made_by
 from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import InputError
 from hyperofa.vectors.readers.foreign import Faults, reader_for
 from hyperofa.vectors.readers.gensim import arrays_beside
+from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import MARKER, new_store
+from hyperofa_eval.settings.config import recorded
 
 log = logging.getLogger(__name__)
 
@@ -39,41 +40,28 @@ class ImportSummary:
     bad_rows: dict[str, int] = field(default_factory=dict)
 
 
-def import_vectors(
-    path: Path,
-    out: Path,
-    *,
-    scheme: KeyScheme = wordkeys.STORED,
-    languages: Collection[str] | None = None,
-    format_name: str | None = None,
-    skip_bad: bool = False,
-    dtype: str = "float16",
-) -> ImportSummary:
+def import_file(path: Path, out: Path, config: ImportSettings) -> ImportSummary:
     """Write the vectors of ``path`` as a store at ``out``, streaming: the file need not fit into memory.
 
-    Args:
-        path: gensim ``.wv``, word2vec text or binary, fastText ``.vec`` or ``.bin``, plain text; text also as
-            ``.gz``, ``.xz``.
-        out: The new store.
-        scheme: How the file's keys are read; stored keys are ``lang:word``, boundary marks kept.
-        languages: Keep these only.
-        format_name: ``gensim``, ``fasttext``, ``binary`` or ``text``; by default the file's first bytes decide.
-        skip_bad: Count and skip rows that are ragged, not finite or not UTF-8; otherwise the first one refuses the
-            file.
-        dtype: ``float16`` or ``float32``.
+    ``path`` is a gensim ``.wv``, word2vec text or binary, fastText ``.vec`` or ``.bin``, or plain text; text also as ``.gz``,
+    ``.xz``. Stored keys are ``lang:word``, boundary marks kept.
 
     Raises:
         DataMissingError: a file is not there.
         InputError: a bad row, a damaged file, a pickle that asks for more than vectors, or no word left.
     """
+    scheme, languages = KeyScheme(config.separator, config.default_language, config.boundary), config.languages
     check_output(out, MARKER)
-    name, read = reader_for(path, format_name)
-    faults = Faults(path, skip=skip_bad)
+    name, read = reader_for(path, config.format)
+    faults = Faults(path, skip=config.skip_bad)
     rows = read(path, faults)
     keys = _Keys(scheme, languages)
     summary = ImportSummary(name, rows.dim)
     meta: dict[str, Any] = {}
-    with new_store(out, rows.dim, meta, dtype=dtype) as writer, progress_bar("importing vectors", None) as advance:
+    with (
+        new_store(out, rows.dim, meta, dtype=config.dtype) as writer,
+        progress_bar("importing vectors", None) as advance,
+    ):
         for words, vectors in rows.blocks:
             fit = _fitting(words, vectors, writer.dtype, faults)
             chosen, kept = keys.choose([words[row] for row in fit], summary)
@@ -84,8 +72,6 @@ def import_vectors(
             raise InputError("no word left", where=path, todo=_why(summary))
         if absent := sorted(set(languages or ()).difference(summary.languages)):
             log.warning("%s: no word of %s", path, ", ".join(absent))
-        settings = {"format": name, "languages": sorted(languages) if languages else None, "skip_bad": skip_bad}
-        settings |= {"separator": scheme.separator, "default_language": scheme.default_language}
         meta |= {"boundary": scheme.boundary, "languages": summary.languages}
         meta["left_out"] = {
             "malformed": summary.malformed,
@@ -94,7 +80,7 @@ def import_vectors(
             "bad_rows": summary.bad_rows,
         }
         inputs = {"file": path} | (arrays_beside(path) if name == "gensim" else {})
-        meta["made_by"] = made_by("vectors import", inputs, settings)
+        meta["made_by"] = made_by("vectors import", inputs, recorded(config) | {"format": name})
     return summary
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, overload
@@ -101,9 +102,11 @@ class WordVectors:
     words: WordList
     vectors: np.ndarray
     meta: dict[str, Any]
+    keep: object = field(default=None, repr=False, compare=False)
+    """What must live as long as this does, such as the temporary folder that holds the files."""
 
     @classmethod
-    def open(cls, path: Path | str) -> WordVectors:
+    def open(cls, path: Path | str, keep: object = None) -> WordVectors:
         """Open a store without reading its vectors.
 
         Raises:
@@ -132,7 +135,17 @@ class WordVectors:
         words = WordList(file, scheme, count if isinstance(count, int) and count >= 0 else None)
         if len(words) != len(vectors):
             raise InputError(f"{len(words)} words but {len(vectors)} vectors", where=path, todo="make the store again")
-        return cls(path, words, vectors, meta)
+        return cls(path, words, vectors, meta, keep)
+
+    def save(self, out: Path | str) -> None:
+        """Write the store as a folder.
+
+        Raises:
+            InputError: ``out`` holds something else.
+        """
+        with new_directory(Path(out), MARKER) as folder:
+            for name in (VECTORS, WORDS, MARKER):
+                shutil.copyfile(self.path / name, folder / name)
 
     def __len__(self) -> int:
         return len(self.words)

@@ -33,7 +33,7 @@ IMPORTS = (
     "datasets",
     "hyperofa.model",
     "hyperofa.corpus",
-    "hyperofa.train.command",
+    "hyperofa.commands.train",
     "hyperofa.train.loop",
     "hyperofa.cli",
     "hyperofa_eval.cli",

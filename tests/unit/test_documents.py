@@ -16,9 +16,9 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from hyperofa import cli
-from hyperofa.base.config import build_config
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
+from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "eval" / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -105,12 +105,12 @@ def test_a_hub_id_loads_from_the_cache_in_every_command(here, capsys, name):
     settings = {"model": name, "corpus": "out/corpus", "run": "run", "steps": 2, "global_batch_size": 8}
     (here / "train.yaml").write_text(json.dumps(settings))
     assert main(["plan", "train.yaml", "--gpus", "1", "--gpu-memory", "80"]) == 0
-    from hyperofa.base.config import load_config
     from hyperofa.experiment.recipe.resolve import Replacements
     from hyperofa.train.checkpoint.rundir import check_inputs
     from hyperofa.train.config import TrainConfig
     from hyperofa.train.loading import load_inputs
     from hyperofa_eval.models.loading import load_model
+    from hyperofa_eval.settings.config import load_config
 
     config = load_config(TrainConfig, here / "train.yaml")
     check_inputs(config)

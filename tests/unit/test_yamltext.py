@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa.base.config import read_yaml
-from hyperofa.base.yamltext import parse_yaml
 from hyperofa.errors import InputError
+from hyperofa_eval.settings.config import read_yaml
+from hyperofa_eval.settings.yamltext import parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.config import build_config, override, read_yaml, to_plain
 from hyperofa.base.files import existing_file
 from hyperofa.base.hub import check_name, is_hub_id
 from hyperofa.base.resources import resource
@@ -17,6 +16,7 @@ from hyperofa.data.inputs import Parallel, Source
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa.experiment.recipe.words import evaluation_words
+from hyperofa_eval.settings.config import build_config, override, read_yaml, to_plain
 from hyperofa_eval.text.tokenizer import has_vocabulary
 
 PLACES = ("out", "parallel", "text", "test", "vectors")

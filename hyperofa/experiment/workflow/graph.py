@@ -10,7 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from hyperofa.base.config import read_yaml, to_plain
 from hyperofa.base.files import read_json, write_text
 from hyperofa.base.resources import resource
 from hyperofa.data.aligned import languages_in
@@ -25,6 +24,7 @@ from hyperofa.experiment.recipe.resolve import Replacements, deciding_settings, 
 from hyperofa.experiment.recipe.schema import Cell, Recipe
 from hyperofa.experiment.recipe.words import extensions, with_places
 from hyperofa.experiment.workflow.stage import Interruption, Stage
+from hyperofa_eval.settings.config import read_yaml, to_plain
 
 MARKER = "recipe.yaml"
 """The file that says a directory is an experiment's."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperofa.base.config import build_config
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.methods.directions import Directions
 from hyperofa.init.problem import Problem
 from hyperofa.init.ranges import Range
 from hyperofa.init.registry import Method, register
+from hyperofa_eval.settings.config import build_config
 
 if TYPE_CHECKING:
     from hyperofa.init.hypernet import FitConfig, NetworkConfig

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.config import build_config, to_plain
 from hyperofa.base.files import inside, read_json, sha256_file, write_json
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa_eval.settings.config import build_config, to_plain
 
 MANIFEST = "manifest.json"
 SHARDS = "shards"

@@ -10,7 +10,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.config import read_yaml, save_config, to_plain
 from hyperofa.base.files import check_output, read_json, versions, write_json
 from hyperofa.base.hub import check_name, local_folder
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
@@ -20,6 +19,7 @@ from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, record
 from hyperofa.train.checkpoint.lock import LOCK_FILE, RunLock
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.metrics import METRICS_FILE
+from hyperofa_eval.settings.config import read_yaml, save_config, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.config import save_config
 from hyperofa.cli import main
 from hyperofa.errors import InputError
 from hyperofa.train.checkpoint.rundir import check_inputs, with_whole_paths
+from hyperofa_eval.settings.config import save_config
 
 
 @pytest.fixture

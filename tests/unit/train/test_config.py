@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from hyperofa.base.config import build_config, load_config, save_config, to_plain
 from hyperofa.errors import InputError
 from hyperofa.train.config import TrainConfig, changed_settings
+from hyperofa_eval.settings.config import build_config, load_config, save_config, to_plain
 
 VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from support.hub_cache import put_in_cache, use_cache
 
-from hyperofa.base.config import save_config
+from hyperofa.commands.checkpoint import _origin
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.train.checkpoint.command import _origin
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still
 from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, with_whole_paths
+from hyperofa_eval.settings.config import save_config
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "provenance.safetensors")
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
-from hyperofa.base.config import save_config
 from hyperofa.cli import main
 from hyperofa.model.training import TrainingModel
 from hyperofa.train.engine.dsconfig import deepspeed_config
 from hyperofa.train.planning.cost import peak_flops, shape_of, shape_of_directory
 from hyperofa.train.planning.plan import make_plan
+from hyperofa_eval.settings.config import save_config
 
 BERT = {
     "vocab_size": 1000,

@@ -8,11 +8,11 @@ import resource
 import pytest
 import torch
 
-from hyperofa.base.config import save_config
 from hyperofa.cli import main
 from hyperofa.model.families import FAMILIES
 from hyperofa.model.training import TrainingModel
 from hyperofa.train.planning.cost import shape_of_directory
+from hyperofa_eval.settings.config import save_config
 
 VOCABULARY, WIDTH, LAYERS, INNER = 401_145, 4096, 32, 14_336
 SHAPE = {

@@ -10,7 +10,8 @@ import types
 import numpy as np
 import pytest
 
-from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.importing import import_file
+from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import WordVectors
 
 WORDS = ["eng:dog", "deu:Hund", "cmn:政府", "eng:$the$", "bare"]
@@ -84,7 +85,7 @@ def write_fasttext(path, words, matrix, *, bucket=0, shortest=3, longest=6, labe
 
 
 def imported(path, out, **options):
-    summary = import_vectors(path, out, dtype="float32", **options)
+    summary = import_file(path, out, ImportSettings(dtype="float32", **options))
     return summary, WordVectors.open(out)
 
 

@@ -13,14 +13,14 @@ from hyperofa import cli
 from hyperofa.data.parallel import ParallelText, read_parallel
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vectors.build import (
-    BuildConfig,
     _row_weights,
-    build_vectors,
     embed,
+    embed_words,
     positive_pmi,
     word_by_sentence,
 )
 from hyperofa.vectors.segment import words_of
+from hyperofa.vectors.settings import BuildSettings
 from hyperofa.vectors.store import WordVectors
 
 NOUNS = [("dog", "Hund", "犬"), ("cat", "Katze", "猫"), ("water", "Wasser", "水"), ("house", "Haus", "家")]
@@ -135,7 +135,7 @@ def test_a_language_that_is_not_there_is_named(parallel):
 
 def test_matrix_and_pmi_against_the_definition():
     text = ParallelText({"eng": {0: "a b", 1: "a", 2: "b c"}, "deu": {0: "x", 2: "x y"}}, 3)
-    words, matrix = word_by_sentence(text, BuildConfig(min_count=1))
+    words, matrix = word_by_sentence(text, BuildSettings(min_count=1))
     assert words == ["deu:x", "deu:y", "eng:a", "eng:b", "eng:c"]
     dense = matrix.toarray()
     assert dense.tolist() == [[1, 0, 1], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 0, 1]]
@@ -149,13 +149,13 @@ def test_matrix_and_pmi_against_the_definition():
 
 def test_rare_words_are_left_out():
     text = ParallelText({"eng": {0: "a b", 1: "a"}, "deu": {0: "x", 1: "x"}}, 2)
-    assert word_by_sentence(text, BuildConfig(min_count=2))[0] == ["deu:x", "eng:a"]
+    assert word_by_sentence(text, BuildSettings(min_count=2))[0] == ["deu:x", "eng:a"]
 
 
 def test_embedding_is_the_svd_and_its_weights_count_rows():
     matrix = csr_matrix(np.random.default_rng(0).random((12, 8)))
     left, values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
-    config = BuildConfig(dim=5, power=0.5, normalise=False)
+    config = BuildSettings(dim=5, power=0.5, normalise=False)
     got = embed(matrix, np.ones(12), config)
     np.testing.assert_allclose(got @ got.T, (left[:, :5] * values[:5]) @ left[:, :5].T, atol=1e-4)
     # A row that weighs like three is three rows, and every copy has the same vector.
@@ -173,7 +173,7 @@ def test_balance_gives_languages_an_equal_say():
 
 
 def test_translations_are_neighbours(parallel):
-    words, vectors = build_vectors(read_parallel([parallel]), BuildConfig(dim=7, ngrams=2))
+    words, vectors = embed_words(read_parallel([parallel]), BuildSettings(dim=7, ngrams=2))
     index = {word: i for i, word in enumerate(words)}
     for english, german, japanese in NOUNS:
         similarity = vectors @ vectors[index[f"eng:{english}"]]
@@ -199,7 +199,7 @@ def test_the_command_is_deterministic(parallel, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
-        (["--dim", "0"], 2, "dim, min_count and ngrams must be 1 or more"),
+        (["--dim", "0"], 2, "--dim: 0 is not a number of 1 or more"),
         (["--parallel", "/nowhere"], 3, "/nowhere: no such parallel text"),
         (["--min-count", "1000"], 2, "only 0 words"),
     ],
@@ -215,5 +215,5 @@ def test_wrong_usage(parallel, tmp_path, capsys, more, code, message):
 @pytest.mark.parametrize("setting", [{"seed": -1}, {"seed": 2**32}, {"power": float("nan")}])
 def test_settings_that_nothing_can_be_built_with(setting):
     (name,) = setting
-    with pytest.raises(ValueError, match=name):
-        BuildConfig(**setting)
+    with pytest.raises(InputError, match=name):
+        BuildSettings(**setting)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.importing import import_file
+from hyperofa.vectors.settings import ImportSettings
 from tests.unit.vectors.conftest import STORED, WORDS, imported
 from tests.unit.vectors.test_import import plain_subwords
 
@@ -99,7 +100,7 @@ class TestGensim3:
         path = tmp_path / ("w2v.model" if part else "v.kv")
         path.write_bytes(pickle.dumps(model if part else keyed, protocol=2))
         with pytest.raises(DataMissingError, match=rf"{array}\.npy: the vectors' array is not there; copy it beside"):
-            import_vectors(path, tmp_path / "out")
+            import_file(path, tmp_path / "out", ImportSettings())
         np.save(path.with_name(f"{path.name}.{part}{array}.npy"), vectors)
         _, store = imported(path, tmp_path / "out")
         assert list(store.words) == STORED
@@ -142,7 +143,7 @@ class TestGensim3:
             words = [*(word.encode() for word in WORDS[:-1]), b"Stra\xdfe"]
             Python2(handle, protocol=2).dump(made(gensim(CLASSES[0]), index2word=words, vectors=vectors))
         with pytest.raises(InputError, match="row 5: a word that is no text"):
-            import_vectors(tmp_path / "v.kv", tmp_path / "out")
+            import_file(tmp_path / "v.kv", tmp_path / "out", ImportSettings())
         summary, store = imported(tmp_path / "v.kv", tmp_path / "out", skip_bad=True)
         assert (list(store.words), summary.bad_rows) == (STORED[:-1], {"a word that is no text": 1})
 
@@ -175,7 +176,7 @@ class TestGensim4:
             pickle.dumps(made(gensim(CLASSES[4]), index_to_key=WORDS, **arrays, **numbers))
         )
         with pytest.raises(InputError, match="n-grams that do not fit the model; export it with save_word2vec_format"):
-            import_vectors(tmp_path / "ft.wv", tmp_path / "out")
+            import_file(tmp_path / "ft.wv", tmp_path / "out", ImportSettings())
 
 
 @pytest.mark.parametrize(
@@ -191,11 +192,11 @@ class TestGensim4:
 def test_pickles_of_other_programs(tmp_path, content, message):
     (tmp_path / "v.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(InputError, match=message):
-        import_vectors(tmp_path / "v.pkl", tmp_path / "out")
+        import_file(tmp_path / "v.pkl", tmp_path / "out", ImportSettings())
 
 
 def test_a_module_that_only_begins_like_gensims_is_refused(tmp_path):
     for name in (b"gensim.modelsx.a\nA", b"gensim.models.a\nA.__init__", b"gensim.utils\nunpickle", b"os\nsystem"):
         (tmp_path / "v.wv").write_bytes(b"c" + name + b"\n.")
         with pytest.raises(InputError, match="refused as a gensim file: it asks for"):
-            import_vectors(tmp_path / "v.wv", tmp_path / "out")
+            import_file(tmp_path / "v.wv", tmp_path / "out", ImportSettings())

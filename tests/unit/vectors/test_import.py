@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperofa import cli
-from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.importing import import_file
 from hyperofa.vectors.readers.fasttext import subwords
 from hyperofa.vectors.readers.gensim import _Unpickler
+from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import WordVectors
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_fasttext, write_gensim, write_text
 
@@ -69,15 +69,15 @@ class TestFormats:
 
     def test_the_format_can_be_said(self, tmp_path, vectors):
         write_binary(tmp_path / "v.dat", WORDS, vectors)
-        assert imported(tmp_path / "v.dat", tmp_path / "out", format_name="binary")[0].format == "binary"
+        assert imported(tmp_path / "v.dat", tmp_path / "out", format="binary")[0].format == "binary"
         with pytest.raises(InputError, match="did you mean 'binary'"):
-            import_vectors(tmp_path / "v.dat", tmp_path / "o", format_name="binari")
+            import_file(tmp_path / "v.dat", tmp_path / "o", ImportSettings(format="binari"))
 
     @pytest.mark.parametrize("name", ["v.bin.gz", "v.wv.xz"])
     def test_only_text_is_read_packed(self, tmp_path, name):
         (tmp_path / name).write_bytes(b"\x1f\x8b packed")
         with pytest.raises(InputError, match="only text is read packed; unpack it first"):
-            import_vectors(tmp_path / name, tmp_path / "out", skip_bad=True)
+            import_file(tmp_path / name, tmp_path / "out", ImportSettings(skip_bad=True))
 
     def test_words_with_spaces_inside(self, tmp_path, vectors):
         write_text(tmp_path / "v.vec", ["eng:New York", *WORDS[1:]], vectors)
@@ -133,17 +133,17 @@ class TestKeys:
     def test_other_schemes(self, tmp_path):
         words = ["dog", "$100", "10:30", "de/Hund"]
         write_text(tmp_path / "v.vec", words, np.ones((4, 2)))
-        bare = KeyScheme(separator=None, default_language="deu", boundary=None)
-        _, store = imported(tmp_path / "v.vec", tmp_path / "a", scheme=bare)
+        bare = {"separator": None, "default_language": "deu", "boundary": None}
+        _, store = imported(tmp_path / "v.vec", tmp_path / "a", **bare)
         assert list(store.words) == ["deu:dog", "deu:$100", "deu:de/Hund"]
         assert store.words.scheme.boundary is None
-        _, store = imported(tmp_path / "v.vec", tmp_path / "b", scheme=KeyScheme("/", None, "_"))
+        _, store = imported(tmp_path / "v.vec", tmp_path / "b", separator="/", default_language=None, boundary="_")
         assert list(store.words) == ["de:Hund"]
 
     def test_nothing_left(self, tmp_path, vectors):
         write_text(tmp_path / "v.vec", WORDS, vectors)
         with pytest.raises(InputError, match="no word left; check --languages"):
-            import_vectors(tmp_path / "v.vec", tmp_path / "out", languages=["kat"])
+            import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings(languages=["kat"]))
         assert not (tmp_path / "out").exists()
 
 
@@ -189,7 +189,7 @@ class TestMalice:
         witness = tmp_path / "witness"
         (tmp_path / "v.wv").write_bytes(payload.replace(b"{0}", str(witness).encode()))
         with pytest.raises(InputError, match=r"(refused|damaged) as a gensim file"):
-            import_vectors(tmp_path / "v.wv", tmp_path / "out")
+            import_file(tmp_path / "v.wv", tmp_path / "out", ImportSettings())
         assert not witness.exists()
 
     @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ class TestMalice:
     def test_an_array_of_objects_is_refused(self, tmp_path, gensim_class):
         write_gensim(tmp_path / "v.wv", gensim_class, WORDS, np.array([[1]] * 5, dtype=object))
         with pytest.raises(InputError, match="an array of object"):
-            import_vectors(tmp_path / "v.wv", tmp_path / "out")
+            import_file(tmp_path / "v.wv", tmp_path / "out", ImportSettings())
 
     def test_an_array_beside_is_never_unpickled(self, tmp_path, vectors, gensim_class):
         write_gensim(tmp_path / "v.wv", gensim_class, WORDS, vectors, beside=True)
         np.save(tmp_path / "v.wv.vectors.npy", np.array([[1]] * 5, dtype=object), allow_pickle=True)
         with pytest.raises(InputError, match=r"not a whole \.npy"):
-            import_vectors(tmp_path / "v.wv", tmp_path / "out")
+            import_file(tmp_path / "v.wv", tmp_path / "out", ImportSettings())
 
 
 def written(kind, module, folder):
@@ -255,7 +255,7 @@ def test_fuzzed_files_give_a_store_or_one_line(tmp_path_factory, gensim_class, k
     for skip in (False, True):
         fault = None
         try:
-            import_vectors(path, folder / "out", skip_bad=skip)
+            import_file(path, folder / "out", ImportSettings(skip_bad=skip))
         except HyperofaError as error:
             fault = str(error)
         if fault is None:

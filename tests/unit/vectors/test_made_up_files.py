@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperofa.errors import HyperofaError
-from hyperofa.vectors.importing import ImportSummary, import_vectors
+from hyperofa.vectors.importing import ImportSummary, import_file
+from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import WordVectors
 from tests.unit.vectors.conftest import write_fasttext
 
@@ -54,7 +55,7 @@ def attempt(content: bytes, name: str, folder: Path, **options: object) -> Impor
     path.write_bytes(content)
     line, summary = None, None
     try:
-        summary = import_vectors(path, out, **options)
+        summary = import_file(path, out, ImportSettings(**options))
     except HyperofaError as error:
         line = str(error)
     if summary is None:
@@ -161,4 +162,4 @@ def test_any_bytes(tmp_path_factory, content, name, skip):
 @given(st.binary(max_size=200), st.sampled_from(["text", "binary", "fasttext", "gensim"]), st.booleans())
 def test_any_bytes_under_a_named_format(tmp_path_factory, content, form, skip):
     content = struct.pack("<i", 793712314) + content if form == "fasttext" else content
-    attempt(content, "v", tmp_path_factory.mktemp("format"), skip_bad=skip, format_name=form)
+    attempt(content, "v", tmp_path_factory.mktemp("format"), skip_bad=skip, format=form)

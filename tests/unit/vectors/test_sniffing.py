@@ -9,7 +9,8 @@ import pytest
 
 from hyperofa import cli
 from hyperofa.errors import InputError
-from hyperofa.vectors.importing import import_vectors
+from hyperofa.vectors.importing import import_file
+from hyperofa.vectors.settings import ImportSettings
 from tests.unit.eval.test_filekinds import KINDS
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_text
 
@@ -36,7 +37,7 @@ def test_another_kind_of_file_is_named(tmp_path, capsys, kind, name):
 def test_a_format_that_is_named_wrongly(tmp_path, form):
     (tmp_path / "v").write_bytes(KINDS["zip"][0]())
     with pytest.raises(InputError, match="it seems to be a zip archive; unpack it first"):
-        import_vectors(tmp_path / "v", tmp_path / "out", format_name=form)
+        import_file(tmp_path / "v", tmp_path / "out", ImportSettings(format=form))
 
 
 @pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
@@ -44,16 +45,16 @@ def test_what_is_packed_is_told_too(tmp_path, ending, pack):
     path = tmp_path / f"v.vec{ending}"
     path.write_bytes(pack(KINDS["utf-16"][0]()))
     with pytest.raises(InputError, match="it seems to be UTF-16 text; convert it to UTF-8"):
-        import_vectors(path, tmp_path / "out")
+        import_file(path, tmp_path / "out", ImportSettings())
     path.write_bytes(pack(b"no end")[:-3])
     with pytest.raises(InputError, match=r"v\.vec.*a damaged"):
-        import_vectors(path, tmp_path / "out")
+        import_file(path, tmp_path / "out", ImportSettings())
 
 
 def test_old_line_ends(tmp_path):
     (tmp_path / "v.vec").write_bytes(b"2 2\reng:dog 1 2\reng:cat 3 4\r")
     with pytest.raises(InputError, match="lines end in carriage returns alone; convert it"):
-        import_vectors(tmp_path / "v.vec", tmp_path / "out")
+        import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings())
 
 
 @pytest.mark.parametrize(
@@ -91,11 +92,11 @@ def test_a_header_with_another_dimension_is_the_one_that_is_wrong(tmp_path, vect
     lines = (tmp_path / "v.vec").read_text().splitlines(keepends=True)
     (tmp_path / "v.vec").write_text(f"5 {dim}\n" + "".join(lines[1:]))
     with pytest.raises(InputError, match=f"line 1: the header promises {dim} numbers a word, the rows have 6; repair"):
-        import_vectors(tmp_path / "v.vec", tmp_path / "out", skip_bad=True)
+        import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings(skip_bad=True))
 
 
 def test_a_nul_byte_in_a_word_is_a_bad_row(tmp_path):
     (tmp_path / "v.vec").write_bytes(b"eng:dog 1 2\neng:c\0t 1 2\n")
     with pytest.raises(InputError, match="line 2: a NUL byte in the word"):
-        import_vectors(tmp_path / "v.vec", tmp_path / "out")
+        import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings())
     assert imported(tmp_path / "v.vec", tmp_path / "out", skip_bad=True)[0].bad_rows == {"a NUL byte in the word": 1}

@@ -91,12 +91,12 @@ def run(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from hyperofa.base.config import build_config
     from hyperofa.base.files import check_output
     from hyperofa.base.textfiles import language_files
     from hyperofa.vocab.learning.sampling import survey
     from hyperofa.vocab.learning.train import TokenizerConfig, train_tokenizer
     from hyperofa.vocab.report import MARKER, Report, fertilities, print_report, save_tokenizer
+    from hyperofa_eval.settings.config import build_config
 
     names = ("vocab_size", "normalizer", "byte_fallback", "alpha", "coverage", "longest", "max_length")
     config = build_config(TokenizerConfig, {name: getattr(args, name) for name in names}, "tokenizer train")
@@ -114,7 +114,6 @@ def _train(args: argparse.Namespace) -> None:
 def _extend(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from hyperofa.base.config import build_config
     from hyperofa.base.files import check_output
     from hyperofa.base.textfiles import language_files
     from hyperofa.errors import InputError
@@ -131,6 +130,7 @@ def _extend(args: argparse.Namespace) -> None:
         source_changes,
         source_lines,
     )
+    from hyperofa_eval.settings.config import build_config
 
     names = ("vocab_size", "alpha", "coverage", "longest")
     config = build_config(ExtendConfig, {name: getattr(args, name) for name in names}, "tokenizer extend")
@@ -154,8 +154,8 @@ def _extend(args: argparse.Namespace) -> None:
 
 
 def _sampling(args: argparse.Namespace) -> SamplingConfig:
-    from hyperofa.base.config import build_config
     from hyperofa.vocab.learning.sampling import SamplingConfig
+    from hyperofa_eval.settings.config import build_config
 
     names = ("cap", "held_out", "seed")
     return build_config(SamplingConfig, {name: getattr(args, name) for name in names}, f"tokenizer {args.action}")

@@ -108,10 +108,10 @@ def _export(args: argparse.Namespace) -> int:
     if args.step is None and not trained:
         steps = [checkpoint.step_of(folder) for folder in checkpoint.committed(args.run)]
         raise InputError("the run has no trained model yet", where=args.run, todo=f"name --step, one of {steps}")
-    from hyperofa.base.config import load_config
     from hyperofa.model import export_dense, load_for_training
     from hyperofa.train.checkpoint.final import write_final
     from hyperofa.train.config import TrainConfig
+    from hyperofa_eval.settings.config import load_config
 
     config = load_config(TrainConfig, args.run / CONFIG_FILE)
     run_id = read_run_id(args.run)

@@ -6,12 +6,12 @@ import argparse
 import logging
 from pathlib import Path
 
-from hyperofa.base.config import load_config
 from hyperofa.errors import HyperofaError
 from hyperofa.train.checkpoint.rundir import check_inputs
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.dsconfig import deepspeed_config, rank_of_launch, world_size_of_launch
 from hyperofa.train.evaluation import check_evaluation
+from hyperofa_eval.settings.config import load_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

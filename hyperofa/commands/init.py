@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
     """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
-    from hyperofa.base.yamltext import parse_yaml
+    from hyperofa_eval.settings.yamltext import parse_yaml
 
     options: dict[str, Any] = {}
     for word in words:

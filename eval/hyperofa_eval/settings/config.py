@@ -1,4 +1,4 @@
-"""Configs: frozen dataclasses filled from YAML and ``key=value`` words; unknown keys are refused by name."""
+"""Settings out of YAML files, ``key=value`` words and mappings; unknown keys are refused by name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from hyperofa_eval.base.errors import InputError, unknown
+from hyperofa_eval.base.files import write_text
+from hyperofa_eval.settings.fields import SettingError, about
 
-from hyperofa.base.files import write_text
-from hyperofa.base.yamltext import parse_yaml
-from hyperofa.errors import InputError, unknown_name
+if typing.TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 C = TypeVar("C")
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
-"""What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    """What fills and dumps a dataclass; made once, since making it takes longer than all of its uses."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
@@ -27,7 +33,7 @@ def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) 
 
     Raises:
         InputError: the file is not there or is not YAML, a key is unknown (the nearest is named), a value has the
-            wrong type, or the dataclass's ``__post_init__`` refuses it with a ``ValueError``.
+            wrong type or is out of its range, or the dataclass refuses it.
     """
     where = path if path is not None else "config"
     values = override(read_yaml(path) if path is not None else {}, overrides)
@@ -36,6 +42,8 @@ def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) 
 
 def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """``values`` with ``dotted.key=value`` words put into them (values are read as YAML)."""
+    from hyperofa_eval.settings.yamltext import parse_yaml
+
     for word in overrides:
         key, equals, text = word.partition("=")
         if not equals:
@@ -47,20 +55,32 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
     return values
 
 
-def build_config(cls: type[C], values: Mapping[str, Any], where: object = "config") -> C:
-    """Build ``cls`` from nested mappings, refusing unknown keys and wrong types (see :func:`load_config`)."""
+def build_config(
+    cls: type[C], values: Mapping[str, Any], where: object = None, *, named: Callable[[str], str] | None = None
+) -> C:
+    """Build ``cls`` from nested mappings, refusing unknown keys, wrong types and what the dataclass refuses.
+
+    ``named`` gives the words for a key in errors, where they are not the key itself (an option of a command line).
+    """
+    from pydantic import ValidationError
+
+    name = named or (lambda key: key)
     _check_keys(cls, values, "", where)
     try:
-        return typing.cast(C, _adapter(cls).validate_python(values))
+        return typing.cast(C, _adapter(typing.cast(typing.Hashable, cls)).validate_python(values))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message = str(first["msg"]).removeprefix("Value error, ")
-        raise InputError(f"{key}: {message}" if key else message, where=where) from None
+        raise SettingError(name(key) if key else "", message, where=where) from None
+    except SettingError as error:
+        raise SettingError(name(error.name) if error.name else "", error.what, where=where, todo=error.todo) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping as a dictionary."""
+    from hyperofa_eval.settings.yamltext import parse_yaml
+
     try:
         value = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError):
@@ -76,11 +96,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as plain dictionaries, lists and scalars (what YAML and JSON can hold)."""
-    return _adapter(type(config)).dump_python(config, mode="json")
+    return _adapter(typing.cast(typing.Hashable, type(config))).dump_python(config, mode="json")
+
+
+def recorded(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """What decides a result: the fields of kind ``setting`` as plain values, for the record beside an output."""
+    plain = to_plain(settings)
+    names = [field.name for field in dataclasses.fields(settings) if about(field).kind == "setting"]
+    return {name: plain[name] for name in names if name not in leave_out}
 
 
 def save_config(config: Any, path: Path) -> None:
     """Write the resolved config as YAML, atomically."""
+    import yaml
+
     write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
 
@@ -99,7 +128,7 @@ def _check_keys(cls: Any, values: Any, prefix: str, where: object) -> None:
     known = {field.name for field in dataclasses.fields(cls) if field.init}
     for key, value in values.items():
         if key not in known:
-            raise unknown_name("config key", f"{prefix}{key}", [f"{prefix}{name}" for name in known], where=where)
+            raise unknown("config key", f"{prefix}{key}", [f"{prefix}{name}" for name in known], where=where)
         for nested, nested_value in _nested(hints[key], value):
             _check_keys(nested, nested_value, f"{prefix}{key}.", where)
 

@@ -1,0 +1,1 @@
+"""What ``import hyperofa`` offers: functions that take and return objects."""

@@ -1,0 +1,1 @@
+"""The commands of ``hyperofa``: thin over :mod:`hyperofa.api` and the rooms."""
