@@ -6,22 +6,14 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from xml.etree.ElementTree import Element
 
 from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
+from hyperofa_eval.results.pages import Estimate
 
 GAP = 12.0
 CHARACTER, LABEL_CHARACTER, BOLD_CHARACTER = 6.6, 6.9, 8.0
 """Widths in pixels to allow for a character of the figures' 12-pixel text."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0)
     return min(limit, step * (int(max(values, default=0.0) / step) + 1))
 
 
-def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *, title: str, unit: str) -> str:
+def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *, title: str, unit: str) -> Element:
     """Before (hollow) and after (filled) of each method on one axis, with intervals and the value written beside.
 
     ``lines`` are named values to compare with, such as chance, drawn down the whole figure.
@@ -80,8 +72,8 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
         words, above = f"{name} {value:.1f}", 4 + 13 * index  # each at its own height, so that neighbours stay apart
         fits = x(value) + 4 + CHARACTER * len(words) < width
         body.append(line(x(value), top - 4 - above, x(value), bottom, class_="chance"))
-        place = {"x": x(value) + 4, "text_anchor": "start"} if fits else {"x": x(value) - 4, "text_anchor": "end"}
-        body.append(element("text", escape(words), y=top - above, class_="note", **place))
+        at, anchor = (x(value) + 4, "start") if fits else (x(value) - 4, "end")
+        body.append(text(words, at, top - above, class_="note", text_anchor=anchor))
     for number, row in enumerate(rows):
         y = top + pitch * number + 40
         body.append(text(row.label, left, y - 25, class_=f"label s{row.series}"))
@@ -117,7 +109,7 @@ def _beside(written: Sequence[tuple[float, str]], x: Scale) -> list[tuple[str, f
 
 def intervals(
     rows: Sequence[Row], names: Mapping[int, str], high: float, width: float, *, title: str, unit: str
-) -> str:
+) -> Element:
     """A row a language, a mark and an interval a method, a dashed line at chance; ``high`` ends the axis."""
     label_width = max((len(row.label) for row in rows), default=3) * LABEL_CHARACTER + 10
     left, right, top = label_width, width - 14, 26.0
@@ -144,7 +136,7 @@ def intervals(
     return picture(width, bottom + 36, body, title=title, description=description)
 
 
-def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title: str) -> str:
+def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title: str) -> Element:
     """One bar a method, divided by where its tokens come from, with the counts written inside where they fit."""
     left, right, pitch = 4.0, width - 4, 50.0
     most = max(sum(row.counts) for row in rows)
@@ -166,7 +158,8 @@ def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title:
             words = next(
                 (w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8), ""
             )
-            body.append(text(words, begin + 5, y + 16.5, class_=f"inside p{part}") if words else "")
+            if words:
+                body.append(text(words, begin + 5, y + 16.5, class_=f"inside p{part}"))
     description = "; ".join(
         f"{row.label}: " + ", ".join(f"{count} {name}" for name, count in zip(names, row.counts, strict=True) if count)
         for row in rows
@@ -174,7 +167,7 @@ def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title:
     return picture(width, pitch * len(rows) + 4, body, title=title, description=description)
 
 
-def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title: str, window: int) -> str:
+def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title: str, window: int) -> Element:
     """Training loss by step: a mean over ``window`` steps on the faint single steps, named at the line's end."""
     name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
     left, right, top, bottom = 34.0, width - name_width, 22.0, 262.0
@@ -204,7 +197,7 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
     return picture(width, bottom + 40, body, title=title, description=description)
 
 
-def step_axes(x: Scale, y: Scale) -> list[str]:
+def step_axes(x: Scale, y: Scale) -> list[Element]:
     """Horizontal grid lines with their values, and optimizer steps below."""
     (left, right), (bottom, _) = x.pixels, y.pixels
     parts = []
@@ -225,7 +218,7 @@ def progress(
     *,
     title: str,
     unit: str,
-) -> str:
+) -> Element:
     """Scores by step: a line a run with an interval at each mark, named at the line's end."""
     name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
     words = textwrap.wrap(unit, int((width - 8) / CHARACTER))  # more than one line on a narrow screen
@@ -270,13 +263,13 @@ def spread(places: Sequence[float], apart: float) -> list[float]:
     return out
 
 
-def key(series: int, label: str) -> str:
-    """A legend entry: the series' mark and its name."""
+def legend_mark(series: int, label: str) -> Element:
+    """The mark of a series, for a legend."""
     mark = marker(shape(series), 8, 8, 4.5, class_=f"mark s{series}")
-    return element("span", picture(16, 16, [mark], title=label, description=f"mark of {label}"), label, class_="key")
+    return picture(16, 16, [mark], title=label, description=f"mark of {label}")
 
 
-def _axis(x: Scale, top: float, bottom: float, unit: str) -> list[str]:
+def _axis(x: Scale, top: float, bottom: float, unit: str) -> list[Element]:
     body = []
     for tick in ticks(*x.domain, max(3, int((x.pixels[1] - x.pixels[0]) / 45))):
         body.append(line(x(tick), top, x(tick), bottom, class_="grid"))
@@ -285,7 +278,7 @@ def _axis(x: Scale, top: float, bottom: float, unit: str) -> list[str]:
     return body
 
 
-def _estimate(x: Scale, y: float, estimate: Estimate, series: int, *, hollow: bool, size: float) -> list[str]:
+def _estimate(x: Scale, y: float, estimate: Estimate, series: int, *, hollow: bool, size: float) -> list[Element]:
     kind = "mark hollow" if hollow else "mark"
     return [
         line(x(estimate.low), y, x(estimate.high), y, class_=f"interval s{series}"),

@@ -1,4 +1,4 @@
-"""The few pieces that the figures are drawn from: escaped SVG elements, a linear scale, round ticks, marks.
+"""The few pieces that the figures are drawn from: SVG elements, a linear scale, round ticks, marks.
 
 The figures are written by hand and not by a plotting library because their colours must follow the page's light and
 dark theme, their text must stay text (searchable, selectable, read aloud), and they are small.
@@ -9,48 +9,48 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from xml.etree.ElementTree import Element, tostring
 
 MARKERS = ("circle", "square", "diamond", "triangle", "bar")
 """Mark shapes by series, so that colour is never the only difference."""
 
 
-def element(name: str, *children: str, **attributes: object) -> str:
-    """One SVG or HTML element; ``children`` are markup already, attribute values are escaped.
+def element(name: str, *children: Element | str, **attributes: object) -> Element:
+    """One SVG element with its children, or with its text.
 
     A trailing underscore is dropped from attribute names (``class_``), inner ones become hyphens; numbers are rounded
     to a tenth, which is finer than a screen shows; attributes that are None are left out.
     """
-    words = [name]
-    for key, value in attributes.items():
-        if value is not None:
-            words.append(f'{key.rstrip("_").replace("_", "-")}="{escape(_number(value), quote=True)}"')
-    return f"<{' '.join(words)}>{''.join(children)}</{name}>"
+    named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    made = Element(name, {key: _number(value) for key, value in named.items()})
+    for child in children:
+        if isinstance(child, str):
+            made.text = child
+        else:
+            made.append(child)
+    return made
 
 
-def text(content: str, x: float, y: float, **attributes: object) -> str:
-    """A text element with escaped content."""
-    return element("text", escape(content), x=x, y=y, **attributes)
+def markup(drawing: Element) -> str:
+    """The drawing as markup, in which text and attributes are escaped."""
+    return tostring(drawing, encoding="unicode", short_empty_elements=False)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> str:
+def text(content: str, x: float, y: float, **attributes: object) -> Element:
+    """A text element."""
+    return element("text", content, x=x, y=y, **attributes)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> Element:
     """A straight line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
 
 
-def picture(width: float, height: float, body: Sequence[str], *, title: str, description: str, class_: str = "") -> str:
+def picture(width: float, height: float, body: Sequence[Element], *, title: str, description: str) -> Element:
     """A figure of ``width`` x ``height`` CSS pixels that shrinks with its column and is announced by its title."""
-    head = [element("title", escape(title)), element("desc", escape(description))]
-    return element(
-        "svg",
-        *head,
-        *body,
-        viewBox=f"0 0 {width:g} {height:g}",
-        width=width,
-        height=height,
-        role="img",
-        class_=class_ or None,
-    )
+    head = [element("title", title), element("desc", description)]
+    box = f"0 0 {width:g} {height:g}"
+    return element("svg", *head, *body, viewBox=box, width=width, height=height, role="img")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def shape(series: int) -> str:
     return MARKERS[series % len(MARKERS)]
 
 
-def marker(shape: str, x: float, y: float, size: float, **attributes: object) -> str:
+def marker(shape: str, x: float, y: float, size: float, **attributes: object) -> Element:
     """A mark centred on ``(x, y)``; all shapes have about the same area."""
     if shape == "circle":
         return element("circle", cx=x, cy=y, r=size, **attributes)
@@ -100,7 +100,7 @@ def marker(shape: str, x: float, y: float, size: float, **attributes: object) ->
     return element("polygon", points=points, **attributes)
 
 
-def polyline(points: Sequence[tuple[float, float]], **attributes: object) -> str:
+def polyline(points: Sequence[tuple[float, float]], **attributes: object) -> Element:
     """An open line through points."""
     return element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), fill="none", **attributes)
 

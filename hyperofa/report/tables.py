@@ -1,91 +1,249 @@
-"""The report's tables in Markdown, for a paper's appendix or a page of documentation."""
+"""The report's tables as plain data, and ``tables.md``: some of them in Markdown, for a paper's appendix or a page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-from hyperofa.report import markup
+from hyperofa.report import formats
+from hyperofa.report.cells import WHEN, Results, methods, metrics, moments, scored_cells, shown_cells
+from hyperofa.report.figures import moving_mean
+from hyperofa.report.formats import estimate
+from hyperofa_eval.results.pages import Cell, Estimate, Heat, Table, markdown_table
 
-Results = Mapping[str, Any]
+PROVENANCE = {
+    "special": "special tokens, by role",
+    "copied": "copied from the source",
+    "predicted": "predicted by the method",
+    "drawn": "drawn at random",
+    "appended": "padding rows",
+}
+SMOOTHING = 10
+"""Steps in the moving mean of the losses."""
 
 
 def render_tables(results: Results) -> str:
     """The content of ``tables.md``: scores (Table 3), paired differences, steps saved, tokens by origin (Table 2)."""
-    parts = [
-        f"# {results['recipe']}: tables",
-        *_scores(results),
-        *_paired(results),
-        *_saved(results),
-        *_origins(results),
-    ]
+    notes = " ".join(f"{words}." for words in task_notes(results).values())
+    parts = [f"# {results['recipe']}: tables"]
+    for title, words, table in (
+        ("Scores by task", [notes], scores(results)),
+        ("Paired differences", [], paired(results)),
+        ("Steps saved at equal loss", [], saved(results)),
+        ("Where each token's row comes from", [], provenance(results)),
+    ):
+        if table:
+            parts += [f"## {title}", *words, markdown_table(table.head, [list(map(_text, row)) for row in table.rows])]
     return "\n\n".join(parts) + "\n"
 
 
-def _scores(results: Results) -> list[str]:
+def _text(cell: Cell) -> str:
+    return formats.interval(cell) if isinstance(cell, Estimate) else str(cell or "")
+
+
+def means(results: Results) -> Table:
+    """Retrieval by method at each moment, with every cut-off."""
+    columns = list(product(moments(results).items(), metrics(results)))
+    return Table(
+        ["method", *(f"{title}, {formats.short(cut)}" for (_, title), cut in columns)],
+        [
+            [name, *(estimate(cell[when]["scores"][cut]) for (when, _), cut in columns)]
+            for name, cell in scored_cells(results).items()
+        ],
+    )
+
+
+def paired(results: Results) -> Table:
+    """The paired differences, and whether their intervals leave out 0."""
+    rows = results.get("paired") or []
+    clear = ["yes" if row["ci95"][0] > 0 or row["ci95"][1] < 0 else "no" for row in rows]
+    return Table(
+        ["difference", "mean", "paired 95 % interval", "leaves out 0"],
+        [[row["what"], *formats.difference(row), words] for row, words in zip(rows, clear, strict=True)],
+    )
+
+
+def scores(results: Results) -> Table:
+    """Table 3: every task, source, rank and method, before and after training, with intervals over items and seeds."""
     rows = results.get("table") or []
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    columns = [
-        (task, when) for task in tasks for when in ("before", "after")
-        if any((row["task"], row["when"]) == (task, when) for row in rows)
-    ]  # fmt: skip
     found = {(row["source"], row["rank"], row["method"], row["task"], row["when"]): row for row in rows}
-    body = []
+    scored = {(row["task"], row["when"]) for row in rows}
+    columns = [column for column in product(_unique(rows, "task"), WHEN) if column in scored]
+    body: list[list[Cell]] = []
     for source, rank, method in dict.fromkeys((row["source"], row["rank"], row["method"]) for row in rows):
         own = [found.get((source, rank, method, *column)) for column in columns]
         seeds = sorted({row["seeds"] for row in own if row})
-        body.append(
+        line = [method, str(rank), source, "–".join(map(str, seeds))]
+        body.append([*line, *(estimate(row) if row else None for row in own)])
+    return Table(["method", "rank", "source", "seeds", *(f"{task.upper()} {when}" for task, when in columns)], body)
+
+
+def task_notes(results: Results) -> dict[str, str]:
+    """By task, what its scores are: the test sets, metric, languages, items, chance, seeds and protocol."""
+    table = results.get("table") or []
+    notes = {}
+    for task in _unique(table, "task"):
+        rows = [row for row in table if row["task"] == task]
+        row, seeds = rows[0], sorted(_unique(rows, "seeds"))
+        parts = [
+            f"{formats.titled(results, task)}: {formats.short(row['metric'])}",
+            f"mean of {row['n_languages']} languages"
+            + (f", the first {row['limit']} items of each" if row["limit"] else ""),
+            *([f"chance {row['chance']:.1f}"] if row["chance"] is not None else []),
+            *([f"{' or '.join(map(str, seeds))} seeds"] if seeds != [1] else []),
+            f"protocol {row['protocol']}",
+        ]
+        notes[task] = ", ".join(parts)
+    return notes
+
+
+def _unique(rows: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def heat_maps(results: Results) -> dict[str, Table]:
+    """By task in words, language by method; a cell is the stronger, the nearer its score is to the table's highest."""
+    cells = shown_cells(results)
+    tasks = dict.fromkeys(
+        task for cell in cells.values() for when in WHEN for task in cell.get("tasks", {}).get(when, {})
+    )
+    found = {formats.titled(results, task): _heat_map(cells, task) for task in tasks}
+    return {title: table for title, table in found.items() if table}
+
+
+def _heat_map(cells: Mapping[str, Mapping[str, Any]], task: str) -> Table:
+    entries = {
+        f"{name}, {when}": cell["tasks"][when][task]
+        for when, (name, cell) in product(WHEN, cells.items())
+        if task in cell["tasks"][when]
+    }
+    codes = sorted({code for entry in entries.values() for code in entry["languages"]})
+    most = max((row["value"] for entry in entries.values() for row in entry["languages"].values()), default=0.0)
+
+    def cell(entry: Mapping[str, Any], code: str) -> Heat | str:
+        if code not in entry["languages"]:
+            return ""
+        score, form = entry["languages"][code], f".{formats.digits(entry)}f"
+        (low, high), value = score["ci95"], f"{score['value']:{form}}"
+        return Heat(value, max(score["value"], 0) / most, f"{value} [{low:{form}}, {high:{form}}], n {score['n']}")
+
+    rows = [[code, *(cell(entry, code) for entry in entries.values())] for code in codes] if most > 0 else []
+    return Table(["language", *entries], rows)
+
+
+def provenance(results: Results) -> Table:
+    """Table 2: how many rows came about in which way, by method."""
+    counts = {name: cell["provenance"] for name, cell in shown_cells(results).items() if cell.get("provenance")}
+    kinds = [kind for kind in PROVENANCE if any(count[kind] for count in counts.values())]
+    return Table(
+        ["method", *kinds, "all"],
+        [
+            [name, *(f"{number:,}" for number in (*(count[kind] for kind in kinds), sum(count.values())))]
+            for name, count in counts.items()
+        ],
+    )
+
+
+def losses(results: Results) -> Table:
+    """The smoothed loss of each method at the start, the end and three steps between."""
+    cells = shown_cells(results)
+    ends = {
+        name: moving_mean(cells[name]["loss"], SMOOTHING)
+        for name in methods(results)
+        if name in cells and cells[name]["loss"]
+    }
+    last = min((points[-1][0] for points in ends.values()), default=0)
+    marks = sorted({max(1, round(last * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
+    return Table(
+        ["method", *(f"step {step}" for step in marks)],
+        [[name, *(f"{dict(points).get(step, float('nan')):.3f}" for step in marks)] for name, points in ends.items()],
+    )
+
+
+def scores_by_step(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """The scores of one task during training, by method and step."""
+    marks = sorted({row["step"] for rows in scores.values() for row in rows})
+    found = {
+        name: {row["step"]: f"{row['mean']:.{formats.digits(row)}f}" for row in rows} for name, rows in scores.items()
+    }
+    return Table(
+        ["method", *(f"step {step}" for step in marks)],
+        [[name, *(values.get(step, "") for step in marks)] for name, values in found.items()],
+    )
+
+
+def saved(results: Results) -> Table:
+    """Steps and hours until a method's loss is where the baseline's ends."""
+    rows = results.get("saved") or []
+    baseline = rows[0]["baseline"] if rows else ""
+    return Table(
+        [
+            *("method", "cell", f"{baseline}'s last loss", "own last loss"),
+            *("steps to it (95 % interval)", "steps saved", "hours to it"),
+        ],
+        [
             [
-                method,
-                str(rank),
-                source,
-                "–".join(map(str, seeds)),
-                *(markup.interval(row) if row else "" for row in own),
+                row["method"],
+                f"rank {row['rank']}, seed {row['seed']}, {row['source']}",
+                f"{row['loss']:.3f}",
+                f"{row['final_loss']:.3f}",
+                formats.steps_reached(row),
+                "never" if row["share"] is None else f"{100 * (1 - row['share']):.0f} %",
+                "" if row["hours"] is None else f"{row['hours']:.2f} of {row['of_hours']:.2f}",
             ]
-        )
-    head = ["method", "rank", "source", "seeds", *(f"{task.upper()} {when}" for task, when in columns)]
-    notes = []
-    for task in tasks:
-        row = next(row for row in rows if row["task"] == task)
-        limit = "" if row["limit"] is None else f", the first {row['limit']} items of a language"
-        chance = "" if row["chance"] is None else f", chance {row['chance']:.1f}"
-        name = f"{task.upper()}{markup.tested_on(results, task)}"
-        metric = markup.short(row["metric"])
-        notes.append(f"{name}: {metric}, mean of {row['n_languages']} languages{limit}{chance}.")
-    return ["## Scores by task", " ".join(notes), _table(head, body)] if body else []
+            for row in rows
+        ],
+    )
 
 
-def _paired(results: Results) -> list[str]:
-    body = [[row["what"], *markup.difference(row)] for row in results.get("paired") or []]
-    return ["## Paired differences", _table(["difference", "mean", "95 % interval"], body)] if body else []
+def published(results: Results) -> Table:
+    """The paper's means before training, beside ours where source and rank are the same."""
+    rows = results.get("published") or []
+    tasks = _unique(rows, "task")
+    values = {(row["model"], row["method"], row["task"]): row for row in rows}
+    places = ("source", "rank", "method", "task")
+    ours = {tuple(row[key] for key in places): row for row in results.get("table", ()) if row["when"] == "before"}
+    body: list[list[Cell]] = []
+    for model, method in dict.fromkeys((row["model"], row["method"]) for row in rows):
+        cells: list[Cell] = [model, method]
+        for task in tasks:
+            row = values.get((model, method, task))
+            same = row and row["ours"] and ours.get(tuple(({**row["ours"], "task": task})[key] for key in places))
+            cells += [f"{row['value']:.1f}" if row else "", estimate(same) if same else ""]
+        body.append(cells)
+    head = ["published", "method", *(words for task in tasks for words in (f"{task.upper()} published", "here"))]
+    return Table(head, body)
 
 
-def _saved(results: Results) -> list[str]:
-    body = []
-    for row in results.get("saved") or []:
-        place, steps = f"rank {row['rank']}, seed {row['seed']}", markup.steps_reached(row)
-        body.append([row["method"], place, f"{row['loss']:.3f}", f"{row['final_loss']:.3f}", steps])
-    if not body:
-        return []
-    head = [
-        "method",
-        "cell",
-        f"{results['saved'][0]['baseline']}'s last loss",
-        "own last loss",
-        "steps to it (95 % interval)",
-    ]
-    return ["## Steps saved at equal loss", _table(head, body)]
+def training_text(results: Results) -> Table:
+    """How much text each language has, what was kept out of it, and what it is for."""
+    split, unscored = results["split"], results["languages_unscored"]
+    if split is None:
+        return Table((), ())
+    tested = split.get("test", {})
+    kept_out = tested or split["left_out"]
+    rows = []
+    for code, count in sorted(split["train"].items()):
+        use = "scored" if code in results["languages"] else "trained on"
+        use = unscored.get(code) or ("pivot: trained on, not scored" if code in results["pivots"] else use)
+        rows.append([code, f"{count:,}", f"{kept_out.get(code, 0):,}", use])
+    columns = ("training messages", "test pairs") if tested else ("lines", "left out")
+    return Table(["language", *columns, "use"], rows)
 
 
-def _origins(results: Results) -> list[str]:
-    cells = {name: cell for name, cell in markup.shown_cells(results).items() if cell.get("provenance")}
-    if not cells:
-        return []
-    kinds = list(next(iter(cells.values()))["provenance"])
-    body = [[name, *(f"{cell['provenance'].get(kind, 0):,}" for kind in kinds)] for name, cell in cells.items()]
-    return ["## Where each token's row comes from", _table(["method", *kinds], body)]
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+def retrieval(results: Results) -> dict[str, Table]:
+    """By metric, retrieval of every language, method and moment."""
+    whens, cells = moments(results), scored_cells(results)
+    columns = list(product(cells, whens))
+    found = {}
+    for metric in metrics(results):
+        body: list[list[Cell]] = []
+        for code in results["languages"]:
+            rows = [cells[name][when]["languages"][code] for name, when in columns]
+            first = rows[0]
+            line = [f"{first['name']} ({code})", str(first["n"]), f"{first[metric]['chance']:.1f}"]
+            body.append([*line, *(estimate(row[metric]) for row in rows)])
+        head = ["language", "n", "chance", *(f"{name}, {when}" for name, when in columns)]
+        found[formats.short(metric)] = Table(head, body)
+    return found

@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperofa.base.console import output, table
-from hyperofa.report import markup
-
-METRIC = "top10"
+from hyperofa.report import formats
+from hyperofa.report.cells import METRIC, moments, scored_cells
 
 
 def print_results(results: Mapping[str, Any]) -> None:
     """Print retrieval per language and method at each moment, then the means of every task, with 95 % intervals."""
-    whens, cells = list(markup.moments(results)), markup.scored_cells(results)
+    whens, cells = list(moments(results)), scored_cells(results)
     rows: list[list[object]] = []
     for code in results["languages"] if cells else ():
         scores = [[cell[when]["languages"][code] for when in whens] for cell in cells.values()]
         values = [" → ".join(f"{score[METRIC]['value']:.1f}" for score in own) for own in scores]
         rows.append([code, str(scores[0][0]["n"]), f"{scores[0][0][METRIC]['chance']:.1f}", *values])
-    moments = "before → after training" if len(whens) > 1 else "before training"
+    words = "before → after training" if len(whens) > 1 else "before training"
     if rows:
-        table(f"Top-10 retrieval, %: {moments}", ("language", "n", "chance", *cells), rows)
+        table(f"Top-10 retrieval, %: {words}", ("language", "n", "chance", *cells), rows)
         means = [
-            [name, *(markup.interval(cell[when]["scores"][METRIC]) for when in whens)] for name, cell in cells.items()
+            [name, *(formats.interval(formats.estimate(cell[when]["scores"][METRIC])) for when in whens)]
+            for name, cell in cells.items()
         ]
         table(f"Mean of {len(results['languages'])} languages, with 95 % interval", ("method", *whens), means)
     if len(results["cells"]) > len(cells) or len({row["task"] for row in results.get("table") or ()}) > 1:
@@ -31,7 +31,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     for task, words in (results.get("tested_on") or {}).items():
         output.print(f"{task}: {words}", markup=False)
     for row in results.get("paired", ()):
-        mean, bounds = markup.difference(row)
+        mean, bounds = formats.difference(row)
         output.print(f"{row['what']}: {mean}, paired 95 % interval {bounds}", markup=False)
     if results["languages_unscored"]:
         unscored = "; ".join(f"{code}: {reason}" for code, reason in results["languages_unscored"].items())
@@ -39,21 +39,11 @@ def print_results(results: Mapping[str, Any]) -> None:
 
 
 def _print_matrix(results: Mapping[str, Any]) -> None:
-    rows = [
-        [
-            row["task"],
-            row["source"],
-            str(row["rank"]),
-            row["method"],
-            row["when"],
-            str(row["seeds"]),
-            markup.interval(row),
-        ]
-        for row in results["table"]
-    ]
-    table("All tasks, with 95 % interval", ("task", "source", "rank", "method", "when", "seeds", "mean"), rows)
+    places = ("task", "source", "rank", "method", "when", "seeds")
+    rows = [[*(str(row[key]) for key in places), formats.interval(formats.estimate(row))] for row in results["table"]]
+    table("All tasks, with 95 % interval", (*places, "mean"), rows)
     for row in results["saved"]:
-        reached = "does not reach" if row["steps"] is None else f"reaches at step {markup.steps_reached(row)}"
+        reached = "does not reach" if row["steps"] is None else f"reaches at step {formats.steps_reached(row)}"
         place = f"{row['source']}, rank {row['rank']}, seed {row['seed']}"
         output.print(
             f"{row['method']} ({place}) {reached} {row['baseline']}'s last loss, {row['loss']:.3f}", markup=False

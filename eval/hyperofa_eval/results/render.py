@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from hyperofa_eval.results.pages import Heat, Table, environment, interval, markdown_table, number
+
 Comparison = Mapping[str, Any]
-STYLE = Path(__file__).with_name("compare.css")
+DIFFERENCES = ("run", "group", "difference", "languages")
+"""The columns of :func:`differences`."""
 
 
 def markdown(comparison: Comparison) -> str:
@@ -24,14 +25,14 @@ def markdown(comparison: Comparison) -> str:
         ]
         means = [_cell(entry["means"][run]["mean"], entry["means"][run]["ci95"]) for run in runs]
         rows.append([f"**mean of {len(entry['in_mean'])}**", *means])
-        parts.append(_table(["language", *runs], rows))
+        parts.append(markdown_table(["language", *runs], rows))
         parts.append("\n" + "\n".join(f"- {note}" for note in notes(entry)))
         if entry["against_first"]:
             parts.append(f"\nAgainst {runs[0]}, paired 95 % intervals:\n")
-            parts.append(_table(["run", "group", "difference", "languages"], differences(entry)))
+            parts.append(markdown_table(DIFFERENCES, differences(entry)))
         if "published" in entry:
             parts.append(f"\n{entry['published']['note']}\n")
-            parts.append(_table(*published_table(entry)))
+            parts.append(markdown_table(*published_table(entry)))
     return "\n".join(parts) + "\n"
 
 
@@ -63,27 +64,23 @@ def table_csv(comparison: Comparison) -> str:
 
 
 def page(comparison: Comparison) -> str:
-    """The HTML page: per task a heat map (language x run) and bars of the means with intervals."""
-    body = []
-    for task, entry in comparison["tasks"].items():
-        body.append(f"<section><h2>{_e(task)}</h2><p>{_e(entry['metric'])}, {_e(entry['unit'])}, 95 % intervals</p>")
-        body.append(_bars({run: entry["means"][run] for run in comparison["runs"]}))
-        body.append("<ul>" + "".join(f"<li>{_e(note)}</li>" for note in notes(entry)) + "</ul>")
-        body.append(_heat_map(comparison["runs"], entry))
-        if entry["against_first"]:
-            body.append(f"<h3>Against {_e(comparison['runs'][0])} (paired)</h3>")
-            body.append(_html_table(["run", "group", "difference", "languages"], differences(entry)))
-        if "published" in entry:
-            body.append(f"<h3>Published</h3><p>{_e(entry['published']['note'])}</p>")
-            body.append(_html_table(*published_table(entry)))
-        body.append("</section>")
-    style = STYLE.read_text(encoding="utf-8")
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    title = "Comparison: " + _e(", ".join(comparison["runs"]))
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title><style>\n{style}</style></head>'
-        f"<body><main><h1>{title}</h1>\n{''.join(body)}\n</main></body></html>\n"
-    )
+    """The HTML page: per task bars of the means with intervals, and a heat map (language x run)."""
+    runs = comparison["runs"]
+    tasks = [
+        {
+            "name": name,
+            "metric": entry["metric"],
+            "unit": entry["unit"],
+            "bars": _bars({run: entry["means"][run] for run in runs}),
+            "notes": notes(entry),
+            "heat_map": _heat_map(runs, entry),
+            "differences": Table(DIFFERENCES, differences(entry)),
+            "published": Table(*published_table(entry)) if "published" in entry else None,
+            "published_note": entry.get("published", {}).get("note"),
+        }
+        for name, entry in comparison["tasks"].items()
+    ]
+    return environment().get_template("compare.html").render(runs=runs, tasks=tasks)
 
 
 def notes(entry: Mapping[str, Any]) -> list[str]:
@@ -109,17 +106,11 @@ def differences(entry: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _signed(group: Mapping[str, Any]) -> str:
-    low, high = group["ci95"]
-    return f"{group['mean']:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{group['mean']:+.2f} {interval(group['ci95'], 2, '+')}"
 
 
 def _cell(value: float, bounds: Sequence[float]) -> str:
-    return f"{value:.1f} [{bounds[0]:.1f}, {bounds[1]:.1f}]"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{number(value)} {interval(bounds)}"
 
 
 def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -129,46 +120,25 @@ def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]
     return ["model", *columns], [[model, *(f"{row[name]:.1f}" for name in columns)] for model, row in found.items()]
 
 
-def _heat_map(runs: Sequence[str], entry: Mapping[str, Any]) -> str:
+def _heat_map(runs: Sequence[str], entry: Mapping[str, Any]) -> Table:
     everything = [value for row in entry["rows"] for value in row["values"].values()]
     low, high = min(everything), max(everything)
-    lines = []
-    for row in entry["rows"]:
-        cells = []
-        for run in runs:
-            value = row["values"][run]
-            share = 0.5 if high == low else (value - low) / (high - low)
-            share = share if entry["higher_is_better"] else 1 - share
-            bounds = row["ci95"][run]
-            hint = f"{row['language']}, {run}: {_cell(value, bounds)}"
-            cells.append(f'<td class="heat" style="--share:{share:.3f}" title="{_e(hint)}">{value:.1f}</td>')
-        lines.append(f"<tr><th>{_e(row['language'])}</th>{''.join(cells)}</tr>")
-    header = "".join(f"<th>{_e(run)}</th>" for run in runs)
-    return f'<div class="wide"><table><tr><th>language</th>{header}</tr>{"".join(lines)}</table></div>'
+
+    def cell(row: Mapping[str, Any], run: str) -> Heat:
+        value = row["values"][run]
+        share = 0.5 if high == low else (value - low) / (high - low)
+        hint = f"{row['language']}, {run}: {_cell(value, row['ci95'][run])}"
+        return Heat(number(value), share if entry["higher_is_better"] else 1 - share, hint)
+
+    rows = [[row["language"], *(cell(row, run) for run in runs)] for row in entry["rows"]]
+    return Table(["language", *runs], rows)
 
 
-def _bars(means: Mapping[str, Mapping[str, Any]]) -> str:
-    top = max([mean["ci95"][1] for mean in means.values()] + [1e-9])
-    lines = []
-    for i, (run, mean) in enumerate(means.items()):
-        y = 34 * i
-        scale = 400 / top
-        low, high = (scale * max(bound, 0) for bound in mean["ci95"])
-        lines.append(
-            f'<text x="0" y="{y + 12}">{_e(run)}</text>'
-            f'<rect class="bar" x="0" y="{y + 16}" width="{scale * max(mean["mean"], 0):.1f}" height="12"/>'
-            f'<line class="range" x1="{low:.1f}" x2="{high:.1f}" y1="{y + 22}" y2="{y + 22}"/>'
-            f'<text x="{max(high, scale * mean["mean"]) + 6:.1f}" y="{y + 26}">{mean["mean"]:.1f}</text>'
-        )
-    height = 34 * len(means)
-    return f'<svg viewBox="0 0 460 {height}" role="img" aria-label="means with 95 % intervals">{"".join(lines)}</svg>'
-
-
-def _html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    header = "".join(f"<th>{_e(column)}</th>" for column in columns)
-    lines = "".join("<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{header}</tr>{lines}</table></div>'
-
-
-def _e(text: str) -> str:
-    return html.escape(text, quote=True)
+def _bars(means: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each run its mean, and where that and the ends of its interval lie on an axis of 400 pixels."""
+    scale = 400 / max([mean["ci95"][1] for mean in means.values()] + [1e-9])
+    places = {run: [scale * max(value, 0) for value in (mean["mean"], *mean["ci95"])] for run, mean in means.items()}
+    return [
+        {"run": run, "mean": means[run]["mean"], "mean_x": mean, "low_x": low, "high_x": high}
+        for run, (mean, low, high) in places.items()
+    ]

@@ -116,6 +116,17 @@ def test_writes_markdown_csv_and_a_page_of_its_own(pair, tmp_path, capsys):
     assert main(["compare", *map(str, pair), "--out", str(out)]) == 0  # its own earlier files are replaced
 
 
+def test_names_of_runs_are_escaped_in_the_page(pair, tmp_path):
+    other = make_run(tmp_path / "<script>'&\"", {"tur": np.arange(500) < 90})
+    assert main(["compare", str(pair[0]), str(other), "--out", str(tmp_path / "out"), "--against", "paper"]) == 0
+    page = (tmp_path / "out" / "compare.html").read_text()
+    checked = Checker()
+    checked.feed(page)
+    assert not checked.open
+    assert "<script" not in page
+    assert "&lt;script&gt;&#39;&amp;&#34;: 18.0 [" in page
+
+
 class Checker(HTMLParser):
     """Counts heat-map cells and finds elements left open."""
 

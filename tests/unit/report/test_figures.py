@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperofa.report import figures
 from hyperofa.report.figures import (
     Change,
     Curve,
-    Estimate,
     Parts,
     Row,
     changes,
@@ -28,13 +24,15 @@ from hyperofa.report.figures import (
     stacked,
     upper_end,
 )
-from hyperofa.report.svg import MARKERS, Scale, element, marker, ticks
+from hyperofa.report.page import ENVIRONMENT
+from hyperofa.report.svg import MARKERS, Scale, element, marker, markup, ticks
+from hyperofa_eval.results.pages import Estimate
 
 FLOATS = st.floats(-1e3, 1e3)
 
 
-def marks(svg: str, name: str, class_: str) -> list[dict[str, str]]:
-    return [node.attrib for node in ET.fromstring(svg).iter(name) if class_ in node.attrib.get("class", "").split()]
+def marks(svg: ET.Element, name: str, class_: str) -> list[dict[str, str]]:
+    return [node.attrib for node in svg.iter(name) if class_ in node.attrib.get("class", "").split()]
 
 
 @given(st.tuples(FLOATS, st.floats(1e-3, 1e3)), st.integers(2, 12))
@@ -48,17 +46,16 @@ def test_ticks_are_round_few_and_inside(place: tuple[float, float], most: int) -
 
 
 def test_elements_escape_text_and_attributes() -> None:
-    assert (
-        element("g", class_='a"<b>', stroke_width=1.26, x=None) == '<g class="a&quot;&lt;b&gt;" stroke-width="1.3"></g>'
-    )
-    svg = stacked([Parts("<b>&", [3, 2])], ["x", "<i>"], 300, title="<t>")
+    made = markup(element("g", "<i>", class_='a"<b>', stroke_width=1.26, x=None))
+    assert made == '<g class="a&quot;&lt;b&gt;" stroke-width="1.3">&lt;i&gt;</g>'
+    svg = markup(stacked([Parts("<b>&", [3, 2])], ["x", "<i>"], 300, title="<t>"))
     assert "<b>" not in svg
     ET.fromstring(svg)
 
 
 @pytest.mark.parametrize("name", MARKERS)
 def test_every_marker_is_drawn(name: str) -> None:
-    ET.fromstring(marker(name, 5, 5, 3))
+    ET.fromstring(markup(marker(name, 5, 5, 3)))
 
 
 def test_changes_puts_marks_and_intervals_at_their_values() -> None:
@@ -70,13 +67,13 @@ def test_changes_puts_marks_and_intervals_at_their_values() -> None:
     ends = [(float(mark["x1"]), float(mark["x2"])) for mark in marks(svg, "line", "interval")]
     assert ends == [pytest.approx((x(15), x(25)), abs=0.06), pytest.approx((x(30), x(45)), abs=0.06)]
     assert float(marks(svg, "line", "chance")[0]["x1"]) == pytest.approx(x(5), abs=0.06)
-    words = [node.text for node in ET.fromstring(svg).iter("text") if "value" in node.attrib.get("class", "")]
+    words = [node.text for node in svg.iter("text") if "value" in node.attrib.get("class", "")]
     assert words == ["before 20.0", "after 40.0"]
 
 
 def test_changes_writes_a_fall_with_the_lower_value_on_the_left() -> None:
     svg = changes([Change("ofa", 0, Estimate(60, 55, 65), Estimate(30, 25, 35))], {}, 400, title="t", unit="%")
-    found = [node for node in ET.fromstring(svg).iter("text") if "value" in node.attrib.get("class", "")]
+    found = [node for node in svg.iter("text") if "value" in node.attrib.get("class", "")]
     assert [(node.text, node.attrib["text-anchor"]) for node in found] == [
         ("after 30.0", "end"),
         ("before 60.0", "start"),
@@ -86,15 +83,13 @@ def test_changes_writes_a_fall_with_the_lower_value_on_the_left() -> None:
 def test_values_to_compare_with_are_named_apart() -> None:
     lines = {"chance": 5.9, "roberta as it is": 5.0, "xlm-roberta as it is": 6.5}
     svg = changes([Change("ofa", 0, Estimate(20, 18, 22), None)], lines, 330, title="t", unit="%")
-    heights = sorted(
-        float(n.attrib["y"]) for n in ET.fromstring(svg).iter("text") if n.text and n.text[:3] in {"cha", "rob", "xlm"}
-    )
+    heights = sorted(float(n.attrib["y"]) for n in svg.iter("text") if n.text and n.text[:3] in {"cha", "rob", "xlm"})
     assert [lower - upper for upper, lower in itertools.pairwise(heights)] == [13.0, 13.0]
     assert heights[0] >= 11
 
 
 def test_ten_methods_have_colours_and_hollow_marks() -> None:
-    style = (Path(figures.__file__).parent / "style.css").read_text(encoding="utf-8")
+    style = ENVIRONMENT.get_template("report.css").render()
     for number in range(10):
         assert style.count(f"--s{number}: #") == 2  # light and dark
         assert style.index(f"svg .s{number}.mark") < style.rindex(
@@ -107,7 +102,7 @@ def test_intervals_draw_one_mark_per_language_and_method() -> None:
     svg = intervals(rows, {0: "random", 1: "ofa"}, 40.0, 330, title="t", unit="%")
     assert len(marks(svg, "circle", "mark")) == 2
     assert len(marks(svg, "rect", "mark")) == 2
-    assert "tur: random 10.0, ofa 30.0" in svg
+    assert "tur: random 10.0, ofa 30.0" in (svg.findtext("desc") or "")
     heights = [float(mark["cy"]) for mark in marks(svg, "circle", "mark")]
     assert heights[1] - heights[0] > 25
 
@@ -121,9 +116,9 @@ def test_stacked_widths_are_proportional_to_counts() -> None:
 def test_loss_curves_end_with_their_names_apart() -> None:
     points = [(step, 5.0 - step / 100) for step in range(1, 101)]
     svg = losses([Curve("a", 0, points), Curve("b", 1, points)], 50, 500, title="t", window=10)
-    labels = [node for node in ET.fromstring(svg).iter("text") if node.text in {"a", "b"}]
+    labels = [node for node in svg.iter("text") if node.text in {"a", "b"}]
     assert abs(float(labels[0].attrib["y"]) - float(labels[1].attrib["y"])) >= 14.9
-    assert "stopped and resumed at 50" in svg
+    assert "stopped and resumed at 50" in svg.itertext()
 
 
 @given(st.lists(FLOATS, min_size=1, max_size=40), st.integers(1, 9))
@@ -144,7 +139,7 @@ def test_a_long_unit_is_broken_where_the_figure_is_narrow() -> None:
     spans = {"a": [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))]}
     unit = "SR-T top-10, mean of 10 languages, the first 150 of each, protocol default"
     curves = [Curve("a", 0, [(1, 1.0), (2, 3.0)])]
-    assert f">{unit}<" in progress(curves, spans, 900.0, title="t", unit=unit)
+    assert unit in progress(curves, spans, 900.0, title="t", unit=unit).itertext()
     narrow = progress(curves, spans, 330.0, title="t", unit=unit)
-    assert f">{unit}<" not in narrow
-    assert max(len(words) for words in re.findall(r'class="note"[^>]*>([^<]*)<', narrow)) * 6.6 <= 330
+    assert unit not in narrow.itertext()
+    assert max(len(node.text or "") for node in narrow.iter("text") if node.attrib["class"] == "note") * 6.6 <= 330

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hyperofa.report.markup import methods
+from hyperofa.report.cells import methods
 from hyperofa.report.page import render, standalone_figures
 from hyperofa.report.tables import render_tables
 from hyperofa.report.terminal import print_results
@@ -107,6 +107,34 @@ def test_names_from_outside_are_escaped(results: dict[str, Any]) -> None:
     assert not checker.open
 
 
+def renamed(content: Any, names: dict[str, str]) -> Any:
+    """The same with other names, as keys and as values."""
+    if isinstance(content, dict):
+        return {renamed(key, names): renamed(value, names) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [renamed(value, names) for value in content]
+    return names.get(content, content) if isinstance(content, str) else content
+
+
+def test_any_name_may_be_hostile(matrix: dict[str, Any]) -> None:
+    """Methods, languages, sources, tasks, metrics and the recipe are escaped in text, attributes and figures."""
+    hostile = "</text></svg></td><script>alert('1')</script><b title=\"&"
+    matrix = {"task": "ner", "tested_on": {"ner": hostile}} | matrix
+    named = ("ofa", "minilm", "tur", "Turkish", "ner", "f1", "quickstart", "yes", "default", "Linux", "torch")
+    matrix = renamed(matrix, {name: f"{hostile}{number}" for number, name in enumerate(named)})
+    for key in ("what", "paper", "here", "anchor"):
+        matrix["differences"][0][key] = hostile
+    matrix["paired"][0]["what"] = matrix["stages"][0]["title"] = hostile
+    checker = Checker()
+    checker.feed(page := render(matrix))
+    assert not checker.open
+    assert checker.scripts == ["application/json"]
+    assert "<b title" not in page
+    assert "&lt;script&gt;alert(" in page
+    for figure in standalone_figures(matrix).values():
+        assert any(hostile in text for text in ElementTree.fromstring(figure).itertext())
+
+
 def test_random_is_grey_and_methods_keep_their_order(results: dict[str, Any]) -> None:
     assert methods(results) == {"random": 0, "ofa": 1, "hyperofa": 2}
 
@@ -173,8 +201,7 @@ def test_figures_of_their_own_are_whole_files_with_every_method(matrix: dict[str
     figures = standalone_figures(matrix)
     assert set(figures) == {"retrieval", "loss", "steps"}
     for figure in figures.values():
-        assert figure.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
-        ElementTree.fromstring(figure)
+        assert ElementTree.fromstring(figure).tag == "{http://www.w3.org/2000/svg}svg"
         assert all(name in figure for name in ("random", "ofa", "hyperofa"))
 
 
@@ -313,6 +340,6 @@ def test_a_task_is_called_by_the_data_it_was_scored_on(
     words = "SR-T, sentence retrieval (messages of &lt;b&gt;Django&lt;/b&gt;)"
     assert page.count(words) == 3  # scores, languages, steps
     assert "English test sentence (messages of &lt;b&gt;Django&lt;/b&gt;) looks for" in page
-    assert "SR-T (messages of <b>Django</b>): " in render_tables(matrix)
+    assert "SR-T, sentence retrieval (messages of <b>Django</b>): " in render_tables(matrix)
     print_results(matrix)
     assert "sr-t: messages of <b>Django</b>" in capsys.readouterr().out
