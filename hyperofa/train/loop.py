@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
+from hyperofa.init.provenance import new_rows
 from hyperofa.train.checkpoint.final import FINAL, write_final
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
@@ -206,7 +207,7 @@ class _Loop:
         engine = self.engine
         self._enter_phase(step)
         engine.set_learning_rates(self._rate_of_group(step))
-        targets = int(engine.sum([sum(self._count_targets(batch) for batch in batches)])[0])
+        targets = int(engine.sum([sum(batch.n_targets for batch in batches)])[0])
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
         by_language = torch.zeros(2, len(self.languages), dtype=torch.float64, device=engine.device)
         for batch in batches:
@@ -235,11 +236,6 @@ class _Loop:
             memory={name: int(max(peaks[i * ranks : (i + 1) * ranks])) for i, name in enumerate(memory)},
         )
 
-    def _count_targets(self, batch: Batch) -> int:
-        """Positions of a micro-batch that enter the loss (a causal model is never asked for the first token)."""
-        labels = batch.inputs["labels"]
-        return int(((labels[:, 1:] if self.engine.module.objective == "causal" else labels) >= 0).sum())
-
     def _rate_of_group(self, step: int) -> Callable[[str], float]:
         from hyperofa.model.phases import frozen_parts, part_of
 
@@ -252,11 +248,12 @@ class _Loop:
         return rate
 
     def _enter_phase(self, step: int) -> None:
-        from hyperofa.model.phases import new_rows
+        import torch
 
         phase = self.config.phase_of(step - 1)
         if phase != self.phase:
-            self.engine.module.set_phase(phase, new_rows(self.config.model) if phase == "new_rows" else None)
+            rows = torch.from_numpy(new_rows(self.config.model)) if phase == "new_rows" else None
+            self.engine.module.set_phase(phase, rows)
             self.phase = phase
 
     def _row(self, step: int, result: StepResult, seconds: float, skipped: int) -> dict[str, Any]:
@@ -297,7 +294,7 @@ class _Loop:
     def _finish(self) -> None:
         """Write ``RUN/final`` on rank 0."""
         config, model, run_id = self.config, self.engine.module, self.saver.run_id
-        state = self.engine.whole_state_dict()
+        state = self.engine.unsharded_state_dict()
 
         def write() -> Path:
             weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}

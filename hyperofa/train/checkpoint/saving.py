@@ -16,7 +16,7 @@ from hyperofa.errors import HyperofaError
 from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.manifest import FORMAT, Manifest
 from hyperofa.train.checkpoint.rundir import require_space
-from hyperofa.train.checkpoint.whole import WholeState, read_shards, read_whole, write_whole
+from hyperofa.train.checkpoint.unsharded import UnshardedState, read_shards, read_unsharded, write_unsharded
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
@@ -136,7 +136,7 @@ class Saver:
                 manifest.world_size,
                 manifest.precision,
             )
-            self.engine.load_whole(open_whole(folder, manifest))
+            self.engine.load_unsharded(open_unsharded(folder, manifest))
         if problem := norms_differ(manifest, *self.engine.norms()):
             raise HyperofaError(problem, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
         return manifest.step
@@ -151,7 +151,7 @@ def norms_differ(
 ) -> str | None:
     """The first norm after loading that is not the saved one, in a few words; None if all are."""
     pairs = [(name, totals.get(name), saved) for name, saved in manifest.norms.items()]
-    for name, saved_norms in manifest.parameter_norms.items():
+    for name, saved_norms in manifest.parameter_norms.items() if each else ():
         kinds = [f"{name} ({kind})" for kind in checkpoint.NORMS]
         pairs += zip(kinds, each.get(name, (None, None, None)), saved_norms, strict=True)
     for name, now, saved in pairs:
@@ -166,9 +166,9 @@ def _close(now: float, saved: float) -> bool:
     return abs(now - saved) <= NORM_TOLERANCE * max(abs(saved), 1e-12)
 
 
-def open_whole(folder: Path, manifest: Manifest) -> WholeState:
+def open_unsharded(folder: Path, manifest: Manifest) -> UnshardedState:
     """The unsharded state of a verified checkpoint of either kind."""
-    return read_whole(folder) if manifest.universal else read_shards(folder, manifest.files)
+    return read_unsharded(folder) if manifest.universal else read_shards(folder, manifest.files)
 
 
 def write_universal(folder: Path, manifest: Manifest) -> None:
@@ -178,7 +178,7 @@ def write_universal(folder: Path, manifest: Manifest) -> None:
     state = read_shards(folder, manifest.files)
     try:
         temporary.mkdir()
-        files = checkpoint.hash_and_sync(temporary, write_whole(temporary, state))
+        files = checkpoint.hash_and_sync(temporary, write_unsharded(temporary, state))
         checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))
     except OSError as error:
         what = f"cannot write the portable copy, which needs {manifest.size / 1e6:,.1f} MB ({error.strerror or error})"

@@ -11,7 +11,7 @@ from torch.nn import functional
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.model import FAMILIES, TrainingModel, assemble, load_for_training, parameter_groups
 from hyperofa.model.families import input_embedding, output_head
-from hyperofa.model.phases import freeze, frozen_parts, new_rows, part_of
+from hyperofa.model.phases import freeze, frozen_parts, part_of
 from hyperofa.model.source import source_of
 
 from .conftest import SIZE, new_embeddings, small_source
@@ -269,10 +269,9 @@ def test_what_cannot_be_trained_is_named(tmp_path, target_tokenizer):
     (tmp_path / "model/config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 5}))
     with pytest.raises(InputError, match=r"config\.json does not fit the weights"):
         load_for_training(tmp_path / "model")
-    for name, read in (("model", load_for_training), ("provenance", new_rows)):
-        (tmp_path / f"model/{name}.safetensors").write_bytes(b"\0" * 64)
-        with pytest.raises(HyperofaError, match="header"):
-            read(tmp_path / "model")
+    (tmp_path / "model/model.safetensors").write_bytes(b"\0" * 64)
+    with pytest.raises(HyperofaError, match="header"):
+        load_for_training(tmp_path / "model")
 
 
 def test_every_family_is_covered():

@@ -132,10 +132,10 @@ def test_a_file_nobody_vouches_for_stops_the_commit(tmp_path, write_checkpoint):
 def test_choosing_a_step_names_what_there_is(write_checkpoint):
     run = write_checkpoint(4).parent
     write_checkpoint(8)
-    assert checkpoint.only_folder(run, None).name == "step_00000008"
-    assert checkpoint.only_folder(run, 4).name == "step_00000004"
+    assert checkpoint.select_folder(run, None).name == "step_00000008"
+    assert checkpoint.select_folder(run, 4).name == "step_00000004"
     with pytest.raises(InputError, match=r"there are: \[8, 4\]"):
-        checkpoint.only_folder(run, 5)
+        checkpoint.select_folder(run, 5)
 
 
 def test_what_nfs_keeps_of_a_removed_file_is_no_stray(write_checkpoint):
@@ -153,7 +153,7 @@ def test_a_portable_copy_that_fails_leaves_the_checkpoint_alone(write_checkpoint
         raise error
 
     monkeypatch.setattr("hyperofa.train.checkpoint.saving.read_shards", lambda folder, names: None)
-    monkeypatch.setattr("hyperofa.train.checkpoint.saving.write_whole", fail)
+    monkeypatch.setattr("hyperofa.train.checkpoint.saving.write_unsharded", fail)
     expected = HyperofaError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected, match=r"needs 0\.0 MB" if expected is HyperofaError else None):
         write_universal(folder, checkpoint.read_manifest(folder))

@@ -10,7 +10,7 @@ import pytest
 
 from hyperofa.cli import main
 from hyperofa.errors import InputError
-from hyperofa.train.checkpoint.rundir import check_inputs, with_whole_paths
+from hyperofa.train.checkpoint.rundir import check_inputs, resolve_paths
 from hyperofa_eval.settings.config import save_config
 
 
@@ -70,7 +70,7 @@ def test_a_finished_run_names_its_model_as_the_start_of_a_new_one(settings, conf
 
 def begin(config, run, run_id="ours"):
     """What a run directory holds after its first step."""
-    save_config(with_whole_paths(config), run / "config.yaml")
+    save_config(resolve_paths(config), run / "config.yaml")
     (run / "run.json").write_text(json.dumps({"run_id": run_id}))
     (run / "metrics.jsonl").write_text('{"step": 1}\n')
 
