@@ -6,15 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
 from hyperofa.init.provenance import new_rows
-from hyperofa.train.checkpoint.final import FINAL, write_final
-from hyperofa.train.checkpoint.fingerprint import is_still
-from hyperofa.train.checkpoint.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
+from hyperofa.train.checkpoint.rundir import finished, locked_run, open_run, record_engine
 from hyperofa.train.checkpoint.saving import Saver
 from hyperofa.train.engine.engine import Engine
 from hyperofa.train.evaluation import Evaluator
@@ -122,7 +119,7 @@ class _Loop:
             metrics.close()
         finishing = step == config.steps and not self.evaluation_missing
         if finishing:
-            self._finish()
+            self._say("trained model: %s", self.saver.write_final())
         elif stopping:
             self._say("stopped by signal after step %d, saved; the same command goes on", step)
         engine.close()
@@ -290,28 +287,6 @@ class _Loop:
         folder = self.saver.save(step)
         self._say("saved %s in %.1f s", folder.name, time.perf_counter() - began)
         return step
-
-    def _finish(self) -> None:
-        """Write ``RUN/final`` on rank 0."""
-        config, model, run_id = self.config, self.engine.module, self.saver.run_id
-        state = self.engine.unsharded_state_dict()
-
-        def write() -> Path:
-            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
-
-            def save_model(folder: Path) -> None:
-                # The "original format" would be the names of BERT's first release, if loading took that path.
-                model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
-
-            source: str | None = config.model
-            if not is_still(config.run / RUN_FILE, config.model):
-                log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
-                source = None
-            facts = {"engine": self.engine.describe()}
-            return write_final(config.run / FINAL, source, run_id, config.steps, save_model, facts)
-
-        self._say("trained model: %s", self.engine.on_main("final", write))
-        self.engine.barrier()
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

@@ -31,6 +31,7 @@ NORMS = ("weights", "exp_avg", "exp_avg_sq")
 _STEP = re.compile(r"step_(\d{8})")
 _OPTIMIZER_SHARD = re.compile(rf"{SHARDS}/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_\d+_optim_states\.pt")
 _MODEL_SHARD = re.compile(rf"{SHARDS}/[^/]*model_states\.pt")
+_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
 _UNSHARDED_FILE = re.compile(r"whole-\d+\.safetensors")
 
 
@@ -178,6 +179,16 @@ def files_below(folder: Path) -> list[str]:
     """
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".nfs"))
     return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != MANIFEST)
+
+
+def files_of_rank(folder: Path, rank: int) -> list[str]:
+    """The files below ``folder`` that a rank wrote, relative: those with its number, and for rank 0 those with none."""
+    mine: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        match = _RANK_FILE.search(path.name)
+        if path.is_file() and (int(match[1]) if match else 0) == rank:
+            mine.append(path.relative_to(folder).as_posix())
+    return mine
 
 
 def commit(temporary: Path, final: Path, manifest: Manifest) -> None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from hyperofa.base.files import versions
 from hyperofa.errors import HyperofaError
 from hyperofa.train.checkpoint import manifest as checkpoint
+from hyperofa.train.checkpoint.final import FINAL, write_final
+from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.manifest import FORMAT, Manifest
-from hyperofa.train.checkpoint.rundir import require_space
+from hyperofa.train.checkpoint.rundir import RUN_FILE, require_space
 from hyperofa.train.checkpoint.unsharded import UnshardedState, read_shards, read_unsharded, write_unsharded
 
 if TYPE_CHECKING:
@@ -140,6 +142,29 @@ class Saver:
         if problem := norms_differ(manifest, *self.engine.norms()):
             raise HyperofaError(problem, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
         return manifest.step
+
+    def write_final(self) -> Path | None:
+        """Write ``RUN/final``, the trained model as a model directory; returns where it is (None but on rank 0)."""
+        config, model = self.config, self.engine.module
+        state = self.engine.unsharded_state_dict()
+
+        def write() -> Path:
+            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
+
+            def save_model(folder: Path) -> None:
+                # The "original format" would be the names of BERT's first release, if loading took that path.
+                model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
+
+            source: str | None = config.model
+            if not is_still(config.run / RUN_FILE, config.model):
+                log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
+                source = None
+            facts = {"engine": self.engine.describe()}
+            return write_final(config.run / FINAL, source, self.run_id, config.steps, save_model, facts)
+
+        written = self.engine.on_main("final", write)
+        self.engine.barrier()
+        return written
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

@@ -13,8 +13,6 @@ import gc
 import json
 import math
 import os
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.base.console import quiet_libraries
 from hyperofa.base.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.train.checkpoint.manifest import NORMS, SHARDS
+from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
 from hyperofa.train.checkpoint.unsharded import KINDS
 from hyperofa.train.engine.clipping import clip_by_what_learns
 from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
 from hyperofa.train.engine.environment import check_precision, compile_nothing, set_launch_environment
 from hyperofa.train.engine.internals import CLIPPING, CLIPPING_3, LAYOUT, LAYOUT_3, LOSS_SCALER, is_usable
 from hyperofa.train.engine.partition import squares_by_parameter, squares_of_all, stretches, update_model_weights
-from hyperofa.train.engine.ranks import Ranks
+from hyperofa.train.engine.ranks import Ranks, limit_waiting
 from hyperofa.train.planning.cost import peak_flops
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
     from hyperofa.train.checkpoint.unsharded import UnshardedState
     from hyperofa.train.config import TrainConfig
-
-_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
 
 
 class Engine(Ranks):
@@ -85,7 +81,8 @@ class Engine(Ranks):
         if missing := [name for name in config.trackers if name not in ready]:
             raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
         self._ds: Any = None
-        self._apply_timeout()
+        self._layout_is_known = False
+        limit_waiting(self._timeout)
         super().__init__(self._accelerator.device)
 
     @property
@@ -133,7 +130,7 @@ class Engine(Ranks):
         self._adjust(self._ds.optimizer)
         if self.config.compile:
             self._ds.compile()
-        self._apply_timeout()
+        limit_waiting(self._timeout)
 
     def _adjust(self, optimizer: Any) -> None:
         """Change in DeepSpeed's optimizer what the installed version lets us change; see :mod:`.internals`."""
@@ -145,16 +142,6 @@ class Engine(Ranks):
         dynamic = fp16["enabled"] and not fp16.get("loss_scale")  # how often is too often, max_skipped decides
         if dynamic and is_usable(LOSS_SCALER, optimizer, self.gather):
             optimizer.loss_scaler.raise_error_at_min_scale = False
-
-    def _apply_timeout(self) -> None:
-        """Give every process group the run's timeout: accelerate's reaches the first, DeepSpeed's have their own."""
-        from torch.distributed import distributed_c10d
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for group in list(distributed_c10d._world.pg_map):
-                if not distributed_c10d._rank_not_in_group(group):
-                    distributed_c10d._set_pg_timeout(self._timeout, group)
 
     @property
     def module(self) -> Any:
@@ -207,17 +194,6 @@ class Engine(Ranks):
         cuda = self.device.type == "cuda"
         return peak_flops(torch.cuda.get_device_name(self.device), self.config.precision) if cuda else None
 
-    def memory(self) -> dict[str, int]:
-        """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
-        import resource as usage
-
-        import torch
-
-        peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
-        if self.device.type == "cuda":
-            peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
-        return peak
-
     # ------------------------------------------------------------------ shards on disk
 
     def checkpoint_bytes(self) -> int:
@@ -232,16 +208,7 @@ class Engine(Ranks):
         if self.is_main:
             for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters, which abort on tied weights
                 script.unlink()
-        return self.own_files(folder)
-
-    def own_files(self, folder: Path) -> list[str]:
-        """The files below ``folder`` that this rank wrote: those with its number, and for rank 0 those with none."""
-        mine: list[str] = []
-        for path in sorted(folder.rglob("*")):
-            match = _RANK_FILE.search(path.name)
-            if path.is_file() and (int(match[1]) if match else 0) == self.rank:
-                mine.append(path.relative_to(folder).as_posix())
-        return mine
+        return files_of_rank(folder, self.rank)
 
     def load_shards(self, folder: Path) -> None:
         """Load what :meth:`save_shards` wrote. The caller has verified the hashes: this unpickles.
