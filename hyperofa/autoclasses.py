@@ -15,7 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-PREFIX = "hyperofa_"
+from hyperofa.base.modeltypes import PREFIX
+
 CONFIGS = "transformers.models.auto.configuration_auto"
 """Holds ``CONFIG_MAPPING``, in which every Auto class first looks up the model type of a config file."""
 

@@ -75,7 +75,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     run_id = read_run_id(args.run)
-    folders = checkpoint.committed(args.run) if args.step is None else [checkpoint.only_folder(args.run, args.step)]
+    folders = checkpoint.committed(args.run) if args.step is None else [checkpoint.select_folder(args.run, args.step)]
     found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
     if args.step is None:
         found |= {folder.name: f"no {checkpoint.MANIFEST}" for folder in checkpoint.uncommitted(args.run)}
@@ -87,7 +87,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _reshard(args: argparse.Namespace) -> int:
-    folder = checkpoint.only_folder(args.run, args.step)
+    folder = checkpoint.select_folder(args.run, args.step)
     manifest = _verified(args.run, folder)
     if manifest.universal:
         console.print(f"{folder.name} can be loaded by any number of processes already")
@@ -136,7 +136,7 @@ def _export(args: argparse.Namespace) -> int:
 def _float32_source(args: argparse.Namespace, step: int) -> Path | None:
     """The checkpoint whose float32 weights to export; None where only the trained model in the run's precision is left."""
     if args.step is not None:
-        return checkpoint.only_folder(args.run, args.step)
+        return checkpoint.select_folder(args.run, args.step)
     folder = checkpoint.step_folder(args.run, step)
     if not args.dense or folder not in checkpoint.committed(args.run):
         return None
@@ -162,9 +162,9 @@ def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Man
     """Copy the float32 weights of a verified checkpoint into a model, each by its name."""
     import torch
 
-    from hyperofa.train.checkpoint.saving import open_whole
+    from hyperofa.train.checkpoint.saving import open_unsharded
 
-    state = open_whole(folder, manifest)
+    state = open_unsharded(folder, manifest)
     parameters = dict(model.named_parameters())
     for name in track(state.names, "reading", len(state.names)):
         parameter = parameters.get(name.removeprefix("pretrained."))

@@ -27,11 +27,13 @@ class Batch:
             ``attention_mask`` (B, L) only where a sequence has padding.
         languages: (B,) int64, indices into the corpus's languages.
         samples: (B,) int64 sample ids.
+        n_targets: positions that enter the loss.
     """
 
     inputs: dict[str, Tensor]
     languages: Tensor
     samples: Tensor
+    n_targets: int
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with the model's inputs on a device (without waiting, where they are pinned)."""
@@ -129,7 +131,9 @@ class Batches:
         }
         if (segments < 0).any():
             inputs["attention_mask"] = torch.from_numpy((segments >= 0).astype(np.int64))
-        return Batch(inputs, torch.from_numpy(self.corpus.languages_of(samples)), torch.from_numpy(samples))
+        languages = torch.from_numpy(self.corpus.languages_of(samples))
+        # A causal model is never asked for the first token of a row: it begins a document, or what is left of one.
+        return Batch(inputs, languages, torch.from_numpy(samples), int((labels != IGNORED).sum()))
 
 
 def causal_labels(ids: NDArray[np.integer], segments: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -23,7 +23,8 @@ from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead
 from hyperofa.model.families import FAMILIES, Family, register_all
 from hyperofa.model.loss import linear_cross_entropy
 from hyperofa.model.phases import parameter_groups
-from hyperofa.model.source import Source, load_source
+from hyperofa.model.pretrained import load_source
+from hyperofa.model.source import Source
 from hyperofa.model.training import TrainingModel, TrainingOutput, load_for_training
 
 if not registers_on_demand():

@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hyperofa.autoclasses import PREFIX
+from hyperofa.base.modeltypes import PREFIX
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.surgery import NAME, factorized_class, factorized_config_class
 

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from hyperofa.base.hub import local_folder
-from hyperofa.errors import DataMissingError, InputError, unknown_name
+from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.families import input_embedding, output_head
-
-if TYPE_CHECKING:
-    from hyperofa.model.training import TrainingModel
 
 Phase = Literal["all", "embeddings", "new_rows", "head"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""
-COPIED_CODES = (0, 1)
-"""Provenance codes of rows that are not new: special tokens and tokens copied from the source vocabulary."""
 
 
-def new_rows(model_directory: str | Path) -> Tensor:
-    """Mask (V,) uint8 of the rows that were not copied from the source, from ``provenance.safetensors``.
+class Wrapper(Protocol):
+    """What holds the model that is trained, such as :class:`hyperofa.model.TrainingModel`."""
 
-    Raises:
-        DataMissingError: the model directory (or hub id) has no provenance.
-        InputError: it is damaged.
-    """
-    name = "provenance.safetensors"
-    path = local_folder(str(model_directory), [name]) / name
-    if not path.is_file():
-        raise DataMissingError("no provenance of the tokens", where=path, todo="use a directory made by hyperofa init")
-    try:
-        code = load_file(path)["code"]
-    except (SafetensorError, KeyError) as error:
-        what = f"not a provenance of tokens ({error})"
-        raise InputError(what, where=path, todo="use a directory made by hyperofa init") from None
-    return (~torch.isin(code, torch.tensor(COPIED_CODES, dtype=code.dtype))).to(torch.uint8)
+    pretrained: PreTrainedModel
 
 
-def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) -> None:
-    """Let ``phase`` learn from the next step on.
+def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = None) -> bool:
+    """Let ``phase`` learn from the next step on; returns whether anything below the head needs a graph.
 
     The trainer sets the learning rates of the parts that do not learn to 0 (see :func:`frozen_parts`), so that no engine
     has to rebuild its buffers when the phase ends. ``head`` needs no graph below the head, and none is kept where all
@@ -55,28 +34,31 @@ def apply_phase(model: TrainingModel, phase: Phase, rows: Tensor | None = None) 
     of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero gradient from the
     first step on leaves a parameter as it is under Adam without weight decay, which the embeddings group has.
 
+    Args:
+        model: with a language-model head, wrapped for training.
+        phase: what learns.
+        new_rows: (V,) mask of the rows that are not copied from the source, for ``new_rows``.
+
     Raises:
-        InputError: the phase is unknown, or ``rows`` is missing or of another size than the vocabulary.
+        InputError: the phase is unknown, or ``new_rows`` is missing or of another size than the vocabulary.
     """
     if phase not in get_args(Phase):
         raise unknown_name("training phase", phase, get_args(Phase))
-    modules: tuple[Any, ...] = (input_embedding(model.pretrained), output_head(model.pretrained))
-    mask = None
-    if phase == "new_rows":
-        if rows is None:
-            raise InputError("new_rows needs the provenance of the rows")
-        if rows.shape[0] != model.config.vocab_size:
-            raise InputError(f"the provenance has {rows.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
-        mask = rows
-    model.graph_below_head = phase != "head" or _learns_below_head(model)
-    for module in modules:
+    mask = new_rows if phase == "new_rows" else None
+    if phase == "new_rows" and mask is None:
+        raise InputError("new_rows needs the provenance of the rows")
+    if mask is not None and mask.shape[0] != model.config.vocab_size:
+        raise InputError(f"the provenance has {mask.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
+    module: Any
+    for module in (input_embedding(model), output_head(model)):
         module.trainable_rows = None if mask is None else mask.to(_device(module))
+    return phase != "head" or _learns_below_head(model)
 
 
-def _learns_below_head(model: TrainingModel) -> bool:
+def _learns_below_head(model: PreTrainedModel) -> bool:
     """Whether anything below the head that is not tied to it may learn, in this phase or a later one."""
-    tied = {id(parameter) for parameter in output_head(model.pretrained).parameters()}
-    return any(p.requires_grad and id(p) not in tied for p in model.pretrained.base_model.parameters())
+    tied = {id(parameter) for parameter in output_head(model).parameters()}
+    return any(p.requires_grad and id(p) not in tied for p in model.base_model.parameters())
 
 
 def frozen_parts(phase: Phase) -> frozenset[Part]:
@@ -99,7 +81,7 @@ def part_of(group: str) -> str:
     return group.removesuffix("_no_decay")
 
 
-def freeze(model: TrainingModel, parts: Collection[Part]) -> None:
+def freeze(model: Wrapper, parts: Collection[Part]) -> None:
     """Take parts out of training altogether: their gradients are never computed, the optimizer never sees them."""
     for part, parameters in _by_part(model).items():
         if part in parts:
@@ -107,7 +89,7 @@ def freeze(model: TrainingModel, parts: Collection[Part]) -> None:
                 parameter.requires_grad_(False)
 
 
-def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, Any]]:
     """Optimizer groups; each has ``name``, ``params`` and ``weight_decay``. Empty ones are left out.
 
     ``embeddings`` are coordinates (or dense rows) and the output bias, ``primitives`` the factor that all tokens share,
@@ -131,13 +113,13 @@ def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[
     ]
 
 
-def _by_part(model: TrainingModel) -> dict[Part, list[Tensor]]:
+def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
     """Every parameter of the model under its part."""
     modules = (input_embedding(model.pretrained), output_head(model.pretrained))
     shared = {id(parameter): name for module in modules for name, parameter in module.named_parameters(recurse=False)}
     base = {id(parameter) for parameter in model.pretrained.base_model.parameters()}
     parts: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
-    for parameter in model.parameters():
+    for parameter in model.pretrained.parameters():
         if id(parameter) in shared:
             part: Part = "primitives" if shared[id(parameter)] == "primitives" else "embeddings"
         else:

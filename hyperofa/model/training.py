@@ -25,8 +25,8 @@ from hyperofa.model.families import (
     output_head,
     parameter_dtype,
 )
-from hyperofa.model.phases import Phase, apply_phase
-from hyperofa.model.source import read_config, read_weights
+from hyperofa.model.phases import Phase, enter_phase
+from hyperofa.model.pretrained import read_config, read_weights
 
 TiedGradient = Literal["both", "input"]
 """Through which of its two uses a tied row learns. As an output, every row is pushed away from the mean state at every
@@ -66,7 +66,7 @@ class TrainingModel(nn.Module):
         self,
         pretrained: PreTrainedModel,
         *,
-        loss_impl: str = "auto",
+        impl: str = "auto",
         chunk_bytes: int | None = None,
         separate_documents: bool = False,
         dropout: float | None = None,
@@ -76,7 +76,7 @@ class TrainingModel(nn.Module):
 
         Args:
             pretrained: factorised or plain.
-            loss_impl: see :func:`hyperofa.model.linear_cross_entropy`.
+            impl: see :func:`hyperofa.model.linear_cross_entropy`.
             chunk_bytes: likewise.
             separate_documents: keep the documents of a packed sequence apart (the paper lets them see each other).
             dropout: rate for all dropout layers of the body; None keeps the config's. Attention probabilities are never
@@ -90,7 +90,7 @@ class TrainingModel(nn.Module):
         self.pretrained = pretrained
         self.family = family_of(pretrained.config)
         self.objective = self.family.objective
-        self.loss_impl, self.chunk_bytes = loss_impl, chunk_bytes
+        self.impl, self.chunk_bytes = impl, chunk_bytes
         self.separate_documents = separate_documents
         if not is_factorized(pretrained.config):
             embedding, head = input_embedding(pretrained), output_head(pretrained)
@@ -117,8 +117,8 @@ class TrainingModel(nn.Module):
         return positions - self.config.pad_token_id - 1
 
     def set_phase(self, phase: Phase, new_rows: Tensor | None = None) -> None:
-        """Choose what learns from now on; see :func:`hyperofa.model.phases.apply_phase`."""
-        apply_phase(self, phase, new_rows)
+        """Choose what learns from now on; see :func:`hyperofa.model.phases.enter_phase`."""
+        self.graph_below_head = enter_phase(self.pretrained, phase, new_rows)
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each layer in the backward pass instead of storing its activations."""
@@ -162,7 +162,7 @@ class TrainingModel(nn.Module):
         total, losses = output_head(self.pretrained)(
             wanted,
             labels[rows, columns],
-            impl=self.loss_impl,
+            impl=self.impl,
             chunk_bytes=self.chunk_bytes,
             softcap=final_softcap(self.config),
         )
@@ -180,7 +180,7 @@ def load_for_training(
     *,
     dtype: torch.dtype = torch.float32,
     attention: str | None = None,
-    loss_impl: str = "auto",
+    impl: str = "auto",
     chunk_bytes: int | None = None,
     separate_documents: bool = False,
     dropout: float | None = None,
@@ -192,7 +192,7 @@ def load_for_training(
         path: directory written by ``hyperofa init``, or any model of a supported family.
         dtype: of the parameters; DeepSpeed keeps its own float32 masters where this is a 16-bit type.
         attention: transformers' attention implementation; None lets it choose.
-        loss_impl: see :func:`hyperofa.model.linear_cross_entropy`.
+        impl: see :func:`hyperofa.model.linear_cross_entropy`.
         chunk_bytes: likewise.
         separate_documents: see :class:`TrainingModel`.
         dropout: see :class:`TrainingModel`.
@@ -215,7 +215,7 @@ def load_for_training(
         )
     model = TrainingModel(
         pretrained,
-        loss_impl=loss_impl,
+        impl=impl,
         chunk_bytes=chunk_bytes,
         separate_documents=separate_documents,
         dropout=dropout,

@@ -40,15 +40,15 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
         what = f"head_bias is corpus, but the head of a {model.family.model_type} model has no bias"
         raise InputError(what, where="config", todo="leave head_bias out")
     frequencies = log_frequencies(*token_counts(batches, steps))
-    with _whole(bias), torch.no_grad():
+    with _gathered(bias), torch.no_grad():
         found = np.full(len(bias), -np.inf)  # its rows may be more than the tokenizer's
         found[: len(frequencies)] = frequencies
         found[~np.isfinite(found)] = found[np.isfinite(found)].min()
         bias.copy_(torch.from_numpy(found).to(bias))
 
 
-def _whole(parameter: Any) -> AbstractContextManager[Any]:
-    """The parameter put together while the block lasts, where ZeRO-3 holds its shards; what is written there stays."""
+def _gathered(parameter: Any) -> AbstractContextManager[Any]:
+    """The full parameter while the block lasts, where ZeRO-3 holds its shards; what is written there stays."""
     if not hasattr(parameter, "ds_shape"):
         return nullcontext()
     import deepspeed

@@ -88,7 +88,7 @@ class Evaluator:
         Under ZeRO-1 and 2 rank 0 has the whole model; under ZeRO-3 the ranks gather it into a copy on its device. A stop
         signal cuts it short, and then rank 0 gets None too: the scheduler's grace is for saving.
         """
-        gathered = self.engine.whole_state_dict() if self.engine.zero_stage == 3 else None
+        gathered = self.engine.unsharded_state_dict() if self.engine.zero_stage == 3 else None
 
         def work() -> dict[str, Any] | None:
             try:

@@ -50,7 +50,7 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
         dropout=config.dropout,
         separate_documents=config.separate_documents,
         tied_gradient=config.tied_gradient,
-        loss_impl=config.impl,
+        impl=config.impl,
         chunk_bytes=config.chunk_bytes,
     )
     if corpus.vocab_size > model.config.vocab_size:

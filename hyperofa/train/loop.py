@@ -6,14 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
-from hyperofa.train.checkpoint.final import FINAL, write_final
-from hyperofa.train.checkpoint.fingerprint import is_still
-from hyperofa.train.checkpoint.rundir import RUN_FILE, finished, locked_run, open_run, record_engine
+from hyperofa.init.provenance import new_rows
+from hyperofa.train.checkpoint.rundir import finished, locked_run, open_run, record_engine
 from hyperofa.train.checkpoint.saving import Saver
 from hyperofa.train.engine.engine import Engine
 from hyperofa.train.evaluation import Evaluator
@@ -121,7 +119,7 @@ class _Loop:
             metrics.close()
         finishing = step == config.steps and not self.evaluation_missing
         if finishing:
-            self._finish()
+            self._say("trained model: %s", self.saver.write_final())
         elif stopping:
             self._say("stopped by signal after step %d, saved; the same command goes on", step)
         engine.close()
@@ -206,7 +204,7 @@ class _Loop:
         engine = self.engine
         self._enter_phase(step)
         engine.set_learning_rates(self._rate_of_group(step))
-        targets = int(engine.sum([sum(self._count_targets(batch) for batch in batches)])[0])
+        targets = int(engine.sum([sum(batch.n_targets for batch in batches)])[0])
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
         by_language = torch.zeros(2, len(self.languages), dtype=torch.float64, device=engine.device)
         for batch in batches:
@@ -235,11 +233,6 @@ class _Loop:
             memory={name: int(max(peaks[i * ranks : (i + 1) * ranks])) for i, name in enumerate(memory)},
         )
 
-    def _count_targets(self, batch: Batch) -> int:
-        """Positions of a micro-batch that enter the loss (a causal model is never asked for the first token)."""
-        labels = batch.inputs["labels"]
-        return int(((labels[:, 1:] if self.engine.module.objective == "causal" else labels) >= 0).sum())
-
     def _rate_of_group(self, step: int) -> Callable[[str], float]:
         from hyperofa.model.phases import frozen_parts, part_of
 
@@ -252,11 +245,12 @@ class _Loop:
         return rate
 
     def _enter_phase(self, step: int) -> None:
-        from hyperofa.model.phases import new_rows
+        import torch
 
         phase = self.config.phase_of(step - 1)
         if phase != self.phase:
-            self.engine.module.set_phase(phase, new_rows(self.config.model) if phase == "new_rows" else None)
+            rows = torch.from_numpy(new_rows(self.config.model)) if phase == "new_rows" else None
+            self.engine.module.set_phase(phase, rows)
             self.phase = phase
 
     def _row(self, step: int, result: StepResult, seconds: float, skipped: int) -> dict[str, Any]:
@@ -293,28 +287,6 @@ class _Loop:
         folder = self.saver.save(step)
         self._say("saved %s in %.1f s", folder.name, time.perf_counter() - began)
         return step
-
-    def _finish(self) -> None:
-        """Write ``RUN/final`` on rank 0."""
-        config, model, run_id = self.config, self.engine.module, self.saver.run_id
-        state = self.engine.whole_state_dict()
-
-        def write() -> Path:
-            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
-
-            def save_model(folder: Path) -> None:
-                # The "original format" would be the names of BERT's first release, if loading took that path.
-                model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
-
-            source: str | None = config.model
-            if not is_still(config.run / RUN_FILE, config.model):
-                log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
-                source = None
-            facts = {"engine": self.engine.describe()}
-            return write_final(config.run / FINAL, source, run_id, config.steps, save_model, facts)
-
-        self._say("trained model: %s", self.engine.on_main("final", write))
-        self.engine.barrier()
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

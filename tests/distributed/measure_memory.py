@@ -17,7 +17,7 @@ from hyperofa.corpus import Batches, Masking, PackedCorpus
 from hyperofa.model import load_for_training, parameter_groups
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.engine import Engine
-from hyperofa.train.engine.partition import weight_shards
+from hyperofa.train.engine.partition import stretches
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
@@ -69,7 +69,10 @@ def main() -> None:
     parameters = list(model.parameters())
     weights = storages([*parameters, *(getattr(p, "ds_tensor", None) for p in parameters)])
     states = storages(
-        [*weight_shards(optimizer), *tensors_in([dict(s) for s in engine._ds.basic_optimizer.state.values()])]
+        [
+            *(flat for flat, _ in stretches(optimizer, engine.rank)),
+            *tensors_in([dict(s) for s in engine._ds.basic_optimizer.state.values()]),
+        ]
     )
     sizes = {
         "parameters": count,

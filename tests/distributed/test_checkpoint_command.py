@@ -42,7 +42,7 @@ def test_list_verify_and_a_flipped_byte(run, capsys):
 
 def test_reshard_keeps_every_bit(run, capsys):
     from hyperofa.train.checkpoint.manifest import committed, read_manifest
-    from hyperofa.train.checkpoint.whole import KINDS, read_shards, read_whole
+    from hyperofa.train.checkpoint.unsharded import KINDS, read_shards, read_unsharded
 
     folder = committed(run)[0]
     kept = shutil.copytree(folder, run.parent / "kept")
@@ -50,7 +50,7 @@ def test_reshard_keeps_every_bit(run, capsys):
     assert committed(run) == [folder]
     assert read_manifest(folder).universal
     assert not list(folder.rglob("*.pt"))
-    before, after = read_shards(kept, read_manifest(kept).files), read_whole(folder)
+    before, after = read_shards(kept, read_manifest(kept).files), read_unsharded(folder)
     assert before.names == after.names
     assert before.adam_step == after.adam_step == 40
     assert all(before.read(name, kind).equal(after.read(name, kind)) for name in before.names for kind in KINDS)

@@ -61,6 +61,7 @@ def test_zero3_stops_at_a_step_and_goes_on(trainer, straight, model):
 def test_every_stage_is_deepspeed_and_equals_plain_torch(straight, plain_losses, model, stage):
     run = straight(model, stage)
     facts = run.facts()
+    assert "has no" not in run.output, "the installed version lacks a name of engine/internals.py"
     assert facts["engine"] == "deepspeed.runtime.engine.DeepSpeedEngine"
     assert facts["zero_optimizer"] == ("DeepSpeedZeroOptimizer_Stage3" if stage == 3 else "DeepSpeedZeroOptimizer")
     assert (facts["zero_stage"], facts["world_size"], facts["backend"]) == (stage, 2, "gloo")
@@ -93,8 +94,8 @@ def test_a_finished_run_is_left_alone(trainer, straight):
 
 
 @pytest.mark.parametrize("stage", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_one_rank_reduces_nothing_and_equals_plain_torch(trainer, plain_losses, stage):
-    """Accumulates four micro-batches a step, which the gradients left in place must add up to; and clips."""
+def test_one_rank_equals_plain_torch(trainer, plain_losses, stage):
+    """Accumulates four micro-batches a step, and clips."""
     runs = trainer(zero_stage=stage, clip=0.5)
     straight = runs.train("straight", ranks=1)
     assert (straight.facts()["world_size"], straight.facts()["accumulation"]) == (1, 4)

@@ -45,7 +45,7 @@ def bad(home, tmp_path_factory) -> tuple[Path, set[int]]:
 def states(run: Path) -> dict[int, dict[str, bytes]]:
     """Weights and moments of every committed step, by name."""
     from hyperofa.train.checkpoint.manifest import committed, read_manifest, step_of
-    from hyperofa.train.checkpoint.whole import KINDS, read_shards
+    from hyperofa.train.checkpoint.unsharded import KINDS, read_shards
 
     found = {}
     for folder in committed(run):

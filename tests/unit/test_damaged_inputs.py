@@ -10,7 +10,7 @@ import pytest
 from support import made_up
 
 from hyperofa import cli
-from hyperofa.model.phases import new_rows
+from hyperofa.init.provenance import new_rows
 from hyperofa.train.checkpoint.rundir import check_inputs
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.loading import load_inputs

@@ -12,12 +12,11 @@ from hyperofa.base.files import new_directory, versions, write_json
 from hyperofa.base.hub import is_hub_id, local_folder
 from hyperofa.base.sentence_modules import carry_sentence_modules
 from hyperofa.errors import DataMissingError, HyperofaError
+from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa_eval.text.tokenizer import has_vocabulary, load_tokenizer
 
 FINAL = "final"
 FINAL_MARKER = "train.json"
-PROVENANCE = "provenance.safetensors"
-"""What ``hyperofa init`` says of every token's row."""
 _WRITTEN = ("init.json", PROVENANCE)
 _WEIGHTS = (
     "model*.safetensors*",
@@ -82,7 +81,7 @@ def _copy_companions(source: str, folder: Path) -> str | None:
         if is_hub_id(source):
             _fetch_companions(source, folder)
         else:
-            shutil.copytree(source, folder, ignore=_already_there(Path(source), folder), dirs_exist_ok=True)
+            shutil.copytree(source, folder, ignore=_not_to_copy(Path(source), folder), dirs_exist_ok=True)
         carry_sentence_modules(source, folder)
     except (HyperofaError, OSError, ValueError, KeyError) as error:
         return f"cannot copy all that belongs to it ({(str(error).splitlines() or [type(error).__name__])[0]})"
@@ -98,7 +97,7 @@ def _fetch_companions(source: str, folder: Path) -> None:
             shutil.copyfile(place / name, folder / name)
 
 
-def _already_there(source: Path, folder: Path) -> Callable[[str, list[str]], set[str]]:
+def _not_to_copy(source: Path, folder: Path) -> Callable[[str, list[str]], set[str]]:
     """Files of the source model not to copy: weights and configs, whose trained form the folder holds already."""
     weights = shutil.ignore_patterns(*_WEIGHTS, ".*", FINAL_MARKER)
     return lambda path, names: (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hyperofa.base.files import read_json, sha256_file
 from hyperofa.base.hub import local_folder
+from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa_eval.text.tokenizer import VOCABULARIES
 
 KEY = "model_fingerprint"
@@ -16,7 +17,7 @@ DECIDING = (
     "config.json",
     "model*.safetensors",
     "model*.safetensors.index.json",
-    "provenance.safetensors",
+    PROVENANCE,
     *VOCABULARIES,
     "tokenizer_config.json",
     "special_tokens_map.json",

@@ -23,15 +23,16 @@ from hyperofa_eval.settings.config import build_config, to_plain
 MANIFEST = "manifest.json"
 SHARDS = "shards"
 """The folder inside a checkpoint that holds what DeepSpeed wrote."""
-WHOLE_INDEX = "whole.json"
-"""What :mod:`hyperofa.train.checkpoint.whole` calls the index of an unsharded state."""
+UNSHARDED_INDEX = "whole.json"
+"""What :mod:`hyperofa.train.checkpoint.unsharded` calls the index of an unsharded state."""
 FORMAT = 1
 NORMS = ("weights", "exp_avg", "exp_avg_sq")
 """What the norms in a manifest are of: the float32 weights and AdamW's two moments."""
 _STEP = re.compile(r"step_(\d{8})")
 _OPTIMIZER_SHARD = re.compile(rf"{SHARDS}/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_\d+_optim_states\.pt")
 _MODEL_SHARD = re.compile(rf"{SHARDS}/[^/]*model_states\.pt")
-_WHOLE = re.compile(r"whole-\d+\.safetensors")
+_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
+_UNSHARDED_FILE = re.compile(r"whole-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Manifest:
     parameter_norms: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     """The same for each parameter by its name, in the order of :data:`NORMS`: two that were swapped leave the sums alone."""
     universal: bool = False
-    """Whether it holds the unsharded state (:mod:`hyperofa.train.checkpoint.whole`), which any world size and stage can load."""
+    """Whether it holds the unsharded state, which any world size and stage can load (:mod:`.unsharded`)."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -123,8 +124,8 @@ def _incomplete(manifest: Manifest) -> str | None:
     if set(manifest.norms) != set(NORMS):
         return f"its norms are of {', '.join(sorted(manifest.norms)) or 'nothing'}, not of {', '.join(NORMS)}"
     if manifest.universal:
-        complete = WHOLE_INDEX in manifest.files and any(map(_WHOLE.fullmatch, manifest.files))
-        return None if complete else f"it lists no {WHOLE_INDEX} with its safetensors files"
+        complete = UNSHARDED_INDEX in manifest.files and any(map(_UNSHARDED_FILE.fullmatch, manifest.files))
+        return None if complete else f"it lists no {UNSHARDED_INDEX} with its safetensors files"
     ranks = sorted(int(match[1]) for match in map(_OPTIMIZER_SHARD.fullmatch, manifest.files) if match)
     if ranks != list(range(manifest.world_size)) or not ranks:
         return f"it lists optimizer shards of {len(ranks)} ranks, not of {manifest.world_size}"
@@ -178,6 +179,16 @@ def files_below(folder: Path) -> list[str]:
     """
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".nfs"))
     return sorted(name for path in paths if (name := path.relative_to(folder).as_posix()) != MANIFEST)
+
+
+def files_of_rank(folder: Path, rank: int) -> list[str]:
+    """The files below ``folder`` that a rank wrote, relative: those with its number, and for rank 0 those with none."""
+    mine: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        match = _RANK_FILE.search(path.name)
+        if path.is_file() and (int(match[1]) if match else 0) == rank:
+            mine.append(path.relative_to(folder).as_posix())
+    return mine
 
 
 def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
@@ -252,7 +263,7 @@ def describe(folder: Path) -> dict[str, Any]:
     return {"folder": folder.name, **row, "n_files": len(manifest.files), "bytes": manifest.size, "problem": None}
 
 
-def only_folder(run: Path, step: int | None) -> Path:
+def select_folder(run: Path, step: int | None) -> Path:
     """The checkpoint of ``step``, or the newest one, of a run.
 
     Raises:

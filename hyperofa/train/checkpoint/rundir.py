@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.base.files import check_output, read_json, versions, write_json
 from hyperofa.base.hub import check_name, local_folder
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa.train.checkpoint import manifest as checkpoint
-from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER, PROVENANCE
+from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, recorded
 from hyperofa.train.checkpoint.lock import LOCK_FILE, RunLock
 from hyperofa.train.config import TrainConfig, changed_settings
@@ -60,7 +61,7 @@ def check_inputs(config: TrainConfig) -> None:
     if not _has_begun(config.run):
         return
     if (config.run / CONFIG_FILE).is_file():
-        old, new = read_yaml(config.run / CONFIG_FILE), to_plain(with_whole_paths(config))
+        old, new = read_yaml(config.run / CONFIG_FILE), to_plain(resolve_paths(config))
         changed = [name for name in changed_settings(old, new) if not _same_place(name, old.get(name), new[name])]
         if recorded(config.run / RUN_FILE) is not None:
             changed = [name for name in changed if name != "model"]  # its content decides, see open_run
@@ -104,7 +105,7 @@ def _has_begun(run: Path) -> bool:
     return there or (run / FINAL).is_dir() or bool(checkpoint.committed(run) or checkpoint.uncommitted(run))
 
 
-def with_whole_paths(config: TrainConfig) -> TrainConfig:
+def resolve_paths(config: TrainConfig) -> TrainConfig:
     """The config with absolute paths, so that a command in another folder finds the same model and corpus."""
     evaluation = config.evaluation
     if evaluation.data is not None:
@@ -167,7 +168,7 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
     if engine.is_main:
         try:
             _pin_model(config, nonce)
-            save_config(with_whole_paths(config), config.run / CONFIG_FILE)
+            save_config(resolve_paths(config), config.run / CONFIG_FILE)
             (config.run / ".shared").write_text(nonce, encoding="utf-8")
         except (HyperofaError, OSError) as error:
             problem = error

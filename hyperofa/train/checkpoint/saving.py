@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from hyperofa.base.files import versions
 from hyperofa.errors import HyperofaError
 from hyperofa.train.checkpoint import manifest as checkpoint
+from hyperofa.train.checkpoint.final import FINAL, write_final
+from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.manifest import FORMAT, Manifest
-from hyperofa.train.checkpoint.rundir import require_space
-from hyperofa.train.checkpoint.whole import WholeState, read_shards, read_whole, write_whole
+from hyperofa.train.checkpoint.rundir import RUN_FILE, require_space
+from hyperofa.train.checkpoint.unsharded import UnshardedState, read_shards, read_unsharded, write_unsharded
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
@@ -136,10 +138,33 @@ class Saver:
                 manifest.world_size,
                 manifest.precision,
             )
-            self.engine.load_whole(open_whole(folder, manifest))
+            self.engine.load_unsharded(open_unsharded(folder, manifest))
         if problem := norms_differ(manifest, *self.engine.norms()):
             raise HyperofaError(problem, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
         return manifest.step
+
+    def write_final(self) -> Path | None:
+        """Write ``RUN/final``, the trained model as a model directory; returns where it is (None but on rank 0)."""
+        config, model = self.config, self.engine.module
+        state = self.engine.unsharded_state_dict()
+
+        def write() -> Path:
+            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
+
+            def save_model(folder: Path) -> None:
+                # The "original format" would be the names of BERT's first release, if loading took that path.
+                model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
+
+            source: str | None = config.model
+            if not is_still(config.run / RUN_FILE, config.model):
+                log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
+                source = None
+            facts = {"engine": self.engine.describe()}
+            return write_final(config.run / FINAL, source, self.run_id, config.steps, save_model, facts)
+
+        written = self.engine.on_main("final", write)
+        self.engine.barrier()
+        return written
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:
@@ -151,7 +176,7 @@ def norms_differ(
 ) -> str | None:
     """The first norm after loading that is not the saved one, in a few words; None if all are."""
     pairs = [(name, totals.get(name), saved) for name, saved in manifest.norms.items()]
-    for name, saved_norms in manifest.parameter_norms.items():
+    for name, saved_norms in manifest.parameter_norms.items() if each else ():
         kinds = [f"{name} ({kind})" for kind in checkpoint.NORMS]
         pairs += zip(kinds, each.get(name, (None, None, None)), saved_norms, strict=True)
     for name, now, saved in pairs:
@@ -166,9 +191,9 @@ def _close(now: float, saved: float) -> bool:
     return abs(now - saved) <= NORM_TOLERANCE * max(abs(saved), 1e-12)
 
 
-def open_whole(folder: Path, manifest: Manifest) -> WholeState:
+def open_unsharded(folder: Path, manifest: Manifest) -> UnshardedState:
     """The unsharded state of a verified checkpoint of either kind."""
-    return read_whole(folder) if manifest.universal else read_shards(folder, manifest.files)
+    return read_unsharded(folder) if manifest.universal else read_shards(folder, manifest.files)
 
 
 def write_universal(folder: Path, manifest: Manifest) -> None:
@@ -178,7 +203,7 @@ def write_universal(folder: Path, manifest: Manifest) -> None:
     state = read_shards(folder, manifest.files)
     try:
         temporary.mkdir()
-        files = checkpoint.hash_and_sync(temporary, write_whole(temporary, state))
+        files = checkpoint.hash_and_sync(temporary, write_unsharded(temporary, state))
         checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))
     except OSError as error:
         what = f"cannot write the portable copy, which needs {manifest.size / 1e6:,.1f} MB ({error.strerror or error})"

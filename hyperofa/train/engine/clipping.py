@@ -1,4 +1,4 @@
-"""Clipping by the gradient of what learns, in the optimizer's own pass; :mod:`hyperofa.train.engine.engine` alone calls this."""
+"""Clipping by the gradient of what learns, inside a ZeRO optimizer; :mod:`hyperofa.train.engine.engine` alone calls this."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _BLOCK = 2**12
 """Elements whose squares are added up in float32."""
 
 
-def clip_by_what_learns(optimizer: Any) -> None:
+def clip_by_what_learns(optimizer: Any, *, stage: int) -> None:
     """Let a ZeRO optimizer take the norm, and so clip, over the parameter groups whose learning rate is not 0.
 
     DeepSpeed takes it over all groups. A group that a phase holds still has a gradient too (its moments go on, so that it
     starts without a jump when the phase ends), and that gradient would shrink the steps of the groups that do learn. One
     that is not finite counts wherever it is: the step is then left out on every rank, since the norms are sums over ranks.
     """
-    if hasattr(optimizer, "sub_group_to_group_id"):  # stage 3, which cuts the groups into sub-groups
+    if stage == 3:  # which cuts the groups into sub-groups
         of_all_sub_groups = optimizer._get_norm_groups
 
         def norms_of_sub_groups() -> list[torch.Tensor]:
@@ -41,25 +41,24 @@ def clip_by_what_learns(optimizer: Any) -> None:
         return _together(norms)
 
     optimizer.scaled_global_norm = scaled_global_norm
+    if not optimizer.cpu_offload:
+        _divide_by_the_scale(optimizer)
 
 
-def scale_in_the_step(optimizer: Any) -> None:
-    """Let AdamW divide by the clipping factor and the loss scale as it reads the gradients, with ZeRO-1 and ZeRO-2.
+def _divide_by_the_scale(optimizer: Any) -> None:
+    """Let a ZeRO optimizer divide gradients by loss scale and clipping factor.
 
-    DeepSpeed multiplies all gradients first, also by 1: a pass over them that torch's fused AdamW makes anyway. Stage 3 does so
-    piece by piece, and offloaded gradients wait elsewhere; both are left as they are.
+    DeepSpeed multiplies them by the rounded reciprocal, which gives other last bits than a division, and does so even by 1.
     """
-    import torch
-
-    if hasattr(optimizer, "sub_group_to_group_id") or optimizer.cpu_offload:
-        return
 
     def unscale_and_clip_grads(grad_groups_flat: Sequence[torch.Tensor], total_norm: torch.Tensor | None) -> None:
-        scale = torch.tensor(float(optimizer.loss_scale), device=grad_groups_flat[0].device)
+        scale = grad_groups_flat[0].new_tensor(float(optimizer.loss_scale))
         if optimizer.clip_grad > 0 and total_norm is not None:
             # The norm is that of the scaled gradients, and never one that is not finite: such steps are left out before.
             scale = scale * ((total_norm / scale + 1e-6) / optimizer.clip_grad).clamp(min=1.0)
-        optimizer.optimizer.grad_scale = scale
+        if scale != 1:
+            for gradient in grad_groups_flat:
+                gradient.div_(scale)
 
     optimizer.unscale_and_clip_grads = unscale_and_clip_grads
 
@@ -76,9 +75,9 @@ def _norm_over_ranks(gradients: Sequence[torch.Tensor], group: Any) -> torch.Ten
     blocks: list[torch.Tensor] = []
     for gradient in gradients:
         flat = gradient.detach().reshape(-1)
-        whole = flat.numel() - flat.numel() % _BLOCK
-        blocks.append(torch.linalg.vector_norm(flat[:whole].view(-1, _BLOCK), dim=1, dtype=torch.float32))
-        blocks.append(torch.linalg.vector_norm(flat[whole:], dtype=torch.float32)[None])
+        even = flat.numel() - flat.numel() % _BLOCK
+        blocks.append(torch.linalg.vector_norm(flat[:even].view(-1, _BLOCK), dim=1, dtype=torch.float32))
+        blocks.append(torch.linalg.vector_norm(flat[even:], dtype=torch.float32)[None])
     squares = torch.cat(blocks).double().square().sum()
     distributed.all_reduce(squares, group=group)
     norm = squares.sqrt().float()

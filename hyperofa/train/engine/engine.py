@@ -1,4 +1,4 @@
-"""The one file that touches accelerate and DeepSpeed: ranks, sharded steps, reductions, shards on disk.
+"""Accelerate and DeepSpeed, which the files of this folder alone touch: ranks, sharded steps, reductions, shards on disk.
 
 What the two libraries do wrong by default is put right here: the engine is asserted to be DeepSpeed's, the timeout
 reaches every process group, nothing is compiled at run time, the learning rate is set and not scheduled, and no loading
@@ -13,9 +13,6 @@ import gc
 import json
 import math
 import os
-import re
-import socket
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,22 +20,21 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.base.console import quiet_libraries
 from hyperofa.base.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.train.checkpoint.manifest import NORMS, SHARDS
-from hyperofa.train.checkpoint.whole import KINDS
-from hyperofa.train.engine.alone import reduce_nothing_alone
-from hyperofa.train.engine.clipping import clip_by_what_learns, scale_in_the_step
+from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
+from hyperofa.train.checkpoint.unsharded import KINDS
+from hyperofa.train.engine.clipping import clip_by_what_learns
 from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
-from hyperofa.train.engine.partition import squares_by_parameter, stretches, update_model_weights
-from hyperofa.train.engine.ranks import Ranks
+from hyperofa.train.engine.environment import check_precision, compile_nothing, set_launch_environment
+from hyperofa.train.engine.internals import CLIPPING, CLIPPING_3, LAYOUT, LAYOUT_3, LOSS_SCALER, is_usable
+from hyperofa.train.engine.partition import squares_by_parameter, squares_of_all, stretches, update_model_weights
+from hyperofa.train.engine.ranks import Ranks, limit_waiting
 from hyperofa.train.planning.cost import peak_flops
 
 if TYPE_CHECKING:
     import torch
 
-    from hyperofa.train.checkpoint.whole import WholeState
+    from hyperofa.train.checkpoint.unsharded import UnshardedState
     from hyperofa.train.config import TrainConfig
-
-_RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
 
 
 class Engine(Ranks):
@@ -51,7 +47,7 @@ class Engine(Ranks):
             HyperofaError: accelerate did not set up DeepSpeed, so the run would not be what was asked for.
             InputError: the device has not the precision that was asked for, or a tracker is not installed.
         """
-        _set_launch_environment()
+        set_launch_environment()
         import torch
 
         cuda = torch.cuda.is_available()
@@ -66,8 +62,8 @@ class Engine(Ranks):
         self._timeout = datetime.timedelta(seconds=config.timeout)
         group = InitProcessGroupKwargs(backend="nccl" if cuda else "gloo", timeout=self._timeout)
         self.deepspeed_config = deepspeed_config(config, world_size_of_launch(), cuda=cuda)
-        _compile_nothing()
-        _check_precision(config.precision)
+        compile_nothing()
+        check_precision(config.precision)
         self._accelerator = Accelerator(
             mixed_precision="no" if config.precision == "fp32" else config.precision,
             deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=json.loads(json.dumps(self.deepspeed_config))),
@@ -85,7 +81,8 @@ class Engine(Ranks):
         if missing := [name for name in config.trackers if name not in ready]:
             raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
         self._ds: Any = None
-        self._apply_timeout()
+        self._layout_is_known = False
+        limit_waiting(self._timeout)
         super().__init__(self._accelerator.device)
 
     @property
@@ -130,24 +127,21 @@ class Engine(Ranks):
             self._ds, _ = self._accelerator.prepare(model, optimizer)
         if not isinstance(self._ds, DeepSpeedEngine):
             raise HyperofaError(f"accelerate prepared {type(self._ds).__name__}, not a DeepSpeed engine")
-        clip_by_what_learns(self._ds.optimizer)
-        scale_in_the_step(self._ds.optimizer)
-        reduce_nothing_alone(self._ds.optimizer)
-        if self.config.precision == "fp16":  # how often is too often, max_skipped decides
-            self._ds.optimizer.loss_scaler.raise_error_at_min_scale = False
+        self._adjust(self._ds.optimizer)
         if self.config.compile:
             self._ds.compile()
-        self._apply_timeout()
+        limit_waiting(self._timeout)
 
-    def _apply_timeout(self) -> None:
-        """Give every process group the run's timeout: accelerate's reaches the first, DeepSpeed's have their own."""
-        from torch.distributed import distributed_c10d
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for group in list(distributed_c10d._world.pg_map):
-                if not distributed_c10d._rank_not_in_group(group):
-                    distributed_c10d._set_pg_timeout(self._timeout, group)
+    def _adjust(self, optimizer: Any) -> None:
+        """Change in DeepSpeed's optimizer what the installed version lets us change; see :mod:`.internals`."""
+        clipping, layout = (CLIPPING_3, LAYOUT_3) if self.zero_stage == 3 else (CLIPPING, LAYOUT)
+        if is_usable(clipping, optimizer, self.gather):
+            clip_by_what_learns(optimizer, stage=self.zero_stage)
+        self._layout_is_known = is_usable(layout, optimizer, self.gather)
+        fp16 = self.deepspeed_config["fp16"]
+        dynamic = fp16["enabled"] and not fp16.get("loss_scale")  # how often is too often, max_skipped decides
+        if dynamic and is_usable(LOSS_SCALER, optimizer, self.gather):
+            optimizer.loss_scaler.raise_error_at_min_scale = False
 
     @property
     def module(self) -> Any:
@@ -200,17 +194,6 @@ class Engine(Ranks):
         cuda = self.device.type == "cuda"
         return peak_flops(torch.cuda.get_device_name(self.device), self.config.precision) if cuda else None
 
-    def memory(self) -> dict[str, int]:
-        """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
-        import resource as usage
-
-        import torch
-
-        peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
-        if self.device.type == "cuda":
-            peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
-        return peak
-
     # ------------------------------------------------------------------ shards on disk
 
     def checkpoint_bytes(self) -> int:
@@ -225,16 +208,7 @@ class Engine(Ranks):
         if self.is_main:
             for script in folder.glob("zero_to_*.py"):  # DeepSpeed's converters, which abort on tied weights
                 script.unlink()
-        return self.own_files(folder)
-
-    def own_files(self, folder: Path) -> list[str]:
-        """The files below ``folder`` that this rank wrote: those with its number, and for rank 0 those with none."""
-        mine: list[str] = []
-        for path in sorted(folder.rglob("*")):
-            match = _RANK_FILE.search(path.name)
-            if path.is_file() and (int(match[1]) if match else 0) == self.rank:
-                mine.append(path.relative_to(folder).as_posix())
-        return mine
+        return files_of_rank(folder, self.rank)
 
     def load_shards(self, folder: Path) -> None:
         """Load what :meth:`save_shards` wrote. The caller has verified the hashes: this unpickles.
@@ -248,9 +222,17 @@ class Engine(Ranks):
             raise HyperofaError("DeepSpeed loaded nothing", where=folder)
         gc.collect()
 
-    def load_whole(self, state: WholeState) -> None:
-        """Take this rank's share of an unsharded state, whatever world size and stage it was saved with."""
+    def load_unsharded(self, state: UnshardedState) -> None:
+        """Take this rank's share of an unsharded state, whatever world size and stage it was saved with.
+
+        Raises:
+            HyperofaError: the installed DeepSpeed keeps its shards in a way that is not known.
+        """
         import torch
+
+        if not self._layout_is_known:
+            what = "this version of DeepSpeed can resume only with the ranks, stage and precision that were saved"
+            raise HyperofaError(what, todo="use those, or install deepspeed>=0.19.8,<0.20")
 
         optimizer = self._ds.optimizer
         if self.zero_stage == 3:
@@ -267,14 +249,21 @@ class Engine(Ranks):
         gc.collect()
 
     def norms(self) -> tuple[dict[str, float], dict[str, tuple[float, float, float]]]:
-        """Norms over all ranks of the float32 weights and of AdamW's two moments, of all together and of each parameter."""
-        names, squares = squares_by_parameter(self._ds.optimizer, self._ds.basic_optimizer.state, self.rank)
+        """Norms over all ranks of the float32 weights and of AdamW's two moments, of all together and of each parameter.
+
+        Those of each parameter are left out where the installed DeepSpeed does not say who holds what.
+        """
+        names: list[str] = []
+        if self._layout_is_known:
+            names, squares = squares_by_parameter(self._ds.optimizer, self._ds.basic_optimizer.state, self.rank)
+        else:
+            squares = squares_of_all(self._ds.basic_optimizer.state)
         sums = self.sum(squares)
         each = {name: tuple(value**0.5 for value in sums[3 * i : 3 * i + 3]) for i, name in enumerate(names)}
         totals = {kind: sum(sums[number::3]) ** 0.5 for number, kind in enumerate(NORMS)}
         return totals, each
 
-    def whole_state_dict(self) -> dict[str, torch.Tensor] | None:
+    def unsharded_state_dict(self) -> dict[str, torch.Tensor] | None:
         """The gathered weights on rank 0's CPU, in the training precision, tied ones once (None on other ranks)."""
         state = self._accelerator.get_state_dict(self._ds)
         if not self.is_main or state is None:
@@ -303,46 +292,3 @@ class Engine(Ranks):
         """End the trackers and leave the process group."""
         self._accelerator.end_training()
         self.leave()
-
-
-def _set_launch_environment() -> None:
-    """Let one process without a launcher be a launch of one; let the run's config alone decide about DeepSpeed.
-
-    Raises:
-        InputError: the launcher was given a DeepSpeed config, which would be read by nobody.
-    """
-    foreign = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
-    if foreign != "none":
-        raise InputError(
-            "the accelerate config names a DeepSpeed config", where=foreign, todo="set ds_config in the run's"
-        )
-    os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
-    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
-    if "RANK" not in os.environ:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-        os.environ.update(alone, MASTER_PORT=str(port))
-
-
-def _check_precision(precision: str) -> None:
-    """Refuse a precision that this device has not.
-
-    Raises:
-        InputError: DeepSpeed would say so in a traceback.
-    """
-    import torch
-    from deepspeed.accelerator import get_accelerator
-
-    wanted = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    device = get_accelerator()
-    if wanted not in device.supported_dtypes():
-        raise InputError(f"this {device.device_name()} device has no {precision}", todo="set precision to fp32 or bf16")
-
-
-def _compile_nothing() -> None:
-    """Mark DeepSpeed's optional operators unavailable: building one at run time needs a compiler."""
-    with contextlib.redirect_stdout(None):
-        import deepspeed
-    deepspeed.ops.__compatible_ops__.update(dict.fromkeys(deepspeed.ops.__compatible_ops__, False))

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.errors import HyperofaError
-
 if TYPE_CHECKING:
     import torch
 
@@ -20,15 +18,6 @@ class Stretch:
     start: int
     taken: int
     count: int
-
-
-def weight_shards(optimizer: Any) -> list[torch.Tensor]:
-    """The rank's flat float32 weights inside a ZeRO optimizer: stages 1 and 2, then stage 3."""
-    for name in ("single_partition_of_fp32_groups", "fp32_partitioned_groups_flat"):
-        shards = getattr(optimizer, name, None)
-        if shards is not None:
-            return [shard for shard in shards if shard is not None]
-    raise HyperofaError(f"unknown ZeRO optimizer {type(optimizer).__name__}", todo="use ds_configs/*.json")
 
 
 def stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[Stretch]]]:
@@ -70,16 +59,28 @@ def squares_by_parameter(optimizer: Any, states: Mapping[Any, Any], rank: int) -
     return names, squares
 
 
+def squares_of_all(states: Mapping[Any, Any]) -> list[float]:
+    """The same three numbers of all parameters together, which needs no knowledge of who holds what."""
+    import torch
+
+    squares = [0.0] * 3
+    for flat, state in states.items():
+        for offset, values in enumerate((flat, state.get("exp_avg"), state.get("exp_avg_sq"))):
+            if values is not None:
+                squares[offset] += float(torch.linalg.vector_norm(values.detach(), dtype=torch.float64)) ** 2
+    return squares
+
+
 def update_model_weights(optimizer: Any, stage: int) -> None:
     """Copy the float32 weights of all ranks into the model, in its own precision, as DeepSpeed does after loading."""
     if stage < 3:
         optimizer.update_lp_params()
         return
     for number, flat in enumerate(optimizer.fp32_partitioned_groups_flat):
-        whole = optimizer.fp16_partitioned_groups_flat[number]
-        whole.data.copy_(flat.data)
+        model_flat = optimizer.fp16_partitioned_groups_flat[number]
+        model_flat.data.copy_(flat.data)
         parts = optimizer.fp16_partitioned_groups[number]
-        for part, value in zip(parts, optimizer.unflatten(whole, parts), strict=True):
+        for part, value in zip(parts, optimizer.unflatten(model_flat, parts), strict=True):
             part.data = value.data
     persistent = optimizer.persistent_parameters
     if persistent:

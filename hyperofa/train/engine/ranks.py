@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperofa.errors import HyperofaError
@@ -87,6 +89,17 @@ class Ranks:
         what = f"{', '.join(silent)} went silent, so rank {self.rank} gave up ({str(error).splitlines()[0][:160]})"
         return HyperofaError(what, todo="the same command resumes from the last checkpoint")
 
+    def memory(self) -> dict[str, int]:
+        """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
+        import resource as usage
+
+        import torch
+
+        peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
+        if self.device.type == "cuda":
+            peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
+        return peak
+
     def barrier(self) -> None:
         """Wait until all ranks are here."""
         self._reduce([0.0], "SUM")
@@ -98,3 +111,14 @@ class Ranks:
         self._heartbeat.stop()
         if torch.distributed.is_initialized():  # accelerate may have left already
             torch.distributed.destroy_process_group()
+
+
+def limit_waiting(timeout: timedelta) -> None:
+    """Give every process group a timeout: accelerate's reaches the first, DeepSpeed's have their own."""
+    from torch.distributed import distributed_c10d
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for group in list(distributed_c10d._world.pg_map):
+            if not distributed_c10d._rank_not_in_group(group):
+                distributed_c10d._set_pg_timeout(timeout, group)

@@ -122,9 +122,9 @@ def exit_code(error: BaseException, workers: Mapping[int, int | None]) -> tuple[
         ends = {rank: code for rank, code in workers.items() if code is not None and code not in STOPPED_WELL}
         if not ends:
             return (0 if workers and not any(workers.values()) else 143), None
-        told = sorted(code for code in ends.values() if code in PASSED_ON)
+        said = sorted(code for code in ends.values() if code in PASSED_ON)
         rank = min(ends)
-        return (told[0], None) if told else (1, _line(rank, f"asked to stop, {_end(ends[rank])}"))
+        return (said[0], None) if said else (1, _line(rank, f"asked to stop, {_end(ends[rank])}"))
     failures = getattr(error, "failures", None)
     if not failures:
         return 1, None

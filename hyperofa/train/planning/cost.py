@@ -89,8 +89,8 @@ def shape_of(model: Any, share_scored: float) -> ModelShape:
     parts = {id(p): _size(p) for module in (embedding, head) for p in module.parameters(recurse=False)}
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # looked up, not multiplied
     matrices = [p for p in model.parameters() if len(getattr(p, "ds_shape", p.shape)) > 1 and id(p) not in tables]
-    rank = getattr(config, "embedding_rank", None)
-    head_rank = getattr(config, "head_rank", None) or rank
+    embedding_rank = getattr(config, "embedding_rank", None)
+    head_rank = getattr(config, "head_rank", None) or embedding_rank
     width, vocabulary = config.hidden_size, config.vocab_size
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width
     return ModelShape(
@@ -103,7 +103,7 @@ def shape_of(model: Any, share_scored: float) -> ModelShape:
         gated=(family.objective == "causal" and family.model_type != "gpt2") or family.model_type == "modernbert",
         vocabulary=vocabulary,
         head_operations=vocabulary * width if not head_rank else vocabulary * head_rank + head_rank * width,
-        input_operations=0 if not rank else rank * width,
+        input_operations=0 if not embedding_rank else embedding_rank * width,
         share_scored=1.0 if family.objective == "causal" else share_scored,
     )
 

@@ -94,3 +94,11 @@ def test_a_corpus_travels_to_workers_by_its_path(corpus):
     other = pickle.loads(pickle.dumps(corpus))
     samples = np.arange(corpus.n_sequences)
     assert all((a == b).all() for a, b in zip(other.rows(samples), corpus.rows(samples), strict=True))
+
+
+@pytest.mark.parametrize("masking", [Masking(), None], ids=["masked", "causal"])
+def test_a_batch_carries_how_many_positions_enter_the_loss(corpus, masking):
+    batches = Batches(corpus, global_batch=8, seed=0, masking=masking)
+    for batch in batches.for_rank(0, 0, 1, 4):
+        labels = batch.inputs["labels"] if masking else batch.inputs["labels"][:, 1:]  # scored by the position before
+        assert batch.n_targets == int((labels >= 0).sum()) > 0

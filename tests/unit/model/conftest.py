@@ -9,7 +9,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
+from hyperofa.model import TrainingModel, assemble
 from hyperofa.model.families import FAMILIES, lm_class
+from hyperofa.model.source import source_of
 
 VOCABULARY, WIDTH = 40, 16
 SIZE, RANK = 64, 5
@@ -87,3 +89,24 @@ def target_tokenizer() -> PreTrainedTokenizerFast:
         bos_token="<s>",
         eos_token="</s>",
     )
+
+
+@pytest.fixture(params=[5, None], ids=["factorised", "plain"])
+def rank(request) -> int | None:
+    return request.param
+
+
+def made(name: str, tokenizer, rank: int | None, *, tied: bool = True, **options) -> TrainingModel:
+    """A small model of a family, wrapped for training; ``rank`` None is unfactorised."""
+    source = source_of(small_source(name, tied=tied))
+    pretrained = assemble(source, tokenizer, **new_embeddings(source, rank=rank))
+    return TrainingModel(pretrained, **{"dropout": 0.0, **options})
+
+
+@pytest.fixture
+def batch() -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(2)
+    ids = torch.randint(7, 60, (3, 16), generator=draw)
+    labels = torch.where(torch.rand(3, 16, generator=draw) < 0.3, ids, -100)
+    labels[1] = -100
+    return {"input_ids": ids, "labels": labels}

@@ -13,7 +13,9 @@ from hyperofa.corpus.meta import FORMAT as FORMAT_OF_CORPUS
 from hyperofa.corpus.meta import fingerprint_of
 from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.manifest import FORMAT, NORMS, Manifest
+from hyperofa.train.checkpoint.rundir import resolve_paths
 from hyperofa.train.config import TrainConfig
+from hyperofa_eval.settings.config import save_config
 
 MODEL = "shards/mp_rank_00_model_states.pt"
 OPTIMIZER = [f"shards/zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in (0, 1)]
@@ -73,3 +75,17 @@ def write_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         return final
 
     return write
+
+
+@pytest.fixture
+def config_file(settings: Callable[..., TrainConfig], tmp_path: Path) -> Path:
+    """The same settings as a file."""
+    save_config(settings(), tmp_path / "run.yaml")
+    return tmp_path / "run.yaml"
+
+
+def begin_run(config: TrainConfig, run: Path, run_id: str = "ours") -> None:
+    """Write what a run directory holds after its first step."""
+    save_config(resolve_paths(config), run / "config.yaml")
+    (run / "run.json").write_text(json.dumps({"run_id": run_id}))
+    (run / "metrics.jsonl").write_text('{"step": 1}\n')

@@ -81,7 +81,7 @@ def test_our_launches_are_known_however_they_are_spelled(words):
 
 def test_launches_of_others_import_nothing():
     script = (
-        "import sys; from hyperofa.train import torchrun\n"
+        "import sys; from hyperofa.train.engine import torchrun\n"
         "assert torchrun.launched_command(['torchrun', '--nproc-per-node', '2', 'x.py', 'run']) is None\n"
         "assert not {'torch', 'accelerate'} & set(sys.modules)"
     )

@@ -1,4 +1,4 @@
-"""The whole training state, unsharded: read from the shards of any world size and ZeRO stage, or from a portable copy.
+"""The unsharded training state: read from the shards of any world size and ZeRO stage, or from a portable copy.
 
 DeepSpeed's own universal checkpoints cannot go from stage 2 to stage 3, are pickled, and give every parameter group the
 settings of the first (so biases and embeddings would decay). Here each parameter is put together by itself from the
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import inside, read_json, write_json
 from hyperofa.errors import InputError
-from hyperofa.train.checkpoint.manifest import WHOLE_INDEX
+from hyperofa.train.checkpoint.manifest import UNSHARDED_INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ FILE_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
-class WholeState:
+class UnshardedState:
     """Everything AdamW needs to go on, by parameter name.
 
     Attributes:
@@ -40,7 +40,7 @@ class WholeState:
     read: Callable[[str, str], Tensor]
 
 
-def read_shards(folder: Path, names: Iterable[str]) -> WholeState:
+def read_shards(folder: Path, names: Iterable[str]) -> UnshardedState:
     """The state in a checkpoint folder of DeepSpeed shards (ZeRO-1, 2 or 3, one data-parallel dimension).
 
     Unpickles the files called ``names`` (below ``folder``) and no others: those of a manifest that was verified. The
@@ -65,15 +65,15 @@ def read_shards(folder: Path, names: Iterable[str]) -> WholeState:
     def read(name: str, kind: str) -> Tensor:
         import torch
 
-        whole = torch.cat([piece(kind) for piece in pieces[name]])[: sizes[name]]
-        if whole.numel() != sizes[name]:
-            raise InputError(f"{name} has {whole.numel():,} of {sizes[name]:,} elements", where=folder)
-        return whole.float()
+        value = torch.cat([piece(kind) for piece in pieces[name]])[: sizes[name]]
+        if value.numel() != sizes[name]:
+            raise InputError(f"{name} has {value.numel():,} of {sizes[name]:,} elements", where=folder)
+        return value.float()
 
-    return WholeState(tuple(sizes), adam_step, read)
+    return UnshardedState(tuple(sizes), adam_step, read)
 
 
-def write_whole(folder: Path, state: WholeState) -> list[str]:
+def write_unsharded(folder: Path, state: UnshardedState) -> list[str]:
     """Write a state as safetensors files of at most some gigabytes, with an index; returns the names of the files."""
     from safetensors.torch import save_file
 
@@ -94,15 +94,15 @@ def write_whole(folder: Path, state: WholeState) -> list[str]:
         if sum(tensor.nbytes for tensor in part.values()) >= FILE_BYTES:
             flush()
     flush()
-    write_json(folder / WHOLE_INDEX, {"adam_step": state.adam_step, "names": list(state.names), "files": where})
-    return [WHOLE_INDEX, *files]
+    write_json(folder / UNSHARDED_INDEX, {"adam_step": state.adam_step, "names": list(state.names), "files": where})
+    return [UNSHARDED_INDEX, *files]
 
 
-def read_whole(folder: Path) -> WholeState:
-    """The state that :func:`write_whole` wrote."""
+def read_unsharded(folder: Path) -> UnshardedState:
+    """The state that :func:`write_unsharded` wrote."""
     from safetensors import safe_open
 
-    index = read_json(folder / WHOLE_INDEX)
+    index = read_json(folder / UNSHARDED_INDEX)
     for name in index["files"].values():
         inside(folder, name)
 
@@ -112,7 +112,7 @@ def read_whole(folder: Path) -> WholeState:
             tensor: Tensor = handle.get_tensor(key)
         return tensor
 
-    return WholeState(tuple(index["names"]), float(index["adam_step"]), read)
+    return UnshardedState(tuple(index["names"]), float(index["adam_step"]), read)
 
 
 _Pieces = dict[str, list[Callable[[str], "Tensor"]]]

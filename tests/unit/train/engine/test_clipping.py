@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import distributed
 
-from hyperofa.train.engine.clipping import _BLOCK, _norm_over_ranks, scale_in_the_step
+from hyperofa.train.engine.clipping import _BLOCK, _norm_over_ranks, clip_by_what_learns
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,35 +36,30 @@ def test_a_norm_that_is_not_finite_is_minus_one(bad: float) -> None:
     assert _norm_over_ranks(parts, None).item() == -1.0
 
 
+def optimizer_with(*, clip: float, loss_scale: float = 1.0, offload: bool = False) -> SimpleNamespace:
+    """What of a ZeRO optimizer clipping reads and replaces."""
+    return SimpleNamespace(
+        cpu_offload=offload, loss_scale=loss_scale, clip_grad=clip, unscale_and_clip_grads="DeepSpeed's"
+    )
+
+
 @pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
 @pytest.mark.parametrize("loss_scale", [1.0, 1024.0])
-def test_scaling_in_the_step_is_scaling_before_it(clip: float, loss_scale: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    start, gradient = torch.randn(1000, generator=generator), torch.randn(1000, generator=generator)
+def test_gradients_are_divided_by_scale_and_clipping_factor(clip: float, loss_scale: float) -> None:
+    gradient = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     norm = gradient.norm()
-    plain, ours = (torch.nn.Parameter(start.clone()) for _ in range(2))
-    factor = min(1.0, clip / (float(norm) + 1e-6)) if clip else 1.0
-    reference = torch.optim.AdamW([plain], lr=0.1, fused=True)
-    for _ in range(3):
-        plain.grad = gradient * factor
-        reference.step()
-    optimizer = SimpleNamespace(
-        cpu_offload=False,
-        loss_scale=loss_scale,
-        clip_grad=clip,
-        optimizer=torch.optim.AdamW([ours], lr=0.1, fused=True),
-    )
-    scale_in_the_step(optimizer)
-    for _ in range(3):
-        ours.grad = gradient * loss_scale
-        optimizer.unscale_and_clip_grads([ours.grad], norm * loss_scale)
-        optimizer.optimizer.step()
-    torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-7)
-    assert clip != 0.5 or factor < 0.1
+    optimizer = optimizer_with(clip=clip, loss_scale=loss_scale)
+    clip_by_what_learns(optimizer, stage=2)
+    found = gradient * loss_scale
+    optimizer.unscale_and_clip_grads([found], norm * loss_scale)
+    factor = ((norm + 1e-6) / clip).clamp(min=1.0) if clip else torch.tensor(1.0)
+    assert torch.equal(found, gradient / factor)
+    assert clip != 0.5 or factor > 10
 
 
-@pytest.mark.parametrize("left", [{"cpu_offload": True}, {"cpu_offload": False, "sub_group_to_group_id": {}}])
-def test_offload_and_stage_3_scale_as_deepspeed_does(left: dict[str, object]) -> None:
-    optimizer = SimpleNamespace(**left, unscale_and_clip_grads="DeepSpeed's")
-    scale_in_the_step(optimizer)
+@pytest.mark.parametrize(("offload", "stage"), [(True, 2), (False, 3)])
+def test_offload_and_stage_3_scale_as_deepspeed_does(offload: bool, stage: int) -> None:
+    optimizer = optimizer_with(clip=1.0, offload=offload)
+    optimizer._get_norm_groups = list
+    clip_by_what_learns(optimizer, stage=stage)
     assert optimizer.unscale_and_clip_grads == "DeepSpeed's"

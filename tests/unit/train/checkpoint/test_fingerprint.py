@@ -13,7 +13,7 @@ from support.hub_cache import put_in_cache, use_cache
 from hyperofa.commands.checkpoint import _origin
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still
-from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, with_whole_paths
+from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, resolve_paths
 from hyperofa_eval.settings.config import save_config
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "provenance.safetensors")
@@ -131,7 +131,7 @@ def test_a_hub_id_is_known_by_the_files_of_its_revision(settings, model, tmp_pat
 
 
 def test_an_export_takes_nothing_from_a_replaced_model(begun, model):
-    config = with_whole_paths(begun)
+    config = resolve_paths(begun)
     save_config(config, begun.run / "config.yaml")
     final = begun.run / "final"
     assert _origin(config, final, trained=False) == str(model)
