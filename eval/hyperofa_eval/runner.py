@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import read_json, versions, write_json
 from hyperofa_eval.base.processes import Processes
@@ -29,6 +29,8 @@ from hyperofa_eval.results.result import (
 )
 from hyperofa_eval.results.summary import summarise_task
 from hyperofa_eval.tasks.registry import Task
+
+log = logging.getLogger(__name__)
 
 
 def run_tasks(
@@ -85,7 +87,7 @@ def run_tasks(
         results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
         missing = [c for c in wanted[task.name] if c not in present[task.name] and not _no_pair(task, c)]
         if missing and processes.main:
-            LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
+            log.warning("%s: no data for %s", task.name, ", ".join(missing))
         entry = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
         if getattr(task, "needs_head", False) and "head_sha256" in model.identity:
             entry["head_sha256"] = model.identity["head_sha256"]
@@ -95,7 +97,7 @@ def run_tasks(
     if out is not None:
         if processes.main:
             _keep_other_tasks(summary, before)
-            write_json(out / SUMMARY, summary)
+            write_json(out / SUMMARY, summary, allow_nan=False)
         processes.wait()
     return summary
 
@@ -136,7 +138,7 @@ class _Run:
         if not left:
             return done
         if done and self.processes.main:
-            LOG.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
+            log.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
         started = time.monotonic()
         prepared = self.task.prepare(self.model, self.data, seed, self.limit)
         prepare_s = time.monotonic() - started
@@ -207,10 +209,10 @@ def _say_what_was_read(chosen: Sequence[Task], data: DataFolder, present: Mappin
     """Name the data that stands in for a language's own, and what the readers changed or left out."""
     for task in chosen:
         for line in stand_ins(task.name, {code: source_of(task, data, code) for code in present[task.name]}):
-            LOG.warning("%s", line)
+            log.warning("%s", line)
     for name, notes in data.notes.items():
         for note in notes:
-            LOG.log(logging.WARNING if note.odd else logging.INFO, "%s: %s", name, note.text)
+            log.log(logging.WARNING if note.odd else logging.INFO, "%s: %s", name, note.text)
 
 
 def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""Names that a user types for a model or tokenizer: a directory, or a hub id (the rule itself is the harness's)."""
+"""The files of a model on the hub."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperofa.errors import DataMissingError
-from hyperofa_eval.base.hub import is_hub_id, problem_of
-
-__all__ = ["check_name", "is_hub_id", "local_folder", "problem_of"]
-
-
-def check_name(name: str, what: str = "directory") -> None:
-    """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
-
-    Raises:
-        DataMissingError: see :func:`hyperofa_eval.base.hub.problem_of`.
-    """
-    problem = problem_of(name, what)
-    if problem is not None:
-        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+from hyperofa_eval.base.hub import is_hub_id
 
 
 def local_folder(model: str, patterns: Sequence[str]) -> Path:

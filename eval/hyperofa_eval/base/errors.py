@@ -10,6 +10,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DATA_MISSING = 3
+EXIT_TERMINATED = 143
 
 
 class EvalError(Exception):

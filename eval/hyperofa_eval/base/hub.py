@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperofa_eval.base.errors import DataMissingError
+
 _PART = r"(?!-|\.)[A-Za-z0-9_.-]{1,96}(?<!-)(?<!\.)"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _SECONDS = 10.0
@@ -51,6 +53,17 @@ def problem_of(name: str, what: str = "directory") -> Problem | None:
         return None
     answer = _ask(name)
     return None if answer is None else Problem(f"no such {what}, and {answer}", todo)
+
+
+def check_name(name: str, what: str = "directory") -> None:
+    """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
+
+    Raises:
+        DataMissingError: see :func:`problem_of`.
+    """
+    problem = problem_of(name, what)
+    if problem is not None:
+        raise DataMissingError(problem.what, where=name, todo=problem.todo)
 
 
 def cached(name: str) -> Path | None:

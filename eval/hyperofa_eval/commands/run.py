@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.console import lines, print_json, setup_logging, table
+from hyperofa_eval.base.console import lines, print_json, table
 from hyperofa_eval.base.errors import InputError
 
 
@@ -39,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run it; raises the harness's errors, which the command turns into one line."""
-    setup_logging()
     if args.batch_size < 1:
         raise InputError(f"--batch-size {args.batch_size} is not a number of sequences")
     from hyperofa_eval.base.files import check_target
@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> None:
     from hyperofa_eval.runner import run_tasks
 
     processes = together.start(args.device)
-    setup_logging(quiet=not processes.main)
+    if not processes.main:
+        logging.getLogger("hyperofa_eval").setLevel(logging.WARNING)
     try:
         model = load_model(
             args.model,
@@ -125,7 +126,7 @@ def _show(summary: dict[str, Any]) -> None:
         label = f"mean of {task['n_languages']}"
         rows.append(_cells(label, task, task["values"], "mean", ""))
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
-        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows)
+        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=1)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
         elsewhere = [f"{row['language']} from {row['data_language']}" for row in task["rows"] if _borrowed(row)]
         lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa_eval.base.errors import DataMissingError, InputError
-from hyperofa_eval.base.hashing import hash_head, hash_model, hash_tokenizer
-from hyperofa_eval.base.hub import problem_of
+from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.models import adapter
 from hyperofa_eval.models.encoder import Encoder
 from hyperofa_eval.models.encoding import EncodeSettings
+from hyperofa_eval.models.hashing import hash_head, hash_model, hash_tokenizer
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 from hyperofa_eval.text.tokenizer import load_tokenizer, rows_needed
 
@@ -181,8 +181,7 @@ def _read_config(name: str, remote_code: bool) -> Any:
     import transformers
 
     path = Path(name)
-    if problem := problem_of(name, "model directory"):
-        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+    check_name(name, "model directory")
     if path.is_dir() and not (path / "config.json").is_file():
         raise DataMissingError("no config.json, so not a model directory", where=name)
     try:

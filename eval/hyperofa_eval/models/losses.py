@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.models.encoder import pad, pad_id, positions
 from hyperofa_eval.text.plain_text import PlainText
 
 if TYPE_CHECKING:
     from hyperofa_eval.models.loading import TransformersModel
+
+log = logging.getLogger(__name__)
 
 LOGIT_BYTES = 256 << 20
 RUN = 2
@@ -149,7 +152,7 @@ def _nats(model: TransformersModel, batch: Sequence[Passage]) -> list[float]:
         with _at(model.body, rows, places) as used:
             logits = model.model(input_ids=ids, attention_mask=mask).logits
         if not used or logits.shape[:2] != (1, len(places)):
-            LOG.debug("%s: the head does not take chosen positions; computing all", model.name)
+            log.debug("%s: the head does not take chosen positions; computing all", model.name)
             logits = model.model(input_ids=ids, attention_mask=mask).logits[rows, places][None]
         losses = cross_entropy(logits[0].float(), targets, reduction="none").double()
     sums = torch.zeros(len(batch), dtype=torch.float64, device=device).index_add_(0, rows, losses)

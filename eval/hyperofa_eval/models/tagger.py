@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import EvalError, InputError
 from hyperofa_eval.base.files import sha256_json
 from hyperofa_eval.data.readers import Sentence
@@ -22,6 +23,8 @@ from hyperofa_eval.text.words import Window, WordEncoder
 if TYPE_CHECKING:
     from hyperofa_eval.models.loading import TransformersModel
     from hyperofa_eval.tasks.tagging import Tagging
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100
 POOL = 64
@@ -173,7 +176,7 @@ def _train(
                 step += 1
                 advance()
             score = task.items(dev, tagger(dev))[task.metric].value()
-            LOG.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
+            log.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
             if score > best_score:
                 best, best_score = tagger.state(), score
     return best

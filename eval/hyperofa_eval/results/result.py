@@ -203,7 +203,7 @@ def write_result(out: Path, result: Result) -> None:
     path = path_of(out, result["task"], result["language"], result["seed"])
     if path.is_file():
         (out / SUMMARY).unlink(missing_ok=True)
-    write_json(path, result)
+    write_json(path, result, allow_nan=False)
 
 
 def check_folder(out: Path, protocol: str, limit: int | None) -> None:

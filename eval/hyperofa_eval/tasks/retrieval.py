@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa_eval.base.console import LOG
 from hyperofa_eval.base.errors import InputError, unknown
 from hyperofa_eval.data.layout import DataFolder, Pairs
 from hyperofa_eval.languages import PIVOT, is_pivot
@@ -16,6 +16,8 @@ from hyperofa_eval.models.encoding import Block, EncodeSettings, Pooling
 from hyperofa_eval.scoring.search import ranks
 from hyperofa_eval.scoring.statistics import Items, hits
 from hyperofa_eval.tasks.registry import Outcome
+
+log = logging.getLogger(__name__)
 
 Direction = Literal["en-x", "x-en", "both"]
 TOP = (1, 5, 10)
@@ -69,7 +71,7 @@ class Retrieval:
         """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
         pairs = self.read(data, language, limit)
         if pairs.overlap is not None:
-            LOG.log(pairs.overlap.level, "%s", pairs.overlap)
+            log.log(pairs.overlap.level, "%s", pairs.overlap)
         n = len(pairs.ids)
         device = getattr(getattr(prepared, "processes", None), "device", "cpu")
         if self.block == "all":

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.files import read_json
 from hyperofa.cli import main
 from hyperofa.data import test_sets as harness
 from hyperofa.data.aligned import ParallelText
 from hyperofa.data.gather import GatherSettings, gather, line_key, write_gathered
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json
 
 
 def write(path: Path, *lines: str) -> None:

@@ -40,7 +40,7 @@ def test_it_learns_its_training_data_and_leaves_the_model_alone(model, data):
     assert result.items["accuracy"].value() > 95
     assert result.items["macro_f1"].value() > 80
     assert 0 < result.chance["accuracy"] < 40
-    from hyperofa_eval.base.hashing import hash_model
+    from hyperofa_eval.models.hashing import hash_model
 
     assert hash_model(model.body) == before
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from hyperofa_eval.base.errors import InputError
-from hyperofa_eval.base.hashing import hash_model, hash_tokenizer
 from hyperofa_eval.models.encoder import Encoder, layer_list, positions
 from hyperofa_eval.models.encoding import EncodeSettings, auto_block
+from hyperofa_eval.models.hashing import hash_model, hash_tokenizer
 from hyperofa_eval.models.loading import TransformersModel, wrap
 
 BLOCK_2 = EncodeSettings(2)

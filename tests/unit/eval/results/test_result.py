@@ -1,4 +1,4 @@
-"""Old answers to new questions: a changed head, a run that stopped midway, a summary that is none."""
+"""Stored results: which still hold, and which are refused."""
 
 from __future__ import annotations
 
