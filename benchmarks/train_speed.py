@@ -187,7 +187,7 @@ def factorised_step(side: str, shape: dict[str, int]) -> Any:
 
 
 def alike_step(side: str, shape: dict[str, int]) -> Any:
-    """The bare step with the engine's own choices, so that nothing but the engine is left: fused AdamW, hyperofa_eval.base.cpu."""
+    """The bare step with the engine's own choices, so that only the engine is left: fused AdamW, hyperofa_eval.base.cpu."""
     from hyperofa_eval.base.cpu import speed_up_cpu
 
     speed_up_cpu()

@@ -98,6 +98,21 @@ def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return False
 
 
+@contextmanager
+def onednn_products() -> Iterator[None]:
+    """While the block lasts, :func:`multiply_with_onednn`; the setting is the whole process's, and goes back."""
+    import torch
+
+    settings = getattr(torch.backends.mkldnn, "matmul", None)
+    before = None if settings is None else settings.fp32_precision
+    changed = multiply_with_onednn()
+    try:
+        yield
+    finally:
+        if settings is not None and changed:
+            settings.fp32_precision = before
+
+
 def _amd_without_tiles(cpuinfo: Path) -> bool:
     if platform.machine() not in ("x86_64", "AMD64"):
         return False

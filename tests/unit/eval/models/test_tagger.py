@@ -10,7 +10,7 @@ import torch
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
-from hyperofa_eval.models.loading import TransformersModel
+from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 

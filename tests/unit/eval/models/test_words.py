@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyperofa_eval.data.readers import Sentence
-from hyperofa_eval.text.words import WordEncoder, cut_at_spaces, cut_long
+from hyperofa_eval.models.words import WordEncoder, cut_at_spaces, cut_long
 
 
 def unigram():
