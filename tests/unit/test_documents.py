@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from hyperofa import cli
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
+from hyperofa_eval.settings.commandline import Parser
 from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ FOUND = list(commands())
 
 
 def parse(words: list[str], module: object, prog: str) -> argparse.Namespace:
-    parser = cli.Parser(prog=prog)
+    parser = Parser(prog=prog)
     module.add_arguments(parser)  # type: ignore[attr-defined]
     return parser.parse_args(words)
 
@@ -126,7 +127,7 @@ INLINE = [(place, words) for place, words in inline() if words.split()[1] not in
 def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.ArgumentParser]:
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
-    parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
+    parser: argparse.ArgumentParser = Parser(prog=f"{program} {command}")
     importlib.import_module(table[command][0]).add_arguments(parser)
     found = [parser]
     for word in words:
