@@ -75,7 +75,7 @@ def every_help(given: Given) -> None:
         assert f"usage: {program} COMMAND" in call(program, "--help")
         for name, (module, _) in commands.items():
             parser = argparse.ArgumentParser()
-            importlib.import_module(module).add_arguments(parser)
+            add_options(parser, importlib.import_module(module))
             for words in _subcommands(parser, [name]):
                 assert f"usage: {program} {' '.join(words)}" in call(program, *words, "--help")
 
