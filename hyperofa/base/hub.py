@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperofa.errors import DataMissingError
+from hyperofa_eval.base.errors import first_line
 from hyperofa_eval.base.hub import is_hub_id
 
 
@@ -27,5 +28,4 @@ def local_folder(model: str, patterns: Sequence[str]) -> Path:
         held = try_to_load_from_cache(model, "config.json")
         if isinstance(held, str):
             return Path(held).parent
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataMissingError(f"cannot be fetched from the hub ({reason})", where=model) from error
+        raise DataMissingError(f"cannot be fetched from the hub ({first_line(error)})", where=model) from error

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from hyperofa_eval.base.errors import DataMissingError
+from hyperofa_eval.base.errors import DataMissingError, first_line
 
 _PART = r"(?!-|\.)[A-Za-z0-9_.-]{1,96}(?<!-)(?<!\.)"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
@@ -90,7 +90,7 @@ def _ask(name: str) -> str | None:
         return None
     except Exception as error:  # noqa: BLE001  (its client's own errors, which differ from one version to the next)
         offline = "it is not in the hub's cache, and the hub cannot be reached"
-        return f"{offline} ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
+        return f"{offline} ({first_line(error, 100)})"
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.errors import InputError, first_line
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others."""
@@ -82,8 +82,9 @@ def _check(device: str) -> None:
             raise ValueError("it holds no numbers")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot be used ({first})", where=f"--device {device}", todo="try auto or cpu") from None
+        raise InputError(
+            f"cannot be used ({first_line(error)})", where=f"--device {device}", todo="try auto or cpu"
+        ) from None
 
 
 def stop(processes: Processes) -> None:

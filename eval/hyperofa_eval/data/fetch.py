@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
 from hyperofa_eval.base.files import check_target, read_manifest, sha256_file, write_json, write_text
 from hyperofa_eval.data.readers import SCHEME_OF
 from hyperofa_eval.data.writable import Kept
@@ -54,8 +54,7 @@ def fetch(
         try:
             found = datasets.load_dataset(source, name, revision=revision)
         except (OSError, ValueError, RuntimeError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataMissingError(f"cannot load {name or 'it'} ({line})", where=source) from None
+            raise DataMissingError(f"cannot load {name or 'it'} ({first_line(error)})", where=source) from None
         target = _target(code, config)
         files: dict[Path, str] = {}
         for split, rows in _splits(found, code).items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import DataMissingError, InputError, unknown
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line, unknown
 from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.base.quiet import quiet_transformers
@@ -63,7 +63,7 @@ def load_model(
             model, info = auto.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         refuse_lfs_pointer(Path(name))
-        raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
+        raise InputError(f"cannot load the model ({first_line(error)})", where=name) from None
     for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
         what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
         raise InputError(what, where=name, todo="use the config that the weights were saved with")
@@ -108,11 +108,11 @@ def _read_config(name: str, remote_code: bool) -> Any:
     except OSError as error:
         if path.exists():
             refuse_lfs_pointer(Path(name))
-            raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None
-        raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
+            raise InputError(f"cannot read its config ({first_line(error)})", where=path / "config.json") from None
+        raise DataMissingError(f"no such model here or on the hub ({first_line(error)})", where=name) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         refuse_lfs_pointer(Path(name))
-        raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
+        raise InputError(f"cannot read its config ({first_line(error)})", where=name) from None
     _check_kind(config, name)
     return config
 
@@ -169,7 +169,3 @@ def _unread(model: Any, missing: Sequence[str], name: str) -> frozenset[str]:
         )
     prefix = f"{model.base_model_prefix}."
     return frozenset(key.removeprefix(prefix) for key in missing)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -3,6 +3,6 @@
 from hyperofa_eval.tasks.registry import add_task, choose, tasks
 from hyperofa_eval.tasks.retrieval import Retrieval
 from hyperofa_eval.tasks.tagging import Tagging
-from hyperofa_eval.tasks.task import Outcome, Task, TaskDefaults
+from hyperofa_eval.tasks.task import Outcome, Task
 
-__all__ = ["Outcome", "Retrieval", "Tagging", "Task", "TaskDefaults", "add_task", "choose", "tasks"]
+__all__ = ["Outcome", "Retrieval", "Tagging", "Task", "add_task", "choose", "tasks"]

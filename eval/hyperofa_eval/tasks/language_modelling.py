@@ -11,11 +11,11 @@ from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models.protocols import TextScorer, name_of
 from hyperofa_eval.scoring.statistics import Items
-from hyperofa_eval.tasks.task import Outcome, TaskDefaults
+from hyperofa_eval.tasks.task import Outcome, Task
 
 
 @dataclass(frozen=True)
-class LanguageModelling(TaskDefaults):
+class LanguageModelling(Task[TextScorer, TextScorer]):
     """Bits per character: of masked words under a masked model, of all text under a causal one.
 
     The words to mask are chosen from the text, not from the tokens, so every model is asked for the same ones; all
@@ -37,7 +37,7 @@ class LanguageModelling(TaskDefaults):
     unit: ClassVar[str] = "bits per character"
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = True
-    needs: ClassVar[type] = TextScorer
+    needs = TextScorer
     needs_head: ClassVar[bool] = True
     scores_pivot: ClassVar[bool] = True
 

@@ -16,7 +16,7 @@ from hyperofa_eval.models.encoding import Block, EncodeSettings, Pooling
 from hyperofa_eval.models.protocols import BlockEncoder, Encoder, Layered, Model, Placed, Vectors, name_of
 from hyperofa_eval.scoring.search import ranks
 from hyperofa_eval.scoring.statistics import Items, hits
-from hyperofa_eval.tasks.task import Outcome, TaskDefaults
+from hyperofa_eval.tasks.task import Outcome, Task
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ TOP = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Retrieval(TaskDefaults):
+class Retrieval(Task[Encoder, Encoder]):
     """Top-k accuracy of finding each sentence's translation among all of the test set, by cosine."""
 
     name: str = "sr-t"

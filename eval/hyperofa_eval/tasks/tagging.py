@@ -14,7 +14,7 @@ from hyperofa_eval.languages import PIVOT
 from hyperofa_eval.models.protocols import Taggable, TagSentences, Tokenized
 from hyperofa_eval.models.words import WordEncoder, cut_at_spaces, cut_long
 from hyperofa_eval.scoring.statistics import Items
-from hyperofa_eval.tasks.task import Outcome, TaskDefaults
+from hyperofa_eval.tasks.task import Outcome, Task
 
 Scoring = Literal["entity", "token", "entity-lenient"]
 
@@ -29,7 +29,7 @@ class Fitted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tagging(TaskDefaults):
+class Tagging(Task[Taggable["Tagging"], Fitted]):
     """Zero-shot transfer of a tagger from English; the defaults are the published fine-tuning settings."""
 
     name: str = "ner"
@@ -56,7 +56,7 @@ class Tagging(TaskDefaults):
     unit: ClassVar[str] = "percent"
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = False
-    needs: ClassVar[type] = Taggable
+    needs = Taggable
     scores_pivot: ClassVar[bool] = True
     reading: ClassVar[int] = 2
 
@@ -69,12 +69,12 @@ class Tagging(TaskDefaults):
             )
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> str:  # type: ignore[override]
         """Token accuracy for ``token`` scoring, entity F1 otherwise."""
         return "accuracy" if self.scoring == "token" else "f1"
 
     @property
-    def not_in_mean(self) -> tuple[str, ...]:
+    def not_in_mean(self) -> tuple[str, ...]:  # type: ignore[override]
         """The languages that have a row but no part in the mean."""
         return () if self.average_english else (PIVOT,)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models.protocols import Model
 from hyperofa_eval.scoring.statistics import Items
 
-Model_contra = TypeVar("Model_contra", contravariant=True)
+M = TypeVar("M")
 Prepared = TypeVar("Prepared")
 
 
@@ -32,38 +33,16 @@ class Outcome:
     """Anything else worth keeping, as plain JSON."""
 
 
-class TaskDefaults:
-    """What a task need not say: a task that leaves one of these out has it from here."""
-
-    needs: ClassVar[type] = Model
-    """The protocol of :mod:`hyperofa_eval.models.protocols` whose members a model must have."""
-    needs_head: ClassVar[bool] = False
-    """Whether the language-model head is loaded, and counts in what identifies a result."""
-    scores_pivot: ClassVar[bool] = False
-    """Whether English, the language of the other sides, can be scored too."""
-    reading: ClassVar[int] = 1
-    """Raised where the same files and the same model give other items: older results do not hold then."""
-    corpus: str | None = None
-    """The test sets that are read; None where the task reads more than one kind."""
-
-    @property
-    def not_in_mean(self) -> tuple[str, ...]:
-        """The languages that have a row but no part in the mean."""
-        return ()
-
-    def read(self, data: DataFolder, language: str, limit: int | None) -> Any:
-        """Read a test set: called for all languages before any work, so that a faulty file is found first."""
-
-    def read_training(self, data: DataFolder, limit: int | None) -> Any:
-        """Read what :meth:`Task.prepare` learns from, before any work too."""
-
-
-class Task(Protocol[Model_contra, Prepared]):
+class Task(ABC, Generic[M, Prepared]):
     """One way to score a model: a frozen dataclass whose fields are its settings, recorded in every result.
 
-    A user's class has these members; those of :class:`TaskDefaults` it may leave out.
+    A user's class need not inherit from this one; of the members that have a value here, it may leave out any.
     """
 
+    name: str
+    """What the command line and the results call it."""
+    metric: ClassVar[str]
+    """The metric that means and comparisons use."""
     summary: ClassVar[str]
     higher_is_better: ClassVar[bool]
     unit: ClassVar[str]
@@ -71,42 +50,34 @@ class Task(Protocol[Model_contra, Prepared]):
     """Whether the outcome depends on the seed; if not, only the first seed is run."""
     together: ClassVar[bool]
     """Whether all processes score one language together (else each takes whole seeds)."""
-    needs_head: ClassVar[bool]
-    scores_pivot: ClassVar[bool]
-    reading: ClassVar[int]
+    corpus: str | None = None
+    """The test sets that are read; None where the task reads more than one kind."""
+    needs: type = Model
+    """The protocol of :mod:`hyperofa_eval.models.protocols` whose members a model must have."""
+    needs_head: ClassVar[bool] = False
+    """Whether the language-model head is loaded, and counts in what identifies a result."""
+    scores_pivot: ClassVar[bool] = False
+    """Whether English, the language of the other sides, can be scored too."""
+    not_in_mean: tuple[str, ...] = ()
+    """The languages that have a row but no part in the mean."""
+    reading: ClassVar[int] = 1
+    """Raised where the same files and the same model give other items: older results do not hold then."""
 
-    @property
-    def name(self) -> str:
-        """What the command line and the results call it."""
-
-    @property
-    def metric(self) -> str:
-        """The metric that means and comparisons use."""
-
-    @property
-    def needs(self) -> type:
-        """See :class:`TaskDefaults`."""
-
-    @property
-    def corpus(self) -> str | None:
-        """See :class:`TaskDefaults`."""
-
-    @property
-    def not_in_mean(self) -> tuple[str, ...]:
-        """See :class:`TaskDefaults`."""
-
+    @abstractmethod
     def has(self, data: DataFolder, language: str) -> bool:
         """Whether the data folder holds what scoring ``language`` needs."""
 
     def read(self, data: DataFolder, language: str, limit: int | None) -> Any:
-        """See :class:`TaskDefaults`."""
+        """Read a test set: called for all languages before any work, so that a faulty file is found first."""
 
     def read_training(self, data: DataFolder, limit: int | None) -> Any:
-        """See :class:`TaskDefaults`."""
+        """Read what :meth:`prepare` learns from, before any work too."""
 
-    def prepare(self, model: Model_contra, data: DataFolder, seed: int, limit: int | None) -> Prepared:
+    @abstractmethod
+    def prepare(self, model: M, data: DataFolder, seed: int, limit: int | None) -> Prepared:
         """What is done once per seed before the languages (fine-tuning); its result goes to :meth:`score`."""
 
+    @abstractmethod
     def score(self, prepared: Prepared, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Score one language; ``limit`` keeps the first items only."""
 
@@ -115,7 +86,7 @@ REQUIRED = ("name", "metric", "summary", "higher_is_better", "unit", "seeded", "
 
 
 def complete(task: Any) -> Task:
-    """A task of a user's own class, which gets from :class:`TaskDefaults` what it leaves out.
+    """A task of a user's own class, which gets from :class:`Task` what it leaves out.
 
     Raises:
         InputError: it lacks a member that has no default.
@@ -124,7 +95,7 @@ def complete(task: Any) -> Task:
     if lacking:
         where = f"task {getattr(task, 'name', type(task).__name__)}"
         raise InputError(f"lacks {', '.join(lacking)}", where=where, todo="see hyperofa_eval.tasks.Task")
-    for name, value in vars(TaskDefaults).items():
+    for name, value in vars(Task).items():
         if not name.startswith("_") and not hasattr(task, name):
             setattr(type(task), name, value)
     return task
