@@ -18,7 +18,7 @@ def read(path):
 
 
 def scored(model, tokenizer, tasks, data, out, languages=("tur", "swh")):
-    return evaluate(model, tokenizer, tasks, data, languages=list(languages), out=out)
+    return evaluate(model, tasks, data, tokenizer=tokenizer, languages=list(languages), out=out)
 
 
 def change_body(model):
