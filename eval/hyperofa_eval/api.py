@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -73,7 +75,7 @@ def evaluate(
         InputError: an unknown task, language or protocol, a faulty file, or a model that a task cannot score.
         EvalError: something else that the command would say in one line.
     """
-    with raised_in_one_line():
+    with raised_in_one_line(), _process_kept():
         if batch_size < 1:
             raise InputError(f"a batch of {batch_size} is not a number of sequences", where="batch_size")
         chosen = _tasks(tasks, protocol)
@@ -137,6 +139,19 @@ def _in_memory(
     if tokenizer is None:
         raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
     return wrap(model, tokenizer, name, batch_size, cache)
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    """Put back what libraries do to the process when they are imported: variables of the environment, filters of warnings."""
+    before = dict(os.environ)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

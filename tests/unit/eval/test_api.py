@@ -159,6 +159,10 @@ def state():
     }
 
 
+def differing(a, b):
+    return {k: [a.get(k), b.get(k)] for k in a.keys() | b.keys() if a.get(k) != b.get(k)} if isinstance(a, dict) else [a, b]
+
+
 def never():
     raise AssertionError("the allocator is the process's, and cannot be set back")
 
@@ -171,7 +175,7 @@ before = state()
 found = hyperofa_eval.evaluate(model, tasks=["sr-t", "pos", "ner", "lm"], data=data, limit=3, device="cpu")
 after = state()
 assert set(found["tasks"]) == {"sr-t", "pos", "ner", "lm"} and made
-print(json.dumps({name: [before[name], after[name]] for name in before if before[name] != after[name]}))
+print(json.dumps({name: differing(before[name], after[name]) for name in before if before[name] != after[name]}))
 """
 
 
