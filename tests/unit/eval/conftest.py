@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "small_data"
 
 
 def small_tokenizer(extra: tuple[str, ...] = ()):
