@@ -16,10 +16,7 @@ MOST_MODULES = 12
 CROWDED = {"hyperofa/init": 13}
 """Rooms that still hold more."""
 CIRCLES = {
-    frozenset({"hyperofa.autoclasses", "hyperofa.model.families"}),
     frozenset({f"hyperofa.vectors.readers.{name}" for name in ("fasttext", "foreign", "gensim")}),
-    frozenset({"hyperofa.model.assemble", "hyperofa.model.source"}),
-    frozenset({"hyperofa.model.phases", "hyperofa.model.training"}),
     frozenset({"hyperofa.init.hypernet.attention", "hyperofa.init.hypernet.networks"}),
     frozenset({"hyperofa.init.registry", "hyperofa.init.methods"})
     | {
