@@ -39,7 +39,7 @@ def main() -> int:
     if args.side:
         print(json.dumps(measure(args.side, args.steps, small=args.small)))
         return 0
-    from hyperofa.base.cpu import multiply_with_onednn
+    from hyperofa_eval.base.cpu import multiply_with_onednn
 
     sides = SIDES if multiply_with_onednn() else SIDES[:2]
     seconds: dict[str, list[float]] = {side: [] for side in sides}
@@ -78,7 +78,7 @@ def measure(side: str, steps: int, *, small: bool) -> dict[str, object]:
     """Seconds of every timed step and the process's peak memory."""
     import torch
 
-    from hyperofa.base.cpu import keep_freed_memory, multiply_with_onednn
+    from hyperofa_eval.base.cpu import keep_freed_memory, multiply_with_onednn
 
     if side != "default" and not keep_freed_memory():
         raise SystemExit("this C library cannot be told to keep freed memory")

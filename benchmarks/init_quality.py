@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.textfiles import read_lines
+from hyperofa_eval.text.textfiles import read_lines
 
 if TYPE_CHECKING:
     from hyperofa_eval.results.pairing import Run

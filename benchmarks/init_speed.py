@@ -125,9 +125,9 @@ def ofa(scale: float) -> dict[str, Any]:
     """
     from sklearn.metrics.pairwise import cosine_similarity
 
-    from hyperofa.base.cpu import multiply_with_onednn
     from hyperofa.init.linalg import normalise_rows
     from hyperofa.init.methods.ofa import combine_nearest
+    from hyperofa_eval.base.cpu import multiply_with_onednn
 
     rng = np.random.default_rng(0)
     targets, sources = int(250_000 * scale), int(100_000 * scale)

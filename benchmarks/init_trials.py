@@ -20,7 +20,7 @@ from typing import Any
 
 from init_quality import parallel_text, run
 
-from hyperofa.base.textfiles import read_lines
+from hyperofa_eval.text.textfiles import read_lines
 
 LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
 EVERY = 5

@@ -187,8 +187,8 @@ def factorised_step(side: str, shape: dict[str, int]) -> Any:
 
 
 def alike_step(side: str, shape: dict[str, int]) -> Any:
-    """The bare step with the engine's own choices, so that nothing but the engine is left: fused AdamW, hyperofa.base.cpu."""
-    from hyperofa.base.cpu import speed_up_cpu
+    """The bare step with the engine's own choices, so that only the engine is left: fused AdamW, hyperofa_eval.base.cpu."""
+    from hyperofa_eval.base.cpu import speed_up_cpu
 
     speed_up_cpu()
     return bare_step(side, shape, fused=True)

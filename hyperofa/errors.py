@@ -9,6 +9,7 @@ from hyperofa_eval.base.errors import (
     EXIT_DATA_MISSING,
     EXIT_FAILED,
     EXIT_OK,
+    EXIT_TERMINATED,
     EXIT_USAGE,
     DataMissingError,
     InputError,
@@ -27,5 +28,3 @@ __all__ = [
     "InputError",
     "unknown_name",
 ]
-
-EXIT_TERMINATED = 143

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import Advance, progress_bar
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import read_json, versions, write_json
 from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.data.layout import DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.languages import is_pivot, languages, paper_languages
+from hyperofa_eval.models.protocols import Model, check_offers
 from hyperofa_eval.results.result import (
     SUMMARY,
     Result,
@@ -28,11 +29,13 @@ from hyperofa_eval.results.result import (
     write_result,
 )
 from hyperofa_eval.results.summary import summarise_task
-from hyperofa_eval.tasks.registry import Task
+from hyperofa_eval.tasks.task import Task, complete
+
+log = logging.getLogger(__name__)
 
 
 def run_tasks(
-    model: Any,
+    model: Model,
     chosen: Sequence[Task],
     data: DataFolder,
     *,
@@ -58,6 +61,7 @@ def run_tasks(
         raise InputError(f"--limit {limit} leaves nothing to score")
     if out is not None:
         check_folder(out, protocol, limit)
+    chosen = [_checked(task, model) for task in chosen]
     wanted = {task.name: _languages(codes, task, chosen, data, protocol) for task in chosen}
     present = {task.name: [code for code in wanted[task.name] if task.has(data, code)] for task in chosen}
     for task in chosen:
@@ -85,9 +89,9 @@ def run_tasks(
         results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
         missing = [c for c in wanted[task.name] if c not in present[task.name] and not _no_pair(task, c)]
         if missing and processes.main:
-            LOG.warning("%s: no data for %s", task.name, ", ".join(missing))
-        entry = summarise_task(results, missing, getattr(task, "not_in_mean", ()))
-        if getattr(task, "needs_head", False) and "head_sha256" in model.identity:
+            log.warning("%s: no data for %s", task.name, ", ".join(missing))
+        entry = summarise_task(results, missing, task.not_in_mean)
+        if task.needs_head and "head_sha256" in model.identity:
             entry["head_sha256"] = model.identity["head_sha256"]
         summary["tasks"][task.name] = entry
     measured = {"wall_s": round(time.monotonic() - started, 3), "processes": processes.world}
@@ -95,16 +99,23 @@ def run_tasks(
     if out is not None:
         if processes.main:
             _keep_other_tasks(summary, before)
-            write_json(out / SUMMARY, summary)
+            write_json(out / SUMMARY, summary, allow_nan=False)
         processes.wait()
     return summary
+
+
+def _checked(task: Task, model: Model) -> Task:
+    """A task that has all its members, and whose model has those that it needs."""
+    task = complete(task)
+    check_offers(model, task.needs, task.name)
+    return task
 
 
 @dataclass(frozen=True)
 class _Run:
     """The results of one task on one model."""
 
-    model: Any
+    model: Model
     task: Task
     data: DataFolder
     protocol: str
@@ -123,7 +134,7 @@ class _Run:
             done = {place: result for part in self.processes.gather(done) for place, result in part.items()}
         return [done[seed, code] for seed in seeds for code in codes]
 
-    def _seed(self, seed: int, codes: Sequence[str], advance: Any) -> dict[tuple[int, str], Result]:
+    def _seed(self, seed: int, codes: Sequence[str], advance: Advance) -> dict[tuple[int, str], Result]:
         done: dict[tuple[int, str], Result] = {}
         for code in codes:
             old = self._stored(code, seed)
@@ -136,7 +147,7 @@ class _Run:
         if not left:
             return done
         if done and self.processes.main:
-            LOG.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
+            log.info("%s seed %d: %d of %d languages were done before", self.task.name, seed, len(done), len(codes))
         started = time.monotonic()
         prepared = self.task.prepare(self.model, self.data, seed, self.limit)
         prepare_s = time.monotonic() - started
@@ -183,34 +194,30 @@ def _languages(
     wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")
-    named = [getattr(task, "corpus", None) for task in chosen]
-    corpora = [corpus for corpus in named if isinstance(corpus, str)]
+    corpora = [task.corpus for task in chosen if task.corpus is not None]
     refuse_unknown(wanted, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
     return wanted
 
 
 def _no_pair(task: Task, code: str) -> bool:
-    return is_pivot(code) and not getattr(task, "scores_pivot", False)
+    return is_pivot(code) and not task.scores_pivot
 
 
 def _read_first(task: Task, data: DataFolder, codes: Sequence[str], limit: int | None) -> None:
     """Read all sets of a task before any work, so that a faulty one is not found after hours of fine-tuning."""
-    read, read_training = (getattr(task, name, None) for name in ("read", "read_training"))
-    if read is not None:
-        for code in codes:
-            read(data, code, limit)
-    if read_training is not None:
-        read_training(data, limit)
+    for code in codes:
+        task.read(data, code, limit)
+    task.read_training(data, limit)
 
 
 def _say_what_was_read(chosen: Sequence[Task], data: DataFolder, present: Mapping[str, Sequence[str]]) -> None:
     """Name the data that stands in for a language's own, and what the readers changed or left out."""
     for task in chosen:
         for line in stand_ins(task.name, {code: source_of(task, data, code) for code in present[task.name]}):
-            LOG.warning("%s", line)
+            log.warning("%s", line)
     for name, notes in data.notes.items():
         for note in notes:
-            LOG.log(logging.WARNING if note.odd else logging.INFO, "%s: %s", name, note.text)
+            log.log(logging.WARNING if note.odd else logging.INFO, "%s: %s", name, note.text)
 
 
 def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> None:

@@ -1,29 +1,22 @@
-"""Files that are never half-written: atomic JSON and directories, hashes, paths that stay in their folder."""
+"""Directories that are never half-written, paths that stay in their folder, and the record of what made an output."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import sha256_file
+from hyperofa_eval.base.files import versions as installed_versions
 
 VERSIONED = (
     "hyperofa", "hyperofa-eval", "torch", "transformers", "tokenizers", "accelerate", "deepspeed", "datasets", "numpy", "scipy",
 )  # fmt: skip
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_tree(path: Path) -> str:
@@ -34,42 +27,6 @@ def sha256_tree(path: Path) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
         digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file; raises :class:`DataMissingError` or :class:`InputError` with the place of the fault."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataMissingError("no such file", where=path) from None
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or brackets without an end
-        raise InputError(f"not valid JSON ({error})", where=path) from None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically: the file is either the old one or the whole new one."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) atomically; see :func:`write_bytes`."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically (temporary file in the same folder, fsync, rename): the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -142,13 +99,7 @@ def existing_file(path: Path, what: str = "file") -> Path:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that decide a result, for the JSON beside it."""
-    found: dict[str, str] = {}
-    for name in VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(VERSIONED)
 
 
 def named_inputs(kind: str, paths: Iterable[Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Names that a user types for a model or tokenizer: a directory, or a hub id (the rule itself is the harness's)."""
+"""The files of a model on the hub."""
 
 from __future__ import annotations
 
@@ -6,20 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperofa.errors import DataMissingError
-from hyperofa_eval.base.hub import is_hub_id, problem_of
-
-__all__ = ["check_name", "is_hub_id", "local_folder", "problem_of"]
-
-
-def check_name(name: str, what: str = "directory") -> None:
-    """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
-
-    Raises:
-        DataMissingError: see :func:`hyperofa_eval.base.hub.problem_of`.
-    """
-    problem = problem_of(name, what)
-    if problem is not None:
-        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+from hyperofa_eval.base.errors import first_line
+from hyperofa_eval.base.hub import is_hub_id
 
 
 def local_folder(model: str, patterns: Sequence[str]) -> Path:
@@ -40,5 +28,4 @@ def local_folder(model: str, patterns: Sequence[str]) -> Path:
         held = try_to_load_from_cache(model, "config.json")
         if isinstance(held, str):
             return Path(held).parent
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataMissingError(f"cannot be fetched from the hub ({reason})", where=model) from error
+        raise DataMissingError(f"cannot be fetched from the hub ({first_line(error)})", where=model) from error

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import inside, read_json
+from hyperofa.base.files import inside
 from hyperofa.base.hub import local_folder
 from hyperofa.errors import InputError
+from hyperofa_eval.base.files import read_json
 
 MODULES = "modules.json"
 SETTINGS = ("config_sentence_transformers.json", "sentence_*_config.json")

@@ -7,14 +7,15 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.console import console, print_json, table, track
-from hyperofa.base.files import check_output, read_json
-from hyperofa.base.hub import is_hub_id
+from hyperofa.base.files import check_output
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
 from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.rundir import CONFIG_FILE, RUN_FILE, read_run_id
+from hyperofa_eval.base.console import console, print_json, table, track
+from hyperofa_eval.base.files import read_json
+from hyperofa_eval.base.hub import is_hub_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

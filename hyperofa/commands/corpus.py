@@ -115,8 +115,8 @@ def _numbers(words: Iterable[str], kind: Callable[[str], T], option: str, *, bar
 
 
 def _print(corpus: PackedCorpus, *, as_json: bool) -> None:
-    from hyperofa.base.console import print_json, table
     from hyperofa.corpus.order import quotas
+    from hyperofa_eval.base.console import print_json, table
 
     if as_json:
         print_json(corpus.meta)

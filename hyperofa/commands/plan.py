@@ -8,11 +8,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperofa.base.console import output, print_json, table
-from hyperofa.base.files import read_json
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, InputError, unknown_name
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.dsconfig import deepspeed_config
+from hyperofa_eval.base.console import output, print_json, table
+from hyperofa_eval.base.files import read_json
 from hyperofa_eval.settings.config import load_config
 
 if TYPE_CHECKING:

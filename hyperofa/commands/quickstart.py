@@ -24,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the recipe; what is finished and still holds is reused."""
-    from hyperofa.base.console import console, print_json
     from hyperofa.base.files import check_output
     from hyperofa.base.resources import resource
     from hyperofa.experiment.checking import check_plan
@@ -33,6 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from hyperofa.experiment.results.collect import summary
     from hyperofa.experiment.workflow.graph import MARKER, Plan
     from hyperofa.report.terminal import print_results
+    from hyperofa_eval.base.console import console, print_json
 
     given = Replacements(args.source, args.tokenizer, args.vectors, args.data, read_variables(args.var))
     recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)

@@ -50,7 +50,7 @@ def build(options: Build) -> None:
 def import_(options: Import) -> None:
     """Import vectors and print how many words each language has, and what was left out."""
     from hyperofa.api.vectors import import_vectors
-    from hyperofa.base.console import table
+    from hyperofa_eval.base.console import table
 
     vectors = import_vectors(options.file, out=options.out, **keywords(options))
     left_out = dict(vectors.meta["left_out"])
@@ -70,7 +70,7 @@ def _print_summary(
     options: Build | Import, vectors: WordVectors, more: dict[str, dict[str, int]], facts: dict[str, Any]
 ) -> None:
     """A line per language (words and further columns), or the same as JSON."""
-    from hyperofa.base.console import print_json, table
+    from hyperofa_eval.base.console import print_json, table
 
     words = dict(sorted(vectors.meta["languages"].items()))
     if options.json:

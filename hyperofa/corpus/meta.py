@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import inside, read_json
+from hyperofa.base.files import inside
 from hyperofa.corpus.order import check_sampling
 from hyperofa.errors import InputError
+from hyperofa_eval.base.files import read_json
 from hyperofa_eval.settings.config import build_config
 
 MARKER = "corpus.json"

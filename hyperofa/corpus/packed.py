@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from hyperofa.base.files import existing_file, inside, sha256_file
+from hyperofa.base.files import existing_file, inside
 from hyperofa.corpus.masking import TokenTable
 from hyperofa.corpus.meta import MARKER, TOKENS, read_meta
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import sha256_file
 
 ROWS_PER_BATCH = 1024
 """Sequences in every Arrow record batch but a file's last, so that a row is found by division."""

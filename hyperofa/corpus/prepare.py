@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from hyperofa.base.console import progress_bar
-from hyperofa.base.files import check_output, new_directory, sha256_file, sha256_tree, versions, write_json
+from hyperofa.base.files import check_output, new_directory, sha256_tree, versions
 from hyperofa.corpus.meta import (
     FORMAT,
     GREATEST_LENGTH,
@@ -30,6 +29,8 @@ from hyperofa.corpus.packing import pack
 from hyperofa.corpus.reading import check_source, documents
 from hyperofa.corpus.tokenizing import Document, DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import InputError
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.files import sha256_file, write_json
 
 log = logging.getLogger(__name__)
 

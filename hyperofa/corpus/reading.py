@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.textfiles import JSON, TABLES, plain_name, read_lines
+from hyperofa.base.textfiles import JSON, TABLES
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be
+from hyperofa_eval.text.textfiles import plain_name, read_lines
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperofa.base.files import write_text
 from hyperofa.data.parallel import parallel_files, read_parallel
 from hyperofa.errors import DataMissingError, HyperofaError
+from hyperofa_eval.base.files import write_text
 
 ENGLISH = "eng"
 ENGLISH_NAMES = (ENGLISH, "eng_Latn")

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hyperofa.base.files import made_by, new_directory, write_json
+from hyperofa.base.files import made_by, new_directory
 from hyperofa.data.aligned import ENGLISH, ParallelText, has_letters, near_key, write_parallel
 from hyperofa.data.inputs import Wheel
 from hyperofa.data.wheels import fetch, members, open_archive
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import write_json
 
 MARKER = "messages.json"
 _MAGIC = 0x950412DE

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import check_output, made_by, new_directory, write_json
+from hyperofa.base.files import check_output, made_by, new_directory
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.aligned import (
     ENGLISH,
@@ -25,6 +25,7 @@ from hyperofa.data.inputs import SplitSettings
 from hyperofa.data.split import documents
 from hyperofa.data.test_sets import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError
+from hyperofa_eval.base.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,8 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    from hyperofa.base.textfiles import JSON, TABLES, plain_name
+    from hyperofa.base.textfiles import JSON, TABLES
+    from hyperofa_eval.text.textfiles import plain_name
 
     for file in sorted(folder.iterdir()):
         language, _, ending = plain_name(file).partition(".")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import check_output, made_by, new_directory, write_json
+from hyperofa.base.files import check_output, made_by, new_directory
 from hyperofa.data.aligned import (
     ENGLISH,
     ParallelText,
@@ -19,6 +19,7 @@ from hyperofa.data.aligned import (
 )
 from hyperofa.data.inputs import SplitSettings
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import write_json
 
 MARKER = "split.json"
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hyperofa.base.files import made_by, new_directory, sha256_file, write_json
+from hyperofa.base.files import made_by, new_directory
 from hyperofa.data.inputs import Wheel
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa_eval.base.files import sha256_file, write_json
 
 log = logging.getLogger(__name__)
 

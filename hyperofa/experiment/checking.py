@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.hub import check_name
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
@@ -15,6 +14,7 @@ from hyperofa.experiment.recipe.paths import expand
 from hyperofa.experiment.recipe.words import evaluation_words, extensions, read_command
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Stage
+from hyperofa_eval.base.hub import check_name
 
 
 def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:

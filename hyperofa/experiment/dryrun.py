@@ -12,8 +12,6 @@ from typing import Any
 
 import yaml
 
-from hyperofa.base.files import read_json, write_json, write_text
-from hyperofa.base.hub import is_hub_id
 from hyperofa.data.inputs import Source, Wheel
 from hyperofa.data.wheels import cache_folder
 from hyperofa.errors import HyperofaError
@@ -21,13 +19,15 @@ from hyperofa.experiment.recipe.resolve import training_settings
 from hyperofa.experiment.recipe.schema import Rank
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.selection import before, only
+from hyperofa_eval.base.files import read_json, write_json, write_text
+from hyperofa_eval.base.hub import is_hub_id
 
 HUB = "hub:"
 
 
 def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
-    from hyperofa.base.console import output, print_json, table
+    from hyperofa_eval.base.console import output, print_json, table
 
     stages, languages = plan.stages(), plan.languages()
     chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
@@ -68,7 +68,7 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
 
 
 def _print_plan(row: dict[str, Any]) -> None:
-    from hyperofa.base.console import output
+    from hyperofa_eval.base.console import output
 
     plan = row["plan"]
     if plan is None:

@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hyperofa.base.files import check_output, write_json, write_text
+from hyperofa.base.files import check_output
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.workflow.claims import lock
 from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.selection import REPORT, before, only
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa_eval.base.files import write_json, write_text
 
 PAGE = "report.html"
 """The page of results, below the output directory."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperofa.base.files import check_output, read_json, write_json
+from hyperofa.base.files import check_output
 from hyperofa.base.resources import resource
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.execution import working_in
@@ -18,6 +18,7 @@ from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.listing import HOLDS, states
 from hyperofa.experiment.workflow.selection import REPORT, before, only
 from hyperofa.experiment.workflow.stage import dependencies
+from hyperofa_eval.base.files import read_json, write_json
 
 JOBS = "slurm.json"
 """The numbers of the jobs that wait or run, by stage."""
@@ -38,7 +39,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     Raises:
         HyperofaError: no ``sbatch`` here, or it refused.
     """
-    from hyperofa.base.console import output, table
+    from hyperofa_eval.base.console import output, table
 
     if shutil.which("sbatch") is None:
         raise HyperofaError("not found", where="sbatch", todo="submit from a login node of the cluster")

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from hyperofa.base.files import write_bytes
+from hyperofa_eval.base.files import write_bytes
 
 log = logging.getLogger(__name__)
 

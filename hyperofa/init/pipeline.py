@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperofa.base.device import device_named
-from hyperofa.base.files import check_output, new_directory, sha256_tree, write_json
+from hyperofa.base.files import check_output, new_directory, sha256_tree
 from hyperofa.base.sentence_modules import carry_sentence_modules, check_sentence_modules
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init import provenance as origin
@@ -29,6 +29,7 @@ from hyperofa.init.new_rows import Extended, extend_bias, extend_rows, pad
 from hyperofa.init.quality.record import quality_of, record_of
 from hyperofa.init.ranges import Range
 from hyperofa.init.registry import find_method, method_file, resolve_options
+from hyperofa_eval.base.files import write_json
 
 if TYPE_CHECKING:
     from hyperofa.init.evidence import Words
@@ -104,7 +105,7 @@ def initialise(config: InitConfig) -> dict[str, Any]:
     """
     asked = _asked(config)
     check_output(config.out, MARKER)
-    from hyperofa.base.cpu import denormals_flushed, multiply_with_onednn
+    from hyperofa_eval.base.cpu import denormals_flushed, multiply_with_onednn
 
     multiply_with_onednn()  # both before anything else: an interrupted run must multiply like an undisturbed one
     with denormals_flushed():

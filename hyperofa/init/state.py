@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hyperofa.base.files import read_json, write_json
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa_eval.base.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from hyperofa.base.console import quiet_transformers
-from hyperofa.base.hub import check_name
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model.assemble import export_dense
 from hyperofa.model.families import family_of, is_factorized, lm_class
 from hyperofa.model.source import Source, source_of
+from hyperofa_eval.base.hub import check_name
+from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hyperofa.base.console import output, table
 from hyperofa.report import formats
 from hyperofa.report.cells import METRIC, moments, scored_cells
+from hyperofa_eval.base.console import output, table
 
 
 def print_results(results: Mapping[str, Any]) -> None:

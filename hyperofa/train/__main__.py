@@ -6,11 +6,13 @@ import atexit
 import os
 import sys
 
-from hyperofa.base.console import setup_logging
-from hyperofa.cli import Parser, run_guarded
+from hyperofa.cli import LOGGERS
 from hyperofa.commands import train as command
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
 from hyperofa.train.engine.dsconfig import rank_of_launch
+from hyperofa_eval.base.console import setup_logging
+from hyperofa_eval.base.guard import run_guarded
+from hyperofa_eval.settings.commandline import Parser
 
 
 def main() -> int:
@@ -19,7 +21,7 @@ def main() -> int:
     parser = Parser(prog="hyperofa.train", description="continue pre-training, sharded over the launched processes")
     command.add_arguments(parser)
     args = parser.parse_args()
-    setup_logging()
+    setup_logging(LOGGERS)
 
     return run_guarded(
         "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}", command.run_worker, args, rank=rank

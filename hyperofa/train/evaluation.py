@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hyperofa.train.config import Evaluation, TrainConfig
     from hyperofa.train.engine.engine import Engine
     from hyperofa.train.signals import StopRequest
+    from hyperofa_eval.models.transformers_model import TransformersModel
+    from hyperofa_eval.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +50,20 @@ def check_evaluation(config: TrainConfig) -> None:
         raise InputError(str(error), where="evaluation") from error
 
 
-def tasks_of(wanted: Evaluation) -> list[Any]:
+def tasks_of(wanted: Evaluation) -> list[Task]:
     """The harness's tasks with the settings that are given put into those that have them; a user's own files are run first.
 
     Raises:
         HyperofaError: no such task or protocol, or a setting that is out of range.
     """
-    from hyperofa_eval.tasks import extensions
-    from hyperofa_eval.tasks.registry import choose, with_settings
+    from hyperofa_eval.tasks import choose, extensions
+    from hyperofa_eval.tasks.registry import with_settings
 
     extensions.load(wanted.extensions)
     return [with_settings(task, vars(wanted)) for task in choose(",".join(wanted.tasks), wanted.protocol)]
 
 
-def _languages(wanted: Evaluation, task: Any) -> list[str]:
+def _languages(wanted: Evaluation, task: Task) -> list[str]:
     """The codes to score a task in, before it is known which have data."""
     from hyperofa_eval.languages import languages, paper_languages
 
@@ -106,38 +108,31 @@ class Evaluator:
         from hyperofa_eval.models.loading import wrap
         from hyperofa_eval.text.tokenizer import load_tokenizer
 
-        model = self._model(gathered)
         found: dict[str, Any] = {}
-        training = model.training
-        model.eval()
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
-        try:
-            with told(left_out):
-                if self._tokenizer is None:
-                    self._tokenizer = load_tokenizer(self.config.model)
-                name = f"step_{step:08d}"
-                scored = wrap(model, self._tokenizer, name)  # once: its weights are hashed, English is encoded
-                for task in tasks_of(self.config.evaluation):
-                    with told(left_out):
-                        found |= self._score_task(step, scored, task)
-        finally:
-            model.train(training)
+        with told(left_out):
+            if self._tokenizer is None:
+                self._tokenizer = load_tokenizer(self.config.model)
+            model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}")  # once: its weights are hashed
+            for task in tasks_of(self.config.evaluation):
+                with told(left_out):
+                    found |= self._score_task(step, model, task)
         return found
 
-    def _score_task(self, step: int, scored: Any, task: Any) -> dict[str, Any]:
+    def _score_task(self, step: int, model: TransformersModel, task: Task) -> dict[str, Any]:
+        from hyperofa_eval import evaluate
         from hyperofa_eval.data.layout import DataFolder
-        from hyperofa_eval.runner import run_tasks
 
         wanted = self.config.evaluation
         data = DataFolder(Path(wanted.data or ""), aliases=wanted.aliases)
-        summary = run_tasks(
-            scored,
+        summary = evaluate(
+            model,
             [task],
             data,
-            codes=[code for code in _languages(wanted, task) if task.has(data, code)],
+            languages=[code for code in _languages(wanted, task) if task.has(data, code)],
             protocol=wanted.protocol,
             limit=wanted.limit,
-            out=self.config.run / "evaluation" / scored.name,
+            out=self.config.run / "evaluation" / model.name,
         )
         entry = summary["tasks"][task.name]
         kept = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.console import progress_bar
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
 from hyperofa.init.provenance import new_rows
 from hyperofa.train.checkpoint.rundir import finished, locked_run, open_run, record_engine
@@ -18,6 +17,7 @@ from hyperofa.train.evaluation import Evaluator
 from hyperofa.train.loading import check_that_something_learns, load_inputs
 from hyperofa.train.metrics import METRICS_FILE, MetricsWriter, flatten
 from hyperofa.train.planning.cost import shape_of
+from hyperofa_eval.base.console import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import write_text
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa_eval.base.files import write_text
 
 METRICS_FILE = "metrics.jsonl"
 

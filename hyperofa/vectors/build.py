@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hyperofa.base.console import track
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
 from hyperofa.vectors.segment import words_of
 from hyperofa.vectors.settings import BuildSettings
+from hyperofa_eval.base.console import track
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

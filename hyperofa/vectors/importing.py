@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa.base.console import progress_bar
 from hyperofa.base.files import check_output, made_by
 from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import InputError
@@ -18,6 +17,7 @@ from hyperofa.vectors.readers.foreign import Faults, reader_for
 from hyperofa.vectors.readers.gensim import arrays_beside
 from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import MARKER, new_store
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.settings.config import recorded
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO, overload
 import numpy as np
 
 from hyperofa.base import wordkeys
-from hyperofa.base.files import existing_file, new_directory, read_json, write_json
+from hyperofa.base.files import existing_file, new_directory
 from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 
 MARKER = "meta.json"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hyperofa.base import wordkeys
-from hyperofa.base.console import progress_bar
-from hyperofa.base.files import write_bytes
 from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import HyperofaError
 from hyperofa.vocab.contexts import BREAK, Context, contexts_of
 from hyperofa.vocab.roles import special_roles
 from hyperofa.vocab.spellings import Speller
 from hyperofa.vocab.surfaces import tokens_with_text
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.files import write_bytes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

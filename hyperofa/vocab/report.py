@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.console import print_json, table
-from hyperofa.base.files import made_by, named_inputs, new_directory, write_json
-from hyperofa.base.hub import check_name
+from hyperofa.base.files import made_by, named_inputs, new_directory
 from hyperofa.errors import InputError
 from hyperofa.vocab.change import changed_share, whole_text
 from hyperofa.vocab.learning.sampling import LanguageText, sample_lines, tell_little_text
+from hyperofa_eval.base.console import print_json, table
+from hyperofa_eval.base.files import write_json
+from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.text import tokenizer as tokenizers
 from hyperofa_eval.text.unknowns import drops_unknown
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support.tiny_experiment import BROKEN, MENDED, values_of, write_data, write_recipe
 
-from hyperofa.base.files import read_json
+from hyperofa_eval.base.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.files import read_json
+from hyperofa_eval.base.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(3600)]
 

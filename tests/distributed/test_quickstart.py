@@ -13,9 +13,9 @@ import yaml
 from support import warm
 from support.made_up import sentences, spelled, write_source
 
-from hyperofa.base.files import read_json
 from hyperofa.base.resources import resource
 from hyperofa.data.aligned import ParallelText, write_parallel
+from hyperofa_eval.base.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1800)]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from hyperofa.base.files import new_directory
-from hyperofa.cli import COMMANDS, main, run_guarded
+from hyperofa.cli import COMMANDS, main
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa_eval.base.guard import run_guarded
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():

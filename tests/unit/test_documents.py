@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from scipy.sparse import csr_matrix
 from hyperofa import cli
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
+from hyperofa_eval.settings.commandline import Parser
+from hyperofa_eval.settings.commands import add_options
 from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +70,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 FOUND = list(commands())
 
 
-def parse(words: list[str], module: object, prog: str) -> argparse.Namespace:
-    parser = cli.Parser(prog=prog)
-    module.add_arguments(parser)  # type: ignore[attr-defined]
+def parse(words: list[str], module: ModuleType, prog: str) -> argparse.Namespace:
+    parser = Parser(prog=prog)
+    add_options(parser, module)
     return parser.parse_args(words)
 
 
@@ -126,8 +129,8 @@ INLINE = [(place, words) for place, words in inline() if words.split()[1] not in
 def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.ArgumentParser]:
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
-    parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
-    importlib.import_module(table[command][0]).add_arguments(parser)
+    parser: argparse.ArgumentParser = Parser(prog=f"{program} {command}")
+    add_options(parser, importlib.import_module(table[command][0]))
     found = [parser]
     for word in words:
         below = [action for action in found[-1]._actions if isinstance(action, argparse._SubParsersAction)]

@@ -12,9 +12,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from hyperofa.base.console import quiet_transformers
 from hyperofa.cli import main
 from hyperofa.model import FAMILIES, assemble, export_dense, load_source
+from hyperofa_eval.base.quiet import quiet_transformers
 
 LONG = " ".join(["dog", "cat"] * 40)
 

@@ -1,37 +1,65 @@
-"""What a person sees: messages and bars on standard error, results on standard output."""
+"""What a person sees: messages and bars on standard error, results on standard output; the one console of both commands."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from hyperofa_eval.base.quiet import quiet_libraries
 
-LOG = logging.getLogger("hyperofa_eval")
+T = TypeVar("T")
+
+console = Console(stderr=True, highlight=False, emoji=False)
+"""Messages, progress and errors: standard error, so that standard output stays machine-readable."""
+output = Console(highlight=False, soft_wrap=True, emoji=False)
+"""Results: tables and JSON on standard output."""
+
 _ANY_WIDTH = 1_000_000  # no table is so wide
 _LEAST_COLUMN = 8  # characters of a terminal for each column of a table, borders included
 
 
-def setup_logging(quiet: bool = False) -> None:
-    """Send the harness's log to standard error, one plain line each (``quiet``: warnings), and of other libraries only errors."""
+class Advance(Protocol):
+    """Moves a progress bar by ``n`` steps."""
+
+    def __call__(self, n: int = 1) -> None:
+        """Move it."""
+
+
+class _ConsoleHandler(logging.Handler):
+    """Log lines on the console, above a progress bar if there is one; never wrapped, so that a log can be searched."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            console.print(self.format(record), markup=False, emoji=False, soft_wrap=True)
+        except Exception:  # noqa: BLE001  (as logging's own handlers: a log line never ends a run)
+            self.handleError(record)
+
+
+def setup_logging(levels: Mapping[str, int]) -> None:
+    """For a command's own process: send these loggers to the console, from their levels up; of other libraries only errors."""
     quiet_libraries()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    LOG.handlers[:] = [handler]
-    LOG.setLevel(logging.WARNING if quiet else logging.INFO)
-    LOG.propagate = False
+    for name, level in levels.items():
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [_ConsoleHandler()]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
-_shown: list[Any] = []
+_shown: list[Progress] = []
 """The display that bars are added to while one is open: a terminal holds only one."""
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Any]:
+def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal.
 
     A bar opened inside another is a line below it.
@@ -40,10 +68,6 @@ def progress_bar(label: str, total: int) -> Iterator[Any]:
         with _line(_shown[-1], label, total) as advance:
             yield advance
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
         _shown.append(display)
@@ -55,7 +79,7 @@ def progress_bar(label: str, total: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _line(display: Any, label: str, total: int) -> Iterator[Any]:
+def _line(display: Progress, label: str, total: int | None) -> Iterator[Advance]:
     task = display.add_task(label, total=total)
 
     def advance(n: int = 1) -> None:
@@ -67,16 +91,22 @@ def _line(display: Any, label: str, total: int) -> Iterator[Any]:
         display.remove_task(task)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, decimals: int = 1) -> None:
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over ``items`` under a progress bar."""
+    if total is None and isinstance(items, Sequence):
+        total = len(items)
+    with progress_bar(label, total) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, decimals: int = 2) -> None:
     """Print a table on standard output; numbers are right-aligned, floats have ``decimals`` places, text is no markup.
 
     Headings and cells are always whole: in a file or a pipe the table is as wide as it needs to be, in a terminal that is
     too narrow for it they run over several lines.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     rows = [list(row) for row in rows]
     out = Table()
     for index, name in enumerate(columns):
@@ -84,13 +114,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         out.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         out.add_row(*(f"{cell:.{decimals}f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
-    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    screen = Console(highlight=False, emoji=False, soft_wrap=True)
     natural = Console(width=_ANY_WIDTH).measure(out).maximum
     # FORCE_COLOR and its like call a file a terminal too, so the file is asked; below a width, columns would vanish.
-    width = max(console.width, _LEAST_COLUMN * len(columns)) if console.file.isatty() else natural
-    console.width = min(width, natural)
-    console.print(escape(title), style="italic")
-    console.print(out)
+    width = max(screen.width, _LEAST_COLUMN * len(columns)) if screen.file.isatty() else natural
+    screen.width = min(width, natural)
+    screen.print(escape(title), style="italic")
+    screen.print(out)
 
 
 def lines(texts: Iterable[str]) -> None:

@@ -1,7 +1,4 @@
-"""How torch works on the CPU in the harness's own processes: freed memory is kept, and the fastest exact library multiplies.
-
-The same as ``hyperofa.base.cpu``, which the harness does not import.
-"""
+"""How torch works on the CPU in processes that loop over tensors: memory, the tiniest numbers, and which library multiplies."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import ctypes
 import logging
 import platform
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -21,26 +20,60 @@ _EXACT = 1e-6
 
 
 def speed_up_cpu() -> None:
-    """Both of the below, for processes that encode or fine-tune on the CPU."""
+    """:func:`keep_freed_memory` and :func:`multiply_with_onednn`, for processes that train, fit or encode on the CPU."""
     keep_freed_memory()
     multiply_with_onednn()
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """While the block lasts, numbers too small for a normal float32 (below 1.2e-38) are 0, where the processor can do that.
+
+    Gradients of states through long sequences fall through that range, and Intel processors work in it some hundred times
+    slower: without this an LSTM's fit in float32 has taken five times as long there, for the same loss
+    (``benchmarks/init_speed.py``). It holds for this thread and those that it starts, so the block is entered before torch starts
+    its own. Python's own numbers are flushed with them, so the caller gets the processor back as it was.
+    """
+    import torch
+
+    before = sys.float_info.min * 0.5 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def keep_freed_memory() -> bool:
     """Let freed memory stay with the process; whether the C library could be told so (glibc can).
 
-    By default glibc takes every large block from the kernel and gives it back when it is freed. A loop frees and takes
+    By default glibc takes every large block from the kernel and gives it back when it is freed. A training loop frees and takes
     the same tensors in every step, and the kernel hands out each page anew, zeroed, at the first touch: on virtual machines
     that has cost as much as the arithmetic (``benchmarks/cpu_speed.py``). The process stays as large as it once was, so
     this is for processes that loop over tensors on the CPU; memory of a GPU has its own allocator.
     """
+    mallopt = _of_glibc("mallopt")
+    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> bool:
+    """Give the kernel what :func:`keep_freed_memory` has kept, once; whether there was any.
+
+    Kept blocks of very unequal sizes are of no use to each other, so where a loop takes some gigabytes now and then the process
+    would grow to several times what it needs at once.
+    """
+    trim = _of_glibc("malloc_trim")
+    return trim is not None and bool(trim(ctypes.c_size_t(0)))
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library, or None where that is another one."""
     if not sys.platform.startswith("linux"):
-        return False
+        return None
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        return getattr(ctypes.CDLL("libc.so.6"), name)
     except (OSError, AttributeError):
-        return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+        return None
 
 
 def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -63,6 +96,21 @@ def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     settings.fp32_precision = before
     log.debug("oneDNN's float32 products are not exact here; MKL keeps them")
     return False
+
+
+@contextmanager
+def onednn_products() -> Iterator[None]:
+    """While the block lasts, :func:`multiply_with_onednn`; the setting is the whole process's, and goes back."""
+    import torch
+
+    settings = getattr(torch.backends.mkldnn, "matmul", None)
+    before = None if settings is None else settings.fp32_precision
+    changed = multiply_with_onednn()
+    try:
+        yield
+    finally:
+        if settings is not None and changed:
+            settings.fp32_precision = before
 
 
 def _amd_without_tiles(cpuinfo: Path) -> bool:

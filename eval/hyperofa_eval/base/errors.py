@@ -10,6 +10,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DATA_MISSING = 3
+EXIT_TERMINATED = 143
 
 
 class EvalError(Exception):
@@ -38,3 +39,8 @@ class DataMissingError(EvalError):
 def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> InputError:
     """An :class:`InputError` for a ``name`` that is not among ``known``; it names the nearest one, and what is known."""
     return InputError(f"unknown {kind} {name!r}", where=where, todo=advice(name, known))
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of another's error, of at most so many characters; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

@@ -1,4 +1,4 @@
-"""Files of the harness: which there are, atomic JSON, SHA-256."""
+"""Files that are never half-written, SHA-256, and the versions of packages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError
-from hyperofa_eval.text.textfiles import PACKED
 
 VERSIONED = (
     "hyperofa-eval",
@@ -24,12 +24,6 @@ VERSIONED = (
     "seqeval",
     "numpy",
 )
-
-
-def find(path: Path) -> Path | None:
-    """``path`` or the packed ``path.gz`` or ``path.xz``, the first that is a file."""
-    named = (path.with_name(path.name + ending) for ending in ("", *PACKED))
-    return next((each for each in named if each.is_file()), None)
 
 
 def check_target(path: Path) -> None:
@@ -63,7 +57,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise DataMissingError("no such file", where=path) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or brackets without an end
         raise InputError(f"not valid JSON ({error})", where=path) from None
 
 
@@ -78,18 +72,23 @@ def read_manifest(path: Path) -> dict[str, str]:
     return files
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, allow_nan: bool = True) -> None:
     """Write JSON atomically: the file is either the old one or the whole new one."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=allow_nan) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically (temporary file in the same folder, fsync, rename)."""
+    """Write a text file (UTF-8) atomically; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically (temporary file in the same folder, fsync, rename): the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            handle.write(text)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
         Path(name).chmod(0o644)
@@ -99,10 +98,10 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def versions() -> dict[str, str]:
-    """The versions of the packages that decide a result."""
+def versions(packages: Iterable[str] = VERSIONED) -> dict[str, str]:
+    """The versions of those packages that are installed; without a list, of those that decide a score."""
     found: dict[str, str] = {}
-    for name in VERSIONED:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

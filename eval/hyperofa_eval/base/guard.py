@@ -20,7 +20,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from hyperofa_eval.base.errors import EXIT_DATA_MISSING, EXIT_FAILED, EXIT_OK, EXIT_USAGE, EvalError
+from hyperofa_eval.base.errors import (
+    EXIT_DATA_MISSING,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    EXIT_USAGE,
+    DataMissingError,
+    EvalError,
+    InputError,
+)
 from hyperofa_eval.base.origins import library_of
 
 SECONDS_FOR_RANK_0 = 3.0
@@ -62,6 +71,10 @@ _TODO = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM; no ``except Exception`` swallows it."""
+
+
 @dataclass(frozen=True)
 class Explained:
     """An error as one line (what, where, what to do), and the command's exit code."""
@@ -91,6 +104,9 @@ def run_guarded(
     except BrokenPipeError:
         _drop(sys.stdout)
         return EXIT_FAILED
+    except Terminated:
+        sys.stderr.write(f"{prog}: terminated\n")
+        return EXIT_TERMINATED
     except KeyboardInterrupt as error:
         if type(error) is not KeyboardInterrupt:
             raise
@@ -118,6 +134,21 @@ def told(say: Callable[[str], None]) -> Iterator[None]:
         if explained is None:
             raise
         say(explained.line)
+
+
+@contextmanager
+def raised_in_one_line() -> Iterator[None]:
+    """Raise an error that a user can meet as one of ours, with the line that a command would print; a bug stays as it is."""
+    try:
+        yield
+    except EvalError:
+        raise
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        kinds = {EXIT_USAGE: InputError, EXIT_DATA_MISSING: DataMissingError}
+        raise kinds.get(explained.exit_code, EvalError)(explained.line) from error
 
 
 def tell(line: str, rank: int = 0) -> None:

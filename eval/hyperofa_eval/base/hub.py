@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperofa_eval.base.errors import DataMissingError, first_line
+
 _PART = r"(?!-|\.)[A-Za-z0-9_.-]{1,96}(?<!-)(?<!\.)"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _SECONDS = 10.0
@@ -53,6 +55,17 @@ def problem_of(name: str, what: str = "directory") -> Problem | None:
     return None if answer is None else Problem(f"no such {what}, and {answer}", todo)
 
 
+def check_name(name: str, what: str = "directory") -> None:
+    """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
+
+    Raises:
+        DataMissingError: see :func:`problem_of`.
+    """
+    problem = problem_of(name, what)
+    if problem is not None:
+        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+
+
 def cached(name: str) -> Path | None:
     """The folder of a hub id in the hub's cache, or None where nothing of it is there."""
     from huggingface_hub import constants
@@ -77,7 +90,7 @@ def _ask(name: str) -> str | None:
         return None
     except Exception as error:  # noqa: BLE001  (its client's own errors, which differ from one version to the next)
         offline = "it is not in the hub's cache, and the hub cannot be reached"
-        return f"{offline} ({(str(error).splitlines() or [type(error).__name__])[0][:100]})"
+        return f"{offline} ({first_line(error, 100)})"
     return None
 
 

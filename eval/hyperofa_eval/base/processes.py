@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from hyperofa_eval.base.cpu import speed_up_cpu
-from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.errors import InputError, first_line
 
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others."""
@@ -60,17 +59,22 @@ def start(device: str = "auto") -> Processes:
         # Without the word cpu accelerate sees a machine without GPUs as one process, whatever was launched.
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), **patience)
         name = str(state.device) if device == "auto" else device
-        _prepare(name)
+        _check(name)
         return Processes(state.process_index, state.num_processes, name)
+    return alone(device)
+
+
+def alone(device: str = "auto") -> Processes:
+    """One process by itself, on a device as :func:`start` takes it; raises as that does."""
     if device == "auto":
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    _prepare(device)
+    _check(device)
     return Processes(device=device)
 
 
-def _prepare(device: str) -> None:
+def _check(device: str) -> None:
     import torch
 
     try:
@@ -78,10 +82,9 @@ def _prepare(device: str) -> None:
             raise ValueError("it holds no numbers")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot be used ({first})", where=f"--device {device}", todo="try auto or cpu") from None
-    if device == "cpu":
-        speed_up_cpu()
+        raise InputError(
+            f"cannot be used ({first_line(error)})", where=f"--device {device}", todo="try auto or cpu"
+        ) from None
 
 
 def stop(processes: Processes) -> None:

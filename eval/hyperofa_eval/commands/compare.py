@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.console import LOG, lines, print_json, setup_logging, table
+from hyperofa_eval.base.console import lines, print_json, table
 from hyperofa_eval.base.errors import InputError
+
+log = logging.getLogger(__name__)
 
 FILES = ("compare.json", "compare.md", "compare.csv", "compare.html")
 
@@ -25,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare and show; raises the harness's errors."""
-    setup_logging()
     if len(args.runs) < 2 and args.against is None:
         raise InputError("one run has nothing to be compared with", todo="name another, or --against paper")
     from hyperofa_eval.base.files import check_target, write_json, write_text
@@ -48,8 +50,8 @@ def run(args: argparse.Namespace) -> None:
         write_text(args.out / "compare.md", render.markdown(found))
         write_text(args.out / "compare.csv", render.table_csv(found))
         write_text(args.out / "compare.html", render.page(found))
-        write_json(args.out / "compare.json", found)
-        LOG.info("written: %s", ", ".join(str(args.out / name) for name in FILES))
+        write_json(args.out / "compare.json", found, allow_nan=False)
+        log.info("written: %s", ", ".join(str(args.out / name) for name in FILES))
     print_json(found) if args.json else _show(found)
 
 
@@ -61,7 +63,7 @@ def _show(found: dict[str, Any]) -> None:
         rows.append(
             [f"mean of {len(entry['in_mean'])}", *(float(entry["means"][run]["mean"]) for run in found["runs"])]
         )
-        table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows)
+        table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows, decimals=1)
         lines(notes(entry))
         if entry["against_first"]:
             columns = ["run", "group", "difference, paired 95 % interval", "languages"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hyperofa_eval.base.console import print_json, setup_logging, table
+from hyperofa_eval.base.console import print_json, table
 from hyperofa_eval.base.errors import EXIT_FAILED, InputError
 
 
@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int | None:
     """Do it; ``check`` returns 1 where something would stop a run."""
-    setup_logging()
     codes = [code.strip() for code in args.languages.split(",") if code.strip()] if args.languages is not None else None
     if codes is not None and not codes:
         raise InputError("no language named", where="--languages")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hyperofa_eval.base.console import print_json, table
 from hyperofa_eval.languages import languages
-from hyperofa_eval.tasks import extensions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,9 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what there is."""
-    from hyperofa_eval.results.result import settings_of
+    from hyperofa_eval.tasks import extensions
     from hyperofa_eval.tasks.protocols import PROTOCOLS
     from hyperofa_eval.tasks.registry import tasks
+    from hyperofa_eval.tasks.task import settings_of
 
     extensions.load(args.extensions)
     known = {protocol: tasks(protocol) for protocol in PROTOCOLS}

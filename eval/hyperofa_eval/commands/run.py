@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperofa_eval.base.console import lines, print_json, setup_logging, table
+from hyperofa_eval.base.console import lines, print_json, table
 from hyperofa_eval.base.errors import InputError
+
+if TYPE_CHECKING:
+    from hyperofa_eval.tasks import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run it; raises the harness's errors, which the command turns into one line."""
-    setup_logging()
     if args.batch_size < 1:
         raise InputError(f"--batch-size {args.batch_size} is not a number of sequences")
     from hyperofa_eval.base.files import check_target
@@ -60,31 +63,29 @@ def run(args: argparse.Namespace) -> None:
                 "lies inside --out", where=f"--cache {args.cache}", todo="name a folder outside the results"
             )
 
+    from hyperofa_eval.api import evaluate
     from hyperofa_eval.base import processes as together
-    from hyperofa_eval.models.loading import load_model
-    from hyperofa_eval.runner import run_tasks
+    from hyperofa_eval.base.cpu import keep_freed_memory
 
     processes = together.start(args.device)
-    setup_logging(quiet=not processes.main)
+    if processes.device == "cpu":
+        keep_freed_memory()
+    if not processes.main:
+        logging.getLogger("hyperofa_eval").setLevel(logging.WARNING)
     try:
-        model = load_model(
+        summary = evaluate(
             args.model,
-            head=any(getattr(task, "needs_head", False) for task in chosen),
-            dtype=args.dtype,
-            batch_size=args.batch_size,
-            processes=processes,
-            cache=args.cache,
-            remote_code=args.remote_code,
-        )
-        summary = run_tasks(
-            model,
             chosen,
             data,
-            codes=args.languages.split(",") if args.languages is not None else None,
+            languages=args.languages.split(",") if args.languages is not None else None,
             protocol=args.protocol,
             seeds=seeds,
             limit=args.limit,
+            batch_size=args.batch_size,
             out=args.out,
+            dtype=args.dtype,
+            cache=args.cache,
+            remote_code=args.remote_code,
             processes=processes,
         )
     finally:
@@ -93,14 +94,14 @@ def run(args: argparse.Namespace) -> None:
         print_json(summary) if args.json else _show(summary)
 
 
-def _with_options(chosen: Sequence[Any], args: argparse.Namespace) -> list[Any]:
+def _with_options(chosen: Sequence[Task], args: argparse.Namespace) -> list[Task]:
     """The tasks with the settings of the command line, each with those that it has; one that none has is refused."""
-    from hyperofa_eval.tasks.registry import block_named, given, settings_of, with_settings
+    from hyperofa_eval.tasks.registry import block_named, given, settable, with_settings
 
     asked = given(vars(args))
     if "block" in asked:
         asked["block"] = block_named(asked["block"])
-    idle = [name for name in asked if not any(name in settings_of(task) for task in chosen)]
+    idle = [name for name in asked if not any(name in settable(task) for task in chosen)]
     if idle:
         option = "--" + idle[0].replace("_", "-")
         tasks = ", ".join(task.name for task in chosen)
@@ -125,7 +126,7 @@ def _show(summary: dict[str, Any]) -> None:
         label = f"mean of {task['n_languages']}"
         rows.append(_cells(label, task, task["values"], "mean", ""))
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
-        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows)
+        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=1)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
         elsewhere = [f"{row['language']} from {row['data_language']}" for row in task["rows"] if _borrowed(row)]
         lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])

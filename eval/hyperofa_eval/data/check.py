@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hyperofa_eval.base.errors import EvalError
-from hyperofa_eval.base.files import find, read_manifest, sha256_file
+from hyperofa_eval.base.files import read_manifest, sha256_file
 from hyperofa_eval.data.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.data.readers import SCHEME_OF, Sentence
 from hyperofa_eval.languages import PIVOT, is_pivot, language, languages
-from hyperofa_eval.text.textfiles import read_lines
+from hyperofa_eval.text.textfiles import find_file, read_lines
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
 MANIFEST = "manifest.json"
@@ -220,7 +220,7 @@ def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
 
 
 def _bible_training(data: DataFolder, code: str) -> set[str]:
-    path = find(data.root / f"bible/{data.source('bible', code)}.train.tsv")
+    path = find_file(data.root / f"bible/{data.source('bible', code)}.train.tsv")
     return _lines_of([path]) if path is not None else set()
 
 

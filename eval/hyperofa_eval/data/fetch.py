@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.console import LOG
-from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
 from hyperofa_eval.base.files import check_target, read_manifest, sha256_file, write_json, write_text
-from hyperofa_eval.base.writable import Kept
 from hyperofa_eval.data.readers import SCHEME_OF
+from hyperofa_eval.data.writable import Kept
 from hyperofa_eval.languages import PIVOT, bare, is_pivot, language
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 CODE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]+)*")
@@ -52,15 +54,14 @@ def fetch(
         try:
             found = datasets.load_dataset(source, name, revision=revision)
         except (OSError, ValueError, RuntimeError) as error:
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataMissingError(f"cannot load {name or 'it'} ({line})", where=source) from None
+            raise DataMissingError(f"cannot load {name or 'it'} ({first_line(error)})", where=source) from None
         target = _target(code, config)
         files: dict[Path, str] = {}
         for split, rows in _splits(found, code).items():
             files.update(_texts(corpus, target, split, rows, out))
         if not files:
             had = ", ".join(map(str, found))
-            LOG.warning("%s: nothing for %s in its splits (%s)", source, code, had)
+            log.warning("%s: nothing for %s in its splits (%s)", source, code, had)
         texts |= files
     if not texts:
         raise DataMissingError(f"no split to write for {', '.join(codes)}", where=source, todo="see data fetch --help")
@@ -68,7 +69,7 @@ def fetch(
         write_text(path, text)
     hashes = {path.relative_to(out).as_posix(): sha256_file(path) for path in texts}
     write_json(out / MANIFEST, {"schema": 1, "files": {**old, **hashes}})
-    LOG.info("%s: %d files written below %s", source, len(texts), out)
+    log.info("%s: %d files written below %s", source, len(texts), out)
     return list(texts)
 
 
@@ -88,7 +89,7 @@ def _target(code: str, config: str | None) -> str:
     row = language(code)
     if config is None or "{s" not in config or row.short not in row.aliases:
         return code
-    LOG.warning(
+    log.warning(
         "%s is the code of %s, written as such; it stands for %s with --aliases", row.short, row.aliases[0], code
     )
     return row.aliases[0]
@@ -99,7 +100,7 @@ def _splits(found: Any, code: str) -> dict[str, Any]:
     names = {"validation": "dev", "dev": "dev", "train": "train", "test": "test"}
     splits = {names[str(split)]: rows for split, rows in found.items() if str(split) in names}
     if "test" not in splits and "dev" in splits and not is_pivot(code):
-        LOG.warning("%s has no test split; its validation split is written as one", code)
+        log.warning("%s has no test split; its validation split is written as one", code)
         splits["test"] = splits.pop("dev")
     return splits
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyperofa_eval.base.errors import DataMissingError, InputError, unknown
-from hyperofa_eval.base.files import find, sha256_file
+from hyperofa_eval.base.files import sha256_file
 from hyperofa_eval.data.readers import Sentence, read_pairs, read_tagged
 from hyperofa_eval.languages import PIVOT, PIVOTS, bare, is_known, language, languages
 from hyperofa_eval.text.paired import Overlap, overlaps, read_verses
 from hyperofa_eval.text.prefixes import Note
-from hyperofa_eval.text.textfiles import PACKED, plain_name, read_lines
+from hyperofa_eval.text.textfiles import PACKED, find_file, plain_name, read_lines
 
 # {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.gz, .xz).
 PAIRS = (
@@ -149,7 +149,7 @@ class DataFolder:
 
     def _locate(self, corpus: str, code: str, split: str) -> tuple[str, tuple[Path, ...]] | None:
         for source, names in self._names(corpus, code, split):
-            found = [find(self.root / name) for name in names]
+            found = [find_file(self.root / name) for name in names]
             if all(path is not None for path in found):
                 return source, tuple(path for path in found if path is not None)
         return None

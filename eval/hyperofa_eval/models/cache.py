@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa_eval.base.console import LOG
+log = logging.getLogger(__name__)
+
 
 MEMORY_BYTES = 1 << 30
 KEY_BYTES = 16
@@ -76,7 +78,7 @@ class VectorCache:
             tensors = load_file(shard)
             keys, vectors = tensors["keys"], tensors["vectors"]
         except (SafetensorError, KeyError, OSError) as error:
-            LOG.warning("%s: not a whole cache file (%s); its texts are encoded again", shard, error)
+            log.warning("%s: not a whole cache file (%s); its texts are encoded again", shard, error)
             return
         self._bytes += vectors.nbytes
         self._rows.update((key.tobytes(), row) for key, row in zip(keys, vectors, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.base.files import sha256_json
 from hyperofa_eval.base.processes import Processes
@@ -21,6 +22,8 @@ from hyperofa_eval.text.plain_text import PlainText
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
@@ -157,7 +160,7 @@ class Encoder:
                 holds = short.shape == whole.hidden_states[block].shape and torch.allclose(
                     short, whole.hidden_states[block], atol=1e-5, rtol=1e-4
                 )
-            LOG.debug("%s: leaving after block %d is %s", self.name, block, "right" if holds else "not possible")
+            log.debug("%s: leaving after block %d is %s", self.name, block, "right" if holds else "not possible")
             self._early[block] = holds
         return self._early[block]
 

@@ -13,7 +13,7 @@ Block = int | Literal["auto", "all"]
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """What :meth:`hyperofa_eval.api.Model.encode` is asked for."""
+    """What a model is asked for when it encodes texts."""
 
     block: Block = "auto"
     """1-based transformer block whose output is pooled; ``auto`` is two thirds of the depth; ``all`` is every one."""

@@ -1,110 +1,22 @@
-"""A transformers checkpoint as a :class:`hyperofa_eval.api.Model`: loading, checks, and what identifies it."""
+"""Loading a transformers checkpoint, or taking one that is in memory; what could not be scored is refused here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hyperofa_eval.base.errors import DataMissingError, InputError
-from hyperofa_eval.base.hashing import hash_head, hash_model, hash_tokenizer
-from hyperofa_eval.base.hub import problem_of
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line, unknown
+from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.base.quiet import quiet_transformers
-from hyperofa_eval.models import adapter
-from hyperofa_eval.models.encoder import Encoder
-from hyperofa_eval.models.encoding import EncodeSettings
+from hyperofa_eval.models.loaded import Head
+from hyperofa_eval.models.model_types import register
+from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 from hyperofa_eval.text.tokenizer import load_tokenizer, rows_needed
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from hyperofa_eval.data.readers import Sentence
-    from hyperofa_eval.models.tagger import Tagger
-    from hyperofa_eval.tasks.tagging import Tagging
-
-Kind = str
-"""``masked``, ``causal`` or ``none``: the language-model head that was loaded."""
-
-
-@dataclass
-class TransformersModel:
-    """A Hugging Face model, dense or factorised, with its tokenizer.
-
-    ``model`` may carry a language-model head; sentence vectors and taggers use its body alone.
-    """
-
-    model: nn.Module
-    tokenizer: Any
-    name: str
-    head: Kind = "none"
-    batch_size: int = 64
-    processes: Processes = field(default_factory=Processes)
-    cache: Path | None = None
-    unread: frozenset[str] = frozenset()
-    """Weights of the body that the checkpoint did not hold and the harness does not use (poolers)."""
-
-    @property
-    def body(self) -> Any:
-        """The model without its head."""
-        return self.model.base_model
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """What results name: the hashes of the body, of the head where one is loaded, and of the tokenizer; type and size."""
-        head = {} if self.head == "none" else {"head_sha256": hash_head(self.model, self.body, self.head)}
-        return {
-            "name": self.name,
-            "sha256": hash_model(self.body, self.unread),
-            **head,
-            "tokenizer_sha256": hash_tokenizer(self.tokenizer),
-            "model_type": getattr(self.body.config, "model_type", type(self.body).__name__),
-            "parameters": sum(p.numel() for p in self.body.parameters()),
-            "dtype": str(next(self.body.parameters()).dtype).removeprefix("torch."),
-        }
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The sentence encoder over the body."""
-        return Encoder(
-            self.body,
-            self.tokenizer,
-            identity=f"{self.identity['sha256']}-{self.identity['tokenizer_sha256']}",
-            name=self.name,
-            batch_size=self.batch_size,
-            processes=self.processes,
-            cache=self.cache,
-        )
-
-    def encode(self, texts: Sequence[str], settings: EncodeSettings) -> NDArray[np.float32]:
-        """Sentence vectors (n, D); see :meth:`hyperofa_eval.api.Model.encode`."""
-        return self.encoder.encode(texts, settings)[:, 0]
-
-    def encode_blocks(self, texts: Sequence[str], settings: EncodeSettings) -> NDArray[np.float32]:
-        """Sentence vectors of several blocks in one pass, (n, blocks, D)."""
-        return self.encoder.encode(texts, settings)
-
-    def fine_tune(self, train: Sequence[Sentence], dev: Sequence[Sentence], settings: Tagging, seed: int) -> Tagger:
-        """A tagger over a copy of the body; see :func:`hyperofa_eval.models.tagger.fit`."""
-        from hyperofa_eval.models.tagger import fit
-
-        return fit(self, train, dev, settings, seed)
-
-    def text_losses(self, texts: Sequence[str], share: float, seed: int) -> list[tuple[float, int, int, int]]:
-        """Nats, predicted tokens, their characters and unknown tokens, per text; see :mod:`hyperofa_eval.models.losses`."""
-        from hyperofa_eval.models.losses import text_losses
-
-        return text_losses(self, texts, share, seed)
-
-    def blocks(self, settings: EncodeSettings) -> tuple[int, ...]:
-        """The 1-based blocks that ``settings`` names on this model."""
-        return self.encoder.resolve(settings)
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_model(
@@ -116,11 +28,13 @@ def load_model(
     processes: Processes | None = None,
     cache: Path | None = None,
     remote_code: bool = False,
+    label: str | None = None,
 ) -> TransformersModel:
     """Load a directory or hub id, dense or factorised.
 
     ``head`` loads the language-model head too (for the task ``lm``); ``dtype`` is ``float32``, ``bfloat16`` or
-    ``float16``; ``remote_code`` runs Python code that comes with the checkpoint, which is off unless the user asks.
+    ``float16``; ``remote_code`` runs Python code that comes with the checkpoint, which is off unless the user asks;
+    ``label`` is what results call the model, if not by its directory's name or hub id.
 
     Raises:
         DataMissingError: no such model, or no tokenizer beside it.
@@ -131,8 +45,10 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
     config = _read_config(name, remote_code)
-    kind = _head_kind(config, name) if head else "none"
+    kind: Head = _head_kind(config, name) if head else "none"
     auto = {
         "none": transformers.AutoModel,
         "masked": transformers.AutoModelForMaskedLM,
@@ -147,7 +63,7 @@ def load_model(
             model, info = auto.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         refuse_lfs_pointer(Path(name))
-        raise InputError(f"cannot load the model ({_first_line(error)})", where=name) from None
+        raise InputError(f"cannot load the model ({first_line(error)})", where=name) from None
     for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
         what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
         raise InputError(what, where=name, todo="use the config that the weights were saved with")
@@ -156,12 +72,12 @@ def load_model(
     _check_finite(model, unread, name)
     processes = processes or Processes()
     model = model.eval().to(processes.device)
-    label = Path(name).resolve().name if Path(name).is_dir() else name
-    return TransformersModel(model, tokenizer, label, kind, batch_size, processes, cache, unread)
+    own = Path(name).resolve().name if Path(name).is_dir() else name
+    return TransformersModel(model, tokenizer, label or own, kind, batch_size, processes, cache, unread)
 
 
 def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Path | None = None) -> TransformersModel:
-    """A model in memory (as in training) as one the harness can score; the caller sets evaluation mode.
+    """A model in memory (as in training) as one the harness can score.
 
     Raises:
         InputError: it is an encoder-decoder, the tokenizer has ids beyond its rows, or its weights are not finite.
@@ -169,7 +85,7 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
     _check_kind(model.config, name)
     _check_rows(model, tokenizer, name)
     _check_finite(model, frozenset(), name)
-    kind = "none"
+    kind: Head = "none"
     if model.get_output_embeddings() is not None:
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
         kind = "causal" if causal or type(model).__name__.endswith("LMHeadModel") else "masked"
@@ -181,23 +97,22 @@ def _read_config(name: str, remote_code: bool) -> Any:
     import transformers
 
     path = Path(name)
-    if problem := problem_of(name, "model directory"):
-        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+    check_name(name, "model directory")
     if path.is_dir() and not (path / "config.json").is_file():
         raise DataMissingError("no config.json, so not a model directory", where=name)
     try:
         with quiet_transformers():
             plain, _ = transformers.PretrainedConfig.get_config_dict(name)
-            adapter.register(str(plain.get("model_type", "")), name)
+            register(str(plain.get("model_type", "")), name)
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
     except OSError as error:
         if path.exists():
             refuse_lfs_pointer(Path(name))
-            raise InputError(f"cannot read its config ({_first_line(error)})", where=path / "config.json") from None
-        raise DataMissingError(f"no such model here or on the hub ({_first_line(error)})", where=name) from None
+            raise InputError(f"cannot read its config ({first_line(error)})", where=path / "config.json") from None
+        raise DataMissingError(f"no such model here or on the hub ({first_line(error)})", where=name) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         refuse_lfs_pointer(Path(name))
-        raise InputError(f"cannot read its config ({_first_line(error)})", where=name) from None
+        raise InputError(f"cannot read its config ({first_line(error)})", where=name) from None
     _check_kind(config, name)
     return config
 
@@ -229,7 +144,7 @@ def _check_finite(model: Any, unread: frozenset[str], name: str) -> None:
             raise InputError(f"its weights hold NaN or infinity ({key})", where=name, todo="check how it was trained")
 
 
-def _head_kind(config: Any, name: str) -> Kind:
+def _head_kind(config: Any, name: str) -> Head:
     import transformers
 
     wanted = " ".join(getattr(config, "architectures", None) or [])
@@ -254,7 +169,3 @@ def _unread(model: Any, missing: Sequence[str], name: str) -> frozenset[str]:
         )
     prefix = f"{model.base_model_prefix}."
     return frozenset(key.removeprefix(prefix) for key in missing)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

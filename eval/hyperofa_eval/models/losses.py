@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.models.encoder import pad, pad_id, positions
+from hyperofa_eval.models.loaded import LoadedModel
+from hyperofa_eval.models.protocols import Loss
 from hyperofa_eval.text.plain_text import PlainText
 
-if TYPE_CHECKING:
-    from hyperofa_eval.models.loading import TransformersModel
+log = logging.getLogger(__name__)
 
 LOGIT_BYTES = 256 << 20
 RUN = 2
 """Characters of a "word" in scripts that put no spaces between words."""
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORDS = re.compile(rf"[{UNSPACED}]{{1,{RUN}}}|[^\W{UNSPACED}]+")
-Row = tuple[float, int, int, int]
-"""Of one passage: nats, predicted tokens, characters they stand for, unknown tokens among them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Passage:
     characters: int
 
 
-def text_losses(model: TransformersModel, texts: Sequence[str], share: float, seed: int) -> list[Row]:
+def text_losses(model: LoadedModel, texts: Sequence[str], share: float, seed: int) -> list[Loss]:
     """The losses of each text, in their order; every process of the run must call it alike.
 
     Raises:
@@ -57,7 +57,7 @@ def text_losses(model: TransformersModel, texts: Sequence[str], share: float, se
     order = sorted(range(len(parts)), key=lambda k: (len(parts[k][1].ids), k))
     batches = list(_batches(order, [part for _, part in parts], model))
     mine = batches[model.processes.rank :: model.processes.world]
-    found: list[tuple[int, Row]] = []
+    found: list[tuple[int, Loss]] = []
     with progress_bar("language modelling", len(parts)) as advance:
         for batch in mine:
             nats = _nats(model, [parts[k][1] for k in batch])
@@ -66,7 +66,7 @@ def text_losses(model: TransformersModel, texts: Sequence[str], share: float, se
                 unknown = passage.targets.count(model.tokenizer.unk_token_id)
                 found.append((i, (value, len(passage.targets), passage.characters, unknown)))
             advance(len(batch) * model.processes.world)
-    rows: list[Row] = [(0.0, 0, 0, 0)] * len(texts)
+    rows: list[Loss] = [(0.0, 0, 0, 0)] * len(texts)
     # Summed in a fixed order, so that the number of processes cannot change the last bit.
     for i, row in sorted(pair for part in model.processes.gather(found) for pair in part):
         rows[i] = tuple(a + b for a, b in zip(rows[i], row, strict=True))
@@ -85,7 +85,7 @@ def chosen_words(text: str, share: float, seed: int) -> list[tuple[int, int]]:
 
 
 def _passages(
-    model: TransformersModel, plain: PlainText, text: str, limit: int, share: float, seed: int
+    model: LoadedModel, plain: PlainText, text: str, limit: int, share: float, seed: int
 ) -> Iterator[Passage]:
     options = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
     encoded = plain([text], verbose=False, **options)  # what is too long is cut below
@@ -123,7 +123,7 @@ def _covered(text: str, offsets: Sequence[tuple[int, int]]) -> int:
     return sum(not text[place].isspace() for place in places)
 
 
-def _batches(order: Sequence[int], passages: Sequence[Passage], model: TransformersModel) -> Iterator[list[int]]:
+def _batches(order: Sequence[int], passages: Sequence[Passage], model: LoadedModel) -> Iterator[list[int]]:
     """Passages of similar length, as many as the batch size and the logits' memory allow."""
     room = LOGIT_BYTES // (4 * model.body.config.get_text_config().vocab_size)
     batch: list[int] = []
@@ -139,7 +139,7 @@ def _batches(order: Sequence[int], passages: Sequence[Passage], model: Transform
         yield batch
 
 
-def _nats(model: TransformersModel, batch: Sequence[Passage]) -> list[float]:
+def _nats(model: LoadedModel, batch: Sequence[Passage]) -> list[float]:
     device = next(model.model.parameters()).device
     ids, mask = pad([passage.ids for passage in batch], pad_id(model.tokenizer, model.body), device)
     rows = torch.tensor([i for i, p in enumerate(batch) for _ in p.places], device=device)
@@ -149,7 +149,7 @@ def _nats(model: TransformersModel, batch: Sequence[Passage]) -> list[float]:
         with _at(model.body, rows, places) as used:
             logits = model.model(input_ids=ids, attention_mask=mask).logits
         if not used or logits.shape[:2] != (1, len(places)):
-            LOG.debug("%s: the head does not take chosen positions; computing all", model.name)
+            log.debug("%s: the head does not take chosen positions; computing all", model.name)
             logits = model.model(input_ids=ids, attention_mask=mask).logits[rows, places][None]
         losses = cross_entropy(logits[0].float(), targets, reduction="none").double()
     sums = torch.zeros(len(batch), dtype=torch.float64, device=device).index_add_(0, rows, losses)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from hyperofa_eval.base.console import LOG, progress_bar
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import EvalError, InputError
 from hyperofa_eval.base.files import sha256_json
 from hyperofa_eval.data.readers import Sentence
 from hyperofa_eval.models.encoder import pad, pad_id, positions
-from hyperofa_eval.text.words import Window, WordEncoder
+from hyperofa_eval.models.loaded import LoadedModel
+from hyperofa_eval.models.words import Window, WordEncoder
+from hyperofa_eval.tasks.tagging import Tagging
+from hyperofa_eval.tasks.task import settings_of
 
-if TYPE_CHECKING:
-    from hyperofa_eval.models.loading import TransformersModel
-    from hyperofa_eval.tasks.tagging import Tagging
+log = logging.getLogger(__name__)
 
 IGNORED = -100
 POOL = 64
@@ -90,9 +92,7 @@ class Tagger:
             module.load_state_dict({k.partition(".")[2]: v for k, v in state.items() if k.startswith(part + ".")})
 
 
-def fit(
-    model: TransformersModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
-) -> Tagger:
+def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int) -> Tagger:
     """Fine-tune a copy of the model's body and keep the epoch that is best on ``dev`` (the first of equals).
 
     The copy's weights are float32 whatever the model's are: a step of 2e-5 is lost in a half-precision weight. A model
@@ -123,7 +123,7 @@ def fit(
     return tagger
 
 
-def _new(model: TransformersModel, train: Sequence[Sentence], task: Tagging, device: torch.device) -> Tagger:
+def _new(model: LoadedModel, train: Sequence[Sentence], task: Tagging, device: torch.device) -> Tagger:
     precision = next(model.body.parameters()).dtype
     body = copy.deepcopy(model.body).to(device).float()
     body.requires_grad_(True)
@@ -173,7 +173,7 @@ def _train(
                 step += 1
                 advance()
             score = task.items(dev, tagger(dev))[task.metric].value()
-            LOG.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
+            log.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
             if score > best_score:
                 best, best_score = tagger.state(), score
     return best
@@ -191,12 +191,10 @@ def _batches(windows: Sequence[Window], size: int, seed: int, epoch: int) -> lis
 
 
 def _kept(
-    model: TransformersModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
+    model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
 ) -> Path | None:
     if model.cache is None:
         return None
-    from hyperofa_eval.results.result import settings_of
-
     content = [[[s.tokens, s.tags] for s in part] for part in (train, dev)]
     identity = [model.identity["sha256"], model.identity["tokenizer_sha256"]]
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.base.files import check_target, read_json, sha256_json, versions, write_json
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.scoring.statistics import Items, draws_of, interval, pack, unpack
-from hyperofa_eval.tasks.registry import Outcome, Task
+from hyperofa_eval.tasks.task import Outcome, Task, settings_of
 
 SCHEMA = 1
 SUMMARY = "summary.json"
@@ -33,12 +32,6 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 Result = dict[str, Any]
 
 
-def settings_of(task: Task) -> dict[str, Any]:
-    """The fields of a task, with the class that interprets them, as plain JSON."""
-    plain = dataclasses.asdict(task) if dataclasses.is_dataclass(task) else dict(vars(task))
-    return {"task": type(task).__name__, **plain}
-
-
 def path_of(out: Path, task: str, language: str, seed: int) -> Path:
     """Where a result lies below the output folder."""
     return out / task / f"{language}.seed{seed}.json"
@@ -47,11 +40,10 @@ def path_of(out: Path, task: str, language: str, seed: int) -> Path:
 def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
     """Hash of all that decides a result but the data files; the head counts for the tasks that use it alone."""
     identity = [model["sha256"], model["tokenizer_sha256"]]
-    if getattr(task, "needs_head", False) and "head_sha256" in model:
+    if task.needs_head and "head_sha256" in model:
         identity.append(model["head_sha256"])
-    reading = getattr(task, "reading", 1)
-    if reading != 1:  # so that the results of tasks whose reading never changed still hold
-        identity.append(f"reading {reading}")
+    if task.reading != 1:  # so that the results of tasks whose reading never changed still hold
+        identity.append(f"reading {task.reading}")
     return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
 
 
@@ -131,8 +123,7 @@ def stream(task: str, language: str) -> str:
 
 def source_of(task: Task, data: DataFolder, language: str) -> str:
     """The code whose data a task reads for a language; the language's own where the task does not say what it reads."""
-    corpus = getattr(task, "corpus", None)
-    return (data.source(corpus, language) if isinstance(corpus, str) else None) or language
+    return (None if task.corpus is None else data.source(task.corpus, language)) or language
 
 
 def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
@@ -203,7 +194,7 @@ def write_result(out: Path, result: Result) -> None:
     path = path_of(out, result["task"], result["language"], result["seed"])
     if path.is_file():
         (out / SUMMARY).unlink(missing_ok=True)
-    write_json(path, result)
+    write_json(path, result, allow_nan=False)
 
 
 def check_folder(out: Path, protocol: str, limit: int | None) -> None:

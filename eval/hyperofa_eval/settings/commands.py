@@ -59,6 +59,14 @@ def fill_parser(parser: argparse.ArgumentParser, commands: Command | Mapping[str
         add_arguments(actions.add_parser(name, help=command.help, description=command.help), command.settings)
 
 
+def add_options(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    """Add what a command module declares: its ``COMMAND`` or ``ACTIONS``, or what its own ``add_arguments`` adds."""
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(parser)
+    else:
+        fill_parser(parser, commands_of(module))
+
+
 def run_words(module: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> int | None:
     """Read ``words`` by the command of ``module`` and run it."""
     commands = commands_of(importlib.import_module(module))

@@ -10,7 +10,7 @@ from hyperofa_eval.base.errors import DataMissingError, EvalError, InputError
 
 
 def load(files: Sequence[Path]) -> None:
-    """Run each file; it is expected to call :func:`hyperofa_eval.tasks.registry.add_task` or ``languages.add_language``.
+    """Run each file; it is expected to call :func:`hyperofa_eval.tasks.add_task` or ``languages.add_language``.
 
     Raises:
         DataMissingError: a file is not there.

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.protocols import TextScorer, name_of
 from hyperofa_eval.scoring.statistics import Items
-from hyperofa_eval.tasks.registry import Outcome
+from hyperofa_eval.tasks.task import Outcome, Task
 
 
 @dataclass(frozen=True)
-class LanguageModelling:
+class LanguageModelling(Task[TextScorer, TextScorer]):
     """Bits per character: of masked words under a masked model, of all text under a causal one.
 
     The words to mask are chosen from the text, not from the tokens, so every model is asked for the same ones; all
@@ -36,6 +37,7 @@ class LanguageModelling:
     unit: ClassVar[str] = "bits per character"
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = True
+    needs = TextScorer
     needs_head: ClassVar[bool] = True
     scores_pivot: ClassVar[bool] = True
 
@@ -53,20 +55,18 @@ class LanguageModelling:
         found = [part for line in lines for part in cut(line, self.passage)]
         return [found[i] for i in spaced(len(found), self.passages)][:limit], files
 
-    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
-        """The model, if it has a language-model head."""
-        if not hasattr(model, "text_losses"):
-            raise InputError("the task lm needs a model with text_losses", where=getattr(model, "name", "model"))
+    def prepare(self, model: TextScorer, data: DataFolder, seed: int, limit: int | None) -> TextScorer:
+        """Nothing is trained; the model itself."""
         return model
 
-    def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
+    def score(self, prepared: TextScorer, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Bits per character and the loss per predicted token (in nats), an item being a passage."""
         texts, files = self.read(data, language, limit)
         table = np.array(prepared.text_losses(texts, self.share, seed))  # nats, tokens, characters, unknown tokens
         if table.shape != (len(texts), 4) or not np.isfinite(table).all():
             raise InputError(
                 f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite",
-                where=getattr(prepared, "name", "model"),
+                where=name_of(prepared),
             )
         nats, tokens, characters, unknown = table.T
         return Outcome(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperofa_eval.tasks.language_modelling import LanguageModelling
-from hyperofa_eval.tasks.registry import Task
 from hyperofa_eval.tasks.retrieval import Retrieval
 from hyperofa_eval.tasks.tagging import Tagging
+from hyperofa_eval.tasks.task import Task
 
 
 def default() -> dict[str, Task]:

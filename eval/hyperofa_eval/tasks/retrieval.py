@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa_eval.base.console import LOG
 from hyperofa_eval.base.errors import InputError, unknown
 from hyperofa_eval.data.layout import DataFolder, Pairs
 from hyperofa_eval.languages import PIVOT, is_pivot
 from hyperofa_eval.models.encoding import Block, EncodeSettings, Pooling
+from hyperofa_eval.models.protocols import BlockEncoder, Encoder, Layered, Model, Placed, Vectors, name_of
 from hyperofa_eval.scoring.search import ranks
 from hyperofa_eval.scoring.statistics import Items, hits
-from hyperofa_eval.tasks.registry import Outcome
+from hyperofa_eval.tasks.task import Outcome, Task
+
+log = logging.getLogger(__name__)
 
 Direction = Literal["en-x", "x-en", "both"]
 TOP = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(Task[Encoder, Encoder]):
     """Top-k accuracy of finding each sentence's translation among all of the test set, by cosine."""
 
     name: str = "sr-t"
@@ -41,6 +44,11 @@ class Retrieval:
     unit: ClassVar[str] = "percent"
     seeded: ClassVar[bool] = False
     together: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> type:  # type: ignore[override]
+        """Vectors of every block take a model that gives them in one pass."""
+        return BlockEncoder if self.block == "all" else Encoder
 
     def __post_init__(self) -> None:
         if self.direction not in get_args(Direction):
@@ -61,34 +69,22 @@ class Retrieval:
         """The pairs to score."""
         return data.pairs(self.corpus, language).first(limit)
 
-    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
+    def prepare(self, model: Encoder, data: DataFolder, seed: int, limit: int | None) -> Encoder:
         """Nothing is trained; the model itself."""
         return model
 
-    def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
+    def score(self, prepared: Encoder, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
         pairs = self.read(data, language, limit)
         if pairs.overlap is not None:
-            LOG.log(pairs.overlap.level, "%s", pairs.overlap)
+            log.log(pairs.overlap.level, "%s", pairs.overlap)
         n = len(pairs.ids)
-        device = getattr(getattr(prepared, "processes", None), "device", "cpu")
-        if self.block == "all":
-            blocks, main = self._every_block(prepared)
-            shape = (n, len(blocks))
-            english, other = (
-                _checked(prepared, prepared.encode_blocks(texts, self.encoding()), shape)
-                for texts in (pairs.english, pairs.other)
-            )
-        else:
-            blocks, main = self._one_block(prepared), 0
-            english, other = (
-                _checked(prepared, prepared.encode(texts, self.encoding()), (n,))[:, None]
-                for texts in (pairs.english, pairs.other)
-            )
+        device = prepared.device if isinstance(prepared, Placed) else "cpu"
+        blocks, main, (english, other) = self._vectors(prepared, pairs)
         if english.shape != other.shape:
             raise InputError(
                 f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared",
-                where=_name(prepared),
+                where=name_of(prepared),
             )
         found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
         details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": _line(found[main][0])}
@@ -106,7 +102,7 @@ class Retrieval:
             details=details,
         )
 
-    def _ranks(self, english: NDArray[np.float32], other: NDArray[np.float32], device: str) -> list[NDArray[np.int64]]:
+    def _ranks(self, english: Vectors, other: Vectors, device: str) -> list[NDArray[np.int64]]:
         found = []
         if self.direction in {"en-x", "both"}:
             found.append(ranks(english, other, csls=self.csls, device=device))
@@ -114,28 +110,27 @@ class Retrieval:
             found.append(ranks(other, english, csls=self.csls, device=device))
         return found
 
-    def _one_block(self, model: Any) -> tuple[int, ...]:
-        return tuple(model.blocks(self.encoding())) if hasattr(model, "blocks") else ()
+    def _vectors(self, model: Encoder, pairs: Pairs) -> tuple[tuple[int, ...], int, list[Vectors]]:
+        """The blocks where the model names them, the place of the main one, and both sides, ``(n, blocks, D)`` each."""
+        sides, n = (pairs.english, pairs.other), len(pairs.ids)
+        if self.block == "all":
+            every = cast("BlockEncoder", model)
+            blocks = tuple(every.blocks(self.encoding()))
+            (main,) = every.blocks(EncodeSettings("auto", self.pooling, self.max_length))
+            found = [every.encode_blocks(texts, self.encoding()) for texts in sides]
+            return blocks, blocks.index(main), [_checked(model, vectors, (n, len(blocks))) for vectors in found]
+        blocks = tuple(model.blocks(self.encoding())) if isinstance(model, Layered) else ()
+        found = [model.encode(texts, self.encoding()) for texts in sides]
+        return blocks, 0, [_checked(model, vectors, (n,))[:, None] for vectors in found]
 
-    def _every_block(self, model: Any) -> tuple[tuple[int, ...], int]:
-        if not hasattr(model, "encode_blocks"):
-            raise InputError("block 'all' needs a model with encode_blocks", where=_name(model))
-        blocks = tuple(model.blocks(self.encoding()))
-        (main,) = model.blocks(EncodeSettings("auto", self.pooling, self.max_length))
-        return blocks, blocks.index(main)
 
-
-def _name(model: Any) -> str:
-    return str(getattr(model, "name", None) or model.identity.get("name", "model"))
-
-
-def _checked(model: Any, vectors: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _checked(model: Model, vectors: object, shape: tuple[int, ...]) -> Vectors:
     """A model's vectors as float32 of ``shape`` and D, if they are that; ranks of NaN would all be 0, which scores 100."""
     found = np.asarray(vectors, dtype=np.float32)
     if found.ndim != len(shape) + 1 or found.shape[:-1] != shape or not found.shape[-1]:
-        raise InputError(f"its encode gave shape {found.shape} for {shape[0]} texts", where=_name(model))
+        raise InputError(f"its encode gave shape {found.shape} for {shape[0]} texts", where=name_of(model))
     if not np.isfinite(found).all():
-        raise InputError("its vectors hold NaN or infinity", where=_name(model), todo="check its weights")
+        raise InputError("its vectors hold NaN or infinity", where=name_of(model), todo="check its weights")
     return found
 
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 from hyperofa_eval.base.errors import InputError, unknown
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.data.readers import Sentence
 from hyperofa_eval.languages import PIVOT
+from hyperofa_eval.models.protocols import Taggable, TagSentences, Tokenized
+from hyperofa_eval.models.words import WordEncoder, cut_at_spaces, cut_long
 from hyperofa_eval.scoring.statistics import Items
-from hyperofa_eval.tasks.registry import Outcome
-from hyperofa_eval.text.words import WordEncoder, cut_at_spaces, cut_long
+from hyperofa_eval.tasks.task import Outcome, Task
 
 Scoring = Literal["entity", "token", "entity-lenient"]
 
 
+class Fitted(NamedTuple):
+    """A tagger, the cutter of words where long sentences may have to be cut, and what it was fitted to."""
+
+    tagger: TagSentences
+    words: WordEncoder | None
+    most_common: str
+    files: dict[str, str]
+
+
 @dataclass(frozen=True)
-class Tagging:
+class Tagging(Task[Taggable["Tagging"], Fitted]):
     """Zero-shot transfer of a tagger from English; the defaults are the published fine-tuning settings."""
 
     name: str = "ner"
@@ -46,9 +56,9 @@ class Tagging:
     unit: ClassVar[str] = "percent"
     seeded: ClassVar[bool] = True
     together: ClassVar[bool] = False
+    needs = Taggable
     scores_pivot: ClassVar[bool] = True
     reading: ClassVar[int] = 2
-    """Raised where the same files and the same model give other sentences or other pieces: older results do not hold then."""
 
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
@@ -59,12 +69,12 @@ class Tagging:
             )
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> str:  # type: ignore[override]
         """Token accuracy for ``token`` scoring, entity F1 otherwise."""
         return "accuracy" if self.scoring == "token" else "f1"
 
     @property
-    def not_in_mean(self) -> tuple[str, ...]:
+    def not_in_mean(self) -> tuple[str, ...]:  # type: ignore[override]
         """The languages that have a row but no part in the mean."""
         return () if self.average_english else (PIVOT,)
 
@@ -84,26 +94,25 @@ class Tagging:
         dev, dev_files = self._read(data, PIVOT, "dev", limit)
         return train, dev, train_files | dev_files
 
-    def prepare(self, model: Any, data: DataFolder, seed: int, limit: int | None) -> Any:
-        """The tagger fitted to English, its tokenizer, and what it was trained on."""
+    def prepare(self, model: Taggable[Tagging], data: DataFolder, seed: int, limit: int | None) -> Fitted:
+        """The tagger fitted to English, and what it was trained on."""
         train, dev, files = self.read_training(data, limit)
-        words = WordEncoder(model.tokenizer, prefix_space=self.prefix_space) if hasattr(model, "tokenizer") else None
+        words = WordEncoder(model.tokenizer, prefix_space=self.prefix_space) if isinstance(model, Tokenized) else None
         train, dev = self._cut(train, words), self._cut(dev, words)
         most_common = Counter(tag for sentence in train for tag in sentence.tags).most_common(1)[0][0]
-        return model.fine_tune(train, dev, self, seed), words, most_common, files
+        return Fitted(model.fine_tune(train, dev, self, seed), words, most_common, files)
 
-    def score(self, prepared: Any, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
+    def score(self, prepared: Fitted, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Tag a test set and score it; chance is the accuracy of always saying English's most common tag."""
-        tagger, words, most_common, files = prepared
         sentences, test_files = self.read(data, language, limit)
-        sentences = self._cut(sentences, words)
-        predictions = _checked(sentences, tagger(sentences), f"the tagger of task {self.name}, {language}")
+        sentences = self._cut(sentences, prepared.words)
+        predictions = _checked(sentences, prepared.tagger(sentences), f"the tagger of task {self.name}, {language}")
         tags = [tag for sentence in sentences for tag in sentence.tags]
-        chance = {"accuracy": 100 * tags.count(most_common) / len(tags)} if self.scoring == "token" else {}
+        chance = {"accuracy": 100 * tags.count(prepared.most_common) / len(tags)} if self.scoring == "token" else {}
         from hyperofa_eval.scoring.metrics import reported
 
         items = self.items(sentences, predictions)
-        files = {**test_files, **files}
+        files = {**test_files, **prepared.files}
         read = {name: [note.text for note in data.notes[name]] for name in files if data.notes.get(name)}
         return Outcome(
             items=items,
@@ -137,7 +146,7 @@ class Tagging:
         return cut_long(sentences, words, min(self.max_length, words.tokenizer.model_max_length))
 
 
-def _checked(sentences: Sequence[Sentence], predictions: Any, who: str) -> Sequence[Sequence[str]]:
+def _checked(sentences: Sequence[Sentence], predictions: Sequence[Sequence[str]], who: str) -> Sequence[Sequence[str]]:
     """A tagger's answer, if it is one tag per token of every sentence."""
     if len(predictions) != len(sentences):
         raise InputError(f"answered with {len(predictions)} sentences for {len(sentences)}", where=who)

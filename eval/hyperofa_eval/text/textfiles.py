@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from hyperofa_eval.base.console import LOG
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, LONE_RETURN, RETURNS, is_utf8, no_text, what_to_do
+
+log = logging.getLogger(__name__)
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
 """Endings of packed files, and what opens them."""
 DAMAGED = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 """What reading a damaged packed file raises."""
+
+
+def find_file(path: Path) -> Path | None:
+    """``path`` or the packed ``path.gz`` or ``path.xz``, the first that is a file."""
+    named = (path.with_name(path.name + ending) for ending in ("", *PACKED))
+    return next((each for each in named if each.is_file()), None)
 
 
 def plain_name(path: Path) -> str:
@@ -109,5 +117,5 @@ def _check_returns(raw: bytes, path: Path, number: int, *, warned: bool) -> bool
         what = f"{inside} carriage returns inside the line"
         raise InputError(what, where=where, todo=f"if they end lines, {what_to_do(RETURNS)}")
     if inside and not warned:
-        LOG.warning("%s: a carriage return inside the line does not end it", where)
+        log.warning("%s: a carriage return inside the line does not end it", where)
     return warned or bool(inside)

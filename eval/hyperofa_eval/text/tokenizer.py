@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import DataMissingError, InputError
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
 from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 from hyperofa_eval.text.unknowns import UNKNOWN_TODO, unknown_problem
@@ -50,7 +50,7 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         if bare:
             raise missing from error
         refuse_lfs_pointer(folder)
-        reason = sentencepiece_problem(folder) or _first_line(error)
+        reason = sentencepiece_problem(folder) or first_line(error.__cause__ or error)
         raise InputError(f"cannot load its tokenizer ({reason})", where=name) from error
     # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
     needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
@@ -138,7 +138,3 @@ def _is_tiktoken(file: Path) -> bool:
     with file.open("rb") as handle:
         parts = handle.readline(200).split()
     return len(parts) == 2 and parts[1].isdigit()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0][:300]

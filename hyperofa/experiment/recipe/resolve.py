@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import existing_file
-from hyperofa.base.hub import check_name, is_hub_id
 from hyperofa.base.resources import resource
 from hyperofa.data.aligned import check_english, read_rows
 from hyperofa.data.inputs import Parallel, Source
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa.experiment.recipe.words import evaluation_words
+from hyperofa_eval.base.hub import check_name, is_hub_id
 from hyperofa_eval.settings.config import build_config, override, read_yaml, to_plain
 from hyperofa_eval.text.tokenizer import has_vocabulary
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperofa.errors import InputError
-from hyperofa_eval.settings.commands import commands_of, fill_parser
+from hyperofa_eval.settings.commands import add_options
 
 if TYPE_CHECKING:
     from hyperofa.experiment.recipe.schema import Recipe
@@ -47,11 +47,7 @@ def read_command(command: Sequence[str]) -> argparse.Namespace | None:
 def _reader(prog: str, module: str) -> Reader:
     """The parser of a command; made once, since a recipe's stages are many and their commands few."""
     parser = Reader(prog=prog)
-    found = importlib.import_module(module)
-    if hasattr(found, "add_arguments"):
-        found.add_arguments(parser)
-    else:
-        fill_parser(parser, commands_of(found))
+    add_options(parser, importlib.import_module(module))
     return parser
 
 

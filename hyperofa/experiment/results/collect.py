@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hyperofa.base.files import read_json, versions
+from hyperofa.base.files import versions
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
 from hyperofa.experiment.recipe.schema import Cell
@@ -26,6 +26,7 @@ from hyperofa.experiment.results.scores import (
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.listing import HOLDS, states
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa_eval.base.files import read_json
 
 Record = dict[str, Any]
 LONG = ("cells", "sources", "stages", "published")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import read_json
 from hyperofa.errors import InputError
+from hyperofa_eval.base.files import read_json
 
 PROVENANCE = ("special", "copied", "predicted", "drawn", "appended")
 """The meaning of the codes 0 to 4 in ``provenance.safetensors``."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from hyperofa.base.console import console
+from hyperofa_eval.base.console import console
 
 if TYPE_CHECKING:
     from hyperofa.experiment.workflow.stage import Stage

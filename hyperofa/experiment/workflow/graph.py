@@ -10,7 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from hyperofa.base.files import read_json, write_text
 from hyperofa.base.resources import resource
 from hyperofa.data.aligned import languages_in
 from hyperofa.data.gather import MARKER as GATHER_MARKER
@@ -24,6 +23,7 @@ from hyperofa.experiment.recipe.resolve import Replacements, deciding_settings, 
 from hyperofa.experiment.recipe.schema import Cell, Recipe
 from hyperofa.experiment.recipe.words import extensions, with_places
 from hyperofa.experiment.workflow.stage import Interruption, Stage
+from hyperofa_eval.base.files import read_json, write_text
 from hyperofa_eval.settings.config import read_yaml, to_plain
 
 MARKER = "recipe.yaml"

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hyperofa.base.files import read_json, sha256_tree, versions, write_json
+from hyperofa.base.files import sha256_tree, versions
 from hyperofa.errors import HyperofaError
+from hyperofa_eval.base.files import read_json, write_json
 
 State = Literal["new", "begun", "done"]
 

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hyperofa.base.console import progress_bar
-from hyperofa.base.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
 from hyperofa.base.device import check_device, multiplies_bfloat16
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.hypernet.attention import SourceTable
@@ -26,6 +24,8 @@ from hyperofa.init.hypernet.progress import Checkpoint
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
 
 _BLOCK = 1 << 16
 _LARGE = 1 << 13

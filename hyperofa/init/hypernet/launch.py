@@ -14,8 +14,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from hyperofa.base.console import progress_bar
-from hyperofa.base.files import read_json, write_json
 from hyperofa.base.processes import last_error, run_command
 from hyperofa.errors import EXIT_USAGE, HyperofaError, InputError
 from hyperofa.init.hypernet import worker
@@ -23,6 +21,8 @@ from hyperofa.init.hypernet.fit import FitConfig, FitReport, fit, source_table
 from hyperofa.init.hypernet.networks import NetworkConfig, build_network
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.linalg import VectorTable
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.files import read_json, write_json
 
 _BLOCK = 1 << 16
 

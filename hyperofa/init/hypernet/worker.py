@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 from safetensors.torch import save_file
 
-from hyperofa.base.files import read_json, write_json
 from hyperofa.init.hypernet.fit import FitConfig, fit
 from hyperofa.init.hypernet.networks import NetworkConfig
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.team import AcceleratedTeam
+from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.base.guard import explain
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hyperofa.base.console import progress_bar
-from hyperofa.base.textfiles import read_lines
 from hyperofa.errors import DataMissingError
+from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.text.plain_text import PlainText
+from hyperofa_eval.text.textfiles import read_lines
 
 _LINES = 200
 _LENGTH = 128

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyperofa.base.console import progress_bar
-from hyperofa.base.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import digest
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa.init.state import SavedState
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.cpu import speed_up_cpu
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hyperofa.base.console import progress_bar
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded, pooled
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentences import Draws, digest_of, tokenise, used_ids
 from hyperofa.init.refine.settings import RefineConfig
+from hyperofa_eval.base.console import progress_bar
 
 
 def check_pivot(text: ParallelText, pivot: str) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import new_directory, versions, write_json
-from hyperofa.base.hub import is_hub_id, local_folder
+from hyperofa.base.files import new_directory, versions
+from hyperofa.base.hub import local_folder
 from hyperofa.base.sentence_modules import carry_sentence_modules
 from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.init.provenance import FILE as PROVENANCE
+from hyperofa_eval.base.files import write_json
+from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.text.tokenizer import has_vocabulary, load_tokenizer
 
 FINAL = "final"

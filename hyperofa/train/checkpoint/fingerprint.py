@@ -6,9 +6,9 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hyperofa.base.files import read_json, sha256_file
 from hyperofa.base.hub import local_folder
 from hyperofa.init.provenance import FILE as PROVENANCE
+from hyperofa_eval.base.files import read_json, sha256_file
 from hyperofa_eval.text.tokenizer import VOCABULARIES
 
 KEY = "model_fingerprint"

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import inside, read_json, sha256_file, write_json
+from hyperofa.base.files import inside
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa_eval.base.files import read_json, sha256_file, write_json
 from hyperofa_eval.settings.config import build_config, to_plain
 
 MANIFEST = "manifest.json"

@@ -10,8 +10,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.files import check_output, read_json, versions, write_json
-from hyperofa.base.hub import check_name, local_folder
+from hyperofa.base.files import check_output, versions
+from hyperofa.base.hub import local_folder
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa.train.checkpoint import manifest as checkpoint
@@ -20,6 +20,8 @@ from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, record
 from hyperofa.train.checkpoint.lock import LOCK_FILE, RunLock
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.metrics import METRICS_FILE
+from hyperofa_eval.base.files import read_json, write_json
+from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.settings.config import read_yaml, save_config, to_plain
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.files import inside, read_json, write_json
+from hyperofa.base.files import inside
 from hyperofa.errors import InputError
 from hyperofa.train.checkpoint.manifest import UNSHARDED_INDEX
+from hyperofa_eval.base.files import read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor

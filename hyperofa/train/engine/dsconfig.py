@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.files import read_json
 from hyperofa.base.resources import resource
 from hyperofa.errors import InputError
+from hyperofa_eval.base.files import read_json
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig

@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.base.console import quiet_libraries
-from hyperofa.base.cpu import speed_up_cpu
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
 from hyperofa.train.checkpoint.unsharded import KINDS
@@ -29,6 +27,8 @@ from hyperofa.train.engine.internals import CLIPPING, CLIPPING_3, LAYOUT, LAYOUT
 from hyperofa.train.engine.partition import squares_by_parameter, squares_of_all, stretches, update_model_weights
 from hyperofa.train.engine.ranks import Ranks, limit_waiting
 from hyperofa.train.planning.cost import peak_flops
+from hyperofa_eval.base.cpu import speed_up_cpu
+from hyperofa_eval.base.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.hub import check_name
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.hub import check_name
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.base.files import existing_file
-from hyperofa.base.textfiles import DAMAGED, PACKED, damaged
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.vectors.readers.sniffing import HEADER, NUMBER, refuse_other_kinds
 from hyperofa_eval.text.filekinds import HEAD_BYTES
+from hyperofa_eval.text.textfiles import DAMAGED, PACKED, damaged
 
 BLOCK = 8192
 """Rows that a reader yields at once."""

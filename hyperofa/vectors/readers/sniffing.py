@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hyperofa.base.textfiles import DAMAGED, PACKED
 from hyperofa.errors import InputError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be, what_to_do
+from hyperofa_eval.text.textfiles import DAMAGED, PACKED
 
 HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
 """The first line ``count dimension`` of word2vec's formats."""

@@ -7,9 +7,9 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from hyperofa.base.textfiles import read_lines
 from hyperofa.errors import HyperofaError
 from hyperofa.vocab.change import new_tokens, token_ids
+from hyperofa_eval.text.textfiles import read_lines
 
 LINES_KEPT = 50_000
 """Lines of a language that are kept, from the start of its files; and those that are measured on, wherever they stand."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hyperofa.base.console import progress_bar
+from hyperofa_eval.base.console import progress_bar
 
 Pair = tuple[str, str]
 Join = Callable[[str, str], str]

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperofa.base.console import track
-from hyperofa.base.textfiles import read_lines
 from hyperofa.errors import InputError
 from hyperofa.vocab.learning.junk import without_junk
+from hyperofa_eval.base.console import track
+from hyperofa_eval.text.textfiles import read_lines
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from hyperofa.base.console import progress_bar
+from hyperofa_eval.base.console import progress_bar
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "small_data"
 
 
 def small_tokenizer(extra: tuple[str, ...] = ()):
@@ -92,14 +92,13 @@ def said():
     """The messages that the harness logs, whatever its commands have made of the log before."""
     import logging
 
-    from hyperofa_eval.base.console import LOG
-
+    log = logging.getLogger("hyperofa_eval")
     messages = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())
-    level = LOG.level
-    LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     yield messages
-    LOG.removeHandler(handler)
-    LOG.setLevel(level)
+    log.removeHandler(handler)
+    log.setLevel(level)

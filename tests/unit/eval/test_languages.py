@@ -10,7 +10,7 @@ import pytest
 
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
-from hyperofa_eval.languages import is_pivot, language
+from hyperofa_eval.languages import is_pivot, language, languages, paper_languages
 
 
 def put(root, name, text="a\tO\n"):
@@ -192,3 +192,39 @@ def test_data_check_reads_and_names_what_is_so_named(data, capsys):
     assert report["missing"]["ner"] == ["aze_Latn", "aze_Arab", "cmn_pud"]
     assert "tatoeba: aze_Arab is scored on the data of aze, it has none of its own" in report["notes"]
     assert any("tatoeba/aze_Arab: 0 % of the letters are Arab" in line for line in report["warnings"])
+
+
+def test_the_table_of_languages_holds_the_22_and_the_papers_subsets():
+    assert len(languages()) == 22
+    assert len(paper_languages("sr-t")) == 21  # English, the query, and 20; Japanese was lost by a misspelt code
+    assert "jpn" not in paper_languages("sr-t")
+    exact = [code for code in languages() if code in paper_languages("ner")]
+    assert len(exact) == 14  # 15 by exact code, less Japanese
+    assert len(paper_languages("pos")) == 9  # 10 by exact code, less Japanese
+    assert {row.resource_class for row in languages().values()} == {"high", "mid", "low"}
+
+
+def test_macro_language_data_stands_in_only_with_aliases(tmp_path):
+    from hyperofa_eval.data.layout import DataFolder
+
+    for code, short, macro in (("cmn", "zh", "zho"), ("pes", "fa", "fas"), ("zsm", "ms", "msa"), ("swh", "sw", "swa")):
+        for name in (f"panx/{short}/test", f"udpos/test-{short}.tsv", f"tatoeba/{macro}-eng.{macro}"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("a\tO\n")
+        (tmp_path / f"tatoeba/{macro}-eng.eng").write_text("a\n")
+        exact, macro_too = DataFolder(tmp_path), DataFolder(tmp_path, aliases=True)
+        for corpus in ("ner", "pos", "tatoeba"):
+            assert not exact.has(corpus, code), (corpus, code)
+            assert macro_too.has(corpus, code), (corpus, code)
+    for name in ("panx/tr/test", "panx/test-zh-yue.tsv", "udpos/test-tr.tsv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a\tO\n")
+    assert DataFolder(tmp_path).has("ner", "tur")
+    assert DataFolder(tmp_path).has("ner", "yue")
+    assert DataFolder(tmp_path).has("pos", "tur")
+
+
+def test_the_papers_lists_are_those_of_exact_codes():
+    for task in ("ner", "pos"):
+        assert not {"cmn", "pes", "zsm", "swh"} & set(paper_languages(task))
+        assert {"tur", "yue", "gla"} <= set(paper_languages(task))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support import warm
 
-from hyperofa.base.files import sha256_file
 from hyperofa.data.inputs import Wheel
+from hyperofa_eval.base.files import sha256_file
 
 
 def _mo_bytes(messages: dict[str, str], order: str = "<") -> bytes:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperofa.base.files import read_json
 from hyperofa.data.catalogues import Entry, align, clean, extract_messages, parse_mo
 from hyperofa.data.inputs import Wheel
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json
 
 MoBytes = Callable[..., bytes]
 WriteWheel = Callable[..., Wheel]

@@ -295,7 +295,7 @@ mine = Method("mine", "zeros", lambda problem: problem.rows[:0], options={})
 """
 TASK = """
 from hyperofa_eval.tasks.retrieval import Retrieval
-from hyperofa_eval.tasks.registry import add_task
+from hyperofa_eval.tasks import add_task
 add_task(Retrieval("sr-own", "own"))
 """
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.files import read_json
 from hyperofa.cli import main
 from hyperofa.data import test_sets as harness
 from hyperofa.data.aligned import ParallelText
 from hyperofa.data.gather import GatherSettings, gather, line_key, write_gathered
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json
 
 
 def write(path: Path, *lines: str) -> None:
@@ -145,7 +145,7 @@ def test_the_test_set_of_a_task_of_ones_own_is_kept_out(
     monkeypatch.setattr(tasks, "_ADDED", {})
     own = files / "own.py"
     own.write_text(
-        "from hyperofa_eval.tasks.retrieval import Retrieval\nfrom hyperofa_eval.tasks.registry import add_task\n"
+        "from hyperofa_eval.tasks.retrieval import Retrieval\nfrom hyperofa_eval.tasks import add_task\n"
         "add_task(Retrieval('sr-own', 'own'))\n"
     )
     place = {"pairs": "swh-eng.swh", "tags": "swh/test.tsv", "text": "swh.txt"}[layout]

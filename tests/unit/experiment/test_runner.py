@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.files import read_json
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import Runner, StageError, StoppedError
 from hyperofa.experiment.workflow.stage import Interruption, Stage
+from hyperofa_eval.base.files import read_json
 
 COPY = """
 import pathlib, sys

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hyperofa.base.files import read_json
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.workflow.claims import Claims
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import CellsFailedError, Runner
 from hyperofa.experiment.workflow.stage import Stage, dependencies
+from hyperofa_eval.base.files import read_json
 
 # Writes who ran it, after a while; cell "c2" fails.
 WORK = """

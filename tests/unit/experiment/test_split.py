@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperofa.base.files import read_json
 from hyperofa.cli import main
 from hyperofa.data.aligned import ParallelText, near_key, read_rows, write_parallel
 from hyperofa.data.inputs import SplitSettings
 from hyperofa.data.split import documents, split, write_split
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.files import read_json
 
 WORDS = ["open", "the", "file", "user", "name", "page", "new", "old"]
 SENTENCES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join)

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import hyperofa.model
-from hyperofa.base.files import sha256_file
 from hyperofa.cli import main
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.evidence import surface_groups
 from hyperofa.init.pipeline import InitConfig, initialise
+from hyperofa_eval.base.files import sha256_file
 
 from .conftest import TARGET_PIECES, unigram_tokenizer
 

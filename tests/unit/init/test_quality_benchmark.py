@@ -13,8 +13,8 @@ from hyperofa_eval.base.files import write_json
 from hyperofa_eval.results.result import make_result, path_of
 from hyperofa_eval.results.summary import summarise_task
 from hyperofa_eval.scoring.statistics import hits
+from hyperofa_eval.tasks import Outcome
 from hyperofa_eval.tasks.protocols import default
-from hyperofa_eval.tasks.registry import Outcome
 
 FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "init_quality.py"
 

@@ -72,10 +72,11 @@ def every_help(given: Given) -> None:
     """Every command and subcommand has its help."""
     for program in ("hyperofa", "hyperofa-eval"):
         commands = importlib.import_module(f"{program.replace('-', '_')}.cli").COMMANDS
+        add_options = importlib.import_module("hyperofa_eval.settings.commands").add_options
         assert f"usage: {program} COMMAND" in call(program, "--help")
         for name, (module, _) in commands.items():
             parser = argparse.ArgumentParser()
-            importlib.import_module(module).add_arguments(parser)
+            add_options(parser, importlib.import_module(module))
             for words in _subcommands(parser, [name]):
                 assert f"usage: {program} {' '.join(words)}" in call(program, *words, "--help")
 
@@ -133,14 +134,23 @@ def refined_model(given: Given) -> None:
 
 
 def factorised_scores(given: Given) -> None:
-    """The harness scores the factorised model."""
-    _score("model", given["data"], Path("factorised-scores"))
+    """The harness scores the factorised model in a process of its own, where an entry point alone names hyperofa."""
+    program, out = Path(sys.prefix) / "bin" / "hyperofa-eval", Path("factorised-scores")
+    subprocess.run([program, *_words("model", given["data"], out)], capture_output=True, check=True)
+    _check_scores(out)
 
 
 def _score(model: str, data: str, out: Path) -> None:
-    call(
-        "hyperofa-eval", "run", model, "--tasks", "sr-t", "--data", data, "--out", out, "--device", "cpu", "--limit", 20
-    )
+    call("hyperofa-eval", *_words(model, data, out))
+    _check_scores(out)
+
+
+def _words(model: str, data: str, out: Path) -> list[str]:
+    words = ["run", model, "--tasks", "sr-t", "--data", data, "--out", str(out)]
+    return [*words, "--device", "cpu", "--limit", "20"]
+
+
+def _check_scores(out: Path) -> None:
     assert json.loads((out / "summary.json").read_text("utf-8"))["tasks"]["sr-t"]["n_languages"] == 2
 
 

@@ -92,14 +92,14 @@ def test_what_a_library_raises_does_not_end_training_and_a_bug_does(
 ) -> None:
     from tokenizers import Tokenizer, models
 
-    from hyperofa_eval import runner
+    from hyperofa_eval import api
 
     config = config_of(world, tmp_path)
     unable = Tokenizer(models.WordPiece({"a": 0}, unk_token="[UNK]"))
-    monkeypatch.setattr(runner, "run_tasks", lambda *_, **__: unable.encode("b"))
+    monkeypatch.setattr(api, "run_tasks", lambda *_, **__: unable.encode("b"))
     with caplog.at_level(logging.ERROR):
         assert score(config) == {}
     assert "evaluation after step 2 left out: tokenizers failed (WordPiece error" in caplog.text
-    monkeypatch.setattr(runner, "run_tasks", lambda *_, **__: {}["tasks"])
+    monkeypatch.setattr(api, "run_tasks", lambda *_, **__: {}["tasks"])
     with pytest.raises(KeyError):
         score(config)

@@ -11,7 +11,7 @@ from hyperofa import cli
 from hyperofa.errors import InputError
 from hyperofa.vectors.importing import import_file
 from hyperofa.vectors.settings import ImportSettings
-from tests.unit.eval.test_filekinds import KINDS
+from tests.unit.eval.text.test_filekinds import KINDS
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_text
 
 OTHERS = [kind for kind in KINDS if not kind.startswith("pickle")]

@@ -76,7 +76,7 @@ def test_the_harness_refuses_it_too(failing, tmp_path, capsys):
 
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=80, **small)).save_pretrained(failing)
-    data = "tests/unit/eval/data"
+    data = "tests/unit/eval/small_data"
     out = str(tmp_path / "results")
     assert evaluate(["run", str(failing), "--data", data, "--tasks", "sr-t", "--out", out]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]

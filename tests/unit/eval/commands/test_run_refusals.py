@@ -151,7 +151,7 @@ def test_an_option_that_one_task_has_is_taken(model_dir, data, tmp_path):
 
 
 def test_a_faulty_test_set_is_found_before_the_fine_tuning(model_dir, data, tmp_path, capsys, monkeypatch):
-    from hyperofa_eval.models.loading import TransformersModel
+    from hyperofa_eval.models.transformers_model import TransformersModel
 
     def never(*_):
         raise AssertionError("fine-tuned before the test sets were read")
@@ -171,7 +171,7 @@ def test_a_faulty_test_set_is_found_before_the_fine_tuning(model_dir, data, tmp_
 def test_fine_tuning_time_is_in_the_result(model_dir, data, tmp_path, monkeypatch):
     import time
 
-    from hyperofa_eval.models.loading import TransformersModel
+    from hyperofa_eval.models.transformers_model import TransformersModel
 
     real = TransformersModel.fine_tune
 

@@ -1,13 +1,10 @@
-"""Looking at a data folder, and copying a data set into one."""
+"""Looking at a data folder: what is there, what is missing, what looks wrong."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
 from hyperofa_eval.cli import main
-from hyperofa_eval.languages import languages, paper_languages
 
 
 def check(data, *words, code=0, capsys):
@@ -70,65 +67,11 @@ def test_a_manifest_notices_changed_files(data, capsys):
     assert "tatoeba/tur-eng.tur: not the file" in check(data, code=1, capsys=capsys)["faults"][0]
 
 
-def test_the_table_of_languages_holds_the_22_and_the_papers_subsets():
-    assert len(languages()) == 22
-    assert len(paper_languages("sr-t")) == 21  # English, the query, and 20; Japanese was lost by a misspelt code
-    assert "jpn" not in paper_languages("sr-t")
-    exact = [code for code in languages() if code in paper_languages("ner")]
-    assert len(exact) == 14  # 15 by exact code, less Japanese
-    assert len(paper_languages("pos")) == 9  # 10 by exact code, less Japanese
-    assert {row.resource_class for row in languages().values()} == {"high", "mid", "low"}
-
-
-def test_fetch_copies_a_local_data_set_into_the_layout(tmp_path, capsys):
-    datasets = pytest.importorskip("datasets")
-    names = datasets.ClassLabel(names=["O", "B-PER", "I-PER"])
-    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(names)})
-    rows = {"tokens": [["Anna", "Novák", "spí"], ["prší"]], "ner_tags": [[1, 2, 0], [0]]}
-    source = tmp_path / "source"
-    source.mkdir()
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(source / "test.parquet")
-    out = tmp_path / "out"
-    assert main(["data", "fetch", "ner", str(source), "--languages", "ces", "--out", str(out)]) == 0
-    assert (out / "ner/ces/test.tsv").read_text() == "Anna\tB-PER\nNovák\tI-PER\nspí\tO\n\nprší\tO\n"
-    assert "ner/ces/test.tsv" in json.loads((out / "manifest.json").read_text())["files"]
-    assert main(["data", "check", str(out), "--languages", "ces", "--json"]) == 1  # no English to train on
-    capsys.readouterr()
-    assert main(["data", "fetch", "ner", str(tmp_path / "none"), "--languages", "ces", "--out", str(out)]) == 3
-    assert "cannot load" in capsys.readouterr().err
-
-
 def line_of(capsys, code, *words):
     capsys.readouterr()
     assert main([str(word) for word in words]) == code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hyperofa-eval: error: ")]
     return line
-
-
-def test_macro_language_data_stands_in_only_with_aliases(tmp_path):
-    from hyperofa_eval.data.layout import DataFolder
-
-    for code, short, macro in (("cmn", "zh", "zho"), ("pes", "fa", "fas"), ("zsm", "ms", "msa"), ("swh", "sw", "swa")):
-        for name in (f"panx/{short}/test", f"udpos/test-{short}.tsv", f"tatoeba/{macro}-eng.{macro}"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text("a\tO\n")
-        (tmp_path / f"tatoeba/{macro}-eng.eng").write_text("a\n")
-        exact, macro_too = DataFolder(tmp_path), DataFolder(tmp_path, aliases=True)
-        for corpus in ("ner", "pos", "tatoeba"):
-            assert not exact.has(corpus, code), (corpus, code)
-            assert macro_too.has(corpus, code), (corpus, code)
-    for name in ("panx/tr/test", "panx/test-zh-yue.tsv", "udpos/test-tr.tsv"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("a\tO\n")
-    assert DataFolder(tmp_path).has("ner", "tur")
-    assert DataFolder(tmp_path).has("ner", "yue")
-    assert DataFolder(tmp_path).has("pos", "tur")
-
-
-def test_the_papers_lists_are_those_of_exact_codes():
-    for task in ("ner", "pos"):
-        assert not {"cmn", "pes", "zsm", "swh"} & set(paper_languages(task))
-        assert {"tur", "yue", "gla"} <= set(paper_languages(task))
 
 
 def test_names_what_no_run_reads_and_counts_lone_verses(data, capsys):
@@ -207,57 +150,3 @@ def test_a_lost_line_in_the_middle_is_found_where_it_shifts_the_rest(data, capsy
     (line,) = [line for line in check(data, capsys=capsys)["warnings"] if "misaligned" in line]
     assert line.startswith("tatoeba/tur: ")
     assert "in lines 201 to 400" in line
-
-
-@pytest.mark.parametrize("config", ["{x}", "{", "{0}", "{L.x}"])
-def test_a_configuration_with_other_braces(tmp_path, capsys, config):
-    out = tmp_path / "out"
-    line = line_of(capsys, 2, "data", "fetch", "ner", "a/b", "--config", config, "--languages", "tur", "--out", out)
-    assert "--config" in line
-    assert "{s}" in line
-    assert not out.exists()
-
-
-def write_set(folder, split, rows, column="upos"):
-    import datasets
-
-    folder.mkdir(parents=True, exist_ok=True)
-    names = datasets.ClassLabel(names=["_", "NOUN", "VERB", "PRON"])
-    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), column: datasets.List(names)})
-    tokens, tags = [[t for t, _ in row] for row in rows], [[n for _, n in row] for row in rows]
-    datasets.Dataset.from_dict({"tokens": tokens, column: tags}, features=features).to_parquet(
-        folder / f"{split}.parquet"
-    )
-
-
-def test_fetch_skips_contractions_and_takes_a_lone_validation_set(tmp_path, capsys):
-    source, out = tmp_path / "source", tmp_path / "out"
-    rows = [[("vámonos", 0), ("vamos", 2), ("nos", 3)], [("x", 0)], [("casa", 1)]]
-    write_set(source, "validation", rows)
-    fetch = ["data", "fetch", "pos", str(source), "--languages", "ces", "--out", str(out)]
-    assert main(fetch) == 0
-    assert "no test split" in capsys.readouterr().err
-    assert (out / "pos/ces/test.tsv").read_text() == "vamos\tVERB\nnos\tPRON\n\ncasa\tNOUN\n"
-    write_set(source, "test", [[("pes", 1)]])
-    assert main(fetch) == 0
-    assert (out / "pos/ces/test.tsv").read_text() == "pes\tNOUN\n"
-    assert not (out / "pos/ces/dev.tsv").exists()
-
-
-def test_fetch_writes_a_macro_languages_data_under_its_own_code(tmp_path, monkeypatch):
-    import datasets
-
-    source, asked = tmp_path / "source", []
-    write_set(source, "test", [[("猫", 1)]])
-    real = datasets.load_dataset
-
-    def load(name, config, revision):
-        asked.append(config)
-        return real(name)
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    out = tmp_path / "out"
-    words = ["data", "fetch", "pos", str(source), "--config", "ud_{s}", "--languages", "cmn,tur", "--out", str(out)]
-    assert main(words) == 0
-    assert asked == ["ud_zh", "ud_tr"]
-    assert sorted(path.parent.name for path in out.glob("pos/*/test.tsv")) == ["tur", "zho"]

@@ -14,7 +14,7 @@ from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.languages import languages
 from hyperofa_eval.tasks.protocols import default
 
-SHARED = Path(os.environ.get("HYPEROFA_SHARED_DATA", Path(__file__).parents[4] / "shared/data"))
+SHARED = Path(os.environ.get("HYPEROFA_SHARED_DATA", Path(__file__).parents[5] / "shared/data"))
 pytestmark = pytest.mark.skipif(not (SHARED / "tatoeba").is_dir(), reason=f"no real test sets in {SHARED}")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hyperofa_eval.data.layout import DataFolder
-from hyperofa_eval.models.loading import TransformersModel
+from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 

@@ -141,7 +141,7 @@ def test_reading_text_leaves_the_tokenizer_as_it_was(tokenizers):
 
 
 def test_a_word_that_a_tagger_reads_is_text(tokenizers):
-    from hyperofa_eval.text.words import WordEncoder
+    from hyperofa_eval.models.words import WordEncoder
 
     for name, (_, tokens) in FAMILIES.items():
         tokenizer = tokenizers[name]

@@ -1,7 +1,8 @@
-"""What ``data fetch`` writes, ``run`` reads: sentences that cannot be written are left out, counted and said."""
+"""Copying a data set into a folder: what ``data fetch`` writes, ``run`` reads; the rest is counted and said."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.cli import main
 from hyperofa_eval.data.fetch import fetch
 from hyperofa_eval.data.readers import SCHEME_OF, read_pairs, read_tagged
 
@@ -164,3 +166,82 @@ def test_whatever_the_pairs_hold_run_reads_what_was_written(hub, pairs):
             return
         other, english = read_pairs(out / "tatoeba/ces-eng.ces", out / "tatoeba/ces-eng.eng")
     assert 0 < len(other) == len(english) <= len(pairs)
+
+
+def line_of(capsys, code, *words):
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hyperofa-eval: error: ")]
+    return line
+
+
+def test_fetch_copies_a_local_data_set_into_the_layout(tmp_path, capsys):
+    datasets = pytest.importorskip("datasets")
+    names = datasets.ClassLabel(names=["O", "B-PER", "I-PER"])
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(names)})
+    rows = {"tokens": [["Anna", "Novák", "spí"], ["prší"]], "ner_tags": [[1, 2, 0], [0]]}
+    source = tmp_path / "source"
+    source.mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(source / "test.parquet")
+    out = tmp_path / "out"
+    assert main(["data", "fetch", "ner", str(source), "--languages", "ces", "--out", str(out)]) == 0
+    assert (out / "ner/ces/test.tsv").read_text() == "Anna\tB-PER\nNovák\tI-PER\nspí\tO\n\nprší\tO\n"
+    assert "ner/ces/test.tsv" in json.loads((out / "manifest.json").read_text())["files"]
+    assert main(["data", "check", str(out), "--languages", "ces", "--json"]) == 1  # no English to train on
+    capsys.readouterr()
+    assert main(["data", "fetch", "ner", str(tmp_path / "none"), "--languages", "ces", "--out", str(out)]) == 3
+    assert "cannot load" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", ["{x}", "{", "{0}", "{L.x}"])
+def test_a_configuration_with_other_braces(tmp_path, capsys, config):
+    out = tmp_path / "out"
+    line = line_of(capsys, 2, "data", "fetch", "ner", "a/b", "--config", config, "--languages", "tur", "--out", out)
+    assert "--config" in line
+    assert "{s}" in line
+    assert not out.exists()
+
+
+def write_set(folder, split, rows, column="upos"):
+    import datasets
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = datasets.ClassLabel(names=["_", "NOUN", "VERB", "PRON"])
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), column: datasets.List(names)})
+    tokens, tags = [[t for t, _ in row] for row in rows], [[n for _, n in row] for row in rows]
+    datasets.Dataset.from_dict({"tokens": tokens, column: tags}, features=features).to_parquet(
+        folder / f"{split}.parquet"
+    )
+
+
+def test_fetch_skips_contractions_and_takes_a_lone_validation_set(tmp_path, capsys):
+    source, out = tmp_path / "source", tmp_path / "out"
+    rows = [[("vámonos", 0), ("vamos", 2), ("nos", 3)], [("x", 0)], [("casa", 1)]]
+    write_set(source, "validation", rows)
+    fetch = ["data", "fetch", "pos", str(source), "--languages", "ces", "--out", str(out)]
+    assert main(fetch) == 0
+    assert "no test split" in capsys.readouterr().err
+    assert (out / "pos/ces/test.tsv").read_text() == "vamos\tVERB\nnos\tPRON\n\ncasa\tNOUN\n"
+    write_set(source, "test", [[("pes", 1)]])
+    assert main(fetch) == 0
+    assert (out / "pos/ces/test.tsv").read_text() == "pes\tNOUN\n"
+    assert not (out / "pos/ces/dev.tsv").exists()
+
+
+def test_fetch_writes_a_macro_languages_data_under_its_own_code(tmp_path, monkeypatch):
+    import datasets
+
+    source, asked = tmp_path / "source", []
+    write_set(source, "test", [[("猫", 1)]])
+    real = datasets.load_dataset
+
+    def load(name, config, revision):
+        asked.append(config)
+        return real(name)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    out = tmp_path / "out"
+    words = ["data", "fetch", "pos", str(source), "--config", "ud_{s}", "--languages", "cmn,tur", "--out", str(out)]
+    assert main(words) == 0
+    assert asked == ["ud_zh", "ud_tr"]
+    assert sorted(path.parent.name for path in out.glob("pos/*/test.tsv")) == ["tur", "zho"]

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from hyperofa_eval.base.errors import InputError
-from hyperofa_eval.base.hashing import hash_model, hash_tokenizer
 from hyperofa_eval.models.encoder import Encoder, layer_list, positions
 from hyperofa_eval.models.encoding import EncodeSettings, auto_block
-from hyperofa_eval.models.loading import TransformersModel, wrap
+from hyperofa_eval.models.hashing import hash_model, hash_tokenizer
+from hyperofa_eval.models.loading import wrap
+from hyperofa_eval.models.transformers_model import TransformersModel
 
 BLOCK_2 = EncodeSettings(2)
 TEXTS = ["Tren istasyonu nerede?", "O et yemez.", "猫在桌子上睡觉。", "a", "Kedi masanın üstünde uyuyor, köpek değil."]

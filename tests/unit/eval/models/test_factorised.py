@@ -1,4 +1,4 @@
-"""Factorised checkpoints score through the one adapter, and as their dense export does."""
+"""Factorised checkpoints score through an entry point, and as their dense export does."""
 
 from __future__ import annotations
 

@@ -141,6 +141,7 @@ def test_results_report_the_metrics_number(data, monkeypatch):
     from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.scoring import metrics
     from hyperofa_eval.tasks.protocols import default
+    from hyperofa_eval.tasks.tagging import Fitted
 
     calls = []
     real = metrics.TokenScores._compute
@@ -154,7 +155,7 @@ def test_results_report_the_metrics_number(data, monkeypatch):
     def tagger(sentences):
         return [["NOUN"] * len(s.tokens) for s in sentences]
 
-    outcome = default()["pos"].score((tagger, None, "NOUN", {}), DataFolder(data), "tur", 0, None)
+    outcome = default()["pos"].score(Fitted(tagger, None, "NOUN", {}), DataFolder(data), "tur", 0, None)
     assert [outcome.values] == calls
 
 

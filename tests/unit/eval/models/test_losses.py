@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models import losses
-from hyperofa_eval.models.loading import TransformersModel, wrap
+from hyperofa_eval.models.loading import wrap
 from hyperofa_eval.models.losses import chosen_words, text_losses
+from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.language_modelling import LanguageModelling, cut, spaced
 
 TEXTS = ["Tren istasyonu nerede?", "O et yemez.", "Kedi masanın üstünde uyuyor.", "猫在桌子上睡觉。"]

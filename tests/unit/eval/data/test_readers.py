@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hyperofa_eval.base.errors import EvalError, InputError
 from hyperofa_eval.cli import main
-from hyperofa_eval.data.readers import read_tagged
+from hyperofa_eval.data.readers import Sentence, read_tagged
 
 
 def write(path, tokens, tag="O"):
@@ -190,3 +190,55 @@ def test_a_made_up_file_is_read_or_refused_in_one_line_and_no_line_is_lost(lines
     left_out = sum(int(note.text.split()[0]) for note in notes if "without a tag" in note.text)
     assert sum(len(sentence.tokens) for sentence in sentences) + left_out == len(rows)
     assert all(sentence.tokens and all(sentence.tokens) and all(sentence.tags) for sentence in sentences)
+
+
+@pytest.mark.parametrize("line", ["dog", "dog\t", "\tNOUN", "dog NOUN extra words\t"])
+def test_a_faulty_line_is_named(tmp_path, line):
+    path = tmp_path / "test.tsv"
+    path.write_text(f"the\tDET\n{line}\n")
+    with pytest.raises(InputError, match=r"test\.tsv, line 2"):
+        read_tagged(path, "upos")
+
+
+def test_readers_of_foreign_formats(tmp_path):
+    conllu = tmp_path / "test.conllu"
+    rows = ["1-2\tvámonos\t_\t_", "1\tvamos\tir\tVERB", "2\tnos\tnosotros\tPRON", "2.1\tx\tx\tX"]
+    conllu.write_text("# text = vámonos\n" + "".join(row + "\t_" * 6 + "\n" for row in rows) + "\n")
+    assert read_tagged(conllu, "upos") == [Sentence(("vamos", "nos"), ("VERB", "PRON"))]
+    panx = tmp_path / "test"
+    panx.write_text("en:Anna\tB-PER\nen:12:30\tO\n\nen:Oslo\tB-LOC\n")
+    assert read_tagged(panx, "iob2")[0] == Sentence(("Anna", "12:30"), ("B-PER", "O"))
+    columns = tmp_path / "test.txt"
+    columns.write_text("10\u00a0000 O\nOslo B-LOC\n")
+    assert read_tagged(columns, "iob2")[0].tokens == ("10\u00a0000", "Oslo")
+    columns.write_text("Oslo LOC\n")
+    with pytest.raises(InputError, match=r"test.txt, line 1: the tag 'LOC' is not in the scheme iob2"):
+        read_tagged(columns, "iob2")
+
+
+@pytest.mark.parametrize("prefix", ["en", "zh-yue", "be-x-old"])
+def test_the_prefix_of_every_wikipedia_is_removed(tmp_path, prefix):
+    path = tmp_path / "test"
+    path.write_text(f"{prefix}:香港\tB-LOC\n{prefix}:12:30\tO\n\n{prefix}:,\tO\n")
+    first, second = read_tagged(path, "iob2")
+    assert first.tokens == ("香港", "12:30")
+    assert second.tokens == (",",)
+    path.write_text(f"{prefix}:香港\tB-LOC\nother\tO\n")
+    assert read_tagged(path, "iob2")[0].tokens == (f"{prefix}:香港", "other")
+
+
+@pytest.mark.parametrize("line", ["EU NNP B-NP B-ORG", "EU\tNNP\tB-NP\tB-ORG", "EU NNP B-ORG", "EU\tNNP\tB-ORG"])
+def test_more_than_two_columns_are_refused_with_their_place(tmp_path, line):
+    path = tmp_path / "test.txt"
+    path.write_text(f"the O\n{line}\n" if " " in line else f"the\tO\n{line}\n")
+    for scheme in ("iob2", None):
+        with pytest.raises(InputError, match=r"test\.txt, line 2: [34] columns"):
+            read_tagged(path, scheme)
+
+
+def test_spaces_inside_a_token_and_around_columns_are_read_as_before(tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("10\u00a0000\tO\n10 000\tO\nOslo\tB-LOC\t\n")
+    assert read_tagged(path, "iob2")[0].tokens == ("10\u00a0000", "10 000", "Oslo")
+    path.write_text("10\u00a0000  O \nOslo B-LOC\n")
+    assert read_tagged(path, "iob2")[0] == Sentence(("10\u00a0000", "Oslo"), ("O", "B-LOC"))

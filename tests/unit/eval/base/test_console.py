@@ -8,12 +8,11 @@ import re
 
 import pytest
 
-from hyperofa.base.console import console, progress_bar, setup_logging, table, track
-from hyperofa_eval.base.console import table as harness_table
+from hyperofa_eval.base.console import console, progress_bar, setup_logging, table, track
 
 
 def test_a_long_log_line_is_one_line(capsys):
-    setup_logging()
+    setup_logging({"hyperofa": logging.INFO})
     line = "a/very/long/path/" * 20 + " is [already] done"
     logging.getLogger("hyperofa.test").info("%s", line)
     assert capsys.readouterr().err == line + "\n"
@@ -35,7 +34,7 @@ def test_a_table_shows_its_cells(capsys):
 
 def test_text_stands_as_it_is(capsys):
     """Neither ``:b:`` nor ``[CLS]`` is a picture or a style."""
-    setup_logging()
+    setup_logging({"hyperofa": logging.INFO})
     logging.getLogger("hyperofa.test").warning("malformed keys such as %r", "a:b:c")
     console.print("a:b:c")
     table("keys of [a]", ("[key]", "n"), [("a:b:c", 1), ("[CLS]", 2), ("[bold]", 3)])
@@ -47,15 +46,14 @@ def test_text_stands_as_it_is(capsys):
 WIDE = [f"characters/token {which} {i}" for i in range(4) for which in ("before", "after")]
 
 
-@pytest.mark.parametrize("print_table", [table, harness_table], ids=["hyperofa", "hyperofa-eval"])
 @pytest.mark.parametrize("columns", [None, "40", "80"])
-def test_headings_and_cells_are_whole_in_a_file(capsys, monkeypatch, print_table, columns):
+def test_headings_and_cells_are_whole_in_a_file(capsys, monkeypatch, columns):
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
     title = "60,000 entries → " + "a/very/long/path/" * 20
-    print_table(title, ["language", *WIDE], [["swh " + "x" * 120, *range(1000, 1008)]])
+    table(title, ["language", *WIDE], [["swh " + "x" * 120, *range(1000, 1008)]])
     shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert shown[0] == title
     assert all(heading in shown[2] for heading in ["language", *WIDE])
@@ -63,9 +61,8 @@ def test_headings_and_cells_are_whole_in_a_file(capsys, monkeypatch, print_table
     assert len(shown) == 6
 
 
-@pytest.mark.parametrize("print_table", [table, harness_table], ids=["hyperofa", "hyperofa-eval"])
 @pytest.mark.parametrize("width", [200, 80, 20])
-def test_headings_are_whole_in_a_narrow_terminal(monkeypatch, print_table, width):
+def test_headings_are_whole_in_a_narrow_terminal(monkeypatch, width):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -74,7 +71,7 @@ def test_headings_are_whole_in_a_narrow_terminal(monkeypatch, print_table, width
     monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
-    print_table("scores", ["language", *WIDE], [["swh", *range(1000, 1008)]])
+    table("scores", ["language", *WIDE], [["swh", *range(1000, 1008)]])
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()[1:]
     head = [[cell.strip() for cell in line.strip("┃").split("┃")] for line in lines if line.startswith("┃")]
     assert "…" not in screen.getvalue()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperofa_eval.data.readers import Sentence
-from hyperofa_eval.text.words import WordEncoder
+from hyperofa_eval.models.words import WordEncoder
 
 LETTERS = "abcdenou"
 MARKED = ("▁", "▁und", "und", "un", "▁un", "▁a", "▁do", "ne", "▁▁")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[3] / "benchmarks/eval_speed.py"
+PATH = Path(__file__).parents[4] / "benchmarks/eval_speed.py"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
-from hyperofa_eval.models.loading import TransformersModel
+from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 
@@ -40,7 +40,7 @@ def test_it_learns_its_training_data_and_leaves_the_model_alone(model, data):
     assert result.items["accuracy"].value() > 95
     assert result.items["macro_f1"].value() > 80
     assert 0 < result.chance["accuracy"] < 40
-    from hyperofa_eval.base.hashing import hash_model
+    from hyperofa_eval.models.hashing import hash_model
 
     assert hash_model(model.body) == before
 

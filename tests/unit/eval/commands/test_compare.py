@@ -17,7 +17,7 @@ from hyperofa_eval.cli import main
 from hyperofa_eval.results.comparison import published
 from hyperofa_eval.results.summary import summarise_task
 from hyperofa_eval.scoring.statistics import Items, hits
-from hyperofa_eval.tasks.registry import Outcome
+from hyperofa_eval.tasks import Outcome
 
 
 def make_run(

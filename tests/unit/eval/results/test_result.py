@@ -1,10 +1,9 @@
-"""Old answers to new questions: a changed head, a run that stopped midway, a summary that is none."""
+"""Stored results: which still hold, and which are refused."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,7 +17,7 @@ def read(path):
 
 
 def scored(model, tokenizer, tasks, data, out, languages=("tur", "swh")):
-    return evaluate(model, tokenizer, tasks, data, languages=list(languages), out=out)
+    return evaluate(model, tasks, data, tokenizer=tokenizer, languages=list(languages), out=out)
 
 
 def change_body(model):
@@ -161,65 +160,6 @@ def test_a_result_that_is_none_is_refused_with_its_path(bert, tokenizer, model_d
     assert main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "tur.seed0.json: not a whole result (it lacks task); delete it" in line
-
-
-class Vectors:
-    """A user's model whose answers are given by functions."""
-
-    def __init__(self, encode=None, tag=None):
-        self.identity = {"name": "mine", "sha256": "1", "tokenizer_sha256": "1"}
-        self._encode, self._tag = encode, tag
-
-    def encode(self, texts, settings):
-        return self._encode(texts)
-
-    def fine_tune(self, train, dev, settings, seed):
-        return self._tag
-
-
-def one(model, task, data):
-    from hyperofa_eval.data.layout import DataFolder
-    from hyperofa_eval.runner import run_tasks
-    from hyperofa_eval.tasks.protocols import default
-
-    return run_tasks(model, [default()[task]], DataFolder(data), codes=["tur"])
-
-
-@pytest.mark.parametrize(
-    ("encode", "says"),
-    [
-        (lambda texts: np.full((len(texts), 4), np.nan), "NaN or infinity"),
-        (lambda texts: np.full((len(texts), 4), np.inf), "NaN or infinity"),
-        (lambda texts: np.ones((len(texts) + 1, 4)), r"shape \(13, 4\) for 12 texts"),
-        (lambda texts: np.ones((len(texts) - 1, 4)), r"shape \(11, 4\) for 12 texts"),
-        (lambda texts: np.ones(len(texts)), r"shape \(12,\) for 12 texts"),
-        (lambda texts: np.ones((len(texts), 4 + ("Where" in texts[0]))), "dimensions cannot be compared"),
-    ],
-)
-def test_vectors_of_a_users_model_are_checked(data, encode, says):
-    from hyperofa_eval.base.errors import InputError
-
-    if "dimensions" in says:
-        path = data / "tatoeba/tur-eng.eng"
-        path.write_text("Where " + path.read_text())
-    with pytest.raises(InputError, match=f"mine: .*{says}"):
-        one(Vectors(encode), "sr-t", data)
-
-
-@pytest.mark.parametrize(
-    ("tag", "says"),
-    [
-        (lambda sentences: [["NOUN"] * len(s.tokens) for s in sentences][1:], "sentences for"),
-        (lambda sentences: [["NOUN"] * (len(s.tokens) + 1) for s in sentences], "tags for the"),
-        (lambda sentences: [["NOUN"] * (len(s.tokens) - 1) for s in sentences], "tags for the"),
-        (lambda sentences: [[0] * len(s.tokens) for s in sentences], "no string"),
-    ],
-)
-def test_tags_of_a_users_model_are_checked(data, tag, says):
-    from hyperofa_eval.base.errors import InputError
-
-    with pytest.raises(InputError, match=f"task pos, tur: .*{says}"):
-        one(Vectors(tag=tag), "pos", data)
 
 
 def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypatch):

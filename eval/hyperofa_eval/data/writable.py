@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hyperofa_eval.base.console import LOG
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.readers import SCHEMES, UNTAGGED
+
+log = logging.getLogger(__name__)
 
 UNWRITABLE = {"\t": "a tab", "\n": "a line end", "\r": "a line end", "\0": "a NUL", "\ufeff": "a byte-order mark"}
 """Characters that a line of a text file cannot hold in a token."""
@@ -70,9 +72,9 @@ class Kept:
                 todo="name another data set or configuration",
             )
         if dropped:
-            LOG.warning("%s: %d of %d %s left out: %s", self.name, dropped, dropped + kept, self.things, reasons)
+            log.warning("%s: %d of %d %s left out: %s", self.name, dropped, dropped + kept, self.things, reasons)
         if self._untagged:
-            LOG.info("%s: %d tokens without a tag (%s) left out", self.name, self._untagged, UNTAGGED)
+            log.info("%s: %d tokens without a tag (%s) left out", self.name, self._untagged, UNTAGGED)
 
     def _shown(self) -> list[tuple[str, int]]:
         """Each reason once: of tags outside the scheme, the most frequent is the example."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
-import hyperofa.base.cpu
-import hyperofa_eval.base.cpu
+from hyperofa_eval.base import cpu
 
-BOTH = pytest.mark.parametrize("module", [hyperofa.base.cpu, hyperofa_eval.base.cpu])
 AMD = "vendor_id\t: AuthenticAMD\nflags\t: fpu avx512f avx512_bf16\n"
 
 
@@ -26,7 +22,6 @@ def _setting() -> Iterator[None]:
     torch.backends.mkldnn.matmul.fp32_precision = before
 
 
-@BOTH
 @pytest.mark.parametrize(
     "text",
     [
@@ -37,18 +32,15 @@ def _setting() -> Iterator[None]:
     ],
     ids=["intel", "no bfloat16", "matrix tiles", "unknown"],
 )
-def test_products_stay_where_they_are_on_other_processors(module: ModuleType, text: str, tmp_path: Path) -> None:
+def test_products_stay_where_they_are_on_other_processors(text: str, tmp_path: Path) -> None:
     before = torch.backends.mkldnn.matmul.fp32_precision
     (tmp_path / "cpuinfo").write_text(text)
-    assert not module.multiply_with_onednn(tmp_path / "cpuinfo")
-    assert not module.multiply_with_onednn(tmp_path / "absent")
+    assert not cpu.multiply_with_onednn(tmp_path / "cpuinfo")
+    assert not cpu.multiply_with_onednn(tmp_path / "absent")
     assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
-@BOTH
-def test_a_library_that_rounds_is_not_taken(
-    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_that_rounds_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.backends.mkldnn.matmul.fp32_precision
     (tmp_path / "cpuinfo").write_text(AMD)
     exact = torch.Tensor.__matmul__
@@ -57,33 +49,25 @@ def test_a_library_that_rounds_is_not_taken(
         "__matmul__",
         lambda a, b: exact(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else exact(a, b),
     )
-    assert not module.multiply_with_onednn(tmp_path / "cpuinfo")
+    assert not cpu.multiply_with_onednn(tmp_path / "cpuinfo")
     assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
-@BOTH
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the setting is for x86-64 alone")
-def test_products_are_float32s_whoever_takes_them(module: ModuleType, tmp_path: Path) -> None:
+def test_products_are_float32s_whoever_takes_them(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(AMD)
-    module.multiply_with_onednn(tmp_path / "cpuinfo")
+    cpu.multiply_with_onednn(tmp_path / "cpuinfo")
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(513, 384, generator=generator), torch.randn(384, 1000, generator=generator)
     exact = a.double() @ b.double()
     assert float(((a @ b).double() - exact).norm() / exact.norm()) < 1e-6
 
 
-def test_the_harness_has_the_same_settings() -> None:
-    for name in ("multiply_with_onednn", "_amd_without_tiles", "_products_are_exact"):
-        assert inspect.getsource(getattr(hyperofa.base.cpu, name)) == inspect.getsource(
-            getattr(hyperofa_eval.base.cpu, name)
-        )
-
-
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="not every other processor can flush")
 def test_numbers_below_float32s_normal_range_are_zero_while_the_block_lasts() -> None:
     tiny = torch.tensor([1e-39, 1e-30])
-    with hyperofa.base.cpu.denormals_flushed():
-        with hyperofa.base.cpu.denormals_flushed():
+    with cpu.denormals_flushed():
+        with cpu.denormals_flushed():
             pass
         flushed = (tiny * 1.5).tolist()
     assert flushed[0] == 0.0
