@@ -1,4 +1,4 @@
-"""Parallel text on disk: one file per language, line-aligned or ``id<TAB>text``, as sentences that share a number."""
+"""Parallel text on disk, read and written: one file per language, line-aligned or ``id<TAB>text``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyperofa.base.files import write_text
 from hyperofa.base.wordkeys import is_language, language_for
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa_eval.languages import PIVOT
 from hyperofa_eval.text.paired import overlaps, read_aligned, read_verses
 
 log = logging.getLogger(__name__)
 
+ENGLISH = PIVOT
+ENGLISH_NAMES = (ENGLISH, "eng_Latn")
+"""What the English side of parallel text may be called; the first is written."""
 _NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz|\.gz)?")
 _ALMOST = re.compile(r".*\.(?:txt|tsv)(?:\..+)?", re.IGNORECASE)
 
@@ -33,6 +37,36 @@ class ParallelText:
         """Sentences of a language that another language has too."""
         others = [rows.keys() for name, rows in self.texts.items() if name != language]
         return sum(any(number in rows for rows in others) for number in self.texts[language])
+
+    def aligned(self) -> AlignedText:
+        """All numbers as rows beside English; where a row has both of :data:`ENGLISH_NAMES`, the first is taken.
+
+        Runs of white space become one space. A row without English has an empty English side.
+        """
+        rows = range(self.n_sentences)
+        columns = {
+            language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in self.texts.items()
+        }
+        english = [columns.pop(name, [""] * self.n_sentences) for name in ENGLISH_NAMES]
+        return AlignedText([next(filter(None, sides), "") for sides in zip(*english, strict=True)], columns)
+
+
+@dataclass(frozen=True)
+class AlignedText:
+    """``english[i]`` and ``translations[language][i]`` say the same; an empty string means there is no translation."""
+
+    english: list[str]
+    translations: dict[str, list[str]]
+
+    def write(self, folder: Path) -> None:
+        """Write ``eng.txt`` and one ``LANG.txt`` a language."""
+        for language, lines in {ENGLISH: self.english, **self.translations}.items():
+            write_lines(folder / f"{language}.txt", lines)
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write one line each (no line may hold a line break; ``str.splitlines`` characters were folded by the readers)."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None) -> ParallelText:
@@ -71,6 +105,39 @@ def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None)
 def parallel_files(paths: Sequence[Path], languages: Sequence[str] | None = None) -> list[Path]:
     """The files that :func:`read_parallel` would read."""
     return [file for corpus in _corpora(paths, languages) for file in corpus.values()]
+
+
+def languages_in(folder: Path) -> set[str]:
+    """The languages of a folder's parallel text, by its files' names; none where the folder is not there."""
+    try:
+        return _languages(folder)
+    except HyperofaError:
+        return set()
+
+
+def check_english(folder: Path) -> None:
+    """Refuse a folder that is not there or holds no parallel text with English, before any of it is read.
+
+    Raises:
+        DataMissingError: it is that.
+        InputError: two files of it are in the same language.
+    """
+    if not folder.is_dir():
+        raise DataMissingError("no such directory", where=folder)
+    try:
+        names = _languages(folder)
+    except DataMissingError:
+        names = set()
+    if names.isdisjoint(ENGLISH_NAMES) or len(names) < 2:
+        raise DataMissingError(
+            "no parallel text here",
+            where=folder,
+            todo="it needs eng.txt and one LANG.txt a language, line by line the same messages (or .tsv with ids)",
+        )
+
+
+def _languages(folder: Path) -> set[str]:
+    return {file.name.partition(".")[0] for file in parallel_files([folder])}
 
 
 def _corpora(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hyperofa.cli import main
-from hyperofa.data.aligned import ParallelText, write_parallel
 from hyperofa.data.inputs import Wheel
+from hyperofa.data.parallel import AlignedText
 
 LOCALE = "sample/locale/de/LC_MESSAGES/a.mo"
 
@@ -33,7 +33,7 @@ def test_messages_and_model_from_a_wheel(
 
 def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     english = [f"please open file {chr(97 + number)}" for number in range(20)]
-    write_parallel(tmp_path / "in", ParallelText(english, {"ces": [line.upper() + " x" for line in english]}))
+    AlignedText(english, {"ces": [line.upper() + " x" for line in english]}).write(tmp_path / "in")
     words = ["--parallel", str(tmp_path / "in"), "--test", "8", "--min-test", "5", "--out", str(tmp_path / "out")]
     assert main(["data", "split", *words]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if "ces" in line)
