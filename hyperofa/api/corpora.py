@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @takes(CorpusSettings)
 def prepare_corpus(tokenizer: Any, text: Texts, *, out: str | Path, **settings: Any) -> PackedCorpus:
-    """A corpus directory: text tokenised and packed into sequences, by language. It does not depend on ``processes``.
+    """A corpus directory: text tokenised and packed into sequences, by language.
+
+    It does not depend on ``processes``; a script that asks for several runs below ``if __name__ == "__main__":``.
 
     Args:
         tokenizer: a directory, a hub id, or a loaded fast tokenizer.
@@ -33,13 +35,13 @@ def prepare_corpus(tokenizer: Any, text: Texts, *, out: str | Path, **settings: 
             something else.
     """
     from hyperofa.corpus.prepare import prepare
-    from hyperofa.vocab.report import load_tokenizer
+    from hyperofa.vocab.report import load_tokenizer, name_of
 
     config = build_config(CorpusSettings, settings, "prepare_corpus")
     texts = language_words(text, "--text", is_name=lambda name: name.replace("_", "").replace("-", "").isalnum())
     if isinstance(tokenizer, str | Path):
         return prepare(tokenizer, texts, Path(out), config)
-    folder, keep = temporary_directory("tokenizer")
+    folder, keep = temporary_directory(Path(name_of(tokenizer)).name or "tokenizer")
     with keep:
         load_tokenizer(tokenizer).save_pretrained(str(folder))
         return prepare(folder, texts, Path(out), config)

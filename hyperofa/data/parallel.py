@@ -141,9 +141,9 @@ def _languages(folder: Path) -> set[str]:
 
 
 def _corpora(
-    paths: Sequence[Path], languages: Sequence[str] | None, tell: Callable[..., None] = log.debug
+    paths: Sequence[Path], languages: Sequence[str] | None, log_line: Callable[..., None] = log.debug
 ) -> list[dict[str, Path]]:
-    """Files by language, one mapping for each (folder, kind); ``tell`` logs what is passed over or stands in."""
+    """Files by language, one mapping for each (folder, kind); ``log_line`` says what is passed over or stands in."""
     corpora: dict[tuple[Path, str], dict[str, Path]] = {}
     for path in paths:
         if not path.exists():
@@ -153,7 +153,7 @@ def _corpora(
             match = _NAME.fullmatch(file.name)
             if match is None or not is_language(match["language"]) or not file.is_file():
                 if _ALMOST.fullmatch(file.name):
-                    tell("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
+                    log_line("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
                 continue
             found += 1
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
@@ -168,23 +168,23 @@ def _corpora(
             raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
     if languages is None:
         return list(corpora.values())
-    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, tell)
+    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, log_line)
     chosen = [{language: corpus[language] for language in corpus if language in wanted} for corpus in corpora.values()]
     return [corpus for corpus in chosen if corpus]
 
 
-def _wanted(languages: Sequence[str], there: set[str], tell: Callable[..., None]) -> set[str]:
+def _wanted(languages: Sequence[str], available: set[str], log_line: Callable[..., None]) -> set[str]:
     """The languages to read: each that is asked for, or its bare code where only that is there."""
-    found = {language: language_for(language, there) for language in languages}
+    found = {language: language_for(language, available) for language in languages}
     if absent := sorted(language for language, own in found.items() if own is None):
         raise DataMissingError(
             f"no parallel text in {', '.join(absent)}",
             where="--languages",
-            todo=f"there: {', '.join(sorted(there))}",
+            todo=f"there: {', '.join(sorted(available))}",
         )
     for language, own in found.items():
         if own != language:
-            tell("%s: there is no text of that code; reading %s", language, own)
+            log_line("%s: there is no text of that code; reading %s", language, own)
     return {own for own in found.values() if own is not None}
 
 

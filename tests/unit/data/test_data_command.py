@@ -43,13 +43,13 @@ def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["model", "sample", "--sha256", "0" * 64, "--folder", "x"], 2, "'sample' is not NAME==VERSION"),
-        (["model", "sample==1.0", "--sha256", "0" * 9, "--folder", "x"], 2, "is not a SHA-256"),
+        (["model", "sample", "--sha256", "0" * 64, "--folder", "x"], 2, "NAME==VERSION: 'sample' is not NAME==VERSION"),
+        (["model", "sample==1.0", "--sha256", "0" * 9, "--folder", "x"], 2, "--sha256: '000000000' is not a SHA-256"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "de"], 2, "'de' is not LANG=LOCALE"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "eng=en"], 2, "English is the messages' own"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "deu=de"], 3, "pip could not fetch it"),
         (["split", "--parallel", "none"], 3, "no such directory"),
-        (["split", "--parallel", "none", "--test", "0"], 2, "must be at least 1"),
+        (["split", "--parallel", "none", "--test", "0"], 2, "--test: 0 is not a number of 1 or more"),
     ],
 )
 def test_wrong_input_is_one_line(
