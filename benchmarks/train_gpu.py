@@ -152,14 +152,17 @@ def write_tokenizer(out: Path, vocab_size: int) -> None:
 
 def write_corpus(folder: Path, vocab_size: int, length: int, sequences: int) -> None:
     """Words drawn so that their logarithms are uniform, near enough to Zipf's law, in documents of half a sequence."""
-    from hyperofa.corpus.prepare import Settings, prepare
+    from hyperofa.corpus.prepare import prepare
+    from hyperofa.corpus.settings import CorpusSettings
 
     draw = random.Random(0)
     largest = vocab_size - 5
     with (folder / "text.txt").open("w") as text:
         for _ in range(2 * sequences):
             text.write(" ".join(f"w{int(largest ** draw.random()) - 1}" for _ in range(length // 2)) + "\n")
-    prepare(folder / "model", {"eng_Latn": [str(folder / "text.txt")]}, folder / "corpus", Settings(length=length))
+    prepare(
+        folder / "model", {"eng_Latn": [str(folder / "text.txt")]}, folder / "corpus", CorpusSettings(length=length)
+    )
 
 
 if __name__ == "__main__":

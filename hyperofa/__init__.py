@@ -12,18 +12,31 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.autoclasses import install
 
 if TYPE_CHECKING:
+    from hyperofa.api.corpora import prepare_corpus
+    from hyperofa.api.tokenizers import extend_tokenizer, train_tokenizer
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "build_vectors": "hyperofa.api.vectors",
+    "extend_tokenizer": "hyperofa.api.tokenizers",
     "import_vectors": "hyperofa.api.vectors",
     "load_vectors": "hyperofa.api.vectors",
+    "prepare_corpus": "hyperofa.api.corpora",
+    "train_tokenizer": "hyperofa.api.tokenizers",
 }
 """Where each public function is defined."""
 
-__all__ = ["__version__", "build_vectors", "import_vectors", "load_vectors"]
+__all__ = [
+    "__version__",
+    "build_vectors",
+    "extend_tokenizer",
+    "import_vectors",
+    "load_vectors",
+    "prepare_corpus",
+    "train_tokenizer",
+]
 
 install()
 

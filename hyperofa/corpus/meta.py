@@ -11,6 +11,7 @@ from typing import Any
 
 from hyperofa.base.files import inside
 from hyperofa.corpus.order import check_sampling
+from hyperofa.corpus.settings import LENGTHS
 from hyperofa.errors import InputError
 from hyperofa_eval.base.files import read_json
 from hyperofa_eval.settings.config import build_config
@@ -18,8 +19,6 @@ from hyperofa_eval.settings.config import build_config
 MARKER = "corpus.json"
 TOKENS = "tokens.safetensors"
 FORMAT = 2
-LEAST_LENGTH, GREATEST_LENGTH = 8, 32_767
-"""Tokens of a sequence: document indices within it are 16-bit."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class CorpusMeta:
     made_by: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not LEAST_LENGTH <= self.length <= GREATEST_LENGTH:
-            raise ValueError(f"a length of {self.length} is not between {LEAST_LENGTH} and {GREATEST_LENGTH:,}")
+        if self.length not in LENGTHS:
+            raise ValueError(f"a length of {self.length} is not {LENGTHS}")
         if not self.languages or len(self.sampling.weights) != len(self.languages):
             raise ValueError(f"{len(self.languages)} languages, but {len(self.sampling.weights)} sampling weights")
         if any(language.sequences < 1 for language in self.languages):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +13,23 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from hyperofa.base.files import check_output, new_directory, sha256_tree, versions
-from hyperofa.corpus.meta import (
-    FORMAT,
-    GREATEST_LENGTH,
-    LEAST_LENGTH,
-    MARKER,
-    TOKENS,
-    fingerprint_of,
-    language_record,
-)
+from hyperofa.corpus.meta import FORMAT, MARKER, TOKENS, fingerprint_of, language_record
 from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
 from hyperofa.corpus.reading import check_source, documents
+from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.corpus.tokenizing import Document, DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import InputError
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.files import sha256_file, write_json
+from hyperofa_eval.settings.config import recorded
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a corpus is made."""
-
-    length: int = 512  # tokens per sequence
-    keep_whole: bool = False  # never cut a document that fits into one sequence
-    text_field: str = "text"  # of JSONL, Parquet, Arrow and hub rows
-    caps: Mapping[str, int] = field(default_factory=dict)  # documents per language at most; "" for all others
-    weights: Mapping[str, float] = field(default_factory=dict)  # sampling weights, 1 unless named
-    read_special: bool = (
-        False  # special tokens typed in the text are the tokens, as chat data may want; else they are text
-    )
-    temperature: float = 1.0  # sampling: shares are proportional to weight * sequences^(1 / temperature)
-
-    def __post_init__(self) -> None:
-        if not LEAST_LENGTH <= self.length <= GREATEST_LENGTH:
-            raise InputError(f"a length of {self.length} is not between {LEAST_LENGTH} and {GREATEST_LENGTH:,}")
-
-
 def prepare(
-    tokenizer: str | Path, texts: Mapping[str, Sequence[str]], out: Path, settings: Settings, processes: int = 1
+    tokenizer: str | Path, texts: Mapping[str, Sequence[str]], out: Path, settings: CorpusSettings
 ) -> PackedCorpus:
     """Write the corpus directory ``out`` and open it.
 
@@ -63,18 +37,17 @@ def prepare(
         tokenizer: directory of a fast tokenizer, or a hub id.
         texts: files (see :func:`hyperofa.corpus.reading.documents`) per language.
         out: must be new, empty, or an earlier corpus.
-        settings: length, caps, sampling.
-        processes: that tokenise; the corpus does not depend on it.
+        settings: length, caps, sampling, processes.
 
     Raises:
         InputError: a file has a bad line, a language has no document, or a named language is not among the texts.
         DataMissingError: a file or the tokenizer is not there.
     """
     check_output(out, MARKER)
-    for name in [*settings.caps, *settings.weights]:
+    for name in [*settings.caps, *settings.weight]:
         if name and name not in texts:
             raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(texts)}")
-    weights = [float(settings.weights.get(name, 1.0)) for name in texts]
+    weights = [float(settings.weight.get(name, 1.0)) for name in texts]
     try:
         check_sampling(weights, settings.temperature)
     except ValueError as error:
@@ -85,7 +58,7 @@ def prepare(
     table = token_table(framed.tokenizer)
     with (
         new_directory(out, MARKER) as folder,
-        tokenizing(tokenizer, processes, read_special=settings.read_special) as tokenize,
+        tokenizing(tokenizer, settings.processes, read_special=settings.read_special_tokens) as tokenize,
     ):
         (folder / "data").mkdir()
         languages = []
@@ -97,10 +70,9 @@ def prepare(
             written = write_sequences(folder / file, sequences, settings.length, index)
             if not written:
                 raise InputError("no document in the text", where=f"{name}: {', '.join(sources)}")
+            counter.log_special(name, as_tokens=settings.read_special_tokens)
+            counts = {key: getattr(counter, key) for key in _COUNTED}
             digest = sha256_file(folder / file)
-            counter.report(name, settings)
-            names = ("documents", "tokens", "unknown", "characters", "skipped", "typed_special")
-            counts = {key: getattr(counter, key) for key in names}
             languages.append(language_record(name=name, file=file, sequences=written, sha256=digest, **counts))
         save_file(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
@@ -109,6 +81,9 @@ def prepare(
         meta = _describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, len(table.special))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
+
+
+_COUNTED = ("documents", "tokens", "unknown", "characters", "skipped", "typed_special")
 
 
 class _Counter:
@@ -120,11 +95,11 @@ class _Counter:
         self.typed_special = self.with_special = 0
         self.example = ""
 
-    def texts_of(self, name: str, sources: Sequence[str], settings: Settings) -> Iterator[str]:
+    def texts_of(self, name: str, sources: Sequence[str], settings: CorpusSettings) -> Iterator[str]:
         cap = settings.caps.get(name, settings.caps.get(""))
         with progress_bar(name, cap) as advance:
             for source in sources:
-                for text in documents(source, settings.text_field):
+                for text in documents(source, settings.field):
                     if cap is not None and self.documents >= cap:
                         return
                     if not text:
@@ -146,11 +121,11 @@ class _Counter:
                 self.example = self.example or example
             yield ids
 
-    def report(self, name: str, settings: Settings) -> None:
+    def log_special(self, name: str, *, as_tokens: bool) -> None:
         """Say in one line what looks like special tokens in the text."""
         if self.typed_special:
             such = f", such as {self.example!r}," if self.example else ""
-            todo = "are read as tokens" if settings.read_special else "are text (--read-special-tokens: read as tokens)"
+            todo = "are read as tokens" if as_tokens else "are text (--read-special-tokens: read as tokens)"
             what = f"{self.typed_special:,} special tokens typed in {self.with_special:,} documents{such} {todo}"
             log.warning("%s: %s", name, what)
 
@@ -163,7 +138,7 @@ def _digest(tokenizer: Any) -> str:
 def _describe(
     framed: DocumentTokenizer,
     directory: Path,
-    settings: Settings,
+    settings: CorpusSettings,
     languages: list[dict[str, Any]],
     weights: list[float],
     table: Path,
@@ -184,6 +159,10 @@ def _describe(
         },
         "sampling": {"weights": weights, "temperature": settings.temperature},
         "languages": languages,
-        "made_by": {"command": "hyperofa corpus prepare", "settings": asdict(settings), "versions": versions()},
+        "made_by": {
+            "command": "hyperofa corpus prepare",
+            "settings": recorded(settings, ["processes"]),
+            "versions": versions(),
+        },
     }
     return {**meta, "fingerprint": fingerprint_of(meta)}

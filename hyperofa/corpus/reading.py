@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,17 +99,29 @@ def _noting(names: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _table(path: Path, kind: str, field: str) -> Iterator[str]:
     from datasets import load_dataset
-    from datasets import logging as words_of_datasets
 
-    words_of_datasets.set_verbosity(words_of_datasets.CRITICAL)  # what it would say is in the error
     try:
-        rows = load_dataset(kind, data_files=str(path), split="train", streaming=True)
-        for number, row in enumerate(rows, start=1):
-            yield _text_of(row, field, f"{path}, row {number}")
+        with _silent_datasets():  # what it would say is in the error
+            rows = load_dataset(kind, data_files=str(path), split="train", streaming=True)
+            for number, row in enumerate(rows, start=1):
+                yield _text_of(row, field, f"{path}, row {number}")
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"not a readable {kind} file ({_first_line(error)})", where=path) from error
+
+
+@contextmanager
+def _silent_datasets() -> Iterator[None]:
+    """Let the library log nothing but what is critical, until the block ends."""
+    from datasets import logging as datasets_logging
+
+    before = datasets_logging.get_verbosity()
+    datasets_logging.set_verbosity(datasets_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets_logging.set_verbosity(before)
 
 
 def _hub(name: str, field: str) -> Iterator[str]:

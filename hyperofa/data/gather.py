@@ -6,26 +6,20 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import check_output, made_by, new_directory
 from hyperofa.base.wordkeys import is_language
-from hyperofa.data.aligned import (
-    ENGLISH,
-    ParallelText,
-    has_letters,
-    near_key,
-    read_rows,
-    write_lines,
-    write_parallel,
-)
-from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.linekeys import has_letters, line_key
+from hyperofa.data.parallel import ENGLISH, AlignedText, parallel_files, read_parallel, write_lines
+from hyperofa.data.settings import GatherSettings
 from hyperofa.data.split import documents
 from hyperofa.data.test_sets import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
-from hyperofa.errors import DataMissingError
+from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import write_json
+from hyperofa_eval.settings.config import recorded
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +32,7 @@ SMALLEST_KEY = 6
 class Gathered:
     """The training side: aligned text, plain text by language, and how many lines of each language are not in it."""
 
-    parallel: ParallelText
+    parallel: AlignedText
     text: dict[str, list[str]]
     left_out: dict[str, int]
     """Test lines."""
@@ -46,12 +40,7 @@ class Gathered:
     """Lines left out for another reason, by reason and language."""
 
 
-def line_key(text: str) -> str:
-    """A text without case, punctuation, digits and all spacing, so that tokenised test sets are recognised too."""
-    return near_key(text).replace(" ", "")
-
-
-def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Mapping[str, set[str]]) -> Gathered:
+def gather(parallel: AlignedText, text: Mapping[str, Iterable[str]], tested: Mapping[str, set[str]]) -> Gathered:
     """Leave out every line whose :func:`line_key` is among ``tested[language]``.
 
     A row of parallel text whose English side is tested goes as a whole: what is left would still tie its translations.
@@ -82,7 +71,7 @@ def gather(parallel: ParallelText, text: Mapping[str, Iterable[str]], tested: Ma
                 seen[clean_line] = None
         plain[language] = list(seen)
     rest = {reason: {language: n for language, n in counts.items() if n} for reason, counts in dropped.items()}
-    return Gathered(ParallelText([parallel.english[row] for row in kept], translations), plain, left_out, rest)
+    return Gathered(AlignedText([parallel.english[row] for row in kept], translations), plain, left_out, rest)
 
 
 def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] = SCREENED) -> dict[str, set[str]]:
@@ -126,7 +115,7 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     return {code: together[bare(code)] for code in {*languages, *found} if bare(code) in together}
 
 
-def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[ParallelText, dict[str, list[Path]]]:
+def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[AlignedText, dict[str, list[Path]]]:
     """Parallel corpora as one line-aligned text (rows without English included), and plain files by language.
 
     Of a folder of plain text, files named ``LANG.txt``, ``LANG.jsonl`` and the like are read; others are passed over and told.
@@ -136,7 +125,7 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Paralle
     """
     from hyperofa.base.textfiles import language_files
 
-    aligned = read_rows(parallel) if parallel else ParallelText([], {})
+    aligned = read_parallel(parallel).aligned() if parallel else AlignedText([], {})
     for path in text:
         if not path.exists():
             raise DataMissingError("no such text", where=path)
@@ -156,30 +145,6 @@ def _files_in(folder: Path) -> Iterator[Path]:
             log.warning("%s: passed over: it is not named LANG.txt, LANG.jsonl or the like", file)
 
 
-@dataclass(frozen=True)
-class GatherSettings:
-    """What ``hyperofa data gather`` is told besides its files."""
-
-    document: str = "message"
-    cap: int | None = None
-    seed: int = 0
-    tasks: tuple[str, ...] = ()
-    """Further tasks whose test sets are kept out, besides retrieval and tagging."""
-    extensions: tuple[Path, ...] = ()
-    """Files that define such tasks (``--with``)."""
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """What ``gather.json`` says of them."""
-        files = [file.name for file in self.extensions]
-        return {**asdict(self), "tasks": list(self.tasks), "extensions": files}
-
-    @property
-    def corpora(self) -> list[str]:
-        """The test sets that are kept out."""
-        return list(dict.fromkeys([*SCREENED, *corpora_of(find_tasks(self.tasks, self.extensions))]))
-
-
 def write_gathered(
     parallel: Sequence[Path], text: Sequence[Path], test: Path | None, settings: GatherSettings, out: Path
 ) -> dict[str, Any]:
@@ -193,19 +158,21 @@ def write_gathered(
             test set, an unknown task, or ``out`` holds something else.
     """
     from hyperofa.corpus.reading import documents as read_documents
-    from hyperofa.data.parallel import parallel_files
 
+    if not (parallel or text):
+        raise InputError("nothing to gather", where="command line", todo="give --parallel, --text or both")
     check_output(out, MARKER)
     aligned, files = read_inputs(parallel, text)
     languages = sorted({ENGLISH, *aligned.translations, *files})
     tested: dict[str, set[str]] = {}
     if test is not None:
-        sets = [file for both in tested_files(test, settings.corpora, languages).values() for file in both]
+        corpora = list(dict.fromkeys([*SCREENED, *corpora_of(find_tasks(settings.tasks, settings.extensions))]))
+        sets = [file for both in tested_files(test, corpora, languages).values() for file in both]
         refuse_tested([*parallel_files(parallel), *(file for these in files.values() for file in these)], sets)
-        tested = keys_of_tests(test, languages, settings.corpora)
+        tested = keys_of_tests(test, languages, corpora)
     plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
     found = gather(aligned, plain, tested)
-    pieces = documents(found.parallel, SplitSettings(seed=settings.seed, document=settings.document))  # type: ignore[arg-type]
+    pieces = documents(found.parallel, settings)
     lines = {ENGLISH: found.parallel.english, **found.parallel.translations}
     everything = {
         language: [line for line in lines.get(language, []) if line] + found.text.get(language, [])
@@ -223,8 +190,9 @@ def write_gathered(
         for kind, own in (("parallel", parallel), ("text", text))
         for number, path in enumerate(own)
     }
+    named = [file.name for file in settings.extensions]
     made = {
-        **made_by("hyperofa data gather", inputs, settings.recorded),
+        **made_by("hyperofa data gather", inputs, recorded(settings) | {"extensions": named}),
         "train": {language: len(own) for language, own in texts.items() if language != ENGLISH and own},
         "english": len(texts[ENGLISH]),
         "rows": len(found.parallel.english),
@@ -232,7 +200,7 @@ def write_gathered(
         "dropped": found.dropped,
     }
     with new_directory(out, MARKER) as folder:
-        write_parallel(folder / "parallel", found.parallel)
+        found.parallel.write(folder / "parallel")
         capped = {language: _capped(own, settings) for language, own in documents_of.items()}
         for name, content in (("text", texts), ("documents", capped)):
             for language, own in content.items():

@@ -6,28 +6,31 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hyperofa.data.settings import Document, DocumentSettings
+from hyperofa_eval.settings.fields import SettingError, Settings
+
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Wheel:
+class Wheel(Settings):
     """A wheel of the package index, pinned by version and SHA-256; it is read as an archive and never installed."""
 
     name: str
     version: str
     sha256: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what is not a plain name, version and digest (they become words of a pip command)."""
-        for value, pattern, what in (
-            (self.name, _NAME, "package name"),
-            (self.version, _VERSION, "version"),
-            (self.sha256, _SHA256, "SHA-256 (64 hex digits)"),
+        for key, pattern, what in (
+            ("name", _NAME, "package name"),
+            ("version", _VERSION, "version"),
+            ("sha256", _SHA256, "SHA-256 (64 hex digits)"),
         ):
-            if not pattern.fullmatch(value):
-                raise ValueError(f"{value!r} is not a {what}")
+            if not pattern.fullmatch(getattr(self, key)):
+                raise SettingError(key, f"{getattr(self, key)!r} is not a {what}")
 
     @property
     def pin(self) -> str:
@@ -99,22 +102,6 @@ class Parallel:
 
 
 @dataclass(frozen=True)
-class SplitSettings:
-    """How messages are held out for testing, and what a pre-training document is."""
-
-    test: int = 200
-    min_words: int = 3
-    min_test: int = 50
-    seed: int = 0
-    document: Literal["message", "pair"] = "message"
-
-    def __post_init__(self) -> None:
-        """Sizes must be positive."""
-        if min(self.test, self.min_words, self.min_test) < 1:
-            raise ValueError("test, min_words and min_test must be at least 1")
-
-
-@dataclass(frozen=True)
 class Inputs:
     """Data with test sets of its own, in place of parallel text to be split."""
 
@@ -135,7 +122,7 @@ class Inputs:
     """Language -> text that goes to pre-training as it is: a file, or ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``."""
     vectors: str | None = None
     """Word vectors that exist: a store, or a file that ``hyperofa vectors import`` reads (None: built from ``parallel``)."""
-    document: Literal["message", "pair"] = "message"
+    document: Document = DocumentSettings.document
     """A pre-training document of parallel text: each sentence by itself, or a translation with its English side."""
     cap: int | None = None
     """Lines of a language that are kept at most, drawn with seed 0 (plain and parallel text together)."""

@@ -1,4 +1,4 @@
-"""Parallel text on disk: one file per language, line-aligned or ``id<TAB>text``, as sentences that share a number."""
+"""Parallel text on disk, read and written: one file per language, line-aligned or ``id<TAB>text``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa.base.wordkeys import is_language, language_for
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa_eval.base.files import write_text
 from hyperofa_eval.languages import PIVOT
 from hyperofa_eval.text.paired import overlaps, read_aligned, read_verses
 
 log = logging.getLogger(__name__)
 
+ENGLISH = PIVOT
+ENGLISH_NAMES = (ENGLISH, "eng_Latn")
+"""What the English side of parallel text may be called; the first is written."""
 _NAME = re.compile(r"(?P<language>[^.]+)(?:\.[^.]+)?\.(?P<kind>txt|tsv)(?:\.xz|\.gz)?")
 _ALMOST = re.compile(r".*\.(?:txt|tsv)(?:\..+)?", re.IGNORECASE)
 
@@ -33,6 +37,36 @@ class ParallelText:
         """Sentences of a language that another language has too."""
         others = [rows.keys() for name, rows in self.texts.items() if name != language]
         return sum(any(number in rows for rows in others) for number in self.texts[language])
+
+    def aligned(self) -> AlignedText:
+        """All numbers as rows beside English; where a row has both of :data:`ENGLISH_NAMES`, the first is taken.
+
+        Runs of white space become one space. A row without English has an empty English side.
+        """
+        rows = range(self.n_sentences)
+        columns = {
+            language: [" ".join(lines.get(row, "").split()) for row in rows] for language, lines in self.texts.items()
+        }
+        english = [columns.pop(name, [""] * self.n_sentences) for name in ENGLISH_NAMES]
+        return AlignedText([next(filter(None, sides), "") for sides in zip(*english, strict=True)], columns)
+
+
+@dataclass(frozen=True)
+class AlignedText:
+    """``english[i]`` and ``translations[language][i]`` say the same; an empty string means there is no translation."""
+
+    english: list[str]
+    translations: dict[str, list[str]]
+
+    def write(self, folder: Path) -> None:
+        """Write ``eng.txt`` and one ``LANG.txt`` a language."""
+        for language, lines in {ENGLISH: self.english, **self.translations}.items():
+            write_lines(folder / f"{language}.txt", lines)
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write one line each (no line may hold a line break; ``str.splitlines`` characters were folded by the readers)."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_parallel(paths: Sequence[Path], languages: Sequence[str] | None = None) -> ParallelText:
@@ -73,10 +107,43 @@ def parallel_files(paths: Sequence[Path], languages: Sequence[str] | None = None
     return [file for corpus in _corpora(paths, languages) for file in corpus.values()]
 
 
+def languages_in(folder: Path) -> set[str]:
+    """The languages of a folder's parallel text, by its files' names; none where the folder is not there."""
+    try:
+        return _languages(folder)
+    except HyperofaError:
+        return set()
+
+
+def check_english(folder: Path) -> None:
+    """Refuse a folder that is not there or holds no parallel text with English, before any of it is read.
+
+    Raises:
+        DataMissingError: it is that.
+        InputError: two files of it are in the same language.
+    """
+    if not folder.is_dir():
+        raise DataMissingError("no such directory", where=folder)
+    try:
+        names = _languages(folder)
+    except DataMissingError:
+        names = set()
+    if names.isdisjoint(ENGLISH_NAMES) or len(names) < 2:
+        raise DataMissingError(
+            "no parallel text here",
+            where=folder,
+            todo="it needs eng.txt and one LANG.txt a language, line by line the same messages (or .tsv with ids)",
+        )
+
+
+def _languages(folder: Path) -> set[str]:
+    return {file.name.partition(".")[0] for file in parallel_files([folder])}
+
+
 def _corpora(
-    paths: Sequence[Path], languages: Sequence[str] | None, tell: Callable[..., None] = log.debug
+    paths: Sequence[Path], languages: Sequence[str] | None, log_line: Callable[..., None] = log.debug
 ) -> list[dict[str, Path]]:
-    """Files by language, one mapping for each (folder, kind); ``tell`` logs what is passed over or stands in."""
+    """Files by language, one mapping for each (folder, kind); ``log_line`` says what is passed over or stands in."""
     corpora: dict[tuple[Path, str], dict[str, Path]] = {}
     for path in paths:
         if not path.exists():
@@ -86,7 +153,7 @@ def _corpora(
             match = _NAME.fullmatch(file.name)
             if match is None or not is_language(match["language"]) or not file.is_file():
                 if _ALMOST.fullmatch(file.name):
-                    tell("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
+                    log_line("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
                 continue
             found += 1
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
@@ -101,23 +168,23 @@ def _corpora(
             raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
     if languages is None:
         return list(corpora.values())
-    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, tell)
+    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, log_line)
     chosen = [{language: corpus[language] for language in corpus if language in wanted} for corpus in corpora.values()]
     return [corpus for corpus in chosen if corpus]
 
 
-def _wanted(languages: Sequence[str], there: set[str], tell: Callable[..., None]) -> set[str]:
+def _wanted(languages: Sequence[str], available: set[str], log_line: Callable[..., None]) -> set[str]:
     """The languages to read: each that is asked for, or its bare code where only that is there."""
-    found = {language: language_for(language, there) for language in languages}
+    found = {language: language_for(language, available) for language in languages}
     if absent := sorted(language for language, own in found.items() if own is None):
         raise DataMissingError(
             f"no parallel text in {', '.join(absent)}",
             where="--languages",
-            todo=f"there: {', '.join(sorted(there))}",
+            todo=f"there: {', '.join(sorted(available))}",
         )
     for language, own in found.items():
         if own != language:
-            tell("%s: there is no text of that code; reading %s", language, own)
+            log_line("%s: there is no text of that code; reading %s", language, own)
     return {own for own in found.values() if own is not None}
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import check_output, made_by, new_directory
-from hyperofa.data.aligned import (
-    ENGLISH,
-    ParallelText,
-    check_english,
-    near_key,
-    read_rows,
-    write_lines,
-    write_parallel,
-)
-from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.linekeys import near_key
+from hyperofa.data.parallel import ENGLISH, AlignedText, check_english, read_parallel, write_lines
+from hyperofa.data.settings import DocumentSettings, SplitSettings
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import write_json
+from hyperofa_eval.settings.config import recorded
 
 MARKER = "split.json"
 
@@ -28,12 +23,12 @@ MARKER = "split.json"
 class Split:
     """The two sides. ``train`` is parallel text; ``test[language]`` are (English, translation) pairs."""
 
-    train: ParallelText
+    train: AlignedText
     test: dict[str, list[tuple[str, str]]]
     held_out_messages: int
 
 
-def split(text: ParallelText, settings: SplitSettings) -> Split:
+def split(text: AlignedText, settings: SplitSettings) -> Split:
     """Divide parallel text by English message, so that a message is on one side in every language.
 
     Messages with one :func:`near_key` (they differ in case, punctuation, digits or what the placeholders left) count
@@ -51,7 +46,7 @@ def split(text: ParallelText, settings: SplitSettings) -> Split:
     kept = [row for row, key in enumerate(keys) if key and key not in out]
 
     test: dict[str, list[tuple[str, str]]] = {}
-    train = ParallelText([text.english[row] for row in kept], {})
+    train = AlignedText([text.english[row] for row in kept], {})
     for language, lines in sorted(text.translations.items()):
         pairs: dict[str, tuple[str, str]] = {}
         for row in tested:
@@ -62,7 +57,7 @@ def split(text: ParallelText, settings: SplitSettings) -> Split:
     return Split(train, test, len(tested))
 
 
-def documents(train: ParallelText, settings: SplitSettings) -> dict[str, list[str]]:
+def documents(train: AlignedText, settings: DocumentSettings) -> dict[str, list[str]]:
     """The pre-training documents of each language, one a line.
 
     ``message``: each message by itself. ``pair``: each translation together with its English message, in an order drawn
@@ -80,7 +75,7 @@ def documents(train: ParallelText, settings: SplitSettings) -> dict[str, list[st
     return found
 
 
-def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out: Path) -> dict[str, Any]:
+def write_split(parallel: Path, settings: SplitSettings, pivots: Sequence[str], out: Path) -> dict[str, Any]:
     """Read parallel text, divide it and write the directory ``out``; returns the content of its ``split.json``.
 
     ``parallel/`` is for word vectors, ``text/`` for the tokenizer, ``documents/`` for pre-training, ``test/`` for the
@@ -93,7 +88,7 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
     """
     check_output(out, MARKER)
     check_english(parallel)
-    text = read_rows([parallel])
+    text = read_parallel([parallel]).aligned()
     for pivot in pivots:
         if pivot not in text.translations:
             there = ", ".join(sorted(text.translations))
@@ -109,7 +104,7 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
             todo="give more parallel text or lower split.min_test",
         )
     summary = {
-        **made_by("hyperofa data split", {"parallel": parallel}, asdict(settings)),
+        **made_by("hyperofa data split", {"parallel": parallel}, recorded(settings)),
         "messages": {
             "train": len(parts.train.english),
             "test": parts.held_out_messages,
@@ -126,7 +121,7 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: list[str], out:
         },
     }
     with new_directory(out, MARKER) as folder:
-        write_parallel(folder / "parallel", parts.train)
+        parts.train.write(folder / "parallel")
         for language, lines in {ENGLISH: parts.train.english, **parts.train.translations}.items():
             write_lines(folder / "text" / f"{language}.txt", [line for line in lines if line])
         for language, lines in documents(parts.train, settings).items():

@@ -13,8 +13,9 @@ import numpy as np
 from hyperofa.base.files import check_output, made_by
 from hyperofa.base.wordkeys import KeyScheme
 from hyperofa.errors import InputError
-from hyperofa.vectors.readers.foreign import Faults, reader_for
 from hyperofa.vectors.readers.gensim import arrays_beside
+from hyperofa.vectors.readers.rows import Faults
+from hyperofa.vectors.readers.sniffing import reader_for
 from hyperofa.vectors.settings import ImportSettings
 from hyperofa.vectors.store import MARKER, new_store
 from hyperofa_eval.base.console import progress_bar
@@ -88,7 +89,7 @@ def _fitting(words: list[str], vectors: np.ndarray, dtype: np.dtype[Any], faults
     """The rows whose values ``dtype`` can hold (float16 ends at 65,504); the others are bad rows."""
     fits = np.abs(vectors).max(axis=1, initial=0.0) <= float(np.finfo(dtype).max)
     for row in np.flatnonzero(~fits):
-        faults.bad(f"values too large for {dtype.name}", f"word {words[row]!r}")
+        faults.bad(f"values too large for {dtype.name}", f"word {words[row][:40]!r}")
     return np.flatnonzero(fits)
 
 

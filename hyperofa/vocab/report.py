@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import made_by, named_inputs, new_directory
 from hyperofa.errors import InputError
 from hyperofa.vocab.change import changed_share, whole_text
-from hyperofa.vocab.learning.sampling import LanguageText, sample_lines, tell_little_text
+from hyperofa.vocab.learning.sampling import LanguageText, sample_lines
 from hyperofa_eval.base.console import print_json, table
 from hyperofa_eval.base.files import write_json
 from hyperofa_eval.base.hub import check_name
@@ -26,42 +25,46 @@ Fertility = dict[str, dict[str, float]]
 """Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens), ``lines`` and ``words``."""
 
 
-def load_tokenizer(source: str) -> Any:
+def load_tokenizer(source: Any) -> Any:
     """The fast tokenizer of a hub id or directory (see :mod:`hyperofa.base.hub`), as the harness loads it.
+
+    A tokenizer that is loaded already is checked and given back.
 
     Raises:
         DataMissingError: there is none.
         InputError: it cannot be read, is not a fast tokenizer, would cut text otherwise than its SentencePiece file, or fails
             on characters that it lacks.
     """
-    check_name(source)
-    tokenizer = tokenizers.load_tokenizer(source)
-    if not tokenizer.is_fast:
-        raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=source)
+    name, tokenizer = name_of(source), source
+    if isinstance(source, str | Path):
+        check_name(str(source))
+        tokenizer = tokenizers.load_tokenizer(str(source))
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError("not a fast tokenizer (no tokenizer.json can be made of it)", where=name)
     if drops_unknown(tokenizer):
-        log.warning("%s: characters that the tokenizer lacks leave no token: it has no unknown token", source)
+        log.warning("%s: characters that the tokenizer lacks leave no token: it has no unknown token", name)
     return tokenizer
 
 
-@dataclass(frozen=True)
-class Report:
-    """What is printed and recorded of a tokenizer: its entries, its fertility before and after, and the text it saw.
+def name_of(source: Any) -> str:
+    """What a tokenizer is called: its hub id or directory, or the one that a loaded one came from."""
+    return str(source if isinstance(source, str | Path) else getattr(source, "name_or_path", "") or "tokenizer")
+
+
+def training_record(
+    tokenizer: Any, fertility: Mapping[str, Fertility], texts: Mapping[str, LanguageText], changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is printed and recorded of a tokenizer: its entries, its fertility, and the text it was made from.
 
     ``fertility`` maps ``new``, or ``before`` and ``after``, to the languages' figures; ``changes`` is
     :func:`source_changes`.
     """
-
-    entries: int
-    fertility: Mapping[str, Fertility]
-    texts: Mapping[str, LanguageText]
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The report as JSON."""
-        texts = {language: text.record for language, text in self.texts.items()}
-        found: dict[str, Any] = {"entries": self.entries, "fertility": dict(self.fertility), "text": texts}
-        return {**found, "source_text": dict(self.changes)} if self.changes else found
+    found = {
+        "entries": len(tokenizer),
+        "fertility": dict(fertility),
+        "text": {language: text.record for language, text in texts.items()},
+    }
+    return {**found, "source_text": dict(changes)} if changes else found
 
 
 def fertilities(tokenizer: Any, texts: Mapping[str, LanguageText]) -> Fertility:
@@ -123,43 +126,40 @@ def save_tokenizer(
     command: str,
     files: Mapping[str, Sequence[Path]],
     settings: Mapping[str, Any],
-    report: Report,
-    source_files: Mapping[str, Sequence[Path]] | None = None,
+    record: Mapping[str, Any],
 ) -> None:
-    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its fertility."""
+    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its :func:`training_record`.
+
+    ``files`` are the text files under the names that the record has for them: a language, or ``source-text/LANG``.
+    """
     inputs: dict[str, Path] = {}
-    for language, paths in files.items():
-        inputs |= named_inputs(language, paths)
-    for language, paths in (source_files or {}).items():
-        inputs |= named_inputs(f"source-text/{language}", paths)
+    for name, paths in files.items():
+        inputs |= named_inputs(name, paths)
     with new_directory(out, MARKER) as folder:
         tokenizer.save_pretrained(str(folder))
-        write_json(folder / MARKER, {**report.record, "made_by": made_by(command, inputs, settings)})
+        write_json(folder / MARKER, {**record, "made_by": made_by(command, inputs, settings)})
 
 
-def print_report(out: Path, report: Report, *, as_json: bool) -> None:
-    """Say what was drawn and left out, and print fertility per language, a column for each tokenizer and figure."""
-    for text in report.texts.values():
-        text.tell()
-    tell_little_text(report.texts.values())
+def print_record(out: Path, record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print fertility per language, a column for each tokenizer and figure; or the whole :func:`training_record` as JSON."""
     if as_json:
-        print_json({"out": str(out), **report.record})
+        print_json({"out": str(out), **record})
         return
     names = ("tokens_per_word", "characters_per_token", "unknown")
     heads = {"tokens_per_word": "tokens/word", "characters_per_token": "characters/token", "unknown": "unknown %"}
-    which = list(report.fertility)
+    which, changes = list(record["fertility"]), record.get("source_text", {})
     columns = [f"{heads[name]} {one}" if len(which) > 1 else heads[name] for name in names for one in which]
     rows: dict[str, Mapping[str, Any]] = {
-        language: {one: report.fertility[one][language] for one in which} for language in report.texts
+        language: {one: record["fertility"][one][language] for one in which} for language in record["text"]
     }
-    rows |= {f"{language} (source's own)": change for language, change in report.changes.items()}
+    rows |= {f"{language} (source's own)": change for language, change in changes.items()}
     cells = [
         [name, *(row[one][key] * (100 if key == "unknown" else 1) for key in names for one in which)]
         for name, row in rows.items()
     ]
-    if report.changes:
+    if changes:
         columns += ["lines cut differently %", "words cut differently %"]
         for row, line in zip(rows.values(), cells, strict=True):
             changed = row.get("changed")
             line += [100 * changed[f"changed_{what}_share"] if changed else "" for what in ("lines", "words")]
-    table(f"{report.entries:,} entries → {out}", ["language", *columns], cells)
+    table(f"{record['entries']:,} entries → {out}", ["language", *columns], cells)

@@ -223,9 +223,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / f"{language}.txt"
         path.write_text("\n".join(sentences(language)) + "\n", encoding="utf-8")
         texts[language] = [str(path)]
-    from hyperofa.corpus.prepare import Settings, prepare
+    from hyperofa.corpus.prepare import prepare
+    from hyperofa.corpus.settings import CorpusSettings
 
-    prepare(folder / "tokenizer", texts, folder / "corpus", Settings(length=LENGTH))
+    prepare(folder / "tokenizer", texts, folder / "corpus", CorpusSettings(length=LENGTH))
     write_encoder(folder / "encoder", folder / "tokenizer")
     write_decoder(folder / "decoder", folder / "tokenizer")
     write_factorised_decoder(folder / "factorised-decoder", folder / "decoder")

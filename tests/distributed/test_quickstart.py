@@ -14,7 +14,7 @@ from support import warm
 from support.made_up import sentences, spelled, write_source
 
 from hyperofa.base.resources import resource
-from hyperofa.data.aligned import ParallelText, write_parallel
+from hyperofa.data.parallel import AlignedText
 from hyperofa_eval.base.files import read_json
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1800)]
@@ -27,7 +27,7 @@ def recipe(tmp_path: Path) -> Path:
     """A small recipe with its inputs beside it."""
     english = sentences()
     translations = {language: [spelled(line, language) for line in english] for language in ("tur", "ces")}
-    write_parallel(tmp_path / "parallel", ParallelText(english, translations))
+    AlignedText(english, translations).write(tmp_path / "parallel")
     write_source(tmp_path / "source")
     path = tmp_path / "tiny.yaml"
     path.write_text(

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ from scipy.sparse import csr_matrix
 from hyperofa import cli
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
-from hyperofa_eval.settings.commandline import Parser
-from hyperofa_eval.settings.commands import add_options
+from hyperofa_eval.settings.arguments import from_arguments
+from hyperofa_eval.settings.commands import command_of, commands_of, fill_parser
 from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +70,21 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 FOUND = list(commands())
 
 
-def parse(words: list[str], module: ModuleType, prog: str) -> argparse.Namespace:
-    parser = Parser(prog=prog)
+def parse(words: list[str], module: Any, prog: str) -> argparse.Namespace:
+    parser = cli.Parser(prog=prog)
     add_options(parser, module)
-    return parser.parse_args(words)
+    namespace = parser.parse_args(words)
+    if not hasattr(module, "add_arguments"):
+        from_arguments(command_of(commands_of(module), namespace).settings, vars(namespace))
+    return namespace
+
+
+def add_options(parser: argparse.ArgumentParser, module: Any) -> None:
+    """Fill the parser of a command."""
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(parser)
+    else:
+        fill_parser(parser, commands_of(module))
 
 
 def check(words: list[str]) -> None:
@@ -129,7 +140,7 @@ INLINE = [(place, words) for place, words in inline() if words.split()[1] not in
 def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.ArgumentParser]:
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
-    parser: argparse.ArgumentParser = Parser(prog=f"{program} {command}")
+    parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
     add_options(parser, importlib.import_module(table[command][0]))
     found = [parser]
     for word in words:

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperofa.corpus.reading import documents
-from hyperofa.data.gather import GatherSettings, gather, read_inputs, write_gathered
-from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.gather import gather, read_inputs, write_gathered
 from hyperofa.data.parallel import read_parallel
+from hyperofa.data.settings import GatherSettings, SplitSettings
 from hyperofa.data.split import write_split
 from hyperofa.errors import HyperofaError
 from hyperofa.init.quality.text_loss import read_texts

@@ -135,6 +135,8 @@ def plain_type(hint: Any) -> Any:
 def _options(known: About, hint: Any) -> dict[str, Any]:
     """What argparse is told of a type."""
     hint = plain_type(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next((one for one in typing.get_args(hint) if typing.get_origin(one) is dict), hint)
     origin = typing.get_origin(hint)
     if hint is bool:
         return {"action": "store_true"}
@@ -166,7 +168,7 @@ def _read(known: About, hint: Any, value: Any, flag: str) -> Any:
         item = typing.get_args(hint)[0] if typing.get_origin(hint) in (tuple, list) else str
         return [_number(text, item, flag) for text in items] if item in (int, float) else items
     if typing.get_origin(plain_type(hint)) is dict:
-        return read_pairs(value, flag)
+        return read_pairs(value, flag, known.metavar or "KEY=VALUE", text=typing.get_args(plain_type(hint))[1] is str)
     if typing.get_origin(plain_type(hint)) in (typing.Union, types.UnionType) and isinstance(value, str):
         return _scalar_of(value)
     return value
@@ -184,21 +186,21 @@ def _scalar_of(text: str) -> Any:
     return int(text) if text.lstrip("-").isdecimal() else text
 
 
-def read_pairs(words: Sequence[str], where: str) -> dict[str, Any]:
-    """``KEY=VALUE`` words as a dictionary; values are read as YAML.
+def read_pairs(words: Sequence[str], where: str, form: str = "KEY=VALUE", *, text: bool = False) -> dict[str, Any]:
+    """``KEY=VALUE`` words as a dictionary; values are read as YAML, or taken as they are (``text``).
 
     Raises:
-        InputError: a word has no ``=``, or its value is no YAML.
+        InputError: a word is not of this ``form``, or its value is no YAML.
     """
     from hyperofa_eval.settings.yamltext import parse_yaml
 
     found: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise InputError(f"{word!r} is not KEY=VALUE", where=where)
+        key, equals, value = word.partition("=")
+        if not equals or not key or (text and not value):
+            raise InputError(f"{word!r} is not {form}", where=where)
         try:
-            found[key] = parse_yaml(text)
+            found[key] = value if text else parse_yaml(value)
         except ValueError:
             raise InputError(f"{word!r} has no readable value", where=where) from None
     return found

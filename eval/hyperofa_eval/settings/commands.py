@@ -59,6 +59,11 @@ def fill_parser(parser: argparse.ArgumentParser, commands: Command | Mapping[str
         add_arguments(actions.add_parser(name, help=command.help, description=command.help), command.settings)
 
 
+def command_of(commands: Command | Mapping[str, Command], namespace: argparse.Namespace) -> Command:
+    """The command that the words name, where a module offers several."""
+    return commands if isinstance(commands, Command) else commands[namespace.action]
+
+
 def add_options(parser: argparse.ArgumentParser, module: ModuleType) -> None:
     """Add what a command module declares: its ``COMMAND`` or ``ACTIONS``, or what its own ``add_arguments`` adds."""
     if hasattr(module, "add_arguments"):
@@ -72,8 +77,7 @@ def run_words(module: str, parser: argparse.ArgumentParser, words: Sequence[str]
     commands = commands_of(importlib.import_module(module))
     fill_parser(parser, commands)
     namespace = parser.parse_args(words)
-    command = commands if isinstance(commands, Command) else commands[namespace.action]
-    return command.called_with(namespace)
+    return command_of(commands, namespace).called_with(namespace)
 
 
 def keywords(options: Any) -> dict[str, Any]:

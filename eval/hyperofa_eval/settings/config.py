@@ -71,10 +71,11 @@ def build_config(
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise SettingError(name(key) if key else "", message, where=where) from None
-    except SettingError as error:
-        raise SettingError(name(error.name) if error.name else "", error.what, where=where, todo=error.todo) from None
+        message, todo = str(first["msg"]).removeprefix("Value error, "), None
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, SettingError):
+            key, message, todo = ".".join(filter(None, (key, cause.name))), cause.what, cause.todo
+        raise SettingError(name(key) if key else "", message, where=where, todo=todo) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

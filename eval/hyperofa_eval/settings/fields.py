@@ -105,8 +105,11 @@ def flag_of(field: dataclasses.Field[Any]) -> str:
     return f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}"
 
 
-class SettingError(InputError):
-    """A setting has a value that it cannot have; ``name`` is the setting, ``what`` says why."""
+class SettingError(InputError, ValueError):
+    """A setting has a value that it cannot have; ``name`` is the setting, ``what`` says why.
+
+    It is a ``ValueError`` too, so that of settings inside settings the whole path is named.
+    """
 
     def __init__(self, name: str, what: str, *, where: object = None, todo: str | None = None) -> None:
         """Compose ``where: name: what; todo`` from the parts that are given."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hyperofa.data.aligned import ENGLISH, ENGLISH_NAMES
+from hyperofa.data.parallel import ENGLISH, ENGLISH_NAMES
 from hyperofa_eval.languages import bare
 
 if TYPE_CHECKING:

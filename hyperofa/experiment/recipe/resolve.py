@@ -10,8 +10,8 @@ from typing import Any
 
 from hyperofa.base.files import existing_file
 from hyperofa.base.resources import resource
-from hyperofa.data.aligned import check_english, read_rows
 from hyperofa.data.inputs import Parallel, Source
+from hyperofa.data.parallel import check_english, read_parallel
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa.experiment.recipe.words import evaluation_words
@@ -56,7 +56,7 @@ class Replacements:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
         if self.data is not None:
             check_english(self.data)
-            read_rows([self.data])
+            read_parallel([self.data])
 
 
 def read_variables(words: Sequence[str]) -> dict[str, str]:

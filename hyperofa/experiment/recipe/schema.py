@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hyperofa.data.inputs import Inputs, Parallel, Source, SplitSettings, Target
+from hyperofa.data.inputs import Inputs, Parallel, Source, Target
+from hyperofa.data.settings import SplitSettings
 
 Rank = int | Literal["full"]
 """Columns of the coordinates; ``full``: not factorised."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperofa.errors import InputError
-from hyperofa_eval.settings.commands import add_options
+from hyperofa_eval.settings.arguments import from_arguments
+from hyperofa_eval.settings.commands import add_options, command_of, commands_of
 
 if TYPE_CHECKING:
     from hyperofa.experiment.recipe.schema import Recipe
@@ -40,7 +41,16 @@ def read_command(command: Sequence[str]) -> argparse.Namespace | None:
         from hyperofa_eval.cli import COMMANDS
     else:
         return None
-    return _reader(" ".join(command[:2]), COMMANDS[command[1]][0]).parse_args(list(command[2:]))
+    module = COMMANDS[command[1]][0]
+    namespace = _reader(" ".join(command[:2]), module).parse_args(list(command[2:]))
+    found = importlib.import_module(module)
+    if not hasattr(found, "add_arguments"):
+        try:
+            from_arguments(command_of(commands_of(found), namespace).settings, vars(namespace))
+        except InputError as error:
+            named = [*command[:2], getattr(namespace, "action", "")]
+            raise InputError(str(error), where=" ".join(filter(None, named))) from None
+    return namespace
 
 
 @cache

@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from hyperofa.base.resources import resource
-from hyperofa.data.aligned import languages_in
 from hyperofa.data.gather import MARKER as GATHER_MARKER
 from hyperofa.data.inputs import Inputs, Target
+from hyperofa.data.parallel import languages_in
 from hyperofa.data.split import MARKER as SPLIT_MARKER
 from hyperofa.errors import InputError
 from hyperofa.experiment.recipe.comparisons import WHEN, Comparison, Scoring, comparisons, scorings

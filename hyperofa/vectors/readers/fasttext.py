@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperofa.errors import InputError
-from hyperofa.vectors.readers.foreign import Block, Faults, Rows, finite_rows
+from hyperofa.vectors.readers.rows import Block, Faults, Rows, finite_rows
 
 MAGIC = struct.pack("<i", 793712314)
 _VERSIONS = (11, 12)

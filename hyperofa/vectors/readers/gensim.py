@@ -14,7 +14,7 @@ import numpy as np
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vectors.readers.fasttext import CHUNK, means
-from hyperofa.vectors.readers.foreign import BLOCK, Block, Faults, Rows, finite_rows
+from hyperofa.vectors.readers.rows import BLOCK, Block, Faults, Rows, finite_rows
 
 _UNDECODED = "surrogateescape"
 """How bytes of Python 2's strings that are no UTF-8, such as an array's, survive as text."""

@@ -1,17 +1,61 @@
-"""Files that are no word vectors, told by their first bytes before a reader tries them."""
+"""Which reader a vector file needs, by its first bytes; files that are no word vectors are refused before one tries them."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 
-from hyperofa.errors import InputError
+from hyperofa.base.files import existing_file
+from hyperofa.errors import InputError, unknown_name
+from hyperofa.vectors.readers.fasttext import MAGIC, read_fasttext
+from hyperofa.vectors.readers.gensim import read_gensim
+from hyperofa.vectors.readers.rows import HEADER, NUMBER, Faults, Rows
+from hyperofa.vectors.readers.word2vec import read_binary, read_text
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be, what_to_do
 from hyperofa_eval.text.textfiles import DAMAGED, PACKED
 
-HEADER = re.compile(rb"\s*(\d{1,12}) (\d{1,6})\s*")
-"""The first line ``count dimension`` of word2vec's formats."""
-NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+Reader = Callable[[Path, Faults], Rows]
+READERS: dict[str, Reader] = {
+    "gensim": read_gensim,
+    "fasttext": read_fasttext,
+    "binary": read_binary,
+    "text": read_text,
+}
+_PICKLES = frozenset({".wv", ".kv"})
+_NO_TEXT = _PICKLES | {".bin"}
+
+
+def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
+    """The name and the reader of a vector file, by its first bytes unless ``name`` says which.
+
+    Raises:
+        DataMissingError: the file is not there.
+        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
+    """
+    existing_file(path, "vector file")
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    if not head:
+        raise InputError("an empty file", where=path)
+    if name is None:
+        name = _format_of(path, head)
+    if name not in READERS:
+        raise unknown_name("vector format", name, READERS, where="--format")
+    refuse_other_kinds(path, head, name)
+    return name, READERS[name]
+
+
+def _format_of(path: Path, head: bytes) -> str:
+    first, _, rest = head.partition(b"\n")
+    if head[:1] == b"\x80":
+        return "gensim"
+    if head[:4] == MAGIC:
+        return "fasttext"
+    if path.suffix in PACKED and path.with_suffix("").suffix in _NO_TEXT:
+        raise InputError("only text is read packed", where=path, todo="unpack it first")
+    if HEADER.fullmatch(first):
+        return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
+    return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
 
 
 def refuse_other_kinds(path: Path, head: bytes, reader: str) -> None:

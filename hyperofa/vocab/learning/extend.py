@@ -9,8 +9,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import HyperofaError, InputError
@@ -18,8 +16,9 @@ from hyperofa.vocab.learning.carry import with_backend
 from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.learning.keeping import KeptText
 from hyperofa.vocab.learning.merges import Merge, learn_merges
-from hyperofa.vocab.learning.sampling import LanguageText, SamplingConfig, count_words, survey
+from hyperofa.vocab.learning.sampling import LanguageText, count_words
 from hyperofa.vocab.learning.train import balance
+from hyperofa.vocab.settings import ExtendSettings
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
 
 log = logging.getLogger(__name__)
@@ -32,30 +31,8 @@ _NEVER = (
 )  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
 
 
-@dataclass(frozen=True)
-class ExtendConfig:
-    """How a tokenizer is extended."""
-
-    vocab_size: int
-    """Entries in all, those of the source included."""
-    alpha: float = 0.5
-    """Exponent on the languages' sizes: 1 takes the text as it is, 0 gives all languages the same weight."""
-    coverage: float = 0.9999
-    """Share of all characters that have a piece of their own afterwards."""
-    longest: int = 16
-    """Characters of the longest new piece (of bytes, for byte-level tokenizers)."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1 or not 0 < self.coverage <= 1 or self.longest < 2:
-            raise ValueError("alpha must lie in 0 … 1, coverage in 0 … 1, longest must be 2 or more")
-
-
-def extend_tokenizer(
-    source: Any,
-    files: Mapping[str, Sequence[Path]],
-    config: ExtendConfig,
-    texts: Mapping[str, LanguageText] | None = None,
-    kept: Sequence[str] = (),
+def grow_tokenizer(
+    source: Any, texts: Mapping[str, LanguageText], settings: ExtendSettings, kept: Sequence[str] = ()
 ) -> Any:
     """A tokenizer with all of the source's entries under their ids, and new ones after them.
 
@@ -65,10 +42,9 @@ def extend_tokenizer(
     pieces of the source join (:class:`hyperofa.vocab.learning.joins.Joins`): digits stay single where the source has them single.
 
     Args:
-        source: The tokenizer that grows.
-        files: Text files by language.
-        config: How far it grows.
-        texts: What :func:`~hyperofa.vocab.learning.sampling.survey` made of the files (None: nothing is kept out).
+        source: The tokenizer that grows; it is not changed.
+        texts: What :func:`~hyperofa.vocab.learning.sampling.survey` made of the files of each language.
+        settings: How far it grows.
         kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
 
     Raises:
@@ -78,27 +54,31 @@ def extend_tokenizer(
     spec = backend_spec(source)
     kind = family(spec)
     old_size = rows_needed(source)
-    if config.vocab_size <= old_size:
+    if settings.vocab_size <= old_size:
         raise InputError(
-            f"{config.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
+            f"{settings.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
         )
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
-    texts = survey(files, SamplingConfig(held_out=0.0)) if texts is None else texts
-    words = balance({language: cutter.count(text) for language, text in texts.items()}, config.alpha)
-    grown = _grow(source, cutter, words, config, config.vocab_size - old_size, kept)
-    if (made := rows_needed(grown)) < config.vocab_size:
-        log.warning("the text holds only %d entries of the %d asked for", made, config.vocab_size)
+    words = balance({language: cutter.count(text) for language, text in texts.items()}, settings.alpha)
+    grown = _grow(source, cutter, words, settings, settings.vocab_size - old_size, kept)
+    if (made := rows_needed(grown)) < settings.vocab_size:
+        log.warning("the text holds only %d entries of the %d asked for", made, settings.vocab_size)
     _check_ids(source, grown)
     return grown
 
 
 def _grow(
-    source: Any, cutter: _Cutter, words: Mapping[str, float], config: ExtendConfig, number: int, lines: Sequence[str]
+    source: Any,
+    cutter: _Cutter,
+    words: Mapping[str, float],
+    settings: ExtendSettings,
+    number: int,
+    lines: Sequence[str],
 ) -> Any:
     """The source with up to ``number`` further pieces; learned anew without those that cut ``lines`` differently."""
     joins = Joins(source, cutter.kind, cutter.prefix)
-    kept = KeptText(source, cutter, lines, config.longest)
-    unknown = cutter.new_characters(words, config.coverage)
+    kept = KeptText(source, cutter, lines, settings.longest)
+    unknown = cutter.new_characters(words, settings.coverage)
     characters: dict[str, float] | None = None
     while True:
         before = characters
@@ -113,7 +93,7 @@ def _grow(
             {*cutter.vocabulary, *cutter.added, *characters},
             number - len(characters),
             cutter.join,
-            longest=config.longest,
+            longest=settings.longest,
             allows=lambda left, right, piece: joins.allows(piece) and kept.allows(left, right, piece),
         )
         grown = _assemble(source, characters, merges, sum(weight * len(pieces) for pieces, weight in cut))

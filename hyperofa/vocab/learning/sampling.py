@@ -9,12 +9,13 @@ import random
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperofa.errors import InputError
 from hyperofa.vocab.learning.junk import without_junk
+from hyperofa.vocab.settings import SamplingSettings
 from hyperofa_eval.base.console import track
 from hyperofa_eval.text.textfiles import read_lines
 
@@ -40,21 +41,6 @@ _VISIBLE = re.compile(  # anything but spaces, joiners, marks of direction and o
 _MOST_WORDS = 1_500_000  # distinct words of a language that are held while its text is read
 
 
-@dataclass(frozen=True)
-class SamplingConfig:
-    """Which lines of a text are learnt from."""
-
-    cap: int = 200_000
-    """Lines of a language at most, drawn with ``seed``."""
-    held_out: float = 0.05
-    """Share of the lines that are kept out to measure on (at most :data:`MOST_HELD_OUT`); 0 keeps none out."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.cap < 1 or not 0 <= self.held_out <= 0.5:
-            raise ValueError("cap must be 1 or more, held_out in 0 … 0.5")
-
-
 @dataclass
 class LanguageText:
     """The text of a language, read twice: :func:`survey` counts and keeps lines out, iterating gives those to learn from.
@@ -71,7 +57,7 @@ class LanguageText:
     """Hashes of the lines in ``held_out``; no line of such a hash is learnt from."""
     kept_out_lines: int
     """Lines of such hashes, repeats included."""
-    config: SamplingConfig
+    settings: SamplingSettings
     word_characters: int = WORD_CHARACTERS
     """Characters of the distinct words that are learnt from."""
     drawn: int = 0
@@ -82,10 +68,10 @@ class LanguageText:
         """The lines to learn from, without junk: at most ``cap`` of those that are not kept out, in their order."""
         self.drawn = self.characters = self.left_out = 0
         left = self.lines - self.kept_out_lines
-        wanted = min(self.config.cap, left)
-        draw = random.Random(f"{self.config.seed} {self.language}").random
+        wanted = min(self.settings.cap, left)
+        draw = random.Random(f"{self.settings.seed} {self.language}").random
         for line in track(_lines(self.paths), f"reading {self.language}"):
-            if self.kept_out and _hash(line, self.config.seed) in self.kept_out:
+            if self.kept_out and _hash(line, self.settings.seed) in self.kept_out:
                 continue
             # Selection sampling: each line is taken with the chance that leaves every choice of lines as likely.
             taken = draw() * left < wanted - self.drawn
@@ -103,7 +89,7 @@ class LanguageText:
     @property
     def measured(self) -> list[str]:
         """Lines to measure on, without junk: those kept out, or the training text where there are none."""
-        return self.held_out or sample_lines(self.paths, self.config.seed)
+        return self.held_out or sample_lines(self.paths, self.settings.seed)
 
     @property
     def record(self) -> dict[str, int]:
@@ -116,20 +102,18 @@ class LanguageText:
             "held_out": len(self.held_out),
         }
 
-    def tell(self) -> None:
-        """Say in one line each what was drawn and left out, and where nothing is kept out."""
-        if self.drawn < self.lines - self.kept_out_lines:
-            log.info("%s: %s of %s lines drawn", self.language, f"{self.drawn:,}", f"{self.lines:,}")
-        if self.left_out:
-            words = "word" if self.left_out == 1 else "words"
+
+def log_counts(texts: Collection[LanguageText]) -> None:
+    """Log what was drawn and left out, in which languages nothing is kept out, and which have too little text."""
+    for text in texts:
+        if text.drawn < text.lines - text.kept_out_lines:
+            log.info("%s: %s of %s lines drawn", text.language, f"{text.drawn:,}", f"{text.lines:,}")
+        if text.left_out:
+            words = "word" if text.left_out == 1 else "words"
             what = f"{words} left out (absurdly long, encoded, repeated, or damaged)"
-            log.warning("%s: %s %s", self.language, f"{self.left_out:,}", what)
-        if self.config.held_out and not self.held_out:
-            log.warning("%s: too few lines to keep some out: figures are of the training text", self.language)
-
-
-def tell_little_text(texts: Iterable[LanguageText]) -> None:
-    """Say in one line which languages have too little text to take pieces from, and how much."""
+            log.warning("%s: %s %s", text.language, f"{text.left_out:,}", what)
+        if text.settings.held_out and not text.held_out:
+            log.warning("%s: too few lines to keep some out: figures are of the training text", text.language)
     little = [
         f"{text.language} ({text.drawn:,} {'line' if text.drawn == 1 else 'lines'}, {text.characters:,} characters)"
         for text in texts
@@ -139,7 +123,7 @@ def tell_little_text(texts: Iterable[LanguageText]) -> None:
         log.warning("too little text to take pieces from, so they are learnt by heart: %s", ", ".join(little))
 
 
-def survey(files: Mapping[str, Sequence[Path]], config: SamplingConfig) -> dict[str, LanguageText]:
+def survey(files: Mapping[str, Sequence[Path]], settings: SamplingSettings) -> dict[str, LanguageText]:
     """Count each language's lines and keep some out, without holding the text in memory.
 
     The lines kept out are those of the smallest hashes, so a line is kept out wherever it is repeated, and the choice is
@@ -151,20 +135,20 @@ def survey(files: Mapping[str, Sequence[Path]], config: SamplingConfig) -> dict[
     found = {}
     share = min(WORD_CHARACTERS, ALL_CHARACTERS // max(len(files), 1))
     for language, paths in sorted(files.items()):
-        smallest, lines = _Smallest(MOST_HELD_OUT, config.seed), 0
+        smallest, lines = _Smallest(MOST_HELD_OUT, settings.seed), 0
         for line in track(_lines(paths), f"counting {language}"):
             lines += 1
-            if config.held_out:
+            if settings.held_out:
                 smallest.add(line)
         if not lines:
             raise _no_words(language, paths)
         different = smallest.different
-        number = 0 if different < TOO_FEW_LINES else max(LEAST_HELD_OUT, int(different * config.held_out))
+        number = 0 if different < TOO_FEW_LINES else max(LEAST_HELD_OUT, int(different * settings.held_out))
         held_out = smallest.first(number)
         hashes = frozenset(held_out)
         repeats = sum(smallest.times[key] for key in hashes)
         kept_out = _clean(held_out.values())
-        found[language] = LanguageText(language, paths, lines, kept_out, hashes, repeats, config, share)
+        found[language] = LanguageText(language, paths, lines, kept_out, hashes, repeats, settings, share)
     return found
 
 

@@ -73,6 +73,7 @@ def text_files(tmp_path_factory) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory, tokenizer_directory, text_files):
-    from hyperofa.corpus.prepare import Settings, prepare
+    from hyperofa.corpus.prepare import prepare
+    from hyperofa.corpus.settings import CorpusSettings
 
-    return prepare(tokenizer_directory, text_files, tmp_path_factory.mktemp("c") / "corpus", Settings(length=32))
+    return prepare(tokenizer_directory, text_files, tmp_path_factory.mktemp("c") / "corpus", CorpusSettings(length=32))

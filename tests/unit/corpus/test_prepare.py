@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerFast
 from hyperofa.cli import main
 from hyperofa.corpus import PackedCorpus
 from hyperofa.corpus.packed import _record_batches
-from hyperofa.corpus.prepare import Settings, prepare
+from hyperofa.corpus.prepare import prepare
+from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 
@@ -52,25 +53,27 @@ def test_datasets_reads_the_files_too(corpus):
 
 @pytest.mark.slow
 def test_the_corpus_does_not_depend_on_the_number_of_processes(corpus, tokenizer_directory, text_files, tmp_path):
-    again = prepare(tokenizer_directory, text_files, tmp_path / "again", Settings(length=32), processes=2)
+    again = prepare(tokenizer_directory, text_files, tmp_path / "again", CorpusSettings(length=32, processes=2))
     assert again.fingerprint == corpus.fingerprint
 
 
 def test_settings_change_the_fingerprint(corpus, tokenizer_directory, text_files, tmp_path):
-    same = prepare(tokenizer_directory, text_files, tmp_path / "same", Settings(length=32))
-    longer = prepare(tokenizer_directory, text_files, tmp_path / "longer", Settings(length=64))
+    same = prepare(tokenizer_directory, text_files, tmp_path / "same", CorpusSettings(length=32))
+    longer = prepare(tokenizer_directory, text_files, tmp_path / "longer", CorpusSettings(length=64))
     capped = prepare(
-        tokenizer_directory, text_files, tmp_path / "capped", Settings(length=32, caps={"": 20, "kab_Latn": 4})
+        tokenizer_directory, text_files, tmp_path / "capped", CorpusSettings(length=32, cap={"": 20, "kab_Latn": 4})
     )
-    weighted = prepare(tokenizer_directory, text_files, tmp_path / "w", Settings(length=32, weights={"kab_Latn": 2.0}))
-    warm = prepare(tokenizer_directory, text_files, tmp_path / "t", Settings(length=32, temperature=2.0))
+    weighted = prepare(
+        tokenizer_directory, text_files, tmp_path / "w", CorpusSettings(length=32, weight={"kab_Latn": 2.0})
+    )
+    warm = prepare(tokenizer_directory, text_files, tmp_path / "t", CorpusSettings(length=32, temperature=2.0))
     assert same.fingerprint == corpus.fingerprint
     assert len({made.fingerprint for made in (corpus, longer, capped, weighted, warm)}) == 5
     assert [language.documents for language in capped.languages] == [20, 20, 4]
 
 
 def test_a_decoders_documents_end_with_its_end_token(decoder_directory, text_files, tmp_path):
-    corpus = prepare(decoder_directory, text_files, tmp_path / "c", Settings(length=32, keep_whole=True))
+    corpus = prepare(decoder_directory, text_files, tmp_path / "c", CorpusSettings(length=32, keep_whole=True))
     ids, segments = corpus.rows(np.arange(corpus.n_sequences))
     ends = np.ones_like(segments, dtype=bool)
     ends[:, :-1] = segments[:, 1:] != segments[:, :-1]
@@ -93,7 +96,7 @@ def test_a_vocabulary_with_holes_has_a_row_for_every_id(tmp_path):
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(tmp_path / "t")
     (tmp_path / "eng.txt").write_text("a b\n" * 9)
-    corpus = prepare(tmp_path / "t", {"eng": [str(tmp_path / "eng.txt")]}, tmp_path / "c", Settings(length=9))
+    corpus = prepare(tmp_path / "t", {"eng": [str(tmp_path / "eng.txt")]}, tmp_path / "c", CorpusSettings(length=9))
     assert corpus.vocab_size == 8
     assert np.flatnonzero(~corpus.tokens.special).tolist() == [1, 7]
 
@@ -147,7 +150,7 @@ def test_processes_start_once_for_all_languages(tokenizer_directory, text_files,
         return pools[-1]
 
     monkeypatch.setattr("hyperofa.corpus.tokenizing.ProcessPoolExecutor", pool)
-    prepare(tokenizer_directory, text_files, tmp_path / "corpus", Settings(length=32), processes=2)
+    prepare(tokenizer_directory, text_files, tmp_path / "corpus", CorpusSettings(length=32, processes=2))
     assert len(pools) == 1
 
 
@@ -217,23 +220,23 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        ({"--text": ["eng_Latn"]}, 2, "'eng_Latn' is not LANG=FILE"),
-        ({"--text": ["../x=a.txt"]}, 2, "is not LANG=FILE"),
+        ({"--text": ["eng_Latn="]}, 2, "no language code in 'eng_Latn='; write LANG=FILE"),
+        ({"--text": ["../x=a.txt"]}, 2, "no language code in '../x=a.txt'"),
         ({"--text": ["eng_Latn=nothing.txt"]}, 3, "no such text file"),
         ({"--tokenizer": ["nothing"]}, 3, "nothing: no such directory"),
         ({"--cap": ["eng_Latn=x"]}, 2, "is not [LANG=]N"),
         ({"--cap": ["deu_Latn=3"]}, 2, "names 'deu_Latn', which has no text"),
-        ({"--weight": ["3"]}, 2, "'3' is not LANG=W"),
+        ({"--weight": ["3"]}, 2, "--weight: '3' is not LANG=W"),
         ({"--weight": ["eng_Latn=0"]}, 2, "one must be positive"),
-        ({"--weight": ["eng_Latn=inf"]}, 2, "is not LANG=W"),
-        ({"--weight": ["eng_Latn=nan"]}, 2, "is not LANG=W"),
-        ({"--temperature": ["0"]}, 2, "a finite number above 0, not 0"),
-        ({"--temperature": ["nan"]}, 2, "a finite number above 0, not nan"),
-        ({"--temperature": ["inf"]}, 2, "a finite number above 0, not inf"),
+        ({"--weight": ["eng_Latn=inf"]}, 2, "--weight: inf is not a number of 0 or more"),
+        ({"--weight": ["eng_Latn=nan"]}, 2, "--weight: nan is not a number of 0 or more"),
+        ({"--temperature": ["0"]}, 2, "--temperature: 0.0 is not a number above 0"),
+        ({"--temperature": ["nan"]}, 2, "--temperature: nan is not a number above 0"),
+        ({"--temperature": ["inf"]}, 2, "--temperature: inf is not a number above 0"),
         ({"--text": ["eng_Latn=hub:"]}, 2, "no data set is named"),
         ({"--text": ["eng_Latn=hub:@en#train"]}, 2, "no data set is named"),
-        ({"--length": ["4"]}, 2, "a length of 4"),
-        ({"--processes": ["0"]}, 2, "less than 1"),
+        ({"--length": ["4"]}, 2, "--length: 4 is not in [8, 32,767]"),
+        ({"--processes": ["0"]}, 2, "--processes: 0 is not a number of 1 or more"),
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(
@@ -255,7 +258,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
 def test_a_language_without_a_document_is_refused(tokenizer_directory, tmp_path):
     (tmp_path / "empty.txt").write_text("\n  \n")
     with pytest.raises(InputError, match=r"eng_Latn: .*no document"):
-        prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "empty.txt")]}, tmp_path / "c", Settings())
+        prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "empty.txt")]}, tmp_path / "c", CorpusSettings())
     assert not (tmp_path / "c").exists()
 
 
@@ -263,14 +266,14 @@ def test_a_directory_that_holds_something_else_is_kept(tokenizer_directory, text
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "precious").write_text("x")
     with pytest.raises(InputError, match="holds something else"):
-        prepare(tokenizer_directory, text_files, tmp_path / "c", Settings())
+        prepare(tokenizer_directory, text_files, tmp_path / "c", CorpusSettings())
     assert (tmp_path / "c" / "precious").read_text() == "x"
 
 
 @pytest.fixture
 def damaged(tokenizer_directory, tmp_path) -> Path:
     (tmp_path / "a.txt").write_text("one dog\n")
-    prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "a.txt")]}, tmp_path / "c", Settings(length=16))
+    prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "a.txt")]}, tmp_path / "c", CorpusSettings(length=16))
     return tmp_path / "c"
 
 
@@ -297,15 +300,10 @@ def test_damage_is_found(damaged):
 
 def test_sampling_is_checked_before_anything_is_read(tokenizer_directory, text_files, tmp_path, monkeypatch):
     monkeypatch.setattr("hyperofa.corpus.prepare.DocumentTokenizer", lambda _: pytest.fail("already at work"))
-    for wrong in (
-        {"weights": {"eng_Latn": float("inf")}},
-        {"weights": dict.fromkeys(LINES, 0.0)},
-        {"temperature": -1.0},
-    ):
-        with pytest.raises(InputError, match="sampling: "):
-            prepare(tokenizer_directory, text_files, tmp_path / "c", Settings(**wrong))
+    with pytest.raises(InputError, match="sampling: "):
+        prepare(tokenizer_directory, text_files, tmp_path / "c", CorpusSettings(weight=dict.fromkeys(LINES, 0.0)))
     with pytest.raises(DataMissingError, match=r"last\.txt: no such text file"):
-        prepare(tokenizer_directory, {**text_files, "deu_Latn": ["last.txt"]}, tmp_path / "c", Settings())
+        prepare(tokenizer_directory, {**text_files, "deu_Latn": ["last.txt"]}, tmp_path / "c", CorpusSettings())
 
 
 def test_any_byte_of_a_files_head_may_be_damaged(damaged):

@@ -11,8 +11,8 @@ import yaml
 
 from hyperofa.base.resources import resource
 from hyperofa.cli import main
-from hyperofa.data.aligned import ParallelText, write_parallel
-from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.parallel import AlignedText
+from hyperofa.data.settings import SplitSettings
 from hyperofa.data.split import write_split
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
@@ -25,9 +25,8 @@ QUICKSTART = resource("recipes/quickstart.yaml")
 def parallel(tmp_path: Path) -> Path:
     """Sixty messages in two languages."""
     english = [f"open the {chr(97 + i // 10)}{chr(97 + i % 10)} file" for i in range(60)]
-    write_parallel(
-        tmp_path / "parallel",
-        ParallelText(english, {lang: [f"{lang} {e}" for e in english] for lang in ("tur", "ces")}),
+    AlignedText(english, {lang: [f"{lang} {e}" for e in english] for lang in ("tur", "ces")}).write(
+        tmp_path / "parallel"
     )
     return tmp_path / "parallel"
 

@@ -71,12 +71,16 @@ def cheap_import(given: Given) -> None:
 def every_help(given: Given) -> None:
     """Every command and subcommand has its help."""
     for program in ("hyperofa", "hyperofa-eval"):
-        commands = importlib.import_module(f"{program.replace('-', '_')}.cli").COMMANDS
-        add_options = importlib.import_module("hyperofa_eval.settings.commands").add_options
+        table = importlib.import_module(f"{program.replace('-', '_')}.cli").COMMANDS
         assert f"usage: {program} COMMAND" in call(program, "--help")
-        for name, (module, _) in commands.items():
+        for name, (module, _) in table.items():
             parser = argparse.ArgumentParser()
-            add_options(parser, importlib.import_module(module))
+            found = importlib.import_module(module)
+            if hasattr(found, "add_arguments"):
+                found.add_arguments(parser)
+            else:
+                commands = importlib.import_module("hyperofa_eval.settings.commands")
+                commands.fill_parser(parser, commands.commands_of(found))
             for words in _subcommands(parser, [name]):
                 assert f"usage: {program} {' '.join(words)}" in call(program, *words, "--help")
 

@@ -129,6 +129,44 @@ def test_yaml_and_keywords_are_checked_alike(tmp_path: Path) -> None:
         Bake(flour=(Path("a"),), out=Path("b"), heat=20)
 
 
+@dataclass(frozen=True)
+class Oven(Settings):
+    """Settings inside settings."""
+
+    bakes: dict[str, Bake]
+    door: Heat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heat(Settings):
+    """Several kinds of values."""
+
+    top: int = setting(200, "degrees", range=Range(50))
+    names: dict[str, str] = setting(factory=dict, help="of the levels", metavar="LEVEL=NAME")
+    limit: int | dict[str, int] | None = setting(None, "of all levels or some", read=lengths)
+
+
+def test_of_settings_inside_settings_the_whole_path_is_named() -> None:
+    bake = {"flour": ["a"], "out": "loaf"}
+    with pytest.raises(SettingError, match=r"oven: door\.top: 20 is not a number of 50 or more") as caught:
+        build_config(Oven, {"bakes": {}, "door": {"top": 20}}, "oven")
+    assert caught.value.name == "door.top"
+    with pytest.raises(InputError, match=r"oven: bakes\.rye\.seeds: fall off a long loaf; bake a round one"):
+        build_config(Oven, {"bakes": {"rye": {**bake, "shape": "long", "seeds": True}}, "door": {}}, "oven")
+
+
+def test_pairs_of_text_are_not_read_as_yaml_and_a_setting_may_be_one_value_or_several() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Heat)
+    read = from_arguments(Heat, vars(parser.parse_args(["--names", "low=[1]", "high=a=b", "--limit", "abc", "d"])))
+    assert read.names == {"low": "[1]", "high": "a=b"}
+    assert read.limit == {"abc": 3, "d": 1}
+    assert Heat(limit=5).limit == build_config(Heat, {"limit": 5}).limit == 5
+    for word in ("low", "low=", "=x"):
+        with pytest.raises(InputError, match=f"--names: '{word}' is not LEVEL=NAME"):
+            from_arguments(Heat, {"names": [word]})
+
+
 def test_words_of_values_are_read_back_as_the_values() -> None:
     values: dict[str, Any] = {
         "flour": ["a", "b"], "out": "loaf", "heat": 99.5, "minutes": 3, "shape": "long", "salt": False, "rank": 7,

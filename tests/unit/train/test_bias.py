@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hyperofa.corpus import Batches, Masking, PackedCorpus
-from hyperofa.corpus.prepare import Settings, prepare
+from hyperofa.corpus.prepare import prepare
+from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.errors import InputError
 from hyperofa.model import TrainingModel
 from hyperofa.model.families import input_embedding, output_head
@@ -30,7 +31,7 @@ def batches(request, tmp_path: Path) -> Batches:
     for language, lines in TEXTS.items():
         (tmp_path / f"{language}.txt").write_text("\n".join(lines * 4) + "\n")
         files[language] = [str(tmp_path / f"{language}.txt")]
-    corpus = prepare(tmp_path / "tokenizer", files, tmp_path / "corpus", Settings(length=8))
+    corpus = prepare(tmp_path / "tokenizer", files, tmp_path / "corpus", CorpusSettings(length=8))
     return Batches(corpus, global_batch=4, seed=1, masking=Masking() if masked else None)
 
 

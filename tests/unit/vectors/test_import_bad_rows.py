@@ -8,7 +8,7 @@ import pytest
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vectors.importing import import_file
 from hyperofa.vectors.readers.fasttext import read_fasttext
-from hyperofa.vectors.readers.foreign import Faults
+from hyperofa.vectors.readers.rows import Faults
 from hyperofa.vectors.settings import ImportSettings
 from tests.unit.vectors.conftest import STORED, WORDS, imported, write_binary, write_fasttext, write_gensim, write_text
 

@@ -6,6 +6,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from hyperofa.vocab.learning.extend import grow_tokenizer
+from hyperofa.vocab.learning.sampling import survey
+from hyperofa.vocab.settings import ExtendSettings
 from hyperofa.vocab.surfaces import byte_alphabet
 
 WORDS = ["dog", "Dog", "DOG", "the", "The", "government", "Gov", "ern", "ment", "s", "er", "政", "府", "政府"]
@@ -107,6 +110,12 @@ MAKERS = {
     "unigram-bytes": lambda **k: make_unigram(byte_fallback=True, **k),
     "sentencepiece-bpe": make_sentencepiece_bpe,
 }
+
+
+def extended(source, files, vocab_size, kept=(), **settings):
+    """``source`` extended by the text of files, of which nothing is kept out."""
+    chosen = ExtendSettings(vocab_size=vocab_size, held_out=0.0, **settings)
+    return grow_tokenizer(source, survey(files, chosen), chosen, kept)
 
 
 @pytest.fixture(scope="session")

@@ -121,11 +121,19 @@ def test_the_lines_drawn_are_told(tmp_path, text, capsys):
     assert first == again != other
 
 
-@pytest.mark.parametrize("option", [("--cap", "0"), ("--held-out", "0.9")])
-def test_wrong_numbers_are_one_line(tmp_path, text, capsys, option):
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--cap", "0"), "--cap: 0 is not a number of 1 or more"),
+        (("--held-out", "0.9"), "--held-out: 0.9 is not in [0, 0.5]"),
+        (("--vocab-size", "5"), "--vocab-size: 5 is not 6 or more"),
+        (("--normalizer", "none", "--byte-fallback", "--vocab-size", "261"), "--vocab-size: 261 is not 262 or more"),
+    ],
+)
+def test_wrong_numbers_are_one_line(tmp_path, text, capsys, option, told):
     assert train(tmp_path, "--text", f"swh={text}", *option) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "cap must be 1 or more" in line
+    assert told in line
 
 
 def test_the_source_s_own_text_is_measured_and_not_learnt_from(tmp_path, text, source, capsys):

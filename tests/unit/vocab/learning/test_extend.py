@@ -13,12 +13,13 @@ from transformers import PreTrainedTokenizerFast
 
 from hyperofa import cli
 from hyperofa.errors import InputError
-from hyperofa.vocab.learning.extend import ExtendConfig, _Cutter, extend_tokenizer
+from hyperofa.vocab.learning.extend import _Cutter
 from hyperofa.vocab.learning.merges import learn_merges
-from hyperofa.vocab.learning.sampling import SamplingConfig, survey
+from hyperofa.vocab.learning.sampling import survey
 from hyperofa.vocab.report import fertility
+from hyperofa.vocab.settings import SamplingSettings
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, token_surfaces
-from tests.unit.vocab.conftest import MAKERS, make_wordpiece
+from tests.unit.vocab.conftest import MAKERS, extended, make_wordpiece
 
 LINES = {
     "kat": ["მთავრობა წყალი ძაღლი", "მთავრობა და ძაღლი", "წყალი და მთავრობა"] * 10,
@@ -39,7 +40,7 @@ def size_of(tokenizer):
 
 def test_old_ids_stay_and_new_pieces_are_used(families, family_name, files):
     source = families[family_name]
-    grown = extend_tokenizer(source, files, ExtendConfig(size_of(source) + 40))
+    grown = extended(source, files, size_of(source) + 40)
     assert size_of(grown) == size_of(source) + 40
     for token, token_id in source.get_vocab().items():
         assert grown.convert_tokens_to_ids(token) == token_id
@@ -56,7 +57,7 @@ def test_old_ids_stay_and_new_pieces_are_used(families, family_name, files):
 
 def test_specials_and_templates_survive(families, family_name, files):
     source = families[family_name]
-    grown = extend_tokenizer(source, files, ExtendConfig(size_of(source) + 20))
+    grown = extended(source, files, size_of(source) + 20)
     assert grown.all_special_ids == source.all_special_ids
     text = "the dog"
     assert grown.decode(grown.encode(text), skip_special_tokens=True) == source.decode(
@@ -69,7 +70,7 @@ def test_added_tokens_beyond_the_model_keep_their_ids(family_name, files):
     source = MAKERS[family_name]()
     source.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
     source.add_tokens(["bundestag"])
-    grown = extend_tokenizer(source, files, ExtendConfig(size_of(source) + 20))
+    grown = extended(source, files, size_of(source) + 20)
     for token in ("<|user|>", "bundestag"):
         assert grown.convert_tokens_to_ids(token) == source.convert_tokens_to_ids(token)
     ids = grown.encode("dog<|user|>dog", add_special_tokens=False)
@@ -84,12 +85,12 @@ def test_any_text_keeps_the_ids(tmp_path_factory, name, lines, more):
     path = tmp_path_factory.mktemp("text") / "eng.txt"
     path.write_text("\n".join(lines), encoding="utf-8")
     source = MAKERS[name]()
-    config = ExtendConfig(size_of(source) + more, coverage=1.0)
+    size = size_of(source) + more
     if not "".join(lines).split():
         with pytest.raises(InputError, match="no words in the text"):
-            extend_tokenizer(source, {"eng": [path]}, config)
+            extended(source, {"eng": [path]}, size, coverage=1.0)
         return
-    grown = extend_tokenizer(source, {"eng": [path]}, config)
+    grown = extended(source, {"eng": [path]}, size, coverage=1.0)
     old = source.get_vocab()
     assert {token: token_id for token, token_id in grown.get_vocab().items() if token in old} == old
 
@@ -123,7 +124,7 @@ def test_special_tokens_in_the_text_are_no_words(name, tmp_path):
     source.add_tokens(["habari"])
     (tmp_path / "chat.txt").write_text("\n".join(["<|im_end|> Habari habari ya dunia <|im_end|>"] * 50))
     size = size_of(source)
-    grown = extend_tokenizer(source, {"swh": [tmp_path / "chat.txt"]}, ExtendConfig(vocab_size=size + 30))
+    grown = extended(source, {"swh": [tmp_path / "chat.txt"]}, size + 30)
     new = [token for token, token_id in grown.get_vocab().items() if token_id >= size]
     assert new
     assert not any("im_" in token or "|" in token for token in new)
@@ -175,7 +176,7 @@ def test_a_paragraph_without_spaces_is_counted_in_parts_of_whole_characters(name
     source = MAKERS[name]()
     paragraph = "ភាសាខ្មែរជាភាសាផ្លូវការរបស់ប្រទេស" * 40
     (tmp_path / "khm.txt").write_text(f"{paragraph}\n" * 3, encoding="utf-8")
-    text = survey({"khm": [tmp_path / "khm.txt"]}, SamplingConfig(held_out=0.0))["khm"]
+    text = survey({"khm": [tmp_path / "khm.txt"]}, SamplingSettings(held_out=0.0))["khm"]
     kind = family(backend_spec(source))
     counts = _Cutter(source, kind, "##" if kind == "wordpiece" else "").count(text)
     assert max(map(len, counts)) <= 100
@@ -184,7 +185,7 @@ def test_a_paragraph_without_spaces_is_counted_in_parts_of_whole_characters(name
         assert "".join(bytes(map(alphabet.__getitem__, word)).decode("utf-8") for word in counts)
     if kind != "wordpiece":  # which gives up beyond 100 characters, so no more of a word is of use to it
         assert sum(len(word) * times for word, times in counts.items()) >= 3 * len(paragraph)
-    grown = extend_tokenizer(source, {"khm": [tmp_path / "khm.txt"]}, ExtendConfig(size_of(source) + 80))
+    grown = extended(source, {"khm": [tmp_path / "khm.txt"]}, size_of(source) + 80)
     sample = [paragraph[:60]]
     assert fertility(grown, sample)["characters_per_token"] > 1.2
 
@@ -197,6 +198,6 @@ def test_ids_left_out_are_no_missing_entries(files, caplog):
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     spec["added_tokens"].append({"id": last + 20, "content": "<far>", "special": True, **flags})
     source = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(spec)))
-    grown = extend_tokenizer(source, files, ExtendConfig(size_of(source) + 10))
+    grown = extended(source, files, size_of(source) + 10)
     assert size_of(grown) == size_of(source) + 10
     assert "the text holds only" not in caplog.text

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hyperofa.cli import main
-from hyperofa.data.aligned import ParallelText, write_parallel
 from hyperofa.data.inputs import Wheel
+from hyperofa.data.parallel import AlignedText
 
 LOCALE = "sample/locale/de/LC_MESSAGES/a.mo"
 
@@ -33,7 +33,7 @@ def test_messages_and_model_from_a_wheel(
 
 def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     english = [f"please open file {chr(97 + number)}" for number in range(20)]
-    write_parallel(tmp_path / "in", ParallelText(english, {"ces": [line.upper() + " x" for line in english]}))
+    AlignedText(english, {"ces": [line.upper() + " x" for line in english]}).write(tmp_path / "in")
     words = ["--parallel", str(tmp_path / "in"), "--test", "8", "--min-test", "5", "--out", str(tmp_path / "out")]
     assert main(["data", "split", *words]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if "ces" in line)
@@ -43,13 +43,13 @@ def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["model", "sample", "--sha256", "0" * 64, "--folder", "x"], 2, "'sample' is not NAME==VERSION"),
-        (["model", "sample==1.0", "--sha256", "0" * 9, "--folder", "x"], 2, "is not a SHA-256"),
+        (["model", "sample", "--sha256", "0" * 64, "--folder", "x"], 2, "NAME==VERSION: 'sample' is not NAME==VERSION"),
+        (["model", "sample==1.0", "--sha256", "0" * 9, "--folder", "x"], 2, "--sha256: '000000000' is not a SHA-256"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "de"], 2, "'de' is not LANG=LOCALE"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "eng=en"], 2, "English is the messages' own"),
         (["messages", "sample==1.0", "--sha256", "0" * 64, "--languages", "deu=de"], 3, "pip could not fetch it"),
         (["split", "--parallel", "none"], 3, "no such directory"),
-        (["split", "--parallel", "none", "--test", "0"], 2, "must be at least 1"),
+        (["split", "--parallel", "none", "--test", "0"], 2, "--test: 0 is not a number of 1 or more"),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -1,4 +1,4 @@
-"""Readers of foreign vector files: word2vec text and binary, fastText ``.vec``, plain text; and which reader a file needs."""
+"""word2vec's files, text and binary, fastText's ``.vec``, and plain text of a word and its numbers a line."""
 
 from __future__ import annotations
 
@@ -6,94 +6,17 @@ import itertools
 import mmap
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hyperofa.base.files import existing_file
-from hyperofa.errors import InputError, unknown_name
-from hyperofa.vectors.readers.sniffing import HEADER, NUMBER, refuse_other_kinds
-from hyperofa_eval.text.filekinds import HEAD_BYTES
+from hyperofa.errors import InputError
+from hyperofa.vectors.readers.rows import HEADER, NUMBER, Block, Faults, Rows, blocks_of, finite
 from hyperofa_eval.text.textfiles import DAMAGED, PACKED, damaged
 
-BLOCK = 8192
-"""Rows that a reader yields at once."""
-
 _LOOK = 64  # lines from which a file without a header tells the length of its vectors
-_PICKLES = frozenset({".wv", ".kv"})
-_NO_TEXT = _PICKLES | {".bin"}
 _MAX_WORD = 4096  # bytes; without a bound, a damaged binary file is one long word
-
-Block = tuple[list[str], np.ndarray]
-"""Words (k) and their vectors (k, d) float32."""
-
-
-@dataclass
-class Faults:
-    """What to do about a bad row: refuse the file by its first one, or count and skip them."""
-
-    path: Path
-    skip: bool = False
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def bad(self, what: str, place: str) -> None:
-        """Report a bad row at ``place`` (``line 7``); raises :class:`InputError` unless bad rows are skipped."""
-        if not self.skip:
-            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or pass --skip-bad")
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-
-@dataclass(frozen=True)
-class Rows:
-    """An opened vector file: the length d of its vectors, and its blocks, read as they are asked for."""
-
-    dim: int
-    blocks: Iterator[Block]
-
-
-def reader_for(path: Path, name: str | None = None) -> tuple[str, Callable[[Path, Faults], Rows]]:
-    """The name and the reader of a vector file, by its first bytes unless ``name`` says which.
-
-    Raises:
-        DataMissingError: the file is not there.
-        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
-    """
-    from hyperofa.vectors.readers.fasttext import MAGIC, read_fasttext
-    from hyperofa.vectors.readers.gensim import read_gensim
-
-    readers: dict[str, Callable[[Path, Faults], Rows]] = {
-        "gensim": read_gensim,
-        "fasttext": read_fasttext,
-        "binary": read_binary,
-        "text": read_text,
-    }
-    existing_file(path, "vector file")
-    with path.open("rb") as handle:
-        head = handle.read(HEAD_BYTES)
-    if not head:
-        raise InputError("an empty file", where=path)
-    if name is None:
-        name = _format_of(path, head, MAGIC)
-    if name not in readers:
-        raise unknown_name("vector format", name, readers, where="--format")
-    refuse_other_kinds(path, head, name)
-    return name, readers[name]
-
-
-def _format_of(path: Path, head: bytes, fasttext: bytes) -> str:
-    first, _, rest = head.partition(b"\n")
-    if head[:1] == b"\x80":
-        return "gensim"
-    if head[:4] == fasttext:
-        return "fasttext"
-    if path.suffix in PACKED and path.with_suffix("").suffix in _NO_TEXT:
-        raise InputError("only text is read packed", where=path, todo="unpack it first")
-    if HEADER.fullmatch(first):
-        return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
-    return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
 
 
 def read_text(path: Path, faults: Faults) -> Rows:
@@ -142,31 +65,6 @@ def read_binary(path: Path, faults: Faults) -> Rows:
     if header is None or int(header[2]) < 1:
         raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
     return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
-
-
-def finite(vector: np.ndarray) -> bool:
-    """Whether all values are numbers."""
-    return bool(np.isfinite(vector).all())
-
-
-def finite_rows(vectors: np.ndarray) -> NDArray[np.bool_]:
-    """Which rows of (k, d) have numbers only, (k,)."""
-    good: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
-    return good
-
-
-def blocks_of(rows: Iterator[tuple[str, np.ndarray]]) -> Iterator[Block]:
-    """Single rows gathered into blocks."""
-    words: list[str] = []
-    vectors: list[np.ndarray] = []
-    for word, vector in rows:
-        words.append(word)
-        vectors.append(vector)
-        if len(words) == BLOCK:
-            yield words, np.stack(vectors)
-            words, vectors = [], []
-    if words:
-        yield words, np.stack(vectors)
 
 
 def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | None, faults: Faults) -> Iterator[Block]:

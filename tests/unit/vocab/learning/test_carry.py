@@ -8,10 +8,9 @@ import pytest
 from tokenizers import AddedToken, processors
 from transformers import AutoTokenizer
 
-from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
-from hyperofa.vocab.report import Report, save_tokenizer
+from hyperofa.vocab.report import save_tokenizer
 from hyperofa.vocab.surfaces import rows_needed, token_surfaces
-from tests.unit.vocab.conftest import MAKERS
+from tests.unit.vocab.conftest import MAKERS, extended
 
 TEMPLATES = {"default": "{{ messages[0]['content'] }}<|eot_id|>", "tool_use": "{{ messages }}"}
 TEXT = "the dog <|eot_id|> government . <|other|> dog <image> kept"
@@ -41,12 +40,12 @@ def grow(source, tmp_path):
     text = tmp_path / "swh.txt"
     text.write_text("serikali na maji\n" * 30, encoding="utf-8")
     size = max(rows_needed(source), len(source))
-    return extend_tokenizer(source, {"swh": [text]}, ExtendConfig(size + 10))
+    return extended(source, {"swh": [text]}, size + 10)
 
 
 def reloaded(tokenizer, folder):
     """Saved and loaded twice, as ``tokenizer extend`` and then ``init`` do."""
-    save_tokenizer(folder / "once", tokenizer, "tokenizer extend", {}, {}, Report(len(tokenizer), {}, {}))
+    save_tokenizer(folder / "once", tokenizer, "tokenizer extend", {}, {}, {})
     AutoTokenizer.from_pretrained(str(folder / "once")).save_pretrained(folder / "twice")
     return AutoTokenizer.from_pretrained(str(folder / "twice"))
 
@@ -106,5 +105,5 @@ def test_what_frames_and_cuts_a_text_survives(tmp_path):
 
 
 def test_nothing_of_where_the_source_lay_is_written(source, tmp_path):
-    save_tokenizer(tmp_path / "out", grow(source, tmp_path), "tokenizer extend", {}, {}, Report(0, {}, {}))
+    save_tokenizer(tmp_path / "out", grow(source, tmp_path), "tokenizer extend", {}, {}, {})
     assert str(tmp_path) not in (tmp_path / "out/tokenizer_config.json").read_text()

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from hyperofa.errors import InputError
 from hyperofa.vocab.learning import sampling
-from hyperofa.vocab.learning.sampling import LEAST_HELD_OUT, SamplingConfig, count_words, most_frequent, survey
+from hyperofa.vocab.learning.sampling import LEAST_HELD_OUT, count_words, most_frequent, survey
+from hyperofa.vocab.settings import SamplingSettings
 
 
 def text_of(tmp_path, lines, **settings):
     path = tmp_path / "swh.txt"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return survey({"swh": [path]}, SamplingConfig(**settings))["swh"]
+    return survey({"swh": [path]}, SamplingSettings(**settings))["swh"]
 
 
 def test_a_cap_draws_lines_evenly_and_the_seed_decides(tmp_path):
@@ -41,7 +42,7 @@ def test_the_same_lines_are_drawn_and_kept_out_however_the_text_is_divided(tmp_p
     for number, part in enumerate((lines[:70], lines[70:71], lines[71:])):
         paths.append(tmp_path / f"swh.{number}.txt")
         paths[-1].write_text("\n".join(part), encoding="utf-8")
-    divided = survey({"swh": paths}, SamplingConfig(cap=100))["swh"]
+    divided = survey({"swh": paths}, SamplingSettings(cap=100))["swh"]
     assert divided.held_out == whole.held_out
     assert list(divided) == list(whole)
 
@@ -74,19 +75,19 @@ def test_many_lines_are_estimated_to_be_as_different_as_they_are(tmp_path, monke
 def test_a_language_without_text_is_refused(tmp_path, content):
     (tmp_path / "empty.txt").write_bytes(content)
     with pytest.raises(InputError, match="no words in the text"):
-        survey({"swh": [tmp_path / "empty.txt"]}, SamplingConfig())
+        survey({"swh": [tmp_path / "empty.txt"]}, SamplingSettings())
 
 
 def test_lines_that_show_nothing_are_no_text(tmp_path):
     (tmp_path / "a.txt").write_text(
         "\u200b\u200d\n \u00ad\u200f\n\u2060\ufe0f\n" * 50 + "maji na mbwa\n", encoding="utf-8"
     )
-    assert survey({"swh": [tmp_path / "a.txt"]}, SamplingConfig())["swh"].lines == 1
+    assert survey({"swh": [tmp_path / "a.txt"]}, SamplingSettings())["swh"].lines == 1
 
 
 def test_a_line_of_nothing_but_junk_is_not_learnt_from(tmp_path):
     (tmp_path / "a.txt").write_text("=" * 200 + "\nmaji na mbwa\n", encoding="utf-8")
-    text = survey({"swh": [tmp_path / "a.txt"]}, SamplingConfig())["swh"]
+    text = survey({"swh": [tmp_path / "a.txt"]}, SamplingSettings())["swh"]
     assert list(text) == ["maji na mbwa"]
     assert (text.characters, text.left_out) == (12, 1)
 
@@ -122,7 +123,7 @@ def test_languages_share_what_all_of_them_may_hold(tmp_path, monkeypatch):
     files = {language: [tmp_path / f"{language}.txt"] for language in ("kab", "swh")}
     for language, paths in files.items():
         paths[0].write_text("".join(f"{language}{i:04}\n" for i in range(100)), encoding="utf-8")
-    texts = survey(files, SamplingConfig(held_out=0.0))
+    texts = survey(files, SamplingSettings(held_out=0.0))
     assert [sum(map(len, count_words(text, str.split))) for text in texts.values()] == [98, 98]
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperofa.cli import main
-from hyperofa.data.aligned import ParallelText, near_key, read_rows, write_parallel
-from hyperofa.data.inputs import SplitSettings
+from hyperofa.data.linekeys import near_key
+from hyperofa.data.parallel import AlignedText, read_parallel
+from hyperofa.data.settings import SplitSettings
 from hyperofa.data.split import documents, split, write_split
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import read_json
@@ -21,15 +22,15 @@ STYLES = st.sampled_from([str.lower, str.upper, str.title, "{}.".format, "“{}�
 
 
 @st.composite
-def parallel_texts(draw: st.DrawFn) -> ParallelText:
+def parallel_texts(draw: st.DrawFn) -> AlignedText:
     english = [draw(STYLES)(text) for text in draw(st.lists(SENTENCES, min_size=4, max_size=40))]
     translations = {lang: [draw(st.just("") | SENTENCES) for _ in english] for lang in ("aaa", "bbb")}
-    return ParallelText(english, translations)
+    return AlignedText(english, translations)
 
 
 @settings(max_examples=60, deadline=None)
 @given(parallel_texts(), st.integers(0, 3), st.integers(1, 12))
-def test_no_test_text_is_on_the_training_side(text: ParallelText, seed: int, test: int) -> None:
+def test_no_test_text_is_on_the_training_side(text: AlignedText, seed: int, test: int) -> None:
     parts = split(text, SplitSettings(test=test, min_words=2, min_test=1, seed=seed))
     english = {near_key(line) for line in parts.train.english}
     for language, pairs in parts.test.items():
@@ -43,9 +44,9 @@ def test_no_test_text_is_on_the_training_side(text: ParallelText, seed: int, tes
             assert len(near_key(pair[0]).split()) >= 2
 
 
-def sample() -> ParallelText:
+def sample() -> AlignedText:
     english = [f"message number {chr(97 + i)}" for i in range(20)] + ["File", "FILE", "file %", "Message number: A!"]
-    return ParallelText(
+    return AlignedText(
         english,
         {
             "ces": [f"zpráva číslo {chr(97 + i)}" for i in range(20)] + ["Soubor", "soubor", "", "jiná zpráva"],
@@ -84,7 +85,7 @@ def test_documents_of_pairs_hold_both_sides_in_both_orders() -> None:
 
 
 def test_write_split_names_the_unscored_and_leaks_nothing(tmp_path: Path) -> None:
-    write_parallel(tmp_path / "in", sample())
+    sample().write(tmp_path / "in")
     settings_ = SplitSettings(test=12, min_test=5)
     made = write_split(tmp_path / "in", settings_, [], tmp_path / "out")
     assert made["languages"] == ["ces"]
@@ -105,7 +106,7 @@ def test_write_split_names_the_unscored_and_leaks_nothing(tmp_path: Path) -> Non
 def test_pivots_are_trained_on_only(tmp_path: Path) -> None:
     text = sample()
     text.translations["deu"] = [f"Nachricht {line}" for line in text.english]
-    write_parallel(tmp_path / "in", text)
+    text.write(tmp_path / "in")
     made = write_split(tmp_path / "in", SplitSettings(test=12, min_test=5), ["deu"], tmp_path / "out")
     assert (made["languages"], made["pivots"]) == (["ces"], ["deu"])
 
@@ -115,32 +116,32 @@ def test_pivots_are_named_with_commas_or_spaces(tmp_path: Path, words: list[str]
     text = sample()
     for code in ("deu", "hun"):
         text.translations[code] = [f"{code} {line}" for line in text.english]
-    write_parallel(tmp_path / "in", text)
+    text.write(tmp_path / "in")
     split = ["data", "split", "--parallel", tmp_path / "in", "--test", 12, "--min-test", 5, "--out", tmp_path / "out"]
     assert main([*map(str, split), "--pivots", *words]) == 0
     assert read_json(tmp_path / "out" / "split.json")["pivots"] == ["deu", "hun"]
 
 
 def test_a_pivot_without_text_is_refused(tmp_path: Path) -> None:
-    write_parallel(tmp_path / "in", sample())
+    sample().write(tmp_path / "in")
     with pytest.raises(InputError, match=r"no parallel text in the pivot 'hun'; there: ces"):
         write_split(tmp_path / "in", SplitSettings(test=12, min_test=5), ["hun"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_two_files_in_one_language_are_named(tmp_path: Path) -> None:
-    write_parallel(tmp_path / "in", sample())
+    sample().write(tmp_path / "in")
     (tmp_path / "in" / "ces.more.txt").write_text("x\n")
     with pytest.raises(InputError, match=r"two files in ces: ces\.more\.txt and ces\.txt"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
 
 
 def test_english_under_both_its_names_is_one_side_and_no_translation(tmp_path: Path) -> None:
-    write_parallel(tmp_path, sample())
+    sample().write(tmp_path)
     lines = sample().english
     (tmp_path / "eng.txt").write_text("".join(f"{line}\n" if i % 2 else "\n" for i, line in enumerate(lines)))
     (tmp_path / "eng_Latn.txt").write_text("".join(f"{line}\n" for line in lines))
-    text = read_rows([tmp_path])
+    text = read_parallel([tmp_path]).aligned()
     assert text.english == lines
     assert list(text.translations) == list(sample().translations)
 
@@ -148,7 +149,7 @@ def test_english_under_both_its_names_is_one_side_and_no_translation(tmp_path: P
 def test_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="no such directory"):
         write_split(tmp_path / "none", SplitSettings(), [], tmp_path / "out")
-    write_parallel(tmp_path / "in", sample())
+    sample().write(tmp_path / "in")
     with pytest.raises(DataMissingError, match="no language has 50 test pairs"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "kab.txt").write_text("one line\n")

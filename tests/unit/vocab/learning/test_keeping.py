@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from hyperofa import cli
 from hyperofa.vocab.change import changed_share
-from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
 from hyperofa.vocab.surfaces import rows_needed
-from tests.unit.vocab.conftest import MAKERS
+from tests.unit.vocab.conftest import MAKERS, extended
 
 NEW = ["serikali na maji", "dogma ya governor na thesis", "mbwa na dogs"] * 20
 OWN = ["the dogs and the government", "dogmas of governors", "theses", "a ☃ and maps"]
@@ -27,10 +26,10 @@ def files(tmp_path):
 
 def test_kept_text_is_cut_as_before(family_name, files):
     source = MAKERS[family_name]()
-    config = ExtendConfig(rows_needed(source) + 40)
-    changed = changed_share(source, extend_tokenizer(source, files, config), OWN)
+    size = rows_needed(source) + 40
+    changed = changed_share(source, extended(source, files, size), OWN)
     assert changed.changed_lines > 0
-    grown = extend_tokenizer(source, files, config, kept=OWN)
+    grown = extended(source, files, size, kept=OWN)
     for line in OWN:
         assert grown(line)["input_ids"] == source(line)["input_ids"]
     assert changed_share(source, grown, OWN).changed_lines == 0
@@ -47,7 +46,7 @@ def test_any_kept_text_is_cut_as_before(tmp_path_factory, name, text, own):
     path = tmp_path_factory.mktemp("text") / "swh.txt"
     path.write_text("\n".join([*text, "dog"] * 3), encoding="utf-8")
     source = MAKERS[name]()
-    grown = extend_tokenizer(source, {"swh": [path]}, ExtendConfig(rows_needed(source) + 20, coverage=1.0), kept=own)
+    grown = extended(source, {"swh": [path]}, rows_needed(source) + 20, coverage=1.0, kept=own)
     assert [grown(line)["input_ids"] for line in own] == [source(line)["input_ids"] for line in own]
 
 
@@ -55,13 +54,13 @@ def test_whole_words_that_are_taken_without_merges_are_kept_too(files):
     """Llama 3 takes a word that is an entry as it is (``ignore_merges``), whatever its merges would make of it."""
     source = MAKERS["byte-level"]()
     source.backend_tokenizer.model.ignore_merges = True
-    grown = extend_tokenizer(source, files, ExtendConfig(rows_needed(source) + 40), kept=OWN)
+    grown = extended(source, files, rows_needed(source) + 40, kept=OWN)
     assert changed_share(source, grown, OWN).changed_lines == 0
 
 
 def test_lines_and_words_are_counted(files):
     source = MAKERS["byte-level"]()
-    grown = extend_tokenizer(source, files, ExtendConfig(rows_needed(source) + 40))
+    grown = extended(source, files, rows_needed(source) + 40)
     lines = ["the dog", "serikali the dog serikali", "the dog na maji"]
     change = changed_share(source, grown, lines)
     assert (change.lines, change.words) == (3, 10)

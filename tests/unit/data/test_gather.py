@@ -8,8 +8,10 @@ import pytest
 
 from hyperofa.cli import main
 from hyperofa.data import test_sets as harness
-from hyperofa.data.aligned import ParallelText
-from hyperofa.data.gather import GatherSettings, gather, line_key, write_gathered
+from hyperofa.data.gather import gather, write_gathered
+from hyperofa.data.linekeys import line_key
+from hyperofa.data.parallel import AlignedText
+from hyperofa.data.settings import GatherSettings
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import read_json
 
@@ -81,7 +83,7 @@ def test_a_cap_keeps_the_order_and_the_choice(files: Path) -> None:
 
 
 def test_short_test_lines_empty_nothing() -> None:
-    text = ParallelText(["Yes", "Yes, of course he did"], {"tur": ["Evet", "Evet, tabii ki yaptı"]})
+    text = AlignedText(["Yes", "Yes, of course he did"], {"tur": ["Evet", "Evet, tabii ki yaptı"]})
     found = gather(text, {"tur": ["Evet"]}, {"eng": set(), "tur": set()})
     assert found.parallel == text
     assert found.text["tur"] == ["Evet"]

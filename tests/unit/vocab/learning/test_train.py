@@ -112,7 +112,7 @@ def test_the_report_counts_what_the_tokenizer_does(texts, tmp_path, capsys):
     [
         ("eng=/nowhere.txt", [], 3, "/nowhere.txt: no such file"),
         ("{}/no-code?.txt", [], 2, "no language code"),
-        ("eng={}/eng.txt", ["--vocab-size", "3"], 2, "vocab_size must be 6 or more"),
+        ("eng={}/eng.txt", ["--vocab-size", "3"], 2, "--vocab-size: 3 is not 6 or more"),
         ("eng={}/eng.txt", ["--vocab-size", "12"], 2, "ask for"),
         ("eng={}/empty.txt", [], 2, "no words in the text"),
         ("eng={}/bad.txt", [], 2, "bad.txt, line 2: not UTF-8"),

@@ -7,10 +7,9 @@ import re
 import pytest
 
 from hyperofa.vocab.learning.charclasses import byte_units, character_class
-from hyperofa.vocab.learning.extend import ExtendConfig, extend_tokenizer
 from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed, token_surfaces
-from tests.unit.vocab.conftest import MAKERS, WORDS
+from tests.unit.vocab.conftest import MAKERS, WORDS, extended
 
 TEXT = "mwaka 2017 na 1000 watu 2017 a4 l'homme м'яч (kwa) ២០១៧ კატა1 ძაღლი! катаmaji"
 
@@ -31,7 +30,7 @@ def spelled(source, text):
 def new_pieces(source, text, tmp_path, number=60):
     (tmp_path / "text.txt").write_text("\n".join([text] * 30), encoding="utf-8")
     size = rows_needed(source)
-    grown = extend_tokenizer(source, {"swh": [tmp_path / "text.txt"]}, ExtendConfig(size + number, coverage=1.0))
+    grown = extended(source, {"swh": [tmp_path / "text.txt"]}, size + number, coverage=1.0)
     return grown, [surface.text.decode("utf-8", "replace") for surface in token_surfaces(grown)[size:]]
 
 

@@ -1,0 +1,134 @@
+"""Tokenizers from Python: trained on text of many languages, or extended for new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperofa.base.files import check_output
+from hyperofa.base.textfiles import Texts, language_files
+from hyperofa.errors import InputError
+from hyperofa.vocab.settings import ExtendSettings, TrainSettings
+from hyperofa_eval.settings.config import build_config, recorded
+from hyperofa_eval.settings.keywords import takes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from hyperofa.vocab.learning.sampling import LanguageText
+
+
+@takes(TrainSettings)
+def train_tokenizer(
+    text: Texts, *, vocab_size: int, out: str | Path | None = None, **settings: Any
+) -> PreTrainedTokenizerFast:
+    """A new tokenizer for many languages: SentencePiece-style unigram, laid out as XLM-R's.
+
+    The same text and settings give the same tokenizer. Its attribute ``hyperofa_report`` is a dictionary: its fertility
+    and what was read, by language. With ``out`` it is saved there, with the report in ``training.json``.
+
+    Args:
+        text: plain text, a sentence or paragraph a line, ``.gz`` and ``.xz`` too: a mapping from a language to a file or
+            several, or files named ``LANG.txt``.
+        vocab_size: entries in all, special tokens included; fewer, with a warning, where the text holds no more.
+        out: the directory to write.
+        **settings: listed below.
+
+    Raises:
+        DataMissingError: a file is not there.
+        InputError: a setting is out of range, a language has no text, or ``out`` holds something else.
+    """
+    from hyperofa.vocab.learning.sampling import survey
+    from hyperofa.vocab.learning.train import learn_tokenizer
+    from hyperofa.vocab.report import fertilities
+
+    config = build_config(TrainSettings, {"vocab_size": vocab_size, **settings}, "train_tokenizer")
+    target = _target(out)
+    files = language_files(text)
+    texts = survey(files, config)
+    tokenizer = learn_tokenizer(texts, config)
+    fertility = {"new": fertilities(tokenizer, texts)}
+    return _finished(target, tokenizer, "tokenizer train", files, recorded(config), texts, fertility)
+
+
+@takes(ExtendSettings)
+def extend_tokenizer(
+    source: Any,
+    text: Texts,
+    *,
+    vocab_size: int,
+    source_text: Texts | None = None,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> PreTrainedTokenizerFast:
+    """A model's tokenizer with more entries for new languages; every entry of the source keeps its id.
+
+    The result's attribute ``hyperofa_report`` is a dictionary: fertility before and after, and what was read, by language.
+    With ``out`` it is saved there, with the report in ``training.json``.
+
+    Args:
+        source: a directory, a hub id, or a loaded fast tokenizer, which is not changed.
+        text: plain text of the new languages, a sentence or paragraph a line, ``.gz`` and ``.xz`` too: a mapping from a
+            language to a file or several, or files named ``LANG.txt``.
+        vocab_size: entries in all, those of the source included; fewer, with a warning, where the text holds no more.
+        source_text: text of the source's own languages, given like ``text``: measured before and after, not learnt from.
+        out: the directory to write.
+        **settings: listed below.
+
+    Raises:
+        DataMissingError: a file or the source is not there.
+        InputError: a setting is out of range, ``vocab_size`` is not above the source's, a language has no text, the
+            tokenizer's family is unknown, or ``out`` holds something else.
+    """
+    from hyperofa.vocab.learning.extend import grow_tokenizer
+    from hyperofa.vocab.learning.keeping import kept_lines
+    from hyperofa.vocab.learning.sampling import survey
+    from hyperofa.vocab.report import fertilities, load_tokenizer, name_of, source_changes, source_lines
+
+    config = build_config(ExtendSettings, {"vocab_size": vocab_size, **settings}, "extend_tokenizer")
+    if config.keep_source_text and not source_text:
+        raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
+    target = _target(out)
+    files, source_files = language_files(text), language_files(source_text or (), where="--source-text")
+    own_lines = source_lines(source_files, config.seed)
+    loaded = load_tokenizer(source)
+    texts = survey(files, config)
+    kept = kept_lines(source_files, own_lines) if config.keep_source_text else []
+    tokenizer = grow_tokenizer(loaded, texts, config, kept)
+    fertility = {"before": fertilities(loaded, texts), "after": fertilities(tokenizer, texts)}
+    changes = source_changes(loaded, tokenizer, own_lines)
+    files |= {f"source-text/{language}": paths for language, paths in source_files.items()}
+    values = {"source": Path(name_of(source)).name, **recorded(config)}
+    return _finished(target, tokenizer, "tokenizer extend", files, values, texts, fertility, changes)
+
+
+def _target(out: str | Path | None) -> Path | None:
+    from hyperofa.vocab.report import MARKER
+
+    if out is not None:
+        check_output(Path(out), MARKER)
+    return None if out is None else Path(out)
+
+
+def _finished(
+    out: Path | None,
+    tokenizer: Any,
+    command: str,
+    files: Mapping[str, list[Path]],
+    settings: Mapping[str, Any],
+    texts: Mapping[str, LanguageText],
+    fertility: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+) -> PreTrainedTokenizerFast:
+    """The tokenizer with its report, saved where it shall be."""
+    from hyperofa.vocab.learning.sampling import log_counts
+    from hyperofa.vocab.report import save_tokenizer, training_record
+
+    record = training_record(tokenizer, fertility, texts, changes or {})
+    if out is not None:
+        save_tokenizer(out, tokenizer, command, files, settings, record)
+    log_counts(texts.values())
+    made: PreTrainedTokenizerFast = tokenizer
+    made.hyperofa_report = record
+    return made

@@ -1,0 +1,56 @@
+"""The settings of a corpus: sequences, what is read, and how languages are sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
+
+LENGTHS = Range(8, 32_767)
+"""Tokens of a sequence: document indices within it are 16-bit."""
+
+
+def _caps(words: Sequence[str]) -> dict[str, int]:
+    """``[LANG=]N`` words as a dictionary; a bare ``N`` is kept under the empty name."""
+    found = {}
+    for word in words:
+        language, _, number = word.rpartition("=")
+        if not number.isdecimal():
+            raise SettingError("--cap", f"{word!r} is not [LANG=]N")
+        found[language] = int(number)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings(Settings):
+    """How a corpus is made. All but ``processes`` decides what is in it."""
+
+    length: int = setting(512, "tokens per sequence", range=LENGTHS, metavar="N")
+    keep_whole: bool = setting(False, "do not cut a document that fits into one sequence")
+    field: str = setting("text", "field or column that holds the text, in rows of JSONL, Parquet, Arrow and the hub")
+    read_special_tokens: bool = setting(
+        False,
+        "read special tokens that are typed in the text (<|im_end|> in chat data) as tokens; by default they are text",
+    )
+    cap: int | dict[str, int] | None = setting(
+        None,
+        "documents per language at most, of all languages or of the named ones (the first N are taken)",
+        range=Range(0),
+        metavar="[LANG=]N",
+        read=_caps,
+    )
+    weight: dict[str, float] = setting(
+        factory=dict, help="sampling weight of a language (default 1)", range=Range(0), metavar="LANG=W"
+    )
+    temperature: float = setting(
+        1.0, "share of a language ~ weight * sequences^(1/T); T is the temperature", range=Range(0, above=True)
+    )
+    processes: int = setting(1, "that tokenise, each with threads of its own", range=Range(1), metavar="N")
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """Documents at most, by language; under the empty name those of every other language."""
+        if isinstance(self.cap, dict):
+            return self.cap
+        return {} if self.cap is None else {"": self.cap}
