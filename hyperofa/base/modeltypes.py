@@ -1,6 +1,13 @@
-"""The model types of factorised models; a leaf, since ``import hyperofa`` needs it and must stay light."""
+"""Names of model types, phases and parts; a leaf, since ``import hyperofa`` and ``--help`` need it and must stay light."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
+
+Phase = Literal["all", "embeddings", "new_rows", "head"]
+Part = Literal["embeddings", "primitives", "head", "body"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""
 
 PREFIX = "hyperofa_"
 """Stands before the model type of the plain family (``hyperofa_bert``)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,8 @@ from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.rundir import CONFIG_FILE, RUN_FILE, read_run_id
-from hyperofa_eval.base.console import console, print_json, table, track
-from hyperofa_eval.base.files import read_json
-from hyperofa_eval.base.hub import is_hub_id
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,124 +23,140 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ACTIONS = {
-    "list": "the committed checkpoints of a run",
-    "verify": "compare every file with its SHA-256",
-    "reshard": "write a checkpoint anew so that any number of processes and any ZeRO stage can load it",
-    "export": "write a model directory from the trained model or from a checkpoint",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings):
+    """A run directory."""
+
+    run: Path = place(help="run directory", positional=True, metavar="RUN")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the four actions."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(ACTIONS))
-    for name, summary in ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.add_argument("run", type=Path, help="run directory")
-        if name != "list":
-            which = "all" if name == "verify" else "the newest"
-            which = "the trained model" if name == "export" else which
-            action.add_argument("--step", type=int, help=f"the checkpoint of this step (default: {which})")
-        if name in {"list", "verify"}:
-            action.add_argument("--json", action="store_true", help="print JSON")
-        if name == "export":
-            action.add_argument("--out", type=Path, required=True, help="new model directory")
-            action.add_argument(
-                "--dense", action="store_true", help="multiply factorised embeddings out, for plain transformers"
-            )
+@dataclass(frozen=True, kw_only=True)
+class List(Run):
+    """The options of ``hyperofa checkpoint list``."""
+
+    json: bool = shown(False, "print JSON")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run one action; verify ends with 1 if a checkpoint is damaged."""
-    if not (args.run / CONFIG_FILE).is_file():
-        raise DataMissingError(f"not a run directory (no {CONFIG_FILE})", where=args.run)
-    actions = {"list": _list, "verify": _verify, "reshard": _reshard, "export": _export}
-    return actions[args.action](args)
+@dataclass(frozen=True, kw_only=True)
+class Verify(List):
+    """The options of ``hyperofa checkpoint verify``."""
+
+    step: int | None = setting(None, "the checkpoint of this step (default: all)")
 
 
-def _list(args: argparse.Namespace) -> int:
-    rows = [checkpoint.describe(folder) for folder in checkpoint.committed(args.run)]
-    if args.json:
+@dataclass(frozen=True, kw_only=True)
+class Reshard(Run):
+    """The options of ``hyperofa checkpoint reshard``."""
+
+    step: int | None = setting(None, "the checkpoint of this step (default: the newest)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Run):
+    """The options of ``hyperofa checkpoint export``."""
+
+    step: int | None = setting(None, "the checkpoint of this step (default: the trained model)")
+    out: Path = place(help="new model directory", metavar="DIR")
+    dense: bool = setting(False, "multiply factorised embeddings out, for plain transformers")
+
+
+def _check_run(run: Path) -> None:
+    if not (run / CONFIG_FILE).is_file():
+        raise DataMissingError(f"not a run directory (no {CONFIG_FILE})", where=run)
+
+
+def _list(options: List) -> int:
+    _check_run(options.run)
+    rows = [checkpoint.describe(folder) for folder in checkpoint.committed(options.run)]
+    if options.json:
         print_json(rows)
         return EXIT_OK
     columns = ["checkpoint", "step", "ZeRO", "ranks", "precision", "files", "MB"]
     names = ["folder", "step", "zero_stage", "world_size", "precision", "n_files"]
     found = [[*(row.get(name, "?") for name in names), row.get("bytes", 0) / 1e6] for row in rows]
-    table(str(args.run), columns, found)
+    table(str(options.run), columns, found)
     for row in rows:
         if row["problem"]:
             log.warning("%s cannot be used: %s", row["folder"], row["problem"])
     return EXIT_OK
 
 
-def _verify(args: argparse.Namespace) -> int:
-    run_id = read_run_id(args.run)
-    folders = checkpoint.committed(args.run) if args.step is None else [checkpoint.select_folder(args.run, args.step)]
+def _verify(options: Verify) -> int:
+    _check_run(options.run)
+    run_id = read_run_id(options.run)
+    folders = (
+        checkpoint.committed(options.run)
+        if options.step is None
+        else [checkpoint.select_folder(options.run, options.step)]
+    )
     found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
-    if args.step is None:
-        found |= {folder.name: f"no {checkpoint.MANIFEST}" for folder in checkpoint.uncommitted(args.run)}
-    if args.json:
+    if options.step is None:
+        found |= {folder.name: f"no {checkpoint.MANIFEST}" for folder in checkpoint.uncommitted(options.run)}
+    if options.json:
         print_json([{"folder": name, "problem": problem} for name, problem in found.items()])
     else:
-        table(str(args.run), ["checkpoint", "state"], [[name, problem or "ok"] for name, problem in found.items()])
+        table(str(options.run), ["checkpoint", "state"], [[name, problem or "ok"] for name, problem in found.items()])
     return EXIT_FAILED if any(found.values()) else EXIT_OK
 
 
-def _reshard(args: argparse.Namespace) -> int:
-    folder = checkpoint.select_folder(args.run, args.step)
-    manifest = _verified(args.run, folder)
+def _reshard(options: Reshard) -> int:
+    _check_run(options.run)
+    folder = checkpoint.select_folder(options.run, options.step)
+    manifest = _verified(options.run, folder)
     if manifest.universal:
         console.print(f"{folder.name} can be loaded by any number of processes already")
         return EXIT_OK
     from hyperofa.train.checkpoint.lock import RunLock
     from hyperofa.train.checkpoint.saving import write_universal
 
-    with RunLock(args.run):  # a run in training would prune what is read here
+    with RunLock(options.run):  # a run in training would prune what is read here
         write_universal(folder, manifest)
     console.print(f"{folder.name} can now be loaded by any number of processes and any ZeRO stage")
     return EXIT_OK
 
 
-def _export(args: argparse.Namespace) -> int:
-    check_output(args.out, FINAL_MARKER)
-    final = args.run / FINAL
+def _export(options: Export) -> int:
+    _check_run(options.run)
+    check_output(options.out, FINAL_MARKER)
+    final = options.run / FINAL
     trained = (final / FINAL_MARKER).is_file()
-    if args.step is None and not trained:
-        steps = [checkpoint.step_of(folder) for folder in checkpoint.committed(args.run)]
-        raise InputError("the run has no trained model yet", where=args.run, todo=f"name --step, one of {steps}")
+    if options.step is None and not trained:
+        steps = [checkpoint.step_of(folder) for folder in checkpoint.committed(options.run)]
+        raise InputError("the run has no trained model yet", where=options.run, todo=f"name --step, one of {steps}")
     from hyperofa.model import export_dense, load_for_training
     from hyperofa.train.checkpoint.final import write_final
     from hyperofa.train.config import TrainConfig
     from hyperofa_eval.settings.config import load_config
 
-    config = load_config(TrainConfig, args.run / CONFIG_FILE)
-    run_id = read_run_id(args.run)
-    step = int(read_json(final / FINAL_MARKER).get("step", config.steps)) if args.step is None else args.step
-    folder = _float32_source(args, step)
+    config = load_config(TrainConfig, options.run / CONFIG_FILE)
+    run_id = read_run_id(options.run)
+    step = int(read_json(final / FINAL_MARKER).get("step", config.steps)) if options.step is None else options.step
+    folder = _float32_source(options, step)
     source = str(final) if folder is None else _origin(config, final, trained=trained)
     model: PreTrainedModel = load_for_training(source).pretrained
     if folder is not None:
-        _take_weights(model, folder, _verified(args.run, folder))
-    if args.dense:
+        _take_weights(model, folder, _verified(options.run, folder))
+    if options.dense:
         model = export_dense(model)
-    facts: dict[str, Any] = {"exported_from_step": step, "dense": args.dense}
+    facts: dict[str, Any] = {"exported_from_step": step, "dense": options.dense}
 
     def save_model(out: Path) -> None:
         model.save_pretrained(out, save_original_format=False)
 
-    write_final(args.out, source, run_id, step, save_model, facts, tokenizer_needed=True)
-    console.print(f"model of step {step}: {args.out}")
+    write_final(options.out, source, run_id, step, save_model, facts, tokenizer_needed=True)
+    console.print(f"model of step {step}: {options.out}")
     return EXIT_OK
 
 
-def _float32_source(args: argparse.Namespace, step: int) -> Path | None:
+def _float32_source(options: Export, step: int) -> Path | None:
     """The checkpoint whose float32 weights to export; None where only the trained model in the run's precision is left."""
-    if args.step is not None:
-        return checkpoint.select_folder(args.run, args.step)
-    folder = checkpoint.step_folder(args.run, step)
-    if not args.dense or folder not in checkpoint.committed(args.run):
+    if options.step is not None:
+        return checkpoint.select_folder(options.run, options.step)
+    folder = checkpoint.step_folder(options.run, step)
+    if not options.dense or folder not in checkpoint.committed(options.run):
         return None
-    problem = checkpoint.verify(folder, read_run_id(args.run))
+    problem = checkpoint.verify(folder, read_run_id(options.run))
     if problem is not None:
         log.warning("%s: %s; exporting the trained model in the run's precision instead", folder.name, problem)
     return folder if problem is None else None
@@ -181,3 +196,13 @@ def _verified(run: Path, folder: Path) -> checkpoint.Manifest:
     if problem is not None:
         raise HyperofaError(problem, where=folder, todo="use another --step; hyperofa checkpoint verify shows all")
     return checkpoint.read_manifest(folder)
+
+
+ACTIONS = {
+    "list": Command(List, _list, "the committed checkpoints of a run"),
+    "verify": Command(Verify, _verify, "compare every file with its SHA-256"),
+    "reshard": Command(
+        Reshard, _reshard, "write a checkpoint anew so that any number of processes and any ZeRO stage can load it"
+    ),
+    "export": Command(Export, _export, "write a model directory from the trained model or from a checkpoint"),
+}

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hyperofa.errors import HyperofaError
-from hyperofa.train.checkpoint.rundir import check_inputs
 from hyperofa.train.config import TrainConfig
-from hyperofa.train.engine.dsconfig import deepspeed_config, rank_of_launch, world_size_of_launch
-from hyperofa.train.evaluation import check_evaluation
+from hyperofa_eval.settings.commands import Command
 from hyperofa_eval.settings.config import load_config
+from hyperofa_eval.settings.fields import Settings, place
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``hyperofa train``."""
-    parser.add_argument("config", type=Path, help="YAML file with the settings of hyperofa.train.config.TrainConfig")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+@dataclass(frozen=True, kw_only=True)
+class ConfigFile(Settings):
+    """A training config on the command line."""
+
+    config: Path = place(help="YAML file with the settings of a training run (docs/settings.md)", positional=True)
+    overrides: tuple[str, ...] = place((), "settings that replace the file's", positional=True, metavar="key=value")
+
+    def load(self) -> TrainConfig:
+        """The settings of the run.
+
+        Raises:
+            InputError: see :func:`hyperofa_eval.settings.config.load_config`.
+        """
+        return load_config(TrainConfig, self.config, self.overrides)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(options: ConfigFile) -> int:
     """Check everything cheap, then train in this process; exit codes 0, 1, 2, 3, or 143 after a clean stop."""
-    config = load_config(TrainConfig, args.config, args.overrides)
+    from hyperofa.train.checkpoint.rundir import check_inputs
+    from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
+    from hyperofa.train.evaluation import check_evaluation
+
+    config = options.load()
     config.accumulation(world_size_of_launch())
     check_inputs(config)
     check_evaluation(config)
@@ -36,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
     return train(config, stop)
 
 
-def run_worker(args: argparse.Namespace) -> int:
+def run_worker(options: Any) -> int:
     """:func:`run` in one of several processes: a failure that all ranks meet alike is said by rank 0 alone."""
+    from hyperofa.train.engine.dsconfig import rank_of_launch
+
     if rank_of_launch() != 0:
         logging.getLogger("hyperofa").setLevel(logging.ERROR)
-    return run(args)
+    return run(options)
 
 
 def _check_deepspeed() -> None:
@@ -48,3 +64,6 @@ def _check_deepspeed() -> None:
 
     if find_spec("deepspeed") is None:
         raise HyperofaError("DeepSpeed is not installed", todo="pip install 'hyperofa[train]'")
+
+
+COMMAND = Command(ConfigFile, run)

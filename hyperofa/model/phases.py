@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from hyperofa.base.modeltypes import PARTS, Part, Phase
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.families import input_embedding, output_head
-
-Phase = Literal["all", "embeddings", "new_rows", "head"]
-Part = Literal["embeddings", "primitives", "head", "body"]
-PARTS: tuple[Part, ...] = get_args(Part)
-"""The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""
 
 
 class Wrapper(Protocol):

@@ -10,22 +10,19 @@ from hyperofa.cli import LOGGERS
 from hyperofa.commands import train as command
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
 from hyperofa.train.engine.dsconfig import rank_of_launch
-from hyperofa_eval.base.console import setup_logging
-from hyperofa_eval.base.guard import run_guarded
-from hyperofa_eval.settings.commandline import Parser
+from hyperofa_eval.settings.commands import Command, fill_parser
 
 
 def main() -> int:
     """Train; returns the exit code, which ``accelerate launch`` passes on (see :mod:`hyperofa.train.engine.torchrun`)."""
     rank = rank_of_launch()
     parser = Parser(prog="hyperofa.train", description="continue pre-training, sharded over the launched processes")
-    command.add_arguments(parser)
-    args = parser.parse_args()
-    setup_logging(LOGGERS)
-
-    return run_guarded(
-        "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}", command.run_worker, args, rank=rank
-    )
+    worker = Command(command.ConfigFile, command.run_worker)
+    fill_parser(parser, worker)
+    namespace = parser.parse_args()
+    setup_logging()
+    name = "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}"
+    return run_guarded(name, worker.called_with, namespace, rank=rank)
 
 
 if __name__ == "__main__":

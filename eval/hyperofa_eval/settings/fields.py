@@ -53,6 +53,7 @@ class About:
         group: of the settings of one group at most one may be given on the command line.
         read: what reads the word of the command line (a list of words where it may hold several), where the type does not say.
         recipe: a ``place`` that a recipe may give all the same.
+        free: it may change when interrupted work goes on: it does not decide the result.
     """
 
     help: str
@@ -66,6 +67,7 @@ class About:
     group: str | None = None
     read: Callable[[Any], Any] | None = None
     recipe: bool = False
+    free: bool = False
 
 
 def setting(default: Any = MISSING, help: str = "", *, factory: Any = MISSING, **about: Any) -> Any:

@@ -34,7 +34,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_of(world: Path, run: Path, **evaluation: Any) -> TrainConfig:
     wanted = Evaluation(data=world / "data", **{"languages": ("lij",), **evaluation})
     return TrainConfig(
-        str(world / "model"), world / "corpus", run, steps=4, global_batch_size=8, eval_every=2, evaluation=wanted
+        model=str(world / "model"),
+        corpus=world / "corpus",
+        run=run,
+        steps=4,
+        global_batch_size=8,
+        eval_every=2,
+        evaluation=wanted,
     )
 
 

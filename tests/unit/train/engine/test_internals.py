@@ -32,7 +32,9 @@ import deepspeed.ops
 deepspeed.init_distributed("gloo", verbose=False)
 assert is_usable(OPERATORS, deepspeed.ops)
 for stage in (1, 2, 3):
-    run = TrainConfig("m", Path("c"), Path("r"), 1, 1, micro_batch_size=1, zero_stage=stage)
+    run = TrainConfig(
+        model="m", corpus=Path("c"), run=Path("r"), steps=1, global_batch_size=1, micro_batch_size=1, zero_stage=stage
+    )
     model = torch.nn.Linear(3, 3)
     engine, optimizer, *_ = deepspeed.initialize(
         model=model, optimizer=torch.optim.AdamW(model.parameters()), config=deepspeed_config(run, 1, cuda=False)

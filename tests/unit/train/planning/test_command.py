@@ -33,12 +33,12 @@ def test_the_command(settings, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--length", "0"], "--length must lie between 1 and"),
-        (["--length", "-5"], "--length must lie between 1 and"),
-        (["--length", str(10**30)], "--length must lie between 1 and"),
-        (["--gpu-memory", "nan"], "--gpu-memory must be above 0"),
-        (["--gpu-memory", "inf"], "--gpu-memory must be above 0"),
-        (["--mfu", "nan"], "--mfu between 0 and 1"),
+        (["--length", "0"], "--length: 0 is not in [1, 16,777,216]"),
+        (["--length", "-5"], "--length: -5 is not in [1, "),
+        (["--length", str(10**30)], "--length: "),
+        (["--gpu-memory", "nan"], "--gpu-memory: nan is not a number above 0"),
+        (["--gpu-memory", "inf"], "--gpu-memory: inf is not a number above 0"),
+        (["--mfu", "nan"], "--mfu: nan is not in (0, 1]"),
         (["--gpu", "abacus"], "unknown GPU 'abacus'"),
     ],
 )
