@@ -13,6 +13,9 @@ from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.rundir import CONFIG_FILE, RUN_FILE, read_run_id
+from hyperofa_eval.base.console import console, print_json, table, track
+from hyperofa_eval.base.files import read_json
+from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.settings.commands import Command
 from hyperofa_eval.settings.fields import Settings, place, setting, shown
 

@@ -37,10 +37,10 @@ class PlanOptions(ConfigFile):
 def run(options: PlanOptions) -> int:
     """Print the plan; exit code 1 if it does not fit."""
     config = options.load()
-    from hyperofa.base.console import print_json
     from hyperofa.train.engine.dsconfig import deepspeed_config
     from hyperofa.train.planning.cost import PEAK_FLOPS, peak_flops, shape_of_directory
     from hyperofa.train.planning.plan import make_plan
+    from hyperofa_eval.base.console import print_json
 
     peak = peak_flops(options.gpu, config.precision)
     if peak is None:
@@ -62,7 +62,7 @@ def run(options: PlanOptions) -> int:
 
 
 def _length_of(corpus: Path) -> int:
-    from hyperofa.base.files import read_json
+    from hyperofa_eval.base.files import read_json
 
     path = corpus / "corpus.json"
     if not path.is_file():
@@ -75,7 +75,7 @@ def _length_of(corpus: Path) -> int:
 
 
 def _print(plan: Plan, options: PlanOptions, fits: bool) -> None:
-    from hyperofa.base.console import output, table
+    from hyperofa_eval.base.console import output, table
 
     title = f"one of {plan.world_size} GPUs, ZeRO-{plan.zero_stage}{' with offload' if plan.offload else ''}"
     rows = [[part, size / 1e9] for part, size in plan.memory.items()]

@@ -10,6 +10,9 @@ from hyperofa.cli import LOGGERS
 from hyperofa.commands import train as command
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
 from hyperofa.train.engine.dsconfig import rank_of_launch
+from hyperofa_eval.base.console import setup_logging
+from hyperofa_eval.base.guard import run_guarded
+from hyperofa_eval.settings.commandline import Parser
 from hyperofa_eval.settings.commands import Command, fill_parser
 
 
@@ -20,7 +23,7 @@ def main() -> int:
     worker = Command(command.ConfigFile, command.run_worker)
     fill_parser(parser, worker)
     namespace = parser.parse_args()
-    setup_logging()
+    setup_logging(LOGGERS)
     name = "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}"
     return run_guarded(name, worker.called_with, namespace, rank=rank)
 
