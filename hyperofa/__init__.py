@@ -12,18 +12,31 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.autoclasses import install
 
 if TYPE_CHECKING:
+    from hyperofa.api.models import Extended, initialise
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
+    from hyperofa.model import export_dense
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Extended": "hyperofa.api.models",
     "build_vectors": "hyperofa.api.vectors",
+    "export_dense": "hyperofa.model",
     "import_vectors": "hyperofa.api.vectors",
+    "initialise": "hyperofa.api.models",
     "load_vectors": "hyperofa.api.vectors",
 }
 """Where each public function is defined."""
 
-__all__ = ["__version__", "build_vectors", "import_vectors", "load_vectors"]
+__all__ = [
+    "Extended",
+    "__version__",
+    "build_vectors",
+    "export_dense",
+    "import_vectors",
+    "initialise",
+    "load_vectors",
+]
 
 install()
 

@@ -98,6 +98,21 @@ def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return False
 
 
+@contextmanager
+def onednn_products() -> Iterator[None]:
+    """:func:`multiply_with_onednn` while the block lasts."""
+    import torch
+
+    settings = getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(settings, "fp32_precision", None)
+    multiply_with_onednn()
+    try:
+        yield
+    finally:
+        if settings is not None:
+            settings.fp32_precision = before
+
+
 def _amd_without_tiles(cpuinfo: Path) -> bool:
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
