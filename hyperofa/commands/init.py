@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ from hyperofa.errors import InputError
 from hyperofa.init.settings import InitSettings
 from hyperofa_eval.settings.commands import Command, keywords
 from hyperofa_eval.settings.fields import place, shown
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +37,13 @@ class Init(InitSettings):
 
 def run(options: Init) -> None:
     """Write the extended model and print what became of its rows."""
-    import shutil
-
     from hyperofa.api.models import MARKER, initialise
     from hyperofa.base.console import print_json
     from hyperofa.base.cpu import keep_freed_memory
     from hyperofa.base.files import check_output
     from hyperofa.init.registry import find_method
 
+    began = time.monotonic()
     check_output(options.out, MARKER)
     if options.refine is not None or find_method(options.method).trains:
         keep_freed_memory()
@@ -49,6 +53,7 @@ def run(options: Init) -> None:
     extended = initialise(options.source, options.tokenizer, options.vectors, **places, **keywords(options))
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
+    log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)
     if options.json:
         print_json(extended.report)
     else:

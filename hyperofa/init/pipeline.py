@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
     from hyperofa.init.problem import Problem
     from hyperofa.init.registry import Resolved
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,10 +47,7 @@ def extend_model(places: Places, resolved: Resolved) -> Outcome:
 
     # Both before anything else: an interrupted run must multiply like an undisturbed one.
     with onednn_products(), denormals_flushed():
-        began = time.monotonic()
-        outcome = _extend(places, resolved, read_inputs(places, resolved))
-        log.info("initialised %s in %.1f s", places.source, time.monotonic() - began)
-        return outcome
+        return _extend(places, resolved, read_inputs(places, resolved))
 
 
 def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Outcome:
