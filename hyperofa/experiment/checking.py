@@ -55,7 +55,8 @@ def _named(stage: str) -> Iterator[None]:
     try:
         yield
     except HyperofaError as error:
-        raise type(error)(str(error), where=stage) from error
+        kind = next(kind for kind in (DataMissingError, InputError, HyperofaError) if isinstance(error, kind))
+        raise kind(str(error), where=stage) from error
 
 
 def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:

@@ -32,7 +32,8 @@ class Method:
         reference: paper and section.
         reads_text: it looks at the token's own text, so source tokens cannot stand in for new ones when it is checked.
         uses_words: it needs word vectors; without, it predicts every new token where none are given.
-        trains: it trains a network, so it is tried on known tokens only where that is asked for.
+        trains: it trains a network, so the command keeps freed memory for it.
+        held_out: source tokens that it is tried on for the report, unless the user says how many.
         scale_split: where the scale of the factors goes unless the user says.
         file: the user's file that it comes from; None for a method that comes with hyperofa.
     """
@@ -45,6 +46,7 @@ class Method:
     reads_text: bool = False
     uses_words: bool = True
     trains: bool = False
+    held_out: int = 1000
     scale_split: float = 1.0
     file: Path | None = None
 

@@ -74,10 +74,13 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
     """
     known = {field.name for field in dataclasses.fields(method.settings)}
     for name in options:
+        if name in known:
+            continue
         others = [one.name for one in METHODS.values() if name in {f.name for f in dataclasses.fields(one.settings)}]
-        if name not in known and (name in GONE or others):
-            todo = GONE[name] if name in GONE else " or ".join(f"--method {other} has it" for other in others)
-            raise InputError(f"no option {name!r}", where=f"method {method.name}", todo=todo)
+        if name not in GONE and not others:
+            raise unknown_name(f"option of method {method.name}", name, known)
+        todo = GONE[name] if name in GONE else " or ".join(f"--method {other} has it" for other in others)
+        raise InputError(f"no option {name!r}", where=f"method {method.name}", todo=todo)
     return make_settings(method, options)
 
 

@@ -58,7 +58,7 @@ class InitSettings(Settings):
     )
     held_out: int | None = setting(
         None,
-        "source tokens predicted as if new, for the report (default: 1000; 0 for methods that train a network)",
+        "source tokens predicted as if new, for the report (default: 1000; 0 for ofa-ridge and hyperofa)",
         range=Range(0),
         metavar="N",
     )

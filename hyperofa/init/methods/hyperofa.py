@@ -101,5 +101,6 @@ HYPEROFA = Method(
     HyperofaSettings,
     "HyperOFA (arXiv 2504.21018), §3",
     trains=True,
+    held_out=0,  # the network would be fitted once more
     scale_split=0.0,  # as in the public code
 )

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from hyperofa.init.problem import Problem
     from hyperofa.model import Source
 
-_HELD_OUT = 1000
-"""Source tokens of the held-out check, unless the method trains a network, which would be trained once more."""
-
 
 def quality_of(
     resolved: Resolved,
@@ -35,8 +32,7 @@ def quality_of(
     from hyperofa.init.quality.text_loss import text_loss
 
     method, seed, size = resolved.method, resolved.asked.seed, resolved.asked.held_out
-    if size is None:
-        size = 0 if method.trains else _HELD_OUT
+    size = method.held_out if size is None else size
     (inputs, problem), *others = matrices
     report = quality_report(inputs, found, problem.source_tokenizer, problem.target_tokenizer, seed)
     report["languages"] = languages(words.keys, words.target, found) if words else {}
