@@ -26,7 +26,7 @@ from hyperofa_eval.text.textfiles import read_lines
 if TYPE_CHECKING:
     from hyperofa_eval.results.pairing import Run
 
-FLOORS = {"hyperofa": 1.35, "hyperofa-parallel": 1.6}
+FLOORS = {"ofa-ridge": 1.35, "ofa-ridge-parallel": 1.6}
 """Of the ratio to OFA's top-10 on SR-T, at every rank."""
 METHODS: dict[str, list[str]] = {
     "random": [],
@@ -37,14 +37,14 @@ METHODS: dict[str, list[str]] = {
     "focus": [],
     "wechsel": [],
     "ridge": [],
+    "ofa-ridge": [],
     "hyperofa": [],
-    "hyperofa-paper": ["--preset", "paper"],
-    "hyperofa-parallel": ["--refine", "parallel", "--parallel", "PARALLEL"],
+    "ofa-ridge-parallel": ["--refine", "parallel", "--parallel", "PARALLEL"],
 }
-DEFAULT = "hyperofa"
-BUILT_ON_IT = ("hyperofa-parallel",)
+DEFAULT = "ofa-ridge"
+BUILT_ON_IT = ("ofa-ridge-parallel",)
 """The default and more: reported, but nothing that the default should be above."""
-HEAVY = ("hyperofa-paper",)
+HEAVY = ("hyperofa",)
 """Hours on a CPU; only run where named."""
 
 
@@ -91,7 +91,7 @@ def main() -> int:
     parser.add_argument("--tasks", default="sr-t,sr-b")
     parser.add_argument("--option", action="append", default=[], help="further KEY=VALUE for the default hyperofa")
     parser.add_argument(
-        "--paper-option", action="append", default=[], help="further KEY=VALUE for hyperofa-paper, such as epochs=40"
+        "--paper-option", action="append", default=[], help="further KEY=VALUE for hyperofa, such as epochs=40"
     )
     asked = parser.parse_args()
     vectors, parallel = asked.work / "vectors", parallel_text(asked.data, asked.work / "parallel")
@@ -193,14 +193,14 @@ def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: 
     if (cell / "eval" / "summary.json").is_file():
         return
     words: list[object] = ["hyperofa.cli", "init", "--source", asked.source, "--tokenizer", asked.tokenizer]
-    words += ["--vectors", vectors, "--method", name.removesuffix("-paper").removesuffix("-parallel")]
+    words += ["--vectors", vectors, "--method", name.removesuffix("-parallel")]
     words += [str(asked.work / "parallel") if word == "PARALLEL" else word for word in METHODS[name]]
     words += ["--seed", seed]
     words += ["--out", cell / "model"]
     words += [] if rank == "full" else ["--rank", rank]
-    if name.startswith("hyperofa") and name not in HEAVY:
+    if name in (DEFAULT, *BUILT_ON_IT):
         words += [word for option in asked.option for word in ("--option", option)]
-    if name == "hyperofa-paper":
+    if name in HEAVY:
         words += [word for option in asked.paper_option for word in ("--option", option)]
     if not (cell / "model" / "init.json").is_file():
         run(*words)

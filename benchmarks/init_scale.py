@@ -1,10 +1,10 @@
 """``hyperofa init`` at the paper's size on generated input: time and memory of all but the hypernetwork's training.
 
-    python benchmarks/init_scale.py --work DIR [--scale 0.1] [--method hyperofa] [--preset paper] [--threads 2]
+    python benchmarks/init_scale.py --work DIR [--scale 0.1] [--method ofa-ridge] [--threads 2]
 
 401,145 target tokens of which 250,002 are the source's, 3.6 M words of 200 dimensions in 1,000 languages, embeddings of width
 768, rank 400. The input is generated into ``--work`` (about 6 GB, kept and used again) and not counted; then the ordinary command
-runs once (the paper's preset with a network that is not trained, ``epochs=0``), and its wall time and peak memory are compared
+runs once (``hyperofa`` with a network that is not trained, ``epochs=0``), and its wall time and peak memory are compared
 with 15 minutes and 10 GB. The last line is one JSON; exit code 1 where either is exceeded.
 """
 
@@ -32,8 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the paper's size")
-    parser.add_argument("--method", default="hyperofa")
-    parser.add_argument("--preset", choices=["default", "paper"], default="default", help="of the method hyperofa")
+    parser.add_argument("--method", default="ofa-ridge")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     sizes = {
@@ -57,8 +56,8 @@ def main() -> int:
         work / "target",
     ]
     command += ["--vectors", work / "vectors", "--method", asked.method, "--rank", "400", "--out", out]
-    if asked.preset == "paper":
-        command += ["--preset", "paper", "--option", "epochs=0"]
+    if asked.method == "hyperofa":
+        command += ["--option", "epochs=0"]
     threads = {name: str(asked.threads) for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")}
     start = time.perf_counter()
     subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr, env=os.environ | threads)
@@ -76,7 +75,6 @@ def main() -> int:
         "held": held,
         "counts": record["counts"],
         "method": asked.method,
-        "preset": asked.preset,
         **sizes,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads",
     }

@@ -26,7 +26,6 @@ LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
 EVERY = 5
 """Every such line of NTREX, from the first, is held out."""
 DEFAULT = "default"
-_ALONE = ("ofa_weight=0", "ridge_weight=0", "broad_ridge_weight=0")
 
 
 def _words(method: str, *options: str) -> list[str]:
@@ -43,13 +42,7 @@ TRIALS: dict[str, list[str]] = {
     "random": _words("random"),
     "ofa": _words("ofa"),
     "wechsel": _words("wechsel"),
-    DEFAULT: _words("hyperofa"),
-    "attention-alone": _words("hyperofa", *_ALONE, "network_weight=1", "network=attention"),
-    "attention-added": _words("hyperofa", "network_weight=0.5", "network=attention"),
-    "attention-added-1": _words("hyperofa", "network_weight=1", "network=attention"),
-    "attention-stopped": _words("hyperofa", "network_weight=0.5", "network=attention", "patience=2"),
-    "attention-stopped-1": _words("hyperofa", "network_weight=1", "network=attention", "patience=2"),
-    "deep-sets-added": _words("hyperofa", "network_weight=0.5"),
+    DEFAULT: _words("ofa-ridge"),
     "residual-alone": _own("residual", "base=ofa"),
     "residual-on-default": _own("residual", "base=default"),
     "pieces-ridge": _own("pieces", "network=false"),

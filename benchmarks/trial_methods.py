@@ -11,29 +11,55 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit, predict
+from hyperofa.init.hypernet.fit import fit, predict
+from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.linalg import combine, nearest, normalise_rows, softmax
-from hyperofa.init.methods.directions import Directions
+from hyperofa.init.method import Method, make_settings, run_method
 from hyperofa.init.methods.ofa import combine_nearest
+from hyperofa.init.methods.ofa_ridge import Directions, OfaRidgeSettings
 from hyperofa.init.methods.ridge import fit_ridge
 from hyperofa.init.problem import Problem
 from hyperofa.init.quality.held_out import without_tokens
-from hyperofa.init.registry import Method, find_method, resolve_options, run_method
+from hyperofa.init.registry import find_method
 from hyperofa.vocab.surfaces import Surface, token_surfaces
+from hyperofa_eval.settings.fields import Range, Settings, setting
 
 FOLDS = 5
-_NETWORK = NetworkConfig("deep-sets", layers=1, hidden=512, dropout=0.2)
+_NETWORK = NetworkConfig(network="deep-sets", layers=1, hidden=512, dropout=0.2)
 _FIT = FitConfig(epochs=15, learning_rate=1e-3, decay_every=2, decay=0.8, loss="paper", contrastive_weight=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualSettings(Settings):
+    """Settings of ``residual``."""
+
+    base: Literal["ofa", "default"] = setting("ofa", "the method that is added to")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PiecesSettings(Settings):
+    """Settings of ``pieces``."""
+
+    network: bool = setting(False, "a network in place of the regression")
+    pieces: bool = setting(True, "let it see the pieces")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthSettings(Settings):
+    """Settings of ``length``."""
+
+    factor: float = setting(1.0, "of the source's length", range=Range(0, above=True))
 
 
 def default_parts(problem: Problem) -> Directions:
     """The default's parts, with its own settings."""
-    names = ("share_power", "known_words", "ridge_penalty")
-    power, known_words, penalty = (float(find_method("hyperofa").options[name]) for name in names)
-    return Directions(problem, power=power, known_words=known_words, penalty=penalty)
+    return Directions(problem, OfaRidgeSettings())
 
 
 def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray:
@@ -42,7 +68,7 @@ def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray
     fold = problem.rng(901).permutation(len(names))[group] % FOLDS
     found = np.empty((len(ids), problem.rows.shape[1]), dtype=np.float32)
     for number in range(FOLDS):
-        rows = run_method(method, without_tokens(problem, ids[fold == number], resolve_options(method, {})))
+        rows = run_method(method, without_tokens(problem, ids[fold == number], make_settings(method, {})))
         assert rows is not None
         found[fold == number] = rows
     return found
@@ -51,8 +77,8 @@ def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray
 def predict_residual(problem: Problem) -> np.ndarray:
     """The base's unit offsets plus what deep sets predict of the difference to the true ones, at the source's length."""
     parts = default_parts(problem)
-    method = find_method({"ofa": "ofa", "default": "hyperofa"}[problem.options["base"]])
-    begun = run_method(method, dataclasses.replace(problem, options=resolve_options(method, {}), notes={}))
+    method = find_method({"ofa": "ofa", "default": "ofa-ridge"}[problem.settings.base])
+    begun = run_method(method, dataclasses.replace(problem, settings=make_settings(method, {}), notes={}))
     assert begun is not None
     ids = parts.anchors
     seen = normalise_rows(out_of_fold(method, problem, ids) - parts.centre)
@@ -97,13 +123,13 @@ def predict_with_pieces(problem: Problem) -> np.ndarray:
     offsets = problem.rows - parts.centre
     spelt = [spelled((ours[i] for i in parts.anchors), pieces, offsets)]
     spelt.append(spelled((theirs[i] for i in problem.predict_ids), pieces, offsets))
-    if not problem.options["pieces"]:
+    if not problem.settings.pieces:
         spelt = [np.zeros_like(side) for side in spelt]
     scale = np.linalg.norm(spelt[0], axis=1).mean() or 1.0
     known, new = (
         np.hstack([words, side / scale]) for words, side in zip((parts.keys, parts.queries), spelt, strict=True)
     )
-    if problem.options["network"]:
+    if problem.settings.network:
         directions = _network(problem, known.astype(np.float32), new.astype(np.float32), parts)
     else:
         weights, intercept = fit_ridge(known, parts.rows, parts.penalty)
@@ -151,13 +177,11 @@ def predict_at_length(problem: Problem) -> np.ndarray:
     """The default's directions at ``factor`` times the source's length."""
     parts = default_parts(problem)
     rows = parts.at_length(parts.nearest() + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
-    return parts.centre + float(problem.options["factor"]) * (rows - parts.centre)
+    return parts.centre + problem.settings.factor * (rows - parts.centre)
 
 
-residual = Method("residual", "a method plus what deep sets find missing", predict_residual, {"base": "ofa"})
-pieces = Method(
-    "pieces", "the default with spelling", predict_with_pieces, {"network": False, "pieces": True}, reads_text=True
-)
-by_word = Method("by-word", "the default by word", predict_by_word, {})
-hubs = Method("hubs", "the default without hubs", predict_without_hubs, {})
-length = Method("length", "the default at another length", predict_at_length, {"factor": 1.0})
+residual = Method("residual", "a method plus what deep sets find missing", predict_residual, ResidualSettings)
+pieces = Method("pieces", "the default with spelling", predict_with_pieces, PiecesSettings, reads_text=True)
+by_word = Method("by-word", "the default by word", predict_by_word)
+hubs = Method("hubs", "the default without hubs", predict_without_hubs)
+length = Method("length", "the default at another length", predict_at_length, LengthSettings)

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.autoclasses import install
 
 if TYPE_CHECKING:
-    from hyperofa.api.corpora import prepare_corpus
-    from hyperofa.api.tokenizers import extend_tokenizer, train_tokenizer
+    from hyperofa.api.models import Extended, initialise
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
+    from hyperofa.model import export_dense
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Extended": "hyperofa.api.models",
     "build_vectors": "hyperofa.api.vectors",
-    "extend_tokenizer": "hyperofa.api.tokenizers",
+    "export_dense": "hyperofa.model",
     "import_vectors": "hyperofa.api.vectors",
+    "initialise": "hyperofa.api.models",
     "load_vectors": "hyperofa.api.vectors",
     "prepare_corpus": "hyperofa.api.corpora",
     "train_tokenizer": "hyperofa.api.tokenizers",
@@ -29,13 +31,13 @@ _HOMES = {
 """Where each public function is defined."""
 
 __all__ = [
+    "Extended",
     "__version__",
     "build_vectors",
-    "extend_tokenizer",
+    "export_dense",
     "import_vectors",
+    "initialise",
     "load_vectors",
-    "prepare_corpus",
-    "train_tokenizer",
 ]
 
 install()

@@ -3,135 +3,68 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import InputError
+from hyperofa.init.settings import InitSettings
+from hyperofa_eval.settings.commands import Command, keywords
+from hyperofa_eval.settings.fields import place, shown
+
+log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("--source", metavar="MODEL", help="source model: a directory, or a hub id")
-    parser.add_argument("--tokenizer", metavar="DIR", help="target tokenizer: a directory, or a hub id")
-    parser.add_argument(
-        "--vectors",
-        type=Path,
+@dataclass(frozen=True, kw_only=True)
+class Init(InitSettings):
+    """The options of ``hyperofa init``."""
+
+    source: str = place(help="source model: a directory, or a hub id", metavar="MODEL")
+    tokenizer: str = place(help="target tokenizer: a directory, or a hub id", metavar="DIR")
+    vectors: Path | None = place(
+        None,
+        "word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean and random need none)",
         metavar="DIR",
-        help="word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean and random need none)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="model directory to write")
-    parser.add_argument(
-        "--method", default="hyperofa", metavar="NAME", help="see --list-methods; or FILE.py:NAME, your own"
-    )
-    parser.add_argument(
-        "--preset", metavar="NAME", help="of method hyperofa: default, or paper (exactly the published one)"
-    )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the method")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--rank", type=int, metavar="R", help="columns of the coordinates (default: not factorised)")
-    size.add_argument(
-        "--energy", type=float, metavar="SHARE", help="instead of a rank, the share of squared norm to keep"
-    )
-    parser.add_argument(
-        "--scale-split", type=float, metavar="A", help="scale of F = U S^A; 1 all in F (default), 0 all in P"
-    )
-    parser.add_argument(
-        "--factorization", choices=("gram", "randomized", "svd"), default="gram", help="how the SVD is made"
-    )
-    parser.add_argument(
-        "--refine", metavar="KIND", help="parallel or distill: let new rows learn through the frozen model (minutes)"
-    )
-    parser.add_argument(
-        "--parallel", type=Path, nargs="+", default=[], metavar="DIR", help="parallel text to refine with"
-    )
-    parser.add_argument(
-        "--text",
-        nargs="+",
-        default=[],
-        metavar="LANG=FILE",
-        help="text to distil with (--refine distill), and to report the model's loss on",
-    )
-    parser.add_argument(
-        "--refine-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the refinement"
-    )
-    parser.add_argument(
-        "--held-out",
-        type=int,
-        metavar="N",
-        help="source tokens predicted as if new, for the report (default: 1000; 0 for hyperofa)",
-    )
-    parser.add_argument("--fold-case", action="store_true", help="copy also rows of tokens that differ in case only")
-    parser.add_argument(
-        "--fold-boundary", action="store_true", help="copy also rows of tokens that differ in boundary only"
-    )
-    parser.add_argument("--pad-to-multiple", type=int, default=1, metavar="N", help="append rows to a multiple of N")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print init.json instead of a table")
-    parser.add_argument("--list-methods", action="store_true", help="list the methods and their settings, and stop")
+    out: Path = place(help="model directory to write", metavar="DIR")
+    json: bool = shown(False, "print init.json instead of a table")
+    list_methods: bool = shown(False, "list the methods and their settings, and stop")
+    preset: str | None = shown(None, "gone: --method names ofa-ridge, or hyperofa for what was the preset paper")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Run the command.
+def run(options: Init) -> None:
+    """Write the extended model and print what became of its rows."""
+    from hyperofa.api.models import MARKER, initialise
+    from hyperofa.base.files import check_output
+    from hyperofa.init.registry import find_method
+    from hyperofa_eval.base.console import print_json
+    from hyperofa_eval.base.cpu import keep_freed_memory
 
-    Raises:
-        InputError, DataMissingError: see :func:`hyperofa.init.pipeline.initialise`.
-    """
-    if arguments.list_methods:
-        _list_methods(arguments.json)
-        return
-    for name in ("source", "tokenizer", "out"):
-        if getattr(arguments, name) is None:
-            raise InputError(f"--{name} is needed", todo="see hyperofa init --help")
-    from hyperofa.base.textfiles import language_files
-    from hyperofa.init.pipeline import InitConfig, initialise
-
-    options = parse_options(arguments.option)
-    if arguments.preset is not None:
-        options["preset"] = arguments.preset
-    config = InitConfig(
-        source=arguments.source,
-        tokenizer=arguments.tokenizer,
-        vectors=arguments.vectors,
-        out=arguments.out,
-        method=arguments.method,
-        rank=arguments.rank,
-        energy=arguments.energy,
-        scale_split=arguments.scale_split,
-        factorization=arguments.factorization,
-        options=options,
-        refine=arguments.refine,
-        refine_options=parse_options(arguments.refine_option, "--refine-option"),
-        parallel=tuple(arguments.parallel),
-        text=language_files(arguments.text),
-        held_out=arguments.held_out,
-        fold_case=arguments.fold_case,
-        fold_boundary=arguments.fold_boundary,
-        pad_to_multiple=arguments.pad_to_multiple,
-        seed=arguments.seed,
-    )
-    record = initialise(config)
-    if arguments.json:
-        from hyperofa_eval.base.console import print_json
-
-        print_json(record)
+    began = time.monotonic()
+    check_output(options.out, MARKER)
+    if options.refine is not None or find_method(options.method).trains:
+        keep_freed_memory()
+    out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
+    work = out.parent / f".{out.name}.work"
+    places: dict[str, Any] = {"text": options.text, "parallel": options.parallel, "work": work}
+    extended = initialise(options.source, options.tokenizer, options.vectors, **places, **keywords(options))
+    extended.save_pretrained(options.out)
+    shutil.rmtree(work, ignore_errors=True)
+    log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)
+    if options.json:
+        print_json(extended.report)
     else:
-        _print(record, arguments.out)
+        _print(extended.report, options.out)
 
 
-def parse_options(words: list[str], where: str = "--option") -> dict[str, Any]:
-    """``KEY=VALUE`` words as a dictionary; values are read as YAML scalars."""
-    from hyperofa_eval.settings.yamltext import parse_yaml
+def refuse_preset(namespace: argparse.Namespace) -> None:
+    """Say what took the place of ``--preset``, as :class:`InputError`."""
+    from hyperofa.init.registry import GONE
 
-    options: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise InputError(f"{word!r} is not KEY=VALUE", where=where)
-        try:
-            options[key] = parse_yaml(text)
-        except ValueError:
-            raise InputError(f"{word!r} has no readable value", where=where) from None
-    return options
+    raise InputError("there are no presets any more", where="--preset", todo=GONE["preset"])
 
 
 def _print(record: dict[str, Any], out: Path) -> None:
@@ -204,15 +137,16 @@ def _print_matrix(title: str, figures: dict[str, Any]) -> None:
         )
 
 
-def _list_methods(as_json: bool) -> None:
-    import hyperofa.init.methods  # noqa: F401  (registers them)
+def list_methods(namespace: argparse.Namespace) -> None:
+    """Print the methods, as JSON with their settings."""
     from hyperofa.init.registry import METHODS
     from hyperofa_eval.base.console import print_json, table
+    from hyperofa_eval.settings.config import to_plain
 
-    if as_json:
+    if getattr(namespace, "json", False):
         print_json(
             [
-                {"name": m.name, "summary": m.summary, "options": m.options, "reference": m.reference}
+                {"name": m.name, "summary": m.summary, "options": to_plain(m.settings()), "reference": m.reference}
                 for m in METHODS.values()
             ]
         )
@@ -222,3 +156,6 @@ def _list_methods(as_json: bool) -> None:
         ("name", "what", "source"),
         [(m.name, m.summary, m.reference) for m in METHODS.values()],
     )
+
+
+COMMAND = Command(Init, run, instead={"list_methods": list_methods, "preset": refuse_preset})

@@ -11,7 +11,7 @@ from hyperofa.base.wordkeys import is_language
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.recipe.paths import expand
-from hyperofa.experiment.recipe.words import evaluation_words, extensions, read_command
+from hyperofa.experiment.recipe.words import evaluation_words, extensions, init_settings, read_command
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Stage
 from hyperofa_eval.base.hub import check_name
@@ -55,7 +55,8 @@ def _named(stage: str) -> Iterator[None]:
     try:
         yield
     except HyperofaError as error:
-        raise type(error)(str(error), where=stage) from error
+        kind = next(kind for kind in (DataMissingError, InputError, HyperofaError) if isinstance(error, kind))
+        raise kind(str(error), where=stage) from error
 
 
 def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
@@ -129,22 +130,9 @@ def _check_places(plan: Plan) -> None:
 
 def _check_method(words: Any) -> None:
     """Refuse options that a method or a refinement does not have."""
-    from hyperofa.commands.init import parse_options
-    from hyperofa.init.factorize import check_settings
-    from hyperofa.init.refine.settings import RefineConfig
-    from hyperofa.init.registry import find_method, resolve_options
-    from hyperofa_eval.settings.config import build_config
+    from hyperofa.init.registry import resolve
 
-    preset = {} if words.preset is None else {"preset": words.preset}
-    resolve_options(find_method(words.method), parse_options(words.option) | preset)
-    check_settings(words.rank, words.energy, 1.0 if words.scale_split is None else words.scale_split)
-    refined = parse_options(words.refine_option, "--refine-option")
-    if words.refine is not None:
-        build_config(RefineConfig, refined | {"kind": words.refine}, "refinement")
-    elif refined:
-        raise InputError(
-            "settings of a refinement, but none is asked for", where="--refine-option", todo="add --refine"
-        )
+    resolve(init_settings(words))
 
 
 def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> None:

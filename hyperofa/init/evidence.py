@@ -1,8 +1,9 @@
-"""What ``hyperofa init`` reads and works out before a method runs: tokenizers, words matched to tokens, the problem."""
+"""What an initialisation reads and works out before a method runs: inputs, words matched to tokens, the problem."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,44 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
-    from hyperofa.init.registry import Method
+    from hyperofa.init.method import Method
+    from hyperofa.init.refine.refining import Refinement
+    from hyperofa.init.registry import Resolved
+    from hyperofa.model import Source
     from hyperofa.vocab.surfaces import Surface
 
 log = logging.getLogger(__name__)
 
 _FEW = 0.01  # a smaller share of words that match a token is worth a warning
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the inputs are.
+
+    Attributes:
+        source: model directory, or a hub id that the user named.
+        tokenizer: directory of the target tokenizer, or a hub id that the user named.
+        vectors: directory of word vectors; None only for methods that need none, which then predict every new token.
+        work: where finished stages are kept, so that an interrupted run goes on from them; None keeps none.
+    """
+
+    source: str
+    tokenizer: str
+    vectors: Path | None = None
+    work: Path | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was read, and fits together; the source tokenizer's ids take the first ``source_rows`` rows of the model's."""
+
+    source: Source
+    source_tokenizer: Any
+    source_rows: int
+    target_tokenizer: Any
+    texts: dict[str, list[str]]
+    refinement: Refinement | None
 
 
 @dataclass(frozen=True)
@@ -41,17 +74,84 @@ class Words:
     target: csr_matrix
 
 
-def check_vocabulary(tokens: int, rows: int, where: str) -> None:
-    """Refuse a source tokenizer whose ids take more rows (``tokens``) than the model has."""
-    if tokens > rows:
+def read_inputs(places: Places, resolved: Resolved) -> Inputs:
+    """Read all inputs but the vectors and check all that can go wrong with them, before the long work begins.
+
+    Raises:
+        InputError: a setting, a tokenizer or a text does not fit.
+        DataMissingError: an input is not there.
+    """
+    from hyperofa.base.device import device_named
+    from hyperofa.base.sentence_modules import check_sentence_modules
+    from hyperofa.init.factorize import check_rank
+    from hyperofa.init.quality.text_loss import read_texts
+    from hyperofa.model import load_source
+    from hyperofa.model.assemble import check_roles
+    from hyperofa.vectors.store import WordVectors
+    from hyperofa.vocab.report import load_tokenizer
+    from hyperofa.vocab.surfaces import rows_needed
+
+    asked, method = resolved.asked, resolved.method
+    if (device := getattr(resolved.options, "device", None)) is not None:
+        device_named(device, f"method {method.name}")
+    if places.vectors is None and method.predict is not None and method.uses_words:
+        raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
+    if asked.refine is not None and not asked.parallel and (asked.refine == "parallel" or not asked.text):
+        todo = "name its folder with --parallel" if asked.refine == "parallel" else "name it with --text or --parallel"
+        raise InputError("needs text to learn from", where=f"--refine {asked.refine}", todo=todo)
+    texts = read_texts(asked.text, whole=asked.refine == "distill")
+    if places.vectors is not None:
+        WordVectors.open(places.vectors)
+    target_tokenizer = load_tokenizer(places.tokenizer)
+    source = load_source(places.source, seed=asked.seed)
+    source_tokenizer = load_tokenizer(places.source)
+    check_sentence_modules(places.source)
+    source_rows = rows_needed(source_tokenizer)
+    if source_rows > len(source.input_embeddings):
         raise InputError(
-            f"the tokenizer has ids for {tokens:,} tokens but the model {rows:,} embeddings",
-            where=where,
+            f"the tokenizer has ids for {source_rows:,} tokens but the model {len(source.input_embeddings):,} embeddings",
+            where=places.source,
             todo="use the tokenizer that the model was trained with",
         )
+    check_rank(asked.rank, source_rows, source.input_embeddings.shape[1])
+    check_roles(source, target_tokenizer)
+    refinement = None
+    if resolved.refine is not None:
+        from hyperofa.init.refine.refining import prepare
+
+        refinement = prepare(resolved.refine, source, asked.parallel, texts)
+    return Inputs(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
 
 
-def match_both(vectors: Path, source: Any, target: Any, cache: Path) -> Words:
+def trace_rows(
+    places: Places, method: Method, inputs: Inputs, source_ids: np.ndarray
+) -> tuple[Words | None, origin.Provenance]:
+    """The matched words, and where each target row comes from; ``source_ids`` (V_t,) are the tokens met in the source.
+
+    Raises:
+        InputError: no word matches a token of the target, or of the source.
+    """
+    from hyperofa.vocab.surfaces import token_surfaces
+
+    surfaces = token_surfaces(inputs.target_tokenizer)
+    special = np.array([surface.kind == "special" for surface in surfaces])
+    new = places.work is not None and not places.work.exists()
+    words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
+    if places.vectors is not None:
+        words = _match_both(places.vectors, inputs.source_tokenizer, inputs.target_tokenizer, places.work)
+        n_words = np.diff(words.target.indptr)
+    found = origin.trace(source_ids, n_words, special, _predictable(n_words, surfaces, words, method))
+    if words is not None and places.vectors is not None and method.predict is not None and method.uses_words:
+        try:
+            _check_matches(words, found, places.vectors)
+        except InputError:
+            if new and places.work is not None:  # nothing in it is of use
+                shutil.rmtree(places.work, ignore_errors=True)
+            raise
+    return words, found
+
+
+def _match_both(vectors: Path, source: Any, target: Any, cache: Path | None) -> Words:
     """The words of the store ``vectors`` matched to the tokens of both tokenizers; results are kept in ``cache``."""
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.matching import match
@@ -62,12 +162,8 @@ def match_both(vectors: Path, source: Any, target: Any, cache: Path) -> Words:
     return Words(store.words, store.vectors, theirs, ours)
 
 
-def check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
-    """Refuse word vectors from which no row could be predicted, and say where few words match or none is of use.
-
-    Raises:
-        InputError: no word matches a token of the target, or of the source.
-    """
+def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
+    """Refuse word vectors from which no row could be predicted, and say where few words match or none is of use."""
     todo = "check the words (lang:word) in its words.txt"
     for side, matrix in (("target", words.target), ("source", words.source)):
         if not matrix.nnz:
@@ -80,7 +176,7 @@ def check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
         log.warning("no row is predicted: every new token of the target is without a word in %s", where)
 
 
-def predictable(n_words: np.ndarray, surfaces: list[Surface], words: Words | None, method: Method) -> np.ndarray:
+def _predictable(n_words: np.ndarray, surfaces: list[Surface], words: Words | None, method: Method) -> np.ndarray:
     """(V_t,) bool: the tokens that ``method`` can predict: those with words; without vectors, those with a text.
 
     Pieces of characters have none; they are drawn, since one row for all of them would never part.
@@ -97,11 +193,9 @@ def make_problem(
     rows: np.ndarray,
     words: Words | None,
     found: origin.Provenance,
-    source_tokenizer: Any,
-    target_tokenizer: Any,
-    *,
-    seed: int,
-    options: dict[str, Any],
+    inputs: Inputs,
+    resolved: Resolved,
+    work: Path | None,
 ) -> Problem:
     """What a method is given to extend ``rows`` (V_s, r) to the target tokens of ``found``."""
     from scipy.sparse import csr_matrix
@@ -114,12 +208,13 @@ def make_problem(
         target_words=words.target if words else csr_matrix((len(found.code), 0), dtype=np.float32),
         source_ids=found.source_id,
         predict_ids=np.flatnonzero(found.code == origin.PREDICTED),
-        source_groups=surface_groups(source_tokenizer, size),
+        source_groups=surface_groups(inputs.source_tokenizer, size),
         languages=language_numbers(words.keys) if words else None,
-        source_tokenizer=source_tokenizer,
-        target_tokenizer=target_tokenizer,
-        seed=seed,
-        options=options,
+        source_tokenizer=inputs.source_tokenizer,
+        target_tokenizer=inputs.target_tokenizer,
+        seed=resolved.asked.seed,
+        settings=resolved.options,
+        work=work,
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from hyperofa.errors import InputError
+from hyperofa.init.settings import Algorithm
 
-Algorithm = Literal["gram", "randomized", "svd"]
 _NOISE = 1e-6  # of the largest singular value: about what float32 products leave
 
 
@@ -60,9 +59,8 @@ def factorize(
         seed: For ``randomized``.
 
     Raises:
-        InputError: a setting is out of range, the rank is above the number of rows, or the matrix holds NaN or infinity.
+        InputError: the rank is above the number of rows, or the matrix holds NaN or infinity.
     """
-    check_settings(rank, energy, scale_split)
     if not np.isfinite(embeddings).all():
         raise InputError("the embeddings hold NaN or infinity", where="factorisation")
     width = embeddings.shape[1]
@@ -82,22 +80,6 @@ def factorize(
     coordinates = embeddings.astype(np.float32, copy=False) @ projection.astype(np.float32)
     primitives = (scales ** (1 - scale_split))[:, None] * directions
     return Factorization(coordinates, primitives.astype(np.float32), float(kept[rank - 1]))
-
-
-def check_settings(rank: int | None, energy: float | None, scale_split: float) -> None:
-    """Refuse settings that are out of range, before any work is done.
-
-    Raises:
-        InputError: names the setting.
-    """
-    if rank is not None and energy is not None:
-        raise InputError("both a rank and a share of the energy are given", where="factorisation", todo="give one")
-    if rank is not None and rank < 1:
-        raise InputError(f"rank {rank} is below 1", where="factorisation")
-    if energy is not None and not 0 < energy <= 1:
-        raise InputError(f"energy {energy} is not in (0, 1]", where="factorisation")
-    if not 0 <= scale_split <= 1:
-        raise InputError(f"scale split {scale_split} is not in [0, 1]", where="factorisation")
 
 
 def check_rank(rank: int | None, tokens: int, width: int) -> None:

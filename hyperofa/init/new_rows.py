@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.factorize import Factorization
+from hyperofa.init.method import Method, run_method
 from hyperofa.init.methods.drawn import draw_like
 from hyperofa.init.problem import Problem
-from hyperofa.init.registry import Method, run_method
 
 if TYPE_CHECKING:
     from hyperofa.model import Source
 
 
 @dataclass(frozen=True)
-class Extended:
+class ExtendedMatrix:
     """One extended matrix: rows (V_t, r), how its source was factorised, and what the method noted."""
 
     rows: np.ndarray
@@ -79,11 +78,9 @@ def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
 
 
 def pad(
-    found: origin.Provenance, matrices: list[Extended], multiple: int
+    found: origin.Provenance, matrices: list[ExtendedMatrix], multiple: int
 ) -> tuple[origin.Provenance, list[np.ndarray]]:
     """Append rows (the mean row) until the number of rows is a multiple of ``multiple``."""
-    if multiple < 1:
-        raise InputError(f"--pad-to-multiple {multiple} is below 1")
     extra = -len(found.code) % multiple
     if not extra:
         return found, [matrix.rows for matrix in matrices]

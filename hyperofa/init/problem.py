@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,8 @@ class Problem:
         source_tokenizer, target_tokenizer: for methods that need the tokens' text (``Method.reads_text``); None in the held-out
             check of others.
         seed: of every random draw.
-        options: the method's own settings, as the user gave them.
+        settings: the method's own settings, an instance of ``Method.settings``.
+        work: a folder where a method that takes long may keep its state; None keeps none.
         notes: what a method wants recorded in ``init.json``, filled while it predicts.
     """
 
@@ -50,7 +52,8 @@ class Problem:
     source_tokenizer: Any = None
     target_tokenizer: Any = None
     seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
+    settings: Any = None
+    work: Path | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @cached_property

@@ -81,7 +81,7 @@ def test_a_language_that_is_not_among_the_22(tmp_path: Path) -> None:
     results = read_json(tmp_path / "runs" / "mine" / "results.json")
     assert results["languages"] == [LANGUAGE]
     assert results["task"] == "sr-b"
-    before, after = (results["methods"]["hyperofa"][when]["top10"] for when in ("before", "after"))
+    before, after = (results["methods"]["ofa-ridge"][when]["top10"] for when in ("before", "after"))
     assert before["pairs"] == after["pairs"] == TESTED
     assert after["mean"] > after["chance"]
     checked = read_json(tmp_path / "runs" / "mine" / "checked" / "summary.json")

@@ -19,7 +19,7 @@ from hyperofa.init.registry import Method
 def predict(problem):
     return np.zeros((len(problem.predict_ids), problem.rows.shape[1]), dtype=np.float32)
 
-broken = Method("broken", "a method of one's own", predict, options={})
+broken = Method("broken", "a method of one's own", predict)
 """
 BROKEN = MENDED.replace("    return", "    raise InputError('broken on purpose')\n    return")
 """A method file whose cells fail, while its words pass every check beforehand."""

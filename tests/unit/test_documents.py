@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,8 +20,7 @@ from scipy.sparse import csr_matrix
 from hyperofa import cli
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
-from hyperofa_eval.settings.arguments import from_arguments
-from hyperofa_eval.settings.commands import command_of, commands_of, fill_parser
+from hyperofa_eval.settings.commands import commands_of, fill_parser
 from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
@@ -70,17 +70,14 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 FOUND = list(commands())
 
 
-def parse(words: list[str], module: Any, prog: str) -> argparse.Namespace:
+def parse(words: list[str], module: ModuleType, prog: str) -> argparse.Namespace:
     parser = cli.Parser(prog=prog)
-    add_options(parser, module)
-    namespace = parser.parse_args(words)
-    if not hasattr(module, "add_arguments"):
-        from_arguments(command_of(commands_of(module), namespace).settings, vars(namespace))
-    return namespace
+    fill(parser, module)
+    return parser.parse_args(words)
 
 
-def add_options(parser: argparse.ArgumentParser, module: Any) -> None:
-    """Fill the parser of a command."""
+def fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    """Add a command's options."""
     if hasattr(module, "add_arguments"):
         module.add_arguments(parser)
     else:
@@ -92,11 +89,10 @@ def check(words: list[str]) -> None:
     if program == "hyperofa":
         assert rest[0] in cli.COMMANDS, f"no command {rest[0]}"
         args = parse(rest[1:], importlib.import_module(cli.COMMANDS[rest[0]][0]), " ".join(words[:2]))
-        if rest[0] == "init" and args.method is not None and "/" not in args.method and ".py" not in args.method:
+        if rest[0] == "init" and "method" in args and not args.method.isupper() and ".py" not in args.method:
             from hyperofa.init.registry import find_method
 
-            if not args.method.isupper():
-                find_method(args.method)
+            find_method(args.method)
     elif program == "hyperofa-eval":
         assert rest[0] in eval_cli.COMMANDS, f"no command {rest[0]}"
         parse(rest[1:], importlib.import_module(eval_cli.COMMANDS[rest[0]][0]), " ".join(words[:2]))
@@ -141,7 +137,7 @@ def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.Ar
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
     parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
-    add_options(parser, importlib.import_module(table[command][0]))
+    fill(parser, importlib.import_module(table[command][0]))
     found = [parser]
     for word in words:
         below = [action for action in found[-1]._actions if isinstance(action, argparse._SubParsersAction)]
@@ -196,8 +192,9 @@ def test_every_program_imports_what_there_is(block: Block) -> None:
 
 
 def test_the_method_of_the_guide_predicts(tmp_path: Path) -> None:
+    from hyperofa.init.method import make_settings, run_method
     from hyperofa.init.problem import Problem
-    from hyperofa.init.registry import find_method, run_method
+    from hyperofa.init.registry import find_method
 
     text = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
     match = re.search(r"```python\n# nearest\.py.*?\n(.*?)```", text, re.DOTALL)
@@ -214,6 +211,7 @@ def test_the_method_of_the_guide_predicts(tmp_path: Path) -> None:
         predict_ids=np.asarray([1]),
         source_groups=np.arange(3),
     )
-    rows = run_method(method, problem)
-    assert rows is not None
-    assert rows.tolist() == [[1.0, 2.0]]
+    for options, expected in (({}, [1.0, 2.0]), ({"among": 2}, [2.0, 3.0])):
+        rows = run_method(method, dataclasses.replace(problem, settings=make_settings(method, options)))
+        assert rows is not None
+        assert rows.tolist() == [expected]

@@ -79,9 +79,9 @@ def rooms(tmp_path) -> Path:
 
 def extend(source: str | Path, out: Path, rank: int | None = None) -> Path:
     """``hyperofa init`` onto the source's own tokenizer."""
-    from hyperofa.init.pipeline import InitConfig, initialise
+    from hyperofa import initialise
 
-    initialise(InitConfig(str(source), Path(source), None, out, method="mean", rank=rank))
+    initialise(source, str(source), method="mean", rank=rank).save_pretrained(out)
     return out
 
 
@@ -136,7 +136,7 @@ def test_the_modules_of_a_hub_id_travel_too(source, tmp_path, monkeypatch):
 
 def test_damaged_modules_are_told_before_any_work(source, tmp_path, monkeypatch):
     (source / "modules.json").write_text("[")
-    monkeypatch.setattr("hyperofa.init.pipeline._traced", lambda *given: pytest.fail("work was done before"))
+    monkeypatch.setattr("hyperofa.init.pipeline.trace_rows", lambda *given: pytest.fail("work was done before"))
     with pytest.raises(InputError, match=r"modules\.json"):
         extend(source, tmp_path / "extended")
     assert not (tmp_path / "extended").exists()

@@ -130,6 +130,9 @@ def _check_keys(cls: Any, values: Any, prefix: str, where: object) -> None:
     for key, value in values.items():
         if key not in known:
             raise unknown("config key", f"{prefix}{key}", [f"{prefix}{name}" for name in known], where=where)
+        kinds = {hints[key], *typing.get_args(hints[key])}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:  # pydantic would take it for 0 or 1
+            raise SettingError(f"{prefix}{key}", f"{value} is no number", where=where)
         for nested, nested_value in _nested(hints[key], value):
             _check_keys(nested, nested_value, f"{prefix}{key}.", where)
 

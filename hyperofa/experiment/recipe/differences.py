@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from hyperofa.experiment.recipe.resolve import Replacements
 from hyperofa.experiment.recipe.schema import Recipe
-from hyperofa.experiment.recipe.words import evaluation_words, init_words, is_published
+from hyperofa.experiment.recipe.words import evaluation_words, init_words
+from hyperofa.init.settings import InitSettings
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
 DEFAULTS = {"learning_rate": 5e-5, "mask_rate": 0.15}
@@ -53,16 +53,14 @@ def differences(
         named = ", ".join(source.model or name for name, source in recipe.sources.items())
         found.append(Difference("source models", "RoBERTa-base and XLM-R-base", named, "source-models"))
     found += _inputs(recipe, given)
-    methods = [name for name, method in recipe.matrix.methods.items() if (method.method or name) == "hyperofa"]
-    words = {name: init_words(recipe, name) for name in recipe.matrix.methods}
-    ours = [name for name in methods if not is_published(words[name])]
-    if ours:
-        here = f"{', '.join(ours)}: our default"
-        found.append(Difference("hypernetwork", "the published one", here, "our-default-hypernetwork"))
-    for name in filter(lambda name: is_published(words[name]), methods):
-        if changed := [word for word in words[name].option if word != "preset=paper"]:
+    kinds = {name: method.method or name for name, method in recipe.matrix.methods.items()}
+    words = {name: init_words(recipe, name) for name in kinds}
+    if ours := [name for name, kind in kinds.items() if kind == "ofa-ridge"]:
+        found.append(Difference("method", "HyperOFA", f"{', '.join(ours)}: our default", "our-default-method"))
+    for name in (name for name, kind in kinds.items() if kind == "hyperofa"):
+        if changed := [f"{option}={value}" for option, value in words[name].options.items()]:
             found.append(Difference(f"network of {name}", "its table 1", ", ".join(changed), "a-smaller-network"))
-    found += _scale(recipe, words)
+    found += _scale(recipe, words, kinds)
     refined = [name for name, own in words.items() if own.refine is not None]
     if refined:
         found.append(Difference("refinement", "none", ", ".join(refined), "refinement"))
@@ -155,11 +153,11 @@ def _evaluation(recipe: Recipe) -> list[Difference]:
     return found
 
 
-def _scale(recipe: Recipe, words: Mapping[str, argparse.Namespace]) -> list[Difference]:
+def _scale(recipe: Recipe, words: Mapping[str, InitSettings], kinds: Mapping[str, str]) -> list[Difference]:
     """Where the factors' scale lies otherwise than in the public code, which puts all of it into the primitives."""
     here: dict[float, list[str]] = {}
     for name, own in words.items():
-        split = own.scale_split if own.scale_split is not None else 0.0 if is_published(own) else 1.0
+        split = own.scale_split if own.scale_split is not None else 0.0 if kinds[name] == "hyperofa" else 1.0
         here.setdefault(split, []).append(name)
     if all(rank == "full" for rank in recipe.matrix.ranks) or set(here) == {0.0}:
         return []

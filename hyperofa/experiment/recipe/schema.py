@@ -114,7 +114,7 @@ class Method:
     method: str | None = None
     """The name it knows the method by (None: the row's own name)."""
     args: list[str] = field(default_factory=list)
-    """Further words, such as ``[--preset, paper]``."""
+    """Further words, such as ``[--option, epochs=4]``."""
     ranks: list[Rank] | None = None
     seeds: list[int] | None = None
     """Only these of the matrix, for a method that takes long (None: all)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperofa.errors import InputError
+from hyperofa.init.settings import InitSettings
 from hyperofa_eval.settings.arguments import from_arguments
 from hyperofa_eval.settings.commands import add_options, command_of, commands_of
 
@@ -73,16 +74,24 @@ def evaluation_words(words: Sequence[str]) -> argparse.Namespace:
     return found
 
 
-def init_words(recipe: Recipe, name: str) -> argparse.Namespace:
+def init_words(recipe: Recipe, name: str) -> InitSettings:
     """What the words of ``hyperofa init`` mean for a method of a recipe."""
     found = read_command(["hyperofa", "init", *recipe.init, *recipe.matrix.methods[name].args])
     assert found is not None
-    return found
+    return init_settings(found)
 
 
-def is_published(words: argparse.Namespace) -> bool:
-    """Whether words of ``hyperofa init`` ask for the preset that is the published network."""
-    return words.preset == "paper" or "preset=paper" in words.option
+def init_settings(words: argparse.Namespace) -> InitSettings:
+    """What words of ``hyperofa init`` mean; files of text, which may not be there yet, are left out.
+
+    Raises:
+        InputError: a setting cannot be.
+    """
+    from hyperofa.commands.init import refuse_preset
+
+    if getattr(words, "preset", None) is not None:
+        refuse_preset(words)
+    return from_arguments(InitSettings, {name: value for name, value in vars(words).items() if name != "text"})
 
 
 def extensions(recipe: Recipe) -> list[Path]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from hyperofa.init.hypernet.networks import NetworkConfig
+from hyperofa.init.hypernet.settings import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class SourceAttention(nn.Module):
         super().__init__()
         for name in ("keys", "rows", "groups"):
             self.register_buffer(name, getattr(source, name), persistent=False)
-        self.neighbours = int(config.extra.get("neighbours", 64))
+        self.neighbours = config.neighbours
         self.query = nn.Linear(width, config.hidden, bias=False)
         nn.init.orthogonal_(self.query.weight)
         self.key = nn.Linear(width, config.hidden, bias=False)
@@ -63,8 +61,7 @@ class SourceAttention(nn.Module):
 
         ``groups`` (B,) are the groups that each token must not look at.
         """
-        there = torch.arange(words.shape[1], device=words.device) < lengths.to(words.device)[:, None]
-        weights = shares.clamp(min=1e-6) * there
+        weights = shares.clamp(min=1e-6) * word_mask(words, lengths)
         pooled = functional.normalize((words * weights[..., None]).sum(1), dim=-1)
         with torch.no_grad():
             near = pooled.float() @ self.keys.T
@@ -78,3 +75,8 @@ class SourceAttention(nn.Module):
         looked = torch.einsum("bn,bnr->br", mixture, self.rows[chosen].to(mixture.dtype))
         correction: Tensor = self.outward(self.drop(functional.gelu(self.inward(pooled))))
         return looked + correction
+
+
+def word_mask(words: Tensor, lengths: Tensor) -> Tensor:
+    """(B, K) bool: where ``words`` (B, K, d) holds one of the ``lengths`` (B,) words of a set, and no padding."""
+    return torch.arange(words.shape[1], device=words.device) < lengths.to(words.device)[:, None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,60 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hyperofa.base.device import check_device, multiplies_bfloat16
+from hyperofa.base.device import multiplies_bfloat16
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.hypernet.attention import SourceTable
-from hyperofa.init.hypernet.losses import LOSSES, loss_named
-from hyperofa.init.hypernet.networks import NetworkConfig, build_network
+from hyperofa.init.hypernet.losses import LOSSES
+from hyperofa.init.hypernet.networks import build_network
 from hyperofa.init.hypernet.progress import Checkpoint
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import Team
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 from hyperofa_eval.base.console import progress_bar
-from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory, speed_up_cpu
+from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory
 
 _BLOCK = 1 << 16
 _LARGE = 1 << 13
 """Words of a batch above which its memory is given back: next to so much arithmetic, fresh pages cost little."""
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a hypernetwork is fitted. The defaults of the numbers are the paper's (HyperOFA, §4.1)."""
-
-    epochs: int = 120
-    batch_size: int = 256
-    learning_rate: float = 1e-4
-    decay: float = 0.95  # the learning rate is multiplied by this ...
-    decay_every: int = 10  # ... every so many epochs
-    loss: str = "paper"
-    contrastive_weight: float = 0.1
-    temperature: float = 0.25
-    thin: float = 0.5  # probability of keeping only 50-100 % of a token's words
-    held_out: float = 0.05  # share of the groups kept for validation; 0 fits on everything
-    patience: int | None = None  # epochs without a better validation loss before stopping; None runs them all
-    bf16: bool | None = None  # products in bfloat16, weights and sums in float32; None where the device has them
-    device: str = "auto"
-    processes: int = 1  # started by accelerate launch on this machine, one GPU each where there are GPUs
-
-    def __post_init__(self) -> None:
-        """Refuse, as ValueError, what no fit can be made with."""
-        if self.epochs < 0:
-            raise ValueError(f"epochs {self.epochs} is below 0")
-        for name in ("batch_size", "decay_every", "processes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
-        for name in ("learning_rate", "decay", "temperature"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)} is not above 0 and finite")
-        for name in ("contrastive_weight", "thin"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not in [0, 1]")
-        if not 0 <= self.held_out < 1:
-            raise ValueError(f"held_out {self.held_out} is not in [0, 1)")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience {self.patience} is not above 0")
-        check_device(self.device, "hypernetwork")
 
 
 @dataclass(frozen=True)
@@ -169,21 +130,19 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    speed_up_cpu()
-    loss_named(config.loss)
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     if not len(train):
         what = f"held_out {config.held_out} of {len(np.unique(groups))} groups leaves no token to learn from"
         raise InputError(what, where="hypernetwork", todo="lower held_out, or give vectors of more words")
-    table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
+    table = source_table(sets, targets, groups, vectors) if network.network == "attention" else None
     model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
     team = team or Team(config.device)
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
-    store = Checkpoint(checkpoint, _asked(checkpoint, sets, targets, groups, vectors, network, config, seed))
+    store = Checkpoint(checkpoint, _key(checkpoint, sets, targets, groups, vectors, network, config, seed))
     history, best = store.load(model, optimizer)
-    with progress_bar(f"fitting the {network.name}", config.epochs) as advance:
+    with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
         advance(len(history["train"]))
         for epoch in range(len(history["train"]), config.epochs):
             if _exhausted(history["validation"], config.patience):
@@ -294,7 +253,7 @@ def _exhausted(validation: list[float], patience: int | None) -> bool:
     return len(validation) - 1 - int(np.argmin(validation)) >= patience
 
 
-def _asked(
+def _key(
     folder: Path | None,
     sets: WordSets,
     targets: np.ndarray,

@@ -17,9 +17,10 @@ from torch import nn
 from hyperofa.base.processes import last_error, run_command
 from hyperofa.errors import EXIT_USAGE, HyperofaError, InputError
 from hyperofa.init.hypernet import worker
-from hyperofa.init.hypernet.fit import FitConfig, FitReport, fit, source_table
-from hyperofa.init.hypernet.networks import NetworkConfig, build_network
+from hyperofa.init.hypernet.fit import FitReport, fit, source_table
+from hyperofa.init.hypernet.networks import build_network
 from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.linalg import VectorTable
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.files import read_json, write_json
@@ -43,8 +44,8 @@ def fit_in_processes(
     Batches, their order and the loss are those of one process, so its result is too, up to rounding and dropout's draws.
 
     Raises:
-        HyperofaError: there are fewer GPUs than processes, the loss became NaN, or a process died; its log's error is told.
-        InputError: the network's name is unknown.
+        HyperofaError: there are fewer GPUs than processes, the loss became NaN, or a process died; its log's error is named.
+        InputError: a process refused its input.
     """
     if config.processes == 1:
         return fit(sets, targets, groups, vectors, network, config, seed=seed, checkpoint=checkpoint)
@@ -63,7 +64,7 @@ def fit_in_processes(
         where = None if checkpoint is None else str(checkpoint.resolve())
         write_json(folder / worker.TASK, task | {"checkpoint": where, "pid": os.getpid()})
         _run(folder, config, on_cpu)
-        table = source_table(sets, targets, groups, vectors) if network.name == "attention" else None
+        table = source_table(sets, targets, groups, vectors) if network.network == "attention" else None
         model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
         model.load_state_dict(load_file(folder / worker.NETWORK))
         return model, FitReport(**read_json(folder / worker.REPORT))

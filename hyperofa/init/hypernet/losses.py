@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hyperofa.errors import unknown_name
-
 
 def contrastive(predicted: Tensor, target: Tensor, temperature: float) -> Tensor:
     """In-batch softmax cross-entropy over cosine similarities / T, () (HyperOFA, §3.3, eq. 4).
@@ -35,10 +33,3 @@ def direction_loss(predicted: Tensor, target: Tensor, *, weight: float, temperat
 
 
 LOSSES = {"paper": paper_loss, "direction": direction_loss}
-
-
-def loss_named(name: str) -> object:
-    """The loss called ``name``; raises :class:`InputError` if there is none."""
-    if name not in LOSSES:
-        raise unknown_name("loss", name, LOSSES)
-    return LOSSES[name]

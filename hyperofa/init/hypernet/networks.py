@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hyperofa.errors import unknown_name
-from hyperofa.init.hypernet.attention import SourceAttention, SourceTable
+from hyperofa.init.hypernet.attention import SourceAttention, SourceTable, word_mask
 from hyperofa.init.hypernet.recurrence import final_states
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """The shape of a hypernetwork."""
-
-    name: str = "bilstm"
-    layers: int = 2
-    hidden: int = 800
-    dropout: float = 0.4
-    heads: int = 4  # of the set transformer
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Refuse, as ValueError, what is no shape."""
-        for name in ("layers", "hidden", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} is not in [0, 1)")
+from hyperofa.init.hypernet.settings import NetworkConfig
 
 
 class BiLstm(nn.Module):
@@ -67,9 +45,9 @@ class SetTransformer(nn.Module):
 
     def forward(self, words: Tensor, shares: Tensor, lengths: Tensor, groups: Tensor | None = None) -> Tensor:
         """Rows (B, r); see :meth:`BiLstm.forward`."""
-        there = _there(words, lengths)
-        hidden = self.encoder(self.inward(words), src_key_padding_mask=~there)
-        return self.head(_mean(hidden, there.to(hidden.dtype)))
+        mask = word_mask(words, lengths)
+        hidden = self.encoder(self.inward(words), src_key_padding_mask=~mask)
+        return self.head(_mean(hidden, mask.to(hidden.dtype)))
 
 
 class DeepSets(nn.Module):
@@ -86,7 +64,7 @@ class DeepSets(nn.Module):
 
     def forward(self, words: Tensor, shares: Tensor, lengths: Tensor, groups: Tensor | None = None) -> Tensor:
         """Rows (B, r); see :meth:`BiLstm.forward`."""
-        weights = shares.clamp(min=1e-6) ** self.weight * _there(words, lengths).to(words.dtype)
+        weights = shares.clamp(min=1e-6) ** self.weight * word_mask(words, lengths).to(words.dtype)
         pooled = torch.cat([_mean(self.each(words), weights), _mean(words, weights)], dim=-1)
         return self.head(pooled)
 
@@ -94,10 +72,6 @@ class DeepSets(nn.Module):
 def _head(width: int, rank: int, dropout: float) -> nn.Sequential:
     """Linear(2h, 2D') -> GELU -> Dropout -> Linear(2D', D') (HyperOFA, §3.3)."""
     return nn.Sequential(nn.Linear(width, 2 * rank), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * rank, rank))
-
-
-def _there(words: Tensor, lengths: Tensor) -> Tensor:
-    return torch.arange(words.shape[1], device=words.device) < lengths.to(words.device)[:, None]
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -121,15 +95,12 @@ def build_network(
     All share one interface, see :meth:`BiLstm.forward`. ``source`` is for those that look at source tokens.
 
     Raises:
-        InputError: the name is unknown.
         ValueError: the network looks at source tokens, and none are given.
     """
-    if config.name not in NETWORKS:
-        raise unknown_name("hypernetwork", config.name, NETWORKS)
-    build = NETWORKS[config.name]
+    build = NETWORKS[config.network]
     needs_source = getattr(build, "needs_source", False)
     if needs_source and source is None:
-        raise ValueError(f"the network {config.name} needs the table of source tokens")
+        raise ValueError(f"the network {config.network} needs the table of source tokens")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(config, width, rank, source) if needs_source else build(config, width, rank)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hyperofa.init.state import SavedState
+from hyperofa.init.kept_work import SavedState
 
 log = logging.getLogger(__name__)
 

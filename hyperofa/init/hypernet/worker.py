@@ -11,10 +11,11 @@ import numpy as np
 import psutil
 from safetensors.torch import save_file
 
-from hyperofa.init.hypernet.fit import FitConfig, fit
-from hyperofa.init.hypernet.networks import NetworkConfig
+from hyperofa.init.hypernet.fit import fit
 from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import AcceleratedTeam
+from hyperofa_eval.base.cpu import speed_up_cpu
 from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.base.guard import explain
 
@@ -30,6 +31,7 @@ TASK, ERROR, NETWORK, REPORT, EPOCHS = (
 
 def main(folder: Path) -> int:
     """Fit what ``folder`` describes; the first process leaves the network, the report and its progress there."""
+    speed_up_cpu()
     task = read_json(folder / TASK)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     config = FitConfig(**task["config"])
@@ -55,12 +57,12 @@ def main(folder: Path) -> int:
             after_epoch=after_epoch,
         )
     except Exception as error:
-        told = explain(error)
-        if told is None:
+        failure = explain(error)
+        if failure is None:
             raise
         # Each process writes: the first to end may take the others with it.
-        write_json(folder / ERROR.format(rank=team.rank), {"line": told.line, "exit_code": told.exit_code})
-        return told.exit_code
+        write_json(folder / ERROR.format(rank=team.rank), {"line": failure.line, "exit_code": failure.exit_code})
+        return failure.exit_code
     if team.rank == 0:
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(tensors, folder / NETWORK)

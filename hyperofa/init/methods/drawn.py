@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
-from hyperofa.init.ranges import Range
-from hyperofa.init.registry import Method, register
+from hyperofa_eval.settings.fields import Range, Settings, setting
 
 _BLOCK = 1 << 14
 
@@ -21,28 +23,32 @@ def draw_like(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
     return drawn
 
 
+@dataclass(frozen=True, kw_only=True)
+class MultivariateSettings(Settings):
+    """Settings of ``multivariate``."""
+
+    scale: float = setting(1e-9, "of the covariance; 1 draws from the source rows' own distribution", range=Range(0))
+
+
 def multivariate(problem: Problem) -> np.ndarray:
     """Rows from a normal with the source rows' mean and covariance, as transformers' own resizing draws them.
 
     transformers multiplies the covariance by 1e-9, which makes all new rows all but equal to the mean; ``scale`` 1 draws
     from the distribution itself.
     """
-    scale = float(problem.options["scale"])
+    scale = problem.settings.scale
     mean = problem.rows.mean(axis=0, dtype=np.float64)
     covariance = np.cov(problem.rows, rowvar=False, dtype=np.float64).reshape(len(mean), len(mean))
     draws = problem.rng(1).multivariate_normal(mean, scale * covariance, len(problem.predict_ids), method="eigh")
     return draws.astype(np.float32)
 
 
-register(Method("random", "draw every new row (the paper's baseline)", None, {}, "HyperOFA, §4.2"))
-register(
-    Method(
-        "multivariate",
-        "normal with the source rows' mean and covariance (what resize_token_embeddings does)",
-        multivariate,
-        {"scale": 1e-9},
-        "transformers, resize_token_embeddings(mean_resizing=True)",
-        uses_words=False,
-        ranges={"scale": Range(0)},
-    )
+RANDOM = Method("random", "draw every new row (the paper's baseline)", None, reference="HyperOFA, §4.2")
+MULTIVARIATE = Method(
+    "multivariate",
+    "normal with the source rows' mean and covariance (what resize_token_embeddings does)",
+    multivariate,
+    MultivariateSettings,
+    "transformers, resize_token_embeddings(mean_resizing=True)",
+    uses_words=False,
 )

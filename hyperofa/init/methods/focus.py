@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hyperofa.init.linalg import combine, nearest
+from hyperofa.init.method import Method
 from hyperofa.init.methods.means import mean
 from hyperofa.init.problem import Problem, subword_vectors
-from hyperofa.init.ranges import Range
-from hyperofa.init.registry import Method, register
+from hyperofa_eval.settings.fields import Range, Settings, setting
 
 
 def sparsemax(scores: np.ndarray) -> np.ndarray:
@@ -19,6 +21,13 @@ def sparsemax(scores: np.ndarray) -> np.ndarray:
     support = (1 + counts * ordered > cumulative).sum(axis=1)
     threshold = (cumulative[np.arange(len(scores)), support - 1] - 1) / support
     return np.maximum(scores - threshold[:, None], 0).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocusSettings(Settings):
+    """Settings of ``focus``."""
+
+    neighbours: int = setting(100, "overlapping tokens that sparsemax may choose from", range=Range(1))
 
 
 def focus(problem: Problem) -> np.ndarray:
@@ -32,17 +41,10 @@ def focus(problem: Problem) -> np.ndarray:
     if not len(shared):
         return mean(problem)
     keys = subword_vectors(problem.target_words, shared, problem.vectors)
-    indices, scores = nearest(problem.predict_subwords, keys, int(problem.options["neighbours"]))
+    indices, scores = nearest(problem.predict_subwords, keys, problem.settings.neighbours)
     return combine(sparsemax(scores), indices, problem.rows[problem.source_ids[shared]])
 
 
-register(
-    Method(
-        "focus",
-        "sparsemax combination of overlapping tokens",
-        focus,
-        {"neighbours": 100},
-        "FOCUS (arXiv 2305.14481), §3",
-        ranges={"neighbours": Range(1)},
-    )
+FOCUS = Method(
+    "focus", "sparsemax combination of overlapping tokens", focus, FocusSettings, "FOCUS (arXiv 2305.14481), §3"
 )

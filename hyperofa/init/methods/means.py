@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
-from hyperofa.init.registry import Method, register
 
 
 def mean(problem: Problem) -> np.ndarray:
@@ -35,14 +35,7 @@ def subword_mean(problem: Problem) -> np.ndarray:
     return rows
 
 
-register(Method("mean", "the mean source row for every new token", mean, {}, uses_words=False))
-register(
-    Method(
-        "subword-mean",
-        "mean of the source pieces of the token's text",
-        subword_mean,
-        {},
-        reads_text=True,
-        uses_words=False,
-    )
+MEAN = Method("mean", "the mean source row for every new token", mean, uses_words=False)
+SUBWORD_MEAN = Method(
+    "subword-mean", "mean of the source pieces of the token's text", subword_mean, reads_text=True, uses_words=False
 )

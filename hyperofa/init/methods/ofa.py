@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hyperofa.init.linalg import combine, nearest, softmax
+from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
-from hyperofa.init.ranges import Range
-from hyperofa.init.registry import Method, register
+from hyperofa_eval.settings.fields import Range, Settings, setting
 
-RANGES = {"neighbours": Range(1), "temperature": Range(1e-6)}
+
+@dataclass(frozen=True, kw_only=True)
+class NearestSettings(Settings):
+    """Settings of ``ofa`` and ``wechsel``; the defaults are what both papers use."""
+
+    neighbours: int = setting(10, "nearest source tokens that take part", range=Range(1))
+    temperature: float = setting(0.1, "of the softmax over their cosines", range=Range(1e-6))
 
 
 def combine_nearest(
@@ -29,23 +37,16 @@ def combine_nearest(
 
 
 def ofa(problem: Problem) -> np.ndarray:
-    """OFA's rows for the tokens to predict (10 neighbours and temperature 0.1 are its published settings)."""
+    """OFA's rows for the tokens to predict."""
     return combine_nearest(
         problem.predict_subwords,
         problem.anchor_subwords,
         problem.anchor_rows,
-        neighbours=int(problem.options["neighbours"]),
-        temperature=float(problem.options["temperature"]),
+        neighbours=problem.settings.neighbours,
+        temperature=problem.settings.temperature,
     )
 
 
-register(
-    Method(
-        "ofa",
-        "convex combination of the nearest source tokens",
-        ofa,
-        {"neighbours": 10, "temperature": 0.1},
-        "OFA (arXiv 2311.08849), §3.3",
-        ranges=RANGES,
-    )
+OFA = Method(
+    "ofa", "convex combination of the nearest source tokens", ofa, NearestSettings, "OFA (arXiv 2311.08849), §3.3"
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from hyperofa.errors import InputError
+from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
-from hyperofa.init.ranges import Range
-from hyperofa.init.registry import Method, register
+from hyperofa_eval.settings.fields import Range, Settings, setting
 
-NORMS = ("as-predicted", "source")
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeSettings(Settings):
+    """Settings of ``ridge``."""
+
+    penalty: float = setting(0.1, "of the squared weights", range=Range(0, above=True))
+    norm: Literal["as-predicted", "source"] = setting(
+        "as-predicted", "length of the rows; source: the mean length of the source's, from their centre"
+    )
 
 
 def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
@@ -36,28 +44,13 @@ def rescale(rows: np.ndarray, source_rows: np.ndarray, centre: np.ndarray | None
     return (origin + offsets * (wanted / np.where(norms > 0, norms, 1))).astype(np.float32)
 
 
-def _check(options: dict[str, Any]) -> None:
-    norm = options["norm"]
-    if norm not in NORMS:
-        raise InputError(f"norm {norm!r} is unknown", where="method ridge", todo=f"known: {', '.join(NORMS)}")
-
-
 def ridge(problem: Problem) -> np.ndarray:
     """Ridge regression from subword vectors to rows; ``norm=source`` rescales centred rows to the source's mean norm."""
-    weights, intercept = fit_ridge(problem.anchor_subwords, problem.anchor_rows, float(problem.options["penalty"]))
+    weights, intercept = fit_ridge(problem.anchor_subwords, problem.anchor_rows, problem.settings.penalty)
     rows = problem.predict_subwords @ weights + intercept
-    if problem.options["norm"] == "source":
+    if problem.settings.norm == "source":
         rows = rescale(rows, problem.anchor_rows, problem.anchor_rows.mean(axis=0))
     return rows
 
 
-register(
-    Method(
-        "ridge",
-        "ridge regression from subword vectors",
-        ridge,
-        {"penalty": 0.1, "norm": "as-predicted"},
-        ranges={"penalty": Range(0, above=True)},
-        check=_check,
-    )
-)
+RIDGE = Method("ridge", "ridge regression from subword vectors", ridge, RidgeSettings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hyperofa.init.methods.ofa import RANGES, combine_nearest
+from hyperofa.init.method import Method
+from hyperofa.init.methods.ofa import NearestSettings, combine_nearest
 from hyperofa.init.problem import Problem, subword_vectors
-from hyperofa.init.registry import Method, register
 
 
 def wechsel(problem: Problem) -> np.ndarray:
@@ -21,18 +21,15 @@ def wechsel(problem: Problem) -> np.ndarray:
         queries,
         keys,
         problem.anchor_rows,
-        neighbours=int(problem.options["neighbours"]),
-        temperature=float(problem.options["temperature"]),
+        neighbours=problem.settings.neighbours,
+        temperature=problem.settings.temperature,
     )
 
 
-register(
-    Method(
-        "wechsel",
-        "nearest source tokens, words weighted by the token's share",
-        wechsel,
-        {"neighbours": 10, "temperature": 0.1},
-        "WECHSEL (arXiv 2112.06598), §3.2",
-        ranges=RANGES,
-    )
+WECHSEL = Method(
+    "wechsel",
+    "nearest source tokens, words weighted by the token's share",
+    wechsel,
+    NearestSettings,
+    "WECHSEL (arXiv 2112.06598), §3.2",
 )

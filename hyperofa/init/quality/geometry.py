@@ -11,7 +11,7 @@ from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.quality.coverage import scripts
 
 if TYPE_CHECKING:
-    from hyperofa.init.new_rows import Extended
+    from hyperofa.init.new_rows import ExtendedMatrix
 
 _SAMPLE = 2000
 _SHOWN = 12
@@ -19,7 +19,7 @@ _BLOCK = 1 << 14
 
 
 def quality_report(
-    extended: Extended,
+    extended: ExtendedMatrix,
     found: origin.Provenance,
     source_tokenizer: Any,
     target_tokenizer: Any,
@@ -37,7 +37,7 @@ def quality_report(
     return report
 
 
-def matrix_figures(extended: Extended, found: origin.Provenance, seed: int) -> dict[str, Any]:
+def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int) -> dict[str, Any]:
     """``*_norm`` and ``*_centred_cosine`` of one matrix's rows; see :func:`quality_report`."""
     rng = np.random.default_rng([seed, 200])
     factors = extended.factors
@@ -59,7 +59,7 @@ def matrix_figures(extended: Extended, found: origin.Provenance, seed: int) -> d
 
 
 def _neighbours(
-    extended: Extended, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
+    extended: ExtendedMatrix, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
 ) -> dict[str, list[str]]:
     predicted = np.flatnonzero(found.code == origin.PREDICTED)
     if not len(predicted):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperofa.init.linalg import normalise_rows
-from hyperofa.init.registry import Method, run_method
+from hyperofa.init.method import Method, run_method
 
 if TYPE_CHECKING:
     from hyperofa.init.problem import Problem
+    from hyperofa_eval.settings.fields import Settings
 
 _BLOCK = 256
 
@@ -33,14 +34,13 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
     share = min(0.2, size / len(anchors))
     held = np.isin(groups, names[: max(1, round(share * len(names)))])
     ids = anchors[held]
-    options = problem.options | ({"checkpoint": None} if "checkpoint" in problem.options else {})
-    found = run_method(method, without_tokens(problem, ids, options))
+    found = run_method(method, without_tokens(problem, ids, problem.settings))
     assert found is not None
     return _compare(found, problem.rows[anchors], np.flatnonzero(held))
 
 
-def without_tokens(problem: Problem, ids: np.ndarray, options: dict[str, Any]) -> Problem:
-    """The problem of predicting the source tokens ``ids`` (m,) from the others, for a method with these ``options``."""
+def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Problem:
+    """The problem of predicting the source tokens ``ids`` (m,) from the others, for a method with these ``settings``."""
     words = problem.source_words.copy()
     words.data[np.isin(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)), ids)] = 0
     words.eliminate_zeros()
@@ -54,7 +54,8 @@ def without_tokens(problem: Problem, ids: np.ndarray, options: dict[str, Any]) -
         predict_ids=ids,
         source_tokenizer=None,
         target_tokenizer=None,
-        options=options,
+        settings=settings,
+        work=None,
         notes={},
     )
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import made_by, named_inputs
 from hyperofa.init.quality.geometry import matrix_figures, quality_report
 from hyperofa.init.quality.held_out import held_out_check
-from hyperofa.init.registry import Method, method_file
+from hyperofa.init.registry import RECORD_SCHEMA, Resolved
+from hyperofa_eval.base.files import read_json
+from hyperofa_eval.settings.config import recorded, to_plain
 
 if TYPE_CHECKING:
     from hyperofa.init import provenance as origin
-    from hyperofa.init.evidence import Words
-    from hyperofa.init.new_rows import Extended
-    from hyperofa.init.pipeline import InitConfig
+    from hyperofa.init.evidence import Places, Words
+    from hyperofa.init.new_rows import ExtendedMatrix
     from hyperofa.init.problem import Problem
     from hyperofa.model import Source
 
 
 def quality_of(
-    config: InitConfig,
-    method: Method,
-    matrices: list[tuple[Extended, Problem]],
+    resolved: Resolved,
+    matrices: list[tuple[ExtendedMatrix, Problem]],
     words: Words | None,
     found: origin.Provenance,
     model: Any,
@@ -33,44 +32,45 @@ def quality_of(
     from hyperofa.init.quality.coverage import languages
     from hyperofa.init.quality.text_loss import text_loss
 
-    trains = "checkpoint" in method.options
-    size = (0 if trains else 1000) if config.held_out is None else config.held_out
+    method, seed, size = resolved.method, resolved.asked.seed, resolved.asked.held_out
+    size = method.held_out if size is None else size
     (inputs, problem), *others = matrices
-    report = quality_report(inputs, found, problem.source_tokenizer, problem.target_tokenizer, config.seed)
+    report = quality_report(inputs, found, problem.source_tokenizer, problem.target_tokenizer, seed)
     report["languages"] = languages(words.keys, words.target, found) if words else {}
     report["held_out"] = held_out_check(method, problem, size)
-    report["text_loss"] = text_loss(model, problem.target_tokenizer, texts, seed=config.seed)
+    report["text_loss"] = text_loss(model, problem.target_tokenizer, texts, seed=seed)
     report["output"] = None
-    for outputs, asked in others:
-        checked = {"held_out": held_out_check(method, asked, size)}
-        report["output"] = matrix_figures(outputs, found, config.seed) | checked
+    for outputs, own in others:
+        checked = {"held_out": held_out_check(method, own, size)}
+        report["output"] = matrix_figures(outputs, found, seed) | checked
     return report
 
 
 def record_of(
-    config: InitConfig,
-    options: dict[str, Any],
+    places: Places,
+    resolved: Resolved,
     source: Source,
-    matrices: list[Extended],
+    matrices: list[ExtendedMatrix],
     found: origin.Provenance,
     met: dict[str, int],
 ) -> dict[str, Any]:
     """What was made of what; nothing in it depends on when or how fast, so two runs with one seed write the same."""
-    folders = {"source": config.source, "tokenizer": str(config.tokenizer)}
-    given = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
-    given |= {"vectors": config.vectors} if config.vectors else {}
-    given |= named_inputs("parallel", config.parallel)
-    for language, paths in config.text.items():
-        given |= named_inputs(f"text/{language}", paths)
-    file = method_file(config.method)
-    given |= {"method": file} if file is not None else {}
-    inputs = {"source", "tokenizer", "vectors", "out", "parallel", "text"}
-    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in inputs}
-    settings |= {name: folder for name, folder in folders.items() if name not in given}  # hub ids
+    asked = resolved.asked
+    folders = {"source": places.source, "tokenizer": places.tokenizer}
+    inputs = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
+    hub_ids = {name: folder for name, folder in folders.items() if name not in inputs}
+    inputs |= {"vectors": places.vectors} if places.vectors else {}
+    inputs |= named_inputs("parallel", asked.parallel)
+    for language, paths in asked.text.items():
+        inputs |= named_inputs(f"text/{language}", paths)
+    inputs |= {"method": resolved.method.file} if resolved.method.file is not None else {}
+    settings = recorded(asked) | hub_ids | {"scale_split": resolved.scale_split, "options": to_plain(resolved.options)}
     first, *others = matrices
     record = {
-        "method": config.method,
-        "preset": options.get("preset"),
+        "schema": RECORD_SCHEMA,
+        "source": _source_facts(places.source),
+        "auto_class": "AutoModelForMaskedLM" if source.family.objective == "mlm" else "AutoModelForCausalLM",
+        "method": asked.method,
         "rank": _rank(first),
         "energy": first.factors.energy,
         "counts": found.counts,
@@ -78,7 +78,7 @@ def record_of(
         "head": {"is_new": source.head_is_new, "tied": source.output_embeddings is None},
         "method_notes": first.notes,
         "output": None,
-        "made_by": made_by("hyperofa init", given, settings | {"options": options}),
+        "made_by": made_by("hyperofa init", inputs, settings),
     }
     for outputs in others:
         record["output"] = {
@@ -89,5 +89,25 @@ def record_of(
     return record
 
 
-def _rank(matrix: Extended) -> int | None:
+def _source_facts(source: str) -> dict[str, str | None]:
+    """The ``name`` of a model without the folders it lies in, and its ``license`` where its card or config says."""
+    from huggingface_hub import metadata_load
+
+    from hyperofa.base.hub import local_folder
+    from hyperofa_eval.base.hub import is_hub_id
+
+    folder = local_folder(source, ["README.md", "config.json"])
+    said: list[Any] = []
+    if (folder / "README.md").is_file():
+        try:
+            said.append((metadata_load(folder / "README.md") or {}).get("license"))
+        except (ValueError, AttributeError):  # a card of any hand: what it does not say plainly is left out
+            said.append(None)
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    said.append(config.get("license"))
+    license = next((one for one in said if isinstance(one, str) and one), None)
+    return {"name": source if is_hub_id(source) else Path(source).resolve().name, "license": license}
+
+
+def _rank(matrix: ExtendedMatrix) -> int | None:
     return None if matrix.factors.primitives is None else matrix.factors.rank

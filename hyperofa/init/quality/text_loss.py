@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ _LENGTH = 128
 _BATCH = 16
 
 
-def read_texts(files: dict[str, list[Path]], *, whole: bool) -> dict[str, list[str]]:
+def read_texts(files: Mapping[str, Sequence[Path]], *, whole: bool) -> dict[str, list[str]]:
     """The lines with text of the files of each language, or the first 200, which the loss is taken over.
 
     Raises:
@@ -37,8 +39,7 @@ def text_loss(model: Any, tokenizer: Any, texts: dict[str, list[str]], *, seed: 
     """Mean loss per language over 200 lines, and the number of tokens it is taken over.
 
     Encoders: cross-entropy of 15 % masked tokens (every one replaced by the mask, so that the figure does not depend on draws
-    of replacements); decoders: of every next token. Natural logarithm, so an even guess gives log V. The model's modules are
-    wrapped in place: call it when nothing else needs them.
+    of replacements); decoders: of every next token. Natural logarithm, so an even guess gives log V.
     """
     if not texts:
         return {}
@@ -48,7 +49,9 @@ def text_loss(model: Any, tokenizer: Any, texts: dict[str, list[str]], *, seed: 
     from hyperofa.model import TrainingModel
 
     plain = PlainText(tokenizer)
-    trainer = TrainingModel(model, dropout=0.0).eval()
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    # Training wraps modules in place, so it gets modules of its own around the same tensors.
+    trainer = TrainingModel(copy.deepcopy(model, shared), dropout=0.0).eval()
     longest = min(_LENGTH, trainer.max_length or _LENGTH)
     found: dict[str, dict[str, float]] = {}
     with torch.inference_mode(), progress_bar("loss on the given text", len(texts)) as advance:

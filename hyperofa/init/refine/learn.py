@@ -16,13 +16,11 @@ import torch
 from torch import Tensor
 
 from hyperofa.errors import HyperofaError
-from hyperofa.init.kept_work import digest
+from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa.init.state import SavedState
 from hyperofa_eval.base.console import progress_bar
-from hyperofa_eval.base.cpu import speed_up_cpu
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +65,9 @@ def refine(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    speed_up_cpu()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    store = SavedState(checkpoint, "refine", _asked(checkpoint, start, objective, body, config, seed))
+    store = SavedState(checkpoint, "refine", _key(checkpoint, start, objective, body, config, seed))
     with body.frozen():
         objective.prepare(body)
         losses = _learn(rows, objective, body, config, store)
@@ -122,7 +119,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-def _asked(folder: Path | None, start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
+def _key(folder: Path | None, start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
     """SHA-256 of all that decides a refinement: only a state with this key is taken over; empty without a folder."""
     if folder is None:
         return ""

@@ -14,11 +14,15 @@ from hyperofa.base.device import device_named
 from hyperofa.data.parallel import ParallelText, read_parallel
 from hyperofa.init import provenance as origin
 from hyperofa.init.problem import subword_vectors
-from hyperofa.init.refine import Body, Distill, Objective, Parallel, RefineConfig, Start, refine
-from hyperofa.init.refine.translations import check_pivot
+from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.distill import Distill
+from hyperofa.init.refine.learn import Objective, refine
+from hyperofa.init.refine.learned_rows import Start
+from hyperofa.init.refine.settings import RefineConfig
+from hyperofa.init.refine.translations import Parallel, check_pivot
 
 if TYPE_CHECKING:
-    from hyperofa.init.new_rows import Extended
+    from hyperofa.init.new_rows import ExtendedMatrix
     from hyperofa.init.problem import Problem
     from hyperofa.model import Source
 
@@ -33,7 +37,7 @@ class Refinement:
     texts: dict[str, list[str]]
 
 
-def ready(config: RefineConfig, source: Source, parallel: Sequence[Path], texts: dict[str, list[str]]) -> Refinement:
+def prepare(config: RefineConfig, source: Source, parallel: Sequence[Path], texts: dict[str, list[str]]) -> Refinement:
     """Read the text and check it and the settings against the source, before any work is done.
 
     Raises:
@@ -50,8 +54,8 @@ def ready(config: RefineConfig, source: Source, parallel: Sequence[Path], texts:
 
 
 def refine_inputs(
-    extended: Extended, problem: Problem, found: origin.Provenance, refinement: Refinement, work: Path
-) -> tuple[Extended, dict[str, Any]]:
+    extended: ExtendedMatrix, problem: Problem, found: origin.Provenance, refinement: Refinement, work: Path | None
+) -> tuple[ExtendedMatrix, dict[str, Any]]:
     """The input matrix with refined rows, and the record for ``init.json``.
 
     Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
@@ -76,5 +80,5 @@ def refine_inputs(
         predicted_ids=predicted,
         predicted_vectors=subword_vectors(problem.target_words, predicted, problem.vectors, power=1.0),
     )
-    rows, record = refine(start, objective, body, config, seed=problem.seed, checkpoint=work / "refine")
+    rows, record = refine(start, objective, body, config, seed=problem.seed, checkpoint=work and work / "refine")
     return dataclasses.replace(extended, rows=rows), record

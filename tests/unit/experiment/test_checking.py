@@ -68,7 +68,7 @@ WRONG = [
     ("matrix.methods.hyperofa.args=[--option, layrs=2]", 2, "unknown option of method hyperofa 'layrs'"),
     ("matrix.methods.hyperofa.args=[--refine, paralel]", 2, "init-tiny-r8-hyperofa-s0"),
     ("matrix.methods.hyperofa.args=[--refine, parallel, --refine-option, stps=2]", 2, "stps"),
-    ("init=[--scale-split, '7']", 2, "scale split 7.0 is not in [0, 1]"),
+    ("init=[--scale-split, '7']", 2, "--scale-split: 7.0 is not in [0, 1]"),
     ("evaluate.tasks=[]", 2, "evaluate: tasks must name at least one task"),
     ("inputs={vectors: v, corpus: {lij: x.txt}, test: t, languages: [lij]}", 2, "there is no text to train a tokenizer on"),
     ("init=[--rank, '4']", 2, "init gives --rank, which the experiment itself sets"),

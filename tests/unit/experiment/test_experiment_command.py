@@ -55,7 +55,10 @@ def recipe(tmp_path: Path) -> Path:
         "matrix": {
             "ranks": [8, "full"],
             "seeds": [0, 1],
-            "methods": {"random": {}, "ours": {"method": "hyperofa", "args": ["--parallel", "${parallel}"]}},
+            "methods": {
+                "random": {},
+                "ours": {"method": "ofa-ridge", "args": ["--refine", "parallel", "--parallel", "${parallel}"]},
+            },
         },
         "train": {"ranks": [8], "seeds": [0], "evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"], "further": {"tagging": {"tasks": ["pos"], "when": ["after"]}}},
@@ -291,7 +294,7 @@ def test_what_words_read_decides_a_stage(
 
 METHOD = """
 from hyperofa.init.registry import Method
-mine = Method("mine", "zeros", lambda problem: problem.rows[:0], options={})
+mine = Method("mine", "zeros", lambda problem: problem.rows[:0])
 """
 TASK = """
 from hyperofa_eval.tasks.retrieval import Retrieval

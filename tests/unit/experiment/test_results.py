@@ -120,7 +120,7 @@ def test_each_difference_is_explained(name: str) -> None:
 def test_the_paper_recipe_differs_in_little() -> None:
     recipe = load_recipe(find_recipe("paper/xlm-roberta"), Replacements())
     found = {row["what"] for row in differences(recipe, ["paper"], 512)}
-    assert found == {"hypernetwork", "languages in a mean"}
+    assert found == {"method", "languages in a mean"}
 
 
 def told(name: str, *settings: str, **given: Path) -> dict[str, str]:
@@ -147,16 +147,16 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
 
 
 def test_words_are_read_as_the_command_reads_them() -> None:
-    methods = "matrix.methods={hyperofa: {args: [--preset=paper, --refine=parallel]}, b: {method: ofa, args: [--scale-split=0]}}"
+    methods = "matrix.methods={hyperofa: {args: [--refine=parallel, --parallel, P]}, b: {method: ofa, args: [--scale-split=0]}}"
     found = told("quickstart", methods, "evaluate.against=[]")
-    assert "hypernetwork" not in found
+    assert "method" not in found
     assert found["refinement"] == "hyperofa"
     assert "scale of the coordinates (--scale-split)" not in found
 
 
 def test_methods_under_different_splits_are_told_apart() -> None:
     found = told("small", "init=[]")["scale of the coordinates (--scale-split)"]
-    assert found == "1: random, ofa, hyperofa, hyperofa-parallel; 0: hyperofa-paper"
+    assert found == "1: random, ofa, ofa-ridge, ofa-ridge-parallel; 0: hyperofa"
     assert "scale of the coordinates (--scale-split)" not in told("paper/roberta")
     assert "scale of the coordinates (--scale-split)" in told("paper/roberta", "init=[]")
 

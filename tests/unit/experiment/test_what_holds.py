@@ -12,8 +12,10 @@ import yaml
 from support.finished import finish
 
 from hyperofa.cli import main
+from hyperofa.errors import InputError
 from hyperofa.experiment.execution import write_report
 from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
+from hyperofa.experiment.recipe.words import init_words
 from hyperofa.experiment.results.collect import gather
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.graph import Plan
@@ -103,8 +105,8 @@ def test_a_report_of_a_method_at_another_rank_or_without_a_score_before(recipe: 
     assert "ofa" in (plan.out / "loss.svg").read_text(encoding="utf-8")
 
 
-def test_the_published_network_is_compared_with_the_preset_that_is_it(recipe: Path) -> None:
-    methods = "matrix.methods={random: {}, ofa: {}, hyperofa: {}, own: {method: hyperofa, args: [--preset, paper]}}"
+def test_published_methods_are_compared_with_those_of_their_name(recipe: Path) -> None:
+    methods = "matrix.methods={random: {}, ofa: {}, ofa-ridge: {}, own: {method: hyperofa}}"
     plan = plan_of(recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", methods, "train.seeds=[]")
     finish(plan)
     found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
@@ -114,11 +116,17 @@ def test_the_published_network_is_compared_with_the_preset_that_is_it(recipe: Pa
         "hyperofa": "own",
     }
     plan = plan_of(
-        recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", "matrix.methods={random: {}, hyperofa: {}}"
+        recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", "matrix.methods={random: {}, ofa-ridge: {}}"
     )
     finish(plan)
     found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
     assert found["hyperofa"] is None
+
+
+def test_presets_of_old_recipes_are_refused_with_what_took_their_place(recipe: Path) -> None:
+    plan = plan_of(recipe, "matrix.methods={random: {}, own: {method: hyperofa, args: [--preset, paper]}}")
+    with pytest.raises(InputError, match="--preset: there are no presets any more; say --method ofa-ridge"):
+        init_words(plan.recipe, "own")
 
 
 def test_comparisons_of_several_sources_say_which(recipe: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from hyperofa.cli import main
+from hyperofa.commands.init import Init, run
 from hyperofa.init.problem import Problem
 from hyperofa.vectors.store import write_store
 
@@ -87,6 +92,19 @@ def word_vectors(width: int = 12) -> tuple[list[str], np.ndarray]:
     return keys, np.array(rows, dtype=np.float32)
 
 
+def asked(source: Any, tokenizer: Any, vectors: Path | None, out: Path, method: str = "ofa", **settings: Any) -> Init:
+    """The options of ``hyperofa init``."""
+    return Init(source=str(source), tokenizer=str(tokenizer), vectors=vectors, out=out, method=method, **settings)
+
+
+def written(options: Init) -> dict[str, Any]:
+    """What ``hyperofa init`` records of the model that it writes."""
+    folder = options.out.resolve()
+    run(options)
+    record: dict[str, Any] = json.loads((folder / "init.json").read_text())
+    return record
+
+
 @pytest.fixture(scope="session")
 def rooms(tmp_path_factory):
     """A folder with ``source`` (model and tokenizer), ``target`` (tokenizer) and ``vectors``."""
@@ -135,3 +153,27 @@ def problem() -> Problem:
         source_groups=np.arange(40) // 2,
         seed=5,
     )
+
+
+@pytest.fixture
+def refused(rooms, tmp_path, capsys, monkeypatch):
+    """Run ``init`` with further words; its one line. ``PAR`` is aligned text; the folder beside ``--out`` stays as it was."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    given = tmp_path / "given"
+    for name, german in (("par", "hund\nkatze\n"), ("ragged", "hund\n")):
+        (given / name).mkdir(parents=True)
+        (given / name / "eng.txt").write_text("dog\ncat\n")
+        (given / name / "deu.txt").write_text(german)
+
+    def run(*more, code=2, source="source", tokenizer="target", vectors="vectors", method="ofa"):
+        places = {"PAR": given / "par", "RAGGED": given / "ragged"}
+        words = ["init", "--source", rooms / source, "--tokenizer", rooms / tokenizer]
+        words += ["--vectors", rooms / vectors] if vectors else []
+        words += ["--method", method, "--out", tmp_path / "room" / "out", *(places.get(word, word) for word in more)]
+        assert main([str(word) for word in words]) == code
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1, line
+        assert list((tmp_path / "room").rglob("*")) == []
+        return line
+
+    return run

@@ -61,20 +61,6 @@ def test_a_matrix_of_lower_rank_than_asked_gives_finite_factors():
         np.testing.assert_allclose(found.coordinates @ found.primitives, thin, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"rank": 0}, "rank 0 is below 1"),
-        ({"energy": 1.5}, r"energy 1.5 is not in \(0, 1\]"),
-        ({"rank": 3, "energy": 0.5}, "both a rank and a share"),
-        ({"rank": 3, "scale_split": 2.0}, "scale split 2.0"),
-    ],
-)
-def test_wrong_settings_are_refused(embeddings, setting, message):
-    with pytest.raises(InputError, match=message):
-        factorize(embeddings, **setting)
-
-
 def test_nan_is_refused(embeddings):
     embeddings[3, 4] = np.nan
     with pytest.raises(InputError, match="NaN"):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
 from hyperofa.init.languages import PRIOR, CentredVectors, known_words, language_numbers
-from hyperofa.init.registry import find_method, resolve_options, run_method
 
 KEYS = ["eng:dog", "deu:hund", "eng:cat", "bare", "deu:katze", "eng:a:b"]
 
@@ -49,16 +46,3 @@ def test_the_source_knows_the_language_whose_words_it_holds_whole():
     known = known_words(csr_matrix(shares), np.array([0, 1, 0, 2, 1, 2]))
     np.testing.assert_allclose(known, [1, 0.25, 1, 0, 0.25, 0])
     assert known_words(csr_matrix((4, 6), dtype=np.float32), np.zeros(6, dtype=np.int64)).tolist() == [1] * 6
-
-
-def test_the_default_leaves_out_what_the_source_does_not_know(problem):
-    """A language that only offsets its vectors, and source tokens seen only in it, change nothing near the known ones."""
-    method = find_method("hyperofa")
-    options = resolve_options(method, {"broad_ridge_weight": 0})
-    languages = np.arange(50) % 2
-    offset = problem.vectors + 5 * languages[:, None].astype(np.float32)
-    plain = dataclasses.replace(problem, options=options, languages=languages)
-    moved = dataclasses.replace(plain, vectors=offset)
-    bare = dataclasses.replace(moved, languages=None)
-    same, other = (np.abs(run_method(method, p) - run_method(method, plain)).mean() for p in (moved, bare))
-    assert same < other

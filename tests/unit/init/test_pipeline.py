@@ -14,18 +14,17 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import hyperofa.model
 from hyperofa.cli import main
+from hyperofa.commands.init import Init
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.evidence import surface_groups
-from hyperofa.init.pipeline import InitConfig, initialise
 from hyperofa_eval.base.files import sha256_file
+from tests.unit.init.conftest import TARGET_PIECES, asked, unigram_tokenizer, written
 
-from .conftest import TARGET_PIECES, unigram_tokenizer
 
-
-def config(rooms: Path, out: Path, **settings) -> InitConfig:
-    asked = {"method": "ofa", "rank": 8, "seed": 1} | settings
-    return InitConfig(str(rooms / "source"), rooms / "target", rooms / "vectors", out, **asked)
+def config(rooms: Path, out: Path, **settings) -> Init:
+    given = {"rank": 8, "seed": 1} | settings
+    return asked(rooms / "source", rooms / "target", rooms / "vectors", out, **given)
 
 
 def rows_of(folder: Path) -> torch.Tensor:
@@ -37,7 +36,7 @@ def rows_of(folder: Path) -> torch.Tensor:
 
 
 def test_rows_come_from_where_the_provenance_says(rooms, tmp_path):
-    record = initialise(config(rooms, tmp_path / "out", rank=None))
+    record = written(config(rooms, tmp_path / "out", rank=None))
     source = AutoTokenizer.from_pretrained(rooms / "source")
     target = AutoTokenizer.from_pretrained(tmp_path / "out")
     found = origin.Provenance.load(tmp_path / "out")
@@ -58,7 +57,7 @@ def test_rows_come_from_where_the_provenance_says(rooms, tmp_path):
 
 
 def test_a_translation_gets_a_row_near_its_word(rooms, tmp_path):
-    initialise(config(rooms, tmp_path / "out", rank=None, options={"neighbours": 1}))
+    written(config(rooms, tmp_path / "out", rank=None, options={"neighbours": 1}))
     target = AutoTokenizer.from_pretrained(tmp_path / "out")
     new = rows_of(tmp_path / "out")
     ids = target.convert_tokens_to_ids(["▁hund", "▁dog", "▁katze", "▁cat"])
@@ -69,7 +68,7 @@ def test_a_translation_gets_a_row_near_its_word(rooms, tmp_path):
 def test_all_methods_share_overlap_and_fallback_rows(rooms, tmp_path):
     rows, codes = {}, {}
     for method in ("random", "ofa", "ridge", "mean"):
-        initialise(config(rooms, tmp_path / method, method=method))
+        written(config(rooms, tmp_path / method, method=method))
         rows[method] = rows_of(tmp_path / method)
         codes[method] = origin.Provenance.load(tmp_path / method).code
     untouched = torch.from_numpy(codes["ofa"] != origin.PREDICTED)
@@ -87,13 +86,13 @@ def test_a_copied_zero_row_stays_zero(rooms, tmp_path):
     with torch.no_grad():
         model.get_input_embeddings().weight[dog] = 0
     model.save_pretrained(source)
-    initialise(InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
+    written(asked(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
     found = AutoTokenizer.from_pretrained(tmp_path / "out").convert_tokens_to_ids("▁dog")
     assert not rows_of(tmp_path / "out")[found].any()
 
 
 def test_the_heads_bias_follows_the_token_and_not_the_index(rooms, tmp_path):
-    initialise(config(rooms, tmp_path / "out"))
+    written(config(rooms, tmp_path / "out"))
     old = AutoModelForMaskedLM.from_pretrained(rooms / "source").cls.predictions.bias.detach()
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
     new = model.get_output_embeddings().bias.detach()
@@ -109,9 +108,7 @@ def test_a_new_head_starts_at_the_tokenizers_unigram_scores(rooms, tmp_path):
     source = tmp_path / "headless"
     shutil.copytree(rooms / "source", source)
     BertModel.from_pretrained(source).save_pretrained(source)
-    record = initialise(
-        InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa", rank=8)
-    )
+    record = written(asked(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa", rank=8))
     assert record["head"]["is_new"]
     target = AutoTokenizer.from_pretrained(tmp_path / "out")
     bias = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_output_embeddings().bias.detach()
@@ -129,7 +126,7 @@ def test_pieces_whose_score_is_no_probability_start_as_the_rarest(rooms, tmp_pat
     target = unigram_tokenizer(TARGET_PIECES, first=[f"<0x{byte:02X}>" for byte in range(256)])
     target.save_pretrained(tmp_path / "target")
     given = (str(tmp_path / "headless"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
-    initialise(InitConfig(*given))
+    written(asked(*given))
     bias = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_output_embeddings().bias.detach()
     ids = target.convert_tokens_to_ids(["<0x41>", "▁dog", "<pad>"])
     np.testing.assert_allclose(bias[ids], [-9, -2, -9])
@@ -137,7 +134,7 @@ def test_pieces_whose_score_is_no_probability_start_as_the_rarest(rooms, tmp_pat
 
 def test_the_current_folder_may_be_written(rooms, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    initialise(config(rooms, Path()))
+    written(config(rooms, Path()))
     assert (tmp_path / "init.json").is_file()
     assert not (tmp_path.parent / f".{tmp_path.name}.work").exists()
 
@@ -151,11 +148,11 @@ def test_every_input_is_recorded(rooms, tmp_path):
             (tmp_path / place / "par" / f"{language}.txt").write_text(lines)
     own = tmp_path / "own.py"
     predict = "lambda p: p.rows[:1].repeat(len(p.predict_ids), 0)"
-    own.write_text(f"from hyperofa.init.registry import Method\nm = Method('own', '', {predict}, {{}})\n")
+    own.write_text(f"from hyperofa.init.registry import Method\nm = Method('own', '', {predict})\n")
     text = {"eng": [tmp_path / "a" / "eng.txt", tmp_path / "b" / "eng.txt"]}
     parallel = (tmp_path / "a" / "par", tmp_path / "b" / "par")
     settings = {"method": f"{own}:m", "refine": "parallel", "refine_options": {"steps": 1}}
-    record = initialise(config(rooms, tmp_path / "out", parallel=parallel, text=text, **settings))
+    record = written(config(rooms, tmp_path / "out", parallel=parallel, text=text, **settings))
     inputs = record["made_by"]["inputs"]
     assert len({inputs[name]["sha256"] for name in ("parallel/par", "parallel/par#2")}) == 2
     assert len({inputs[name]["sha256"] for name in ("text/eng/eng.txt", "text/eng/eng.txt#2")}) == 2
@@ -163,7 +160,7 @@ def test_every_input_is_recorded(rooms, tmp_path):
 
 
 def test_special_ids_follow_their_roles(rooms, tmp_path):
-    initialise(config(rooms, tmp_path / "out"))
+    written(config(rooms, tmp_path / "out"))
     values = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (values["pad_token_id"], values["vocab_size"]) == (1, len(AutoTokenizer.from_pretrained(tmp_path / "out")))
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_input_embeddings().padding_idx == 1
@@ -171,18 +168,18 @@ def test_special_ids_follow_their_roles(rooms, tmp_path):
 
 def test_two_runs_write_identical_files_and_another_seed_does_not(rooms, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        options = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
-        initialise(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options=options))
+        options = {"epochs": 2, "hidden": 8, "layers": 1}
+        written(config(rooms, tmp_path / name, method="hyperofa", seed=seed, options=options))
     names = {path.name for path in (tmp_path / "a").iterdir()}
-    assert {"init.json", "model.safetensors", origin.FILE} <= names
+    assert {"README.md", "init.json", "model.safetensors", origin.FILE} <= names
     for name in names:
         a, b, c = ((tmp_path / run / name).read_bytes() for run in "abc")
         assert a == b, name
-        assert (a != c) == (name in {"init.json", "model.safetensors"}), name
+        assert (a != c) == (name in {"README.md", "init.json", "model.safetensors"}), name
 
 
 def test_padding_rows_are_appended_and_marked(rooms, tmp_path):
-    record = initialise(config(rooms, tmp_path / "out", pad_to_multiple=16))
+    record = written(config(rooms, tmp_path / "out", pad_to_multiple=16))
     tensors = load_file(tmp_path / "out" / "model.safetensors")
     size = next(t.shape[0] for name, t in tensors.items() if name.endswith("coordinates"))
     assert size % 16 == 0
@@ -201,7 +198,7 @@ def test_surface_groups_join_cases_and_boundaries():
 
 
 def test_quality_is_reported(rooms, tmp_path):
-    quality = initialise(config(rooms, tmp_path / "out"))["quality"]
+    quality = written(config(rooms, tmp_path / "out"))["quality"]
     assert quality["source_norm"] > 0
     assert quality["predicted_norm"] > 0
     assert quality["scripts"]["LATIN"]["predicted"] >= 4
@@ -213,9 +210,9 @@ def test_quality_is_reported(rooms, tmp_path):
     [
         ({"method": "offa"}, InputError, "did you mean 'ofa'"),
         ({"options": {"temprature": 1}}, InputError, "did you mean 'temperature'"),
-        ({"rank": -1}, InputError, "rank -1 is below 1"),
+        ({"rank": -1}, InputError, "rank: -1 is not a number of 1 or more"),
         ({"vectors": None}, InputError, "needs word vectors"),
-        ({"method": "subword-mean", "vectors": None, "rank": 0}, InputError, "rank 0 is below 1"),
+        ({"method": "subword-mean", "vectors": None, "rank": 0}, InputError, "rank: 0 is not"),
         ({"tokenizer": Path("nowhere")}, DataMissingError, "nowhere"),
         ({"vectors": Path("nowhere")}, DataMissingError, "nowhere"),
         ({"source": "nowhere-at-all/x"}, DataMissingError, "nowhere-at-all"),
@@ -225,9 +222,8 @@ def test_wrong_input_is_one_line_and_leaves_nothing(rooms, tmp_path, change, err
     import dataclasses
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    asked = dataclasses.replace(config(rooms, tmp_path / "out"), **change)
     with pytest.raises(error, match=message) as caught:
-        initialise(asked)
+        written(dataclasses.replace(config(rooms, tmp_path / "out"), **change))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -239,14 +235,14 @@ def test_a_tokenizer_larger_than_the_model_is_refused(rooms, tmp_path):
     tokenizer.add_tokens([f"extra{i}" for i in range(50)])
     tokenizer.save_pretrained(source)
     with pytest.raises(InputError, match="tokens but the model"):
-        initialise(InitConfig(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
+        written(asked(str(source), rooms / "target", rooms / "vectors", tmp_path / "out", method="ofa"))
 
 
 def test_an_output_that_holds_something_else_is_left_alone(rooms, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="holds something else"):
-        initialise(config(rooms, tmp_path / "out"))
+        written(config(rooms, tmp_path / "out"))
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
@@ -266,7 +262,7 @@ def test_the_command_prints_json_and_exit_codes(rooms, tmp_path, capsys):
 
 
 def test_importing_the_model_room_is_enough_to_load(rooms, tmp_path):
-    initialise(config(rooms, tmp_path / "out"))
+    written(config(rooms, tmp_path / "out"))
     assert hyperofa.model.FAMILIES
     ids = AutoTokenizer.from_pretrained(tmp_path / "out")("dog hund", return_tensors="pt")
     assert torch.isfinite(AutoModelForMaskedLM.from_pretrained(tmp_path / "out")(**ids).logits).all()

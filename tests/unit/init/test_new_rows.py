@@ -1,4 +1,4 @@
-"""Traps of vocabulary extension over sources of different kinds: id 0, padded matrices, untied heads, biases, folding."""
+"""The rows and biases of extended models over sources of different kinds: id 0, padded matrices, untied heads, folding."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from transformers import (
 
 from hyperofa.cli import main
 from hyperofa.init import provenance as origin
-from hyperofa.init.pipeline import InitConfig, initialise
-
-from .conftest import WORDS, unigram_tokenizer, wordpiece_tokenizer
+from tests.unit.init.conftest import WORDS, asked, unigram_tokenizer, wordpiece_tokenizer, written
 
 PADDED = 7
 """Rows beyond the tokenizer, which hold numbers that no statistic may take in."""
@@ -96,7 +94,7 @@ def made(request, rooms, tmp_path):
 
     def init(method: str, **settings):
         given = (str(tmp_path / "source"), rooms / "target", rooms / "vectors", tmp_path / "out", method)
-        return initialise(InitConfig(*given, **settings))
+        return written(asked(*given, **settings))
 
     return model, tokenizer, pairs, tmp_path / "out", init
 
@@ -157,8 +155,8 @@ def test_an_untied_head_is_reported_on_its_own(made):
 @pytest.mark.parametrize(("method", "options"), [("mean", {}), ("subword-mean", {}), ("multivariate", {"scale": 1.0})])
 def test_methods_that_need_no_vectors_predict_every_new_token(made, rooms, tmp_path, method, options):
     old, source, _, out, _ = made
-    given = InitConfig(str(tmp_path / "source"), rooms / "target", None, out, method, options=options)
-    initialise(given)
+    given = asked(str(tmp_path / "source"), rooms / "target", None, out, method, options=options)
+    written(given)
     new, target = loaded(out)
     found = origin.Provenance.load(out)
     drawn = target.convert_ids_to_tokens(np.flatnonzero(found.code == origin.DRAWN).tolist())
@@ -174,7 +172,7 @@ def test_methods_that_need_no_vectors_predict_every_new_token(made, rooms, tmp_p
             torch.testing.assert_close(getattr(new, part)().weight.detach()[ids["▁hund"]], wanted)
 
 
-@pytest.mark.parametrize("method", ["ofa", "hyperofa", "subword-mean"])
+@pytest.mark.parametrize("method", ["ofa", "ofa-ridge", "subword-mean"])
 def test_a_source_whose_vocabulary_leaves_ids_out(rooms, tmp_path, capsys, method):
     """Trap: a tokenizer's length is no bound of its ids, and a new token's id may be another's."""
     source = wordpiece_tokenizer(holes=6)
@@ -201,7 +199,7 @@ def test_a_target_whose_vocabulary_leaves_ids_out(rooms, tmp_path):
     target = wordpiece_tokenizer(holes=6)
     target.save_pretrained(tmp_path / "target")
     given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
-    record = initialise(InitConfig(*given))
+    record = written(asked(*given))
     new, _ = loaded(tmp_path / "out")
     old, _ = loaded(rooms / "source")
     assert record["counts"]["drawn"] == 6
@@ -215,7 +213,7 @@ def test_a_target_whose_vocabulary_leaves_ids_out(rooms, tmp_path):
 def test_folding_is_what_was_asked_for(rooms, tmp_path, case, boundary):
     unigram_tokenizer(["▁dog", "▁Dog", "cat", "Cat"]).save_pretrained(tmp_path / "target")
     given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
-    record = initialise(InitConfig(*given, fold_case=case, fold_boundary=boundary))
+    record = written(asked(*given, fold_case=case, fold_boundary=boundary))
     met = [record["overlap"][how] for how in ("case", "boundary", "case+boundary")]
     # The source holds dog and cat at the start of a word; single letters are none of its tokens.
     assert met == [int(case), int(boundary), int(case and boundary)]
@@ -224,11 +222,14 @@ def test_folding_is_what_was_asked_for(rooms, tmp_path, case, boundary):
     assert (found.source_id[ids["cat"]] >= 0) == boundary
 
 
-@pytest.mark.parametrize(("preset", "asked", "split"), [("paper", None, 0), ("default", None, 1), ("paper", 1.0, 1)])
-def test_the_papers_preset_leaves_the_scale_in_the_primitives(rooms, tmp_path, preset, asked, split):
-    network = {"epochs": 0, "hidden": 4, "layers": 1} if preset == "paper" else {}
-    given = (str(rooms / "source"), rooms / "target", rooms / "vectors", tmp_path / "out", "hyperofa")
-    initialise(InitConfig(*given, rank=4, options={"preset": preset} | network, scale_split=asked))
+@pytest.mark.parametrize(
+    ("method", "given", "split"), [("hyperofa", None, 0), ("ofa-ridge", None, 1), ("hyperofa", 1.0, 1)]
+)
+def test_the_published_method_leaves_the_scale_in_the_primitives(rooms, tmp_path, method, given, split):
+    options = {"epochs": 0, "hidden": 4, "layers": 1} if method == "hyperofa" else {}
+    places = (rooms / "source", rooms / "target", rooms / "vectors", tmp_path / "out", method)
+    record = written(asked(*places, rank=4, options=options, scale_split=given))
+    assert record["made_by"]["settings"]["scale_split"] == split
     primitives = AutoModelForMaskedLM.from_pretrained(tmp_path / "out").get_input_embeddings().primitives.detach()
     singular = torch.linalg.svdvals(
         AutoModelForMaskedLM.from_pretrained(rooms / "source").get_input_embeddings().weight.detach()

@@ -16,29 +16,35 @@ from safetensors import SafetensorError
 from support import warm
 
 from hyperofa.errors import HyperofaError
-from hyperofa.init.kept_work import Stages
-from hyperofa.init.pipeline import InitConfig, initialise
+from hyperofa.init.kept_work import SavedState, Stages
 from hyperofa.init.registry import METHODS, Method
-from hyperofa.init.state import SavedState
+from tests.unit.init.conftest import asked, written
 
-OPTIONS = {"network_weight": 0.5, "epochs": 2, "hidden": 8}
+OPTIONS = {"epochs": 2, "hidden": 8, "layers": 1}
 
 
 def config(rooms, out, **settings):
     given = {"method": "hyperofa", "options": OPTIONS, "rank": 8} | settings
-    return InitConfig(str(rooms / "source"), rooms / "target", rooms / "vectors", out, **given)
+    return asked(rooms / "source", rooms / "target", rooms / "vectors", out, **given)
 
 
 def test_predicted_rows_are_not_predicted_again(rooms, tmp_path, monkeypatch):
-    initialise(config(rooms, tmp_path / "straight"))
+    written(config(rooms, tmp_path / "straight"))
     with monkeypatch.context() as patch:
         patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            initialise(config(rooms, tmp_path / "out"))
+            written(config(rooms, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-    refuse = Method("hyperofa", "", lambda _: pytest.fail("predicted again"), METHODS["hyperofa"].options)
+    refuse = Method(
+        "hyperofa",
+        "",
+        lambda _: pytest.fail("predicted again"),
+        METHODS["hyperofa"].settings,
+        trains=True,
+        scale_split=0.0,
+    )
     monkeypatch.setitem(METHODS, "hyperofa", refuse)
-    initialise(config(rooms, tmp_path / "out"))
+    written(config(rooms, tmp_path / "out"))
     straight, resumed = (tmp_path / name / "model.safetensors" for name in ("straight", "out"))
     assert straight.read_bytes() == resumed.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "straight"]  # and no stage is left behind
@@ -65,10 +71,10 @@ def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            initialise(config(rooms, tmp_path / "out"))
+            written(config(rooms, tmp_path / "out"))
     other = dataclasses.replace(config(rooms, tmp_path / "out"), seed=5)
-    initialise(other)
-    initialise(dataclasses.replace(other, out=tmp_path / "fresh"))
+    written(other)
+    written(dataclasses.replace(other, out=tmp_path / "fresh"))
     found, fresh = (tmp_path / name / "model.safetensors" for name in ("out", "fresh"))
     assert found.read_bytes() == fresh.read_bytes()
 
@@ -76,18 +82,18 @@ def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeyp
 def test_rows_of_other_special_tokens_are_not_taken_over(rooms, tmp_path, monkeypatch):
     """Which token is the mask stands in no tokenizer.json."""
     shutil.copytree(rooms / "target", tmp_path / "target")
-    asked = dataclasses.replace(
-        config(rooms, tmp_path / "out", method="ofa", options={}), tokenizer=tmp_path / "target"
+    given = dataclasses.replace(
+        config(rooms, tmp_path / "out", method="ofa", options={}), tokenizer=str(tmp_path / "target")
     )
     with monkeypatch.context() as patch:
         patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            initialise(asked)
+            written(given)
     file = tmp_path / "target" / "tokenizer_config.json"
     settings = json.loads(file.read_text())
     file.write_text(json.dumps(settings | {"mask_token": settings["pad_token"], "pad_token": settings["mask_token"]}))
-    initialise(asked)
-    initialise(dataclasses.replace(asked, out=tmp_path / "fresh"))
+    written(given)
+    written(dataclasses.replace(given, out=tmp_path / "fresh"))
     found, fresh = (tmp_path / name / "model.safetensors" for name in ("out", "fresh"))
     assert found.read_bytes() == fresh.read_bytes()
 
@@ -116,7 +122,7 @@ def test_a_state_that_cannot_be_saved_is_one_line_and_the_one_before_stays(tmp_p
     def full(*_):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("hyperofa.init.state.save_file", full)
+    monkeypatch.setattr("hyperofa.init.kept_work.save_file", full)
     with pytest.raises(HyperofaError, match=r"cannot save the state of state .*No space left") as caught:
         saved.save({"a": torch.zeros(3)}, 2)
     assert "\n" not in str(caught.value)
@@ -131,7 +137,7 @@ def test_a_model_that_cannot_be_written_leaves_nothing(rooms, tmp_path, monkeypa
 
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
     with pytest.raises(HyperofaError, match=r"cannot write the model .*No space left") as caught:
-        initialise(config(rooms, tmp_path / "out", method="ofa", options={}))
+        written(config(rooms, tmp_path / "out", method="ofa", options={}))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -153,14 +159,14 @@ def test_a_killed_process_leaves_no_directory_that_looks_finished(rooms, tmp_pat
     assert killed.returncode == -9
     assert not (tmp_path / "out").exists()
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
-    initialise(config(rooms, tmp_path / "out", method="ofa", options={}))
+    written(config(rooms, tmp_path / "out", method="ofa", options={}))
     assert (tmp_path / "out" / "init.json").is_file()
 
 
 @pytest.mark.timeout(300)
 def test_a_full_disk_ends_in_one_line_and_room_on_it_is_enough_to_go_on(rooms, tmp_path):
     """A real small file system, which is full first while words are matched, then while the model is written."""
-    initialise(config(rooms, tmp_path / "straight", method="ofa", options={}))
+    written(config(rooms, tmp_path / "straight", method="ofa", options={}))
     needed = sum(path.stat().st_size for path in (tmp_path / "straight").iterdir())
     disk = tmp_path / "disk"
     disk.mkdir()

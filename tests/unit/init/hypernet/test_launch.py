@@ -10,11 +10,13 @@ from scipy.sparse import csr_matrix
 from support import warm
 
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.init.hypernet import FitConfig, NetworkConfig, WordSets, fit
+from hyperofa.init.hypernet.fit import fit
 from hyperofa.init.hypernet.launch import fit_in_processes
+from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 
 TOKENS = 61  # batches of 16 leave one of 13 or fewer, which two processes cannot share evenly
-SHAPE = NetworkConfig("bilstm", layers=1, hidden=16, dropout=0.0)
+SHAPE = NetworkConfig(network="bilstm", layers=1, hidden=16, dropout=0.0)
 CONFIG = FitConfig(epochs=3, batch_size=16, learning_rate=3e-3, held_out=0.1, device="cpu", processes=2, bf16=False)
 
 
@@ -73,14 +75,14 @@ def _interrupt(epochs):
     raise KeyboardInterrupt
 
 
-def test_errors_of_the_processes_are_told_in_a_line(task, tmp_path):
+def test_errors_of_the_processes_are_one_line(task, tmp_path):
     sets, targets, groups, vectors = task
     targets[0, 0] = np.nan
     with pytest.raises(HyperofaError, match="lower learning_rate"):
         fit_in_processes(sets, targets, groups, vectors, SHAPE, CONFIG, seed=3)
-    with pytest.raises(InputError, match="unknown hypernetwork 'no-such'"):
-        fit_in_processes(*task, dataclasses.replace(SHAPE, name="no-such"), CONFIG, seed=3)
     targets[0, 0] = 0
+    with pytest.raises(InputError, match="leaves no token to learn from"):
+        fit_in_processes(sets, targets, 0 * groups, vectors, SHAPE, dataclasses.replace(CONFIG, held_out=0.9), seed=3)
     (tmp_path / "file").touch()  # where the first process wants to make a folder
     with pytest.raises(HyperofaError, match="file: File exists"):
         fit_in_processes(*task, SHAPE, CONFIG, seed=3, checkpoint=tmp_path / "file")

@@ -12,9 +12,12 @@ from scipy.sparse import csr_matrix
 
 from hyperofa.base.device import multiplies_bfloat16
 from hyperofa.errors import HyperofaError
-from hyperofa.init.hypernet import NETWORKS, FitConfig, NetworkConfig, WordSets, fit, predict
+from hyperofa.init.hypernet.fit import fit, predict, split_groups
+from hyperofa.init.hypernet.networks import NETWORKS
+from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 
-SMALL = NetworkConfig("bilstm", layers=2, hidden=8, dropout=0.3)
+SMALL = NetworkConfig(network="bilstm", layers=2, hidden=8, dropout=0.3)
 
 
 def _task(count=160):
@@ -34,7 +37,7 @@ def test_a_fit_learns(name):
     words, vectors, rows = _task()
     sets = WordSets(words, np.arange(160))
     config = FitConfig(epochs=25, batch_size=32, learning_rate=5e-3, held_out=0.2, thin=0.0)
-    shape = NetworkConfig(name, layers=1, hidden=32, dropout=0.0)
+    shape = NetworkConfig(network=name, layers=1, hidden=32, dropout=0.0)
     _, report = fit(sets, rows, np.arange(160), vectors, shape, config, seed=0)
     assert report.train_loss[-1] < 0.8 * report.train_loss[0]
     assert report.held_out_cosine > 0.5
@@ -124,7 +127,13 @@ def test_a_checkpoint_made_from_other_input_is_not_taken_over(tmp_path, changed)
     groups, config = np.arange(64) // 2, FitConfig(epochs=2, batch_size=16, held_out=0.2)
 
     def fitted(folder):
-        given = WordSets(words, np.arange(64)), rows, groups, vectors, NetworkConfig("deep-sets", 1, 8, 0.0)
+        given = (
+            WordSets(words, np.arange(64)),
+            rows,
+            groups,
+            vectors,
+            NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0),
+        )
         return fit(*given, config, seed=3, checkpoint=folder)[1]
 
     first = fitted(tmp_path / "a")
@@ -167,7 +176,7 @@ def test_a_fit_holds_out_whole_groups_and_validates_every_held_out_token():
     for batch_size in (5, 64):  # the last batch is short, or the only one
         sets = _Seen(words, np.arange(64))
         config = FitConfig(epochs=1, batch_size=batch_size, held_out=0.2)
-        shape = NetworkConfig("deep-sets", 1, 8, 0.0)
+        shape = NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0)
         _, report = fit(sets, rows, groups, vectors, shape, config, seed=3)
         assert report.held_out == 12  # 3 of 16 groups
         assert sorted(sets.validated) == sorted(2 * list(set(range(64)) - sets.trained))  # in the epoch, and at the end
@@ -181,7 +190,13 @@ def test_prediction_samples_a_tokens_words_by_the_seed():
     sets = WordSets(csr_matrix(np.ones((8, 60), dtype=np.float32)), np.arange(8), limit=3)
     config = FitConfig(epochs=0)
     model, _ = fit(
-        sets, np.zeros((8, 4), np.float32), np.arange(8), vectors, NetworkConfig("deep-sets", 1, 8, 0.0), config, seed=0
+        sets,
+        np.zeros((8, 4), np.float32),
+        np.arange(8),
+        vectors,
+        NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0),
+        config,
+        seed=0,
     )
     one, again, two = (predict(model, sets, vectors, config, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
@@ -204,3 +219,11 @@ def test_a_diverging_fit_says_so():
     rows[0, 0] = np.nan
     with pytest.raises(HyperofaError, match="lower learning_rate"):
         fit(WordSets(words, np.arange(64)), rows, np.arange(64), vectors, SMALL, FitConfig(epochs=2), seed=0)
+
+
+def test_groups_never_lie_on_both_sides():
+    groups = np.random.default_rng(0).integers(0, 100, 500)
+    train, held = split_groups(groups, 0.2, np.random.default_rng(1))
+    assert len(train) + len(held) == 500
+    assert not set(groups[train]) & set(groups[held])
+    assert len(set(groups[held])) == 20

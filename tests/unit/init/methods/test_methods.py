@@ -1,4 +1,4 @@
-"""The methods against obvious references, one token at a time."""
+"""The methods in closed form against obvious references, one token at a time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.init.method import make_settings, run_method
 from hyperofa.init.methods.drawn import draw_like
 from hyperofa.init.methods.focus import sparsemax
 from hyperofa.init.methods.ridge import fit_ridge, rescale
 from hyperofa.init.problem import subword_vectors
-from hyperofa.init.registry import METHODS, Method, find_method, resolve_options, run_method
+from hyperofa.init.registry import find_method
 
 
 def solve(name, problem, **options):
     method = find_method(name)
-    return run_method(method, dataclasses.replace(problem, options=resolve_options(method, options)))
+    return run_method(method, dataclasses.replace(problem, settings=make_settings(method, options)))
 
 
 def mean_vector(words, token, vectors):
@@ -120,69 +120,3 @@ def test_every_method_gives_the_same_rows_twice(problem, name):
 
 def test_random_leaves_the_rows_to_the_fallback(problem):
     assert solve("random", problem) is None
-
-
-def test_an_unknown_method_and_option_name_the_nearest():
-    with pytest.raises(InputError, match="unknown method 'hyprofa'; did you mean 'hyperofa'"):
-        find_method("hyprofa")
-    with pytest.raises(InputError, match="did you mean 'neighbours'"):
-        resolve_options(METHODS["ofa"], {"neighbors": 3})
-
-
-def test_a_users_own_method_is_loaded_and_checked(tmp_path, problem):
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "import numpy as np\nfrom hyperofa.init.registry import Method\n"
-        "mine = Method('mine', 'ones', lambda p: np.ones((len(p.predict_ids), p.rows.shape[1])), {})\n"
-        "short = Method('short', 'wrong shape', lambda p: np.ones((1, 2)), {})\n"
-        "broken = Method('broken', 'not finite', lambda p: np.full((len(p.predict_ids), p.rows.shape[1]), np.nan), {})\n"
-        "thing = 3\n"
-    )
-    assert (run_method(find_method(f"{file}:mine"), problem) == 1).all()
-    with pytest.raises(InputError, match=r"rows of shape \(1, 2\), not \(22, 6\)"):
-        run_method(find_method(f"{file}:short"), problem)
-    with pytest.raises(InputError, match="NaN or infinite"):
-        run_method(find_method(f"{file}:broken"), problem)
-    with pytest.raises(InputError, match="is not a hyperofa"):
-        find_method(f"{file}:thing")
-    with pytest.raises(DataMissingError, match="no such file"):
-        find_method(f"{tmp_path}/none.py:mine")
-
-
-def test_registered_methods_say_what_they_do():
-    assert set(METHODS) >= {
-        "random",
-        "mean",
-        "multivariate",
-        "subword-mean",
-        "ofa",
-        "focus",
-        "wechsel",
-        "ridge",
-        "hyperofa",
-    }
-    for method in METHODS.values():
-        assert isinstance(method, Method)
-        assert method.summary
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "message"),
-    [
-        ("ofa", {"neighbours": "ten"}, "neighbours 'ten' is no number"),
-        ("ofa", {"neighbours": 2.5}, "neighbours 2.5 is no whole number"),
-        ("hyperofa", {"preset": "paper", "layers": "two"}, "layers"),
-        ("hyperofa", {"preset": "paper", "epochs": -1}, "epochs -1 is below 0"),
-        ("hyperofa", {"preset": "paper", "learning_rate": -1}, "learning_rate -1.0 is not above 0"),
-        ("hyperofa", {"preset": "paper", "dropout": 1.0}, r"dropout 1.0 is not in \[0, 1\)"),
-    ],
-)
-def test_an_option_of_the_wrong_kind_is_one_line(problem, name, given, message):
-    with pytest.raises(InputError, match=message):
-        solve(name, problem, **given)
-
-
-def test_a_number_that_yaml_reads_as_text_is_a_number(problem):
-    solve("hyperofa", problem, preset="paper", hidden=4, layers=1, epochs=1, learning_rate="1e-3")
-    assert problem.notes["hypernetwork"]["fit"]["learning_rate"] == 1e-3
-    assert resolve_options(METHODS["ofa"], {"temperature": "1e-1"})["temperature"] == 0.1

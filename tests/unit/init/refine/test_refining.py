@@ -15,10 +15,13 @@ from hyperofa.cli import main
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init import provenance as origin
-from hyperofa.init.refine import Body, Distill, LearnedRows, Parallel, RefineConfig, Start, refine
-from hyperofa.init.refine.distill import common_spans, span_means
+from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.distill import Distill, common_spans, span_means
+from hyperofa.init.refine.learn import refine
+from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.sentences import Draws
-from hyperofa.init.refine.translations import parallel_loss
+from hyperofa.init.refine.settings import RefineConfig
+from hyperofa.init.refine.translations import Parallel, parallel_loss
 from hyperofa.model import load_source
 
 ENGLISH = ["dog walk", "red house", "cat water", "sun moon", "red dog", "tree house", "fire water", "walk cat"]
@@ -293,12 +296,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--refine", "paralel", "--parallel", "P"], "unknown refinement 'paralel'; did you mean 'parallel'"),
             (["--refine", "parallel"], "name its folder with --parallel"),
             (["--refine", "distill"], "needs text"),
-            (["--refine-option", "steps=3"], "add --refine"),
+            (["--refine-option", "steps=3"], "add refine"),
             (["--refine", "parallel", "--parallel", "P", "--refine-option", "stepps=3"], "did you mean 'steps'"),
-            (["--refine", "parallel", "--parallel", "P", "--refine-option", "steps=0"], "steps 0"),
+            (["--refine", "parallel", "--parallel", "P", "--refine-option", "steps=0"], "steps: 0"),
             (["--refine", "parallel", "--parallel", "P", "--refine-option", "pivot=fra"], "no text in fra"),
             (["--refine", "parallel", "--parallel", "P", "--refine-option", "layer=9"], "none is number 9"),
         ],

@@ -1,0 +1,165 @@
+"""Models from Python: extended in memory, then saved, or pushed to the hub."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hyperofa.base.files import new_directory
+from hyperofa.errors import HyperofaError
+from hyperofa.init.settings import InitSettings
+from hyperofa_eval.base.files import write_json
+from hyperofa_eval.settings.config import build_config
+from hyperofa_eval.settings.keywords import takes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from hyperofa.init.provenance import Provenance
+    from hyperofa.vectors.store import WordVectors
+
+MARKER = "init.json"
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A model with the embeddings of a larger vocabulary.
+
+    Attributes:
+        model: the transformers model, in memory.
+        tokenizer: of the larger vocabulary.
+        report: what ``init.json`` holds: what was made of what, rows by provenance, quality figures.
+        provenance: ``.code`` (V,), ``.source_id`` (V,) and ``.n_words`` (V,): where each row comes from.
+        source: the model that was extended, a directory or hub id; what sentence-transformers adds to it travels along.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    report: dict[str, Any]
+    provenance: Provenance
+    source: str
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a model directory: model, tokenizer, ``provenance.safetensors``, ``init.json`` and a model card.
+
+        It appears whole or not at all, and replaces only an empty directory or an earlier result.
+
+        Raises:
+            InputError: the folder holds something else.
+            HyperofaError: the model cannot be written.
+        """
+        from safetensors import SafetensorError
+
+        from hyperofa.api.cards import write_card
+        from hyperofa.base.sentence_modules import carry_sentence_modules
+
+        with new_directory(Path(folder), MARKER) as new:
+            try:
+                self.model.save_pretrained(new)
+                self.tokenizer.save_pretrained(new)
+                self.provenance.save(new)
+            except SafetensorError as error:  # the library turns the system's errors, such as a full disk, into its own
+                raise HyperofaError(f"cannot write the model ({error})", where=new.parent) from error
+            carry_sentence_modules(self.source, new)
+            write_json(new / MARKER, self.report)
+            write_card(new, self.report)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None, **kwargs: Any
+    ) -> str:
+        """Upload what :meth:`save_pretrained` writes to the hub's repository ``repo_id``, made where it is not there.
+
+        Args:
+            repo_id: ``owner/name``.
+            private: whether a new repository is private.
+            token: of the hub; by default the one of ``hf auth login``.
+            **kwargs: of ``huggingface_hub.HfApi.upload_folder``, such as ``commit_message``, ``revision``, ``create_pr``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            HyperofaError: the hub refuses it, or cannot be reached.
+        """
+        from huggingface_hub import HfApi
+
+        from hyperofa_eval.base.guard import told
+
+        def refuse(line: str) -> NoReturn:
+            raise HyperofaError(line, where=f"hub repository {repo_id}")
+
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory(prefix="hyperofa-") as parent:
+            folder = Path(parent) / "model"
+            self.save_pretrained(folder)
+            kwargs.setdefault("commit_message", "Extended vocabulary")
+            with told(refuse):
+                repository = api.create_repo(repo_id, private=private, exist_ok=True)
+                done = api.upload_folder(repo_id=repository.repo_id, folder_path=folder, **kwargs)
+        return str(done.commit_url)
+
+
+@takes(InitSettings)
+def initialise(
+    source: str | Path,
+    tokenizer: str | Path | PreTrainedTokenizerBase,
+    vectors: str | Path | WordVectors | None = None,
+    *,
+    text: Mapping[str, Paths] | None = None,
+    parallel: Paths = (),
+    work: str | Path | None = None,
+    **settings: Any,
+) -> Extended:
+    """A model with the embeddings of the tokenizer's vocabulary: rows are copied, predicted from word vectors, or drawn.
+
+    Nothing is written, and nothing of the process is changed for good. One seed gives one result.
+
+    Args:
+        source: the model to extend, a directory or hub id.
+        tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
+        vectors: word vectors, or their directory; the methods mean, multivariate, subword-mean and random need none.
+        text: files by language, to distil with (``refine="distill"``), and to report the model's loss on.
+        parallel: folders of parallel text, to refine with.
+        work: a folder for what takes long, from which an interrupted run goes on; it is left there.
+        **settings: listed below.
+
+    Raises:
+        InputError: a setting, the tokenizer or the vectors do not fit.
+        DataMissingError: an input is not there.
+    """
+    files = {language: _paths(paths) for language, paths in (text or {}).items()}
+    asked = build_config(InitSettings, {"text": files, "parallel": _paths(parallel), **settings}, "initialise")
+    from hyperofa.init.evidence import Places
+    from hyperofa.init.pipeline import extend_model
+    from hyperofa.init.registry import resolve
+
+    resolved = resolve(asked)
+    words = vectors if vectors is None or isinstance(vectors, str | Path) else vectors.path
+    with _folder_of(tokenizer) as place:
+        places = Places(
+            str(source), place, None if words is None else Path(words), None if work is None else Path(work)
+        )
+        made = extend_model(places, resolved)
+    return Extended(made.model, made.tokenizer, made.report, made.provenance, str(source))
+
+
+@contextmanager
+def _folder_of(tokenizer: Any) -> Iterator[str]:
+    """The name of a tokenizer: as it is given, or a temporary folder with the tokenizer."""
+    if isinstance(tokenizer, str | Path):
+        yield str(tokenizer)
+        return
+    with tempfile.TemporaryDirectory(prefix="hyperofa-") as parent:
+        folder = Path(parent) / "tokenizer"
+        tokenizer.save_pretrained(folder)
+        yield str(folder)
+
+
+def _paths(given: Paths) -> list[Path]:
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]

@@ -1,0 +1,77 @@
+"""The settings of an initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, setting
+
+Algorithm = Literal["gram", "randomized", "svd"]
+RefineKind = Literal["parallel", "distill"]
+
+
+def _text_files(words: Sequence[str]) -> dict[str, list[Path]]:
+    from hyperofa.base.textfiles import language_files
+
+    return language_files(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitSettings(Settings):
+    """How the embeddings of a larger vocabulary are made."""
+
+    text: dict[str, tuple[Path, ...]] = place(
+        factory=dict,
+        help="text to distil with (with refine=distill), and to report the model's loss on",
+        metavar="LANG=FILE",
+        read=_text_files,
+        recipe=True,
+    )
+    parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR", recipe=True)
+    method: str = setting("ofa-ridge", "see --list-methods; or FILE.py:NAME, your own", metavar="NAME")
+    options: dict[str, Any] = setting(
+        factory=dict, help="a setting of the method", flag="--option", append=True, metavar="KEY=VALUE"
+    )
+    rank: int | None = setting(
+        None, "columns of the coordinates (default: not factorised)", range=Range(1), metavar="R", group="size"
+    )
+    energy: float | None = setting(
+        None,
+        "instead of a rank, the share of the squared norm to keep",
+        range=Range(0, 1, above=True),
+        metavar="SHARE",
+        group="size",
+    )
+    scale_split: float | None = setting(
+        None,
+        "scale of F = U S^A: 1 all in F, 0 all in P (default: 1, but 0 for the method hyperofa, as in its public code)",
+        range=Range(0, 1),
+        metavar="A",
+    )
+    factorization: Algorithm = setting("gram", "how the SVD is made")
+    refine: RefineKind | None = setting(None, "let new rows learn through the frozen model (minutes)")
+    refine_options: dict[str, Any] = setting(
+        factory=dict, help="a setting of the refinement", flag="--refine-option", append=True, metavar="KEY=VALUE"
+    )
+    held_out: int | None = setting(
+        None,
+        "source tokens predicted as if new, for the report (default: 1000; 0 for ofa-ridge and hyperofa)",
+        range=Range(0),
+        metavar="N",
+    )
+    fold_case: bool = setting(False, "copy also rows of tokens that differ in case only")
+    fold_boundary: bool = setting(False, "copy also rows of tokens that differ in boundary only")
+    pad_to_multiple: int = setting(1, "append rows to a multiple of N", range=Range(1), metavar="N")
+    seed: int = setting(0, "of every draw", range=Range(0, 2**32, below=True))
+
+    def check(self) -> None:
+        """One size, and no settings of a refinement that is not asked for."""
+        if self.rank is not None and self.energy is not None:
+            raise SettingError("energy", "both a rank and a share of the energy are given", todo="give one")
+        if self.refine is None:
+            for name, given in (("refine_options", self.refine_options), ("parallel", self.parallel)):
+                if given:
+                    raise SettingError(name, "is for a refinement, but none is asked for", todo="add refine")
