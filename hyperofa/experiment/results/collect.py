@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.base.files import read_json, versions
+from hyperofa.experiment.recipe.commands import init_values
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
 from hyperofa.experiment.recipe.schema import Cell
-from hyperofa.experiment.recipe.words import init_words, is_published
 from hyperofa.experiment.results.savings import saved
 from hyperofa.experiment.results.scores import (
     count_provenance,
@@ -217,18 +217,13 @@ def _length(plan: Plan) -> int | None:
 
 
 def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
-    """The published means of the recipe's tasks; ``ours`` says which of our rows has the same source, rank and method.
-
-    The published ``hyperofa`` is the preset ``paper`` of ours.
-    """
+    """The published means of the recipe's tasks; ``ours`` says which of our rows has the same source, rank and method."""
     from hyperofa_eval.results.comparison import published
 
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     same: dict[str, str] = {}
-    for name, own in plan.recipe.matrix.methods.items():
-        kind = own.method or name
-        if kind != "hyperofa" or is_published(init_words(plan.recipe, name)):
-            same.setdefault(kind, name)
+    for name in plan.recipe.matrix.methods:
+        same.setdefault(init_values(plan.recipe, name)["method"], name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():

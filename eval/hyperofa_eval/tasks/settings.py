@@ -1,0 +1,53 @@
+"""The settings of an evaluation, on the command line, in recipes and in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, setting
+
+NumberFormat = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings(Settings):
+    """What tasks are asked for; None leaves the protocol's own choice."""
+
+    protocol: str = setting("default", "default or paper")
+    block: int | str | None = setting(None, "retrieval: 1-based block, auto (two thirds of the depth) or all")
+    pooling: str | None = setting(None, "retrieval: mean, mean-all (with specials), cls or last")
+    direction: str | None = setting(None, "retrieval: en-x, x-en or both")
+    csls: bool = setting(False, "retrieval: rank by CSLS instead of the cosine")
+    learning_rate: float | None = setting(None, "tagging: peak rate of the fine-tuning (default: 2e-5)")
+    epochs: int | None = setting(None, "tagging: passes over the English training set (default: 10)")
+    limit: int | None = setting(None, "score the first N items of a language only; marked in the results", metavar="N")
+    aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
+    extensions: tuple[Path, ...] = place(
+        (),
+        "files that define tasks or languages of your own",
+        flag="--with",
+        append=True,
+        metavar="FILE.py",
+        recipe=True,
+    )
+
+    def check(self) -> None:
+        """A block is a number, auto or all."""
+        if isinstance(self.block, str) and self.block not in {"auto", "all"}:
+            raise SettingError("block", f"{self.block!r} is neither a number, auto nor all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(TaskSettings):
+    """The settings of ``hyperofa-eval run``."""
+
+    seeds: tuple[int, ...] = setting(
+        (0,), "comma-separated seeds (retrieval uses the first only)", flag="--seed", separator=",", range=Range(0)
+    )
+    batch_size: int = setting(64, "sequences in one forward pass", range=Range(1))
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1 …")
+    dtype: NumberFormat = setting("float32", "number format of the weights")
+    cache: Path | None = place(None, "keep encodings in this folder, found by content", recipe=True)
+    remote_code: bool = setting(False, "run Python code that comes with the checkpoint")
