@@ -114,7 +114,9 @@ def initialisation(recipe: Recipe, name: str) -> Any:
 def init_values(recipe: Recipe, name: str) -> dict[str, Any]:
     """What a recipe says of ``hyperofa init`` for a method: ``init`` for all, over it the method's own settings."""
     own = recipe.matrix.methods[name].settings
-    both = {key: {**recipe.init.get(key, {}), **own[key]} for key in ("options", "refine_options") if key in own}
+    both: dict[str, Any] = {
+        key: {**recipe.init.get(key, {}), **own[key]} for key in ("options", "refine_options") if key in own
+    }
     return {"method": name, **recipe.init, **own, **both}
 
 

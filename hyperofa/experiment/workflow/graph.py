@@ -197,7 +197,7 @@ class Plan:
         parallel, text = expand(inputs.parallel), expand(inputs.text)
         further = [task for task in self.recipe.tasks if task not in ALWAYS_SCREENED]
         added = extensions(self.recipe) if further else []
-        values = {
+        values: dict[str, Any] = {
             "parallel": parallel,
             "text": text,
             "test": inputs.test,
@@ -237,11 +237,12 @@ class Plan:
     def _tokenizer(self, target: Target | None, languages: Languages) -> Stage:
         out, folder = Path(self.tokenizer), self.data / "text"
         if target is not None and target.wheel is not None:
-            values = {**wheel_values(target.wheel), "folder": target.folder, "roles": target.roles, "out": out}
-            words = command_words("hyperofa data tokenizer", values)
+            pinned = {**wheel_values(target.wheel), "folder": target.folder, "roles": target.roles, "out": out}
+            words = command_words("hyperofa data tokenizer", pinned)
             return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json")
         inputs: tuple[Path, ...] = (folder,)
-        name, values, text = "train", {}, languages.learnt
+        name, text = "train", languages.learnt
+        values: dict[str, Any] = {}
         if target is not None and target.extend is not None:
             source, text = self.source(target.extend), languages.extended
             name, values, inputs = "extend", {"source": source}, (folder, Path(source))
