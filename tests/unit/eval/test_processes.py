@@ -19,7 +19,7 @@ pytestmark = pytest.mark.distributed
 EXTENSION = """
 import dataclasses
 from hyperofa_eval.tasks.protocols import default
-from hyperofa_eval.tasks.registry import add_task
+from hyperofa_eval.tasks import add_task
 add_task(dataclasses.replace(default()["pos"], epochs=2, learning_rate=3e-3, batch_size=4))
 """
 

@@ -50,7 +50,7 @@ def test_the_shipped_recipe_covers_the_mission() -> None:
     recipe = load_recipe(QUICKSTART, Replacements())
     assert len(recipe.parallel.languages) == 17
     assert set(recipe.parallel.pivots) == {"deu", "fra", "spa", "rus"}
-    assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "hyperofa")]
+    assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "ofa-ridge")]
 
 
 def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def recipe(tmp_path: Path) -> Path:
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},
         "inputs": {"parallel": [str(tmp_path / "news")], "test": str(tmp_path / "test"), "languages": ["tur"]},
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
         "train": {"evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"]},
@@ -56,7 +56,7 @@ def test_scores_of_other_settings_do_not_count(recipe: Path) -> None:
     assert whole["unfinished"] == []
     assert whole["cells"]["tiny-r8-ofa-s0"]["before"]["scores"]["top10"]["mean"] == 20.0
 
-    broken = gather(plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]"))
+    broken = gather(plan_of(recipe, "matrix.methods.ofa.options={neighbours: 3}"))
     cell = broken["cells"]["tiny-r8-ofa-s0"]
     assert (cell["before"], cell["after"], cell["provenance"], cell["loss"], cell["way"]) == (
         None,
@@ -78,7 +78,7 @@ def test_scores_of_other_settings_do_not_count(recipe: Path) -> None:
 def test_a_changed_cell_that_fails_is_named_and_its_old_scores_are_not(recipe: Path) -> None:
     plan = plan_of(recipe)
     finish(plan)
-    changed = plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]")
+    changed = plan_of(recipe, "matrix.methods.ofa.options={neighbours: 3}")
     ledger = Ledger(changed.out / "stages")
     stage = next(stage for stage in changed.stages() if stage.name == "init-tiny-r8-ofa-s0")
     ledger.retire(stage)
@@ -103,8 +103,8 @@ def test_a_report_of_a_method_at_another_rank_or_without_a_score_before(recipe: 
     assert "ofa" in (plan.out / "loss.svg").read_text(encoding="utf-8")
 
 
-def test_the_published_network_is_compared_with_the_preset_that_is_it(recipe: Path) -> None:
-    methods = "matrix.methods={random: {}, ofa: {}, hyperofa: {}, own: {method: hyperofa, args: [--preset, paper]}}"
+def test_the_published_method_is_compared_with_the_row_that_is_it(recipe: Path) -> None:
+    methods = "matrix.methods={random: {}, ofa: {}, ofa-ridge: {}, own: {method: hyperofa}}"
     plan = plan_of(recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", methods, "train.seeds=[]")
     finish(plan)
     found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
@@ -114,7 +114,7 @@ def test_the_published_network_is_compared_with_the_preset_that_is_it(recipe: Pa
         "hyperofa": "own",
     }
     plan = plan_of(
-        recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", "matrix.methods={random: {}, hyperofa: {}}"
+        recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", "matrix.methods={random: {}, ofa-ridge: {}}"
     )
     finish(plan)
     found = {row["method"]: row["ours"] for row in gather(plan)["published"] if row["model"] == "mono-100"}
@@ -135,18 +135,18 @@ def test_a_report_from_the_command_line_follows_the_settings(recipe: Path, capsy
     words = ["experiment", str(recipe), "--out", str(recipe.parent / "out"), "--only", "report", "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["unfinished"] == []
-    assert main([*words, "--set", "vectors=[--dim, '7']"]) == 0
+    assert main([*words, "--set", "vectors.dim=7"]) == 0
     changed = json.loads(capsys.readouterr().out)
     assert "vectors" in changed["unfinished"]
     assert changed["methods"] == {}
-    assert main([*words, "--set", "vectors=[--dim, '7']", "--from", "corpus"]) == 0
+    assert main([*words, "--set", "vectors.dim=7", "--from", "corpus"]) == 0
     trusted = json.loads(capsys.readouterr().out)
     assert "vectors" not in trusted["unfinished"]
 
 
 def test_the_command_of_a_trusted_stage_is_the_one_that_ran(recipe: Path) -> None:
     finish(plan_of(recipe))
-    changed = plan_of(recipe, "vectors=[--dim, '7']")
+    changed = plan_of(recipe, "vectors.dim=7")
     found = {stage["name"]: stage["command"] for stage in gather(changed, trusted={"vectors"})["stages"]}
     assert "--dim 7" not in found["vectors"]
     assert "hyperofa vectors build" in found["vectors"]
