@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa_eval.base.cpu import onednn_products
 from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.files import check_target
 from hyperofa_eval.base.guard import raised_in_one_line
 from hyperofa_eval.base.processes import Processes, alone
 from hyperofa_eval.data.layout import DataFolder
@@ -19,13 +20,19 @@ from hyperofa_eval.models.loading import load_model, wrap
 from hyperofa_eval.models.protocols import Model
 from hyperofa_eval.results.result import check_folder
 from hyperofa_eval.runner import run_tasks
-from hyperofa_eval.tasks.registry import choose
+from hyperofa_eval.settings.config import build_config
+from hyperofa_eval.settings.evaluation import RunSettings
+from hyperofa_eval.settings.fields import SettingError
+from hyperofa_eval.settings.keywords import takes
+from hyperofa_eval.tasks import extensions
+from hyperofa_eval.tasks.registry import choose, given, settable, with_settings
 from hyperofa_eval.tasks.task import Task, complete
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+@takes(RunSettings)
 def evaluate(
     model: str | Path | PreTrainedModel | Model,
     tasks: Sequence[str | Task],
@@ -33,17 +40,10 @@ def evaluate(
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     languages: Sequence[str] | None = None,
-    protocol: str = "default",
-    seeds: Sequence[int] = (0,),
-    limit: int | None = None,
-    batch_size: int = 64,
     out: str | Path | None = None,
     name: str | None = None,
-    device: str = "auto",
-    dtype: str | None = None,
-    cache: Path | None = None,
-    remote_code: bool = False,
     processes: Processes | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Score a model and return what ``summary.json`` holds (``docs/evaluation.md``).
 
@@ -58,17 +58,10 @@ def evaluate(
         data: the folder of test sets.
         tokenizer: of a transformers model in memory.
         languages: codes; by default all of the table, or the paper's own under ``protocol="paper"``.
-        protocol: ``default`` or ``paper``; of the tasks that are named.
-        seeds: one run of the fine-tuned tasks for each.
-        limit: keep the first items of each set, for trials; every result is marked.
-        batch_size: sequences in one forward pass.
         out: a folder that keeps every result; those that are there and still hold are used again.
         name: what results call the model; its directory's name or hub id, or ``model``.
-        device: for a model that is loaded: ``auto`` is a GPU where there is one.
-        dtype: of a model that is loaded: ``float32`` (the default), ``bfloat16`` or ``float16``.
-        cache: a folder that keeps vectors and taggers, found by content.
-        remote_code: run Python code that comes with the checkpoint.
         processes: those of an ``accelerate launch``, joined by the caller.
+        **settings: listed below; ``device`` and ``dtype`` are for a model that is loaded.
 
     Raises:
         DataMissingError: no such model or folder, or a task has no data in any of the languages.
@@ -76,13 +69,14 @@ def evaluate(
         EvalError: something else that the command would say in one line.
     """
     with raised_in_one_line(), _process_kept():
-        if batch_size < 1:
-            raise InputError(f"a batch of {batch_size} is not a number of sequences", where="batch_size")
-        chosen = _tasks(tasks, protocol)
-        folder = data if isinstance(data, DataFolder) else DataFolder(Path(data))
+        options = build_config(RunSettings, settings, "evaluate")
+        extensions.load(options.extensions)
+        chosen = with_options(_tasks(tasks, options.protocol), options)
+        folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
         results = None if out is None else Path(out)
         if results is not None:
-            check_folder(results, protocol, limit)
+            check_folder(results, options.protocol, options.limit)
+            check_cache(options.cache, results)
         if isinstance(model, str | Path):
             if tokenizer is not None:
                 what = "a model that is loaded brings its own tokenizer"
@@ -90,29 +84,56 @@ def evaluate(
             scored: Model = load_model(
                 str(model),
                 head=any(task.needs_head for task in chosen),
-                dtype=dtype or "float32",
-                batch_size=batch_size,
-                processes=processes or alone(device),
-                cache=cache,
-                remote_code=remote_code,
+                dtype=options.dtype,
+                batch_size=options.batch_size,
+                processes=processes or alone(options.device),
+                cache=options.cache,
+                remote_code=options.remote_code,
                 label=name,
             )
-        elif device != "auto" or dtype is not None:
+        elif {"device", "dtype"} & settings.keys():
             raise InputError("a model in memory keeps its device and its dtype", todo="change them before: model.to(…)")
         else:
-            scored = _in_memory(model, tokenizer, name or "model", batch_size, cache)
+            scored = _in_memory(model, tokenizer, name or "model", options.batch_size, options.cache)
         with _ready(scored):
             return run_tasks(
                 scored,
                 chosen,
                 folder,
                 codes=languages,
-                protocol=protocol,
-                seeds=seeds,
-                limit=limit,
+                protocol=options.protocol,
+                seeds=list(dict.fromkeys(options.seeds)),
+                limit=options.limit,
                 out=results,
                 processes=processes,
             )
+
+
+def with_options(chosen: Sequence[Task], options: RunSettings) -> list[Task]:
+    """The tasks with the settings that are given, each with those that it has.
+
+    Raises:
+        SettingError: no task has one of them, or a task refuses its value.
+    """
+    asked = given(vars(options))
+    for name in asked:
+        if not any(name in settable(task) for task in chosen):
+            tasks = ", ".join(task.name for task in chosen)
+            raise SettingError(name, f"no task that was asked for has it ({tasks})", todo="leave it out")
+    return [with_settings(task, asked) for task in chosen]
+
+
+def check_cache(cache: Path | None, results: Path) -> None:
+    """Refuse a cache that cannot be written, or that lies among the results.
+
+    Raises:
+        SettingError: it lies inside ``results``. InputError: it cannot be written.
+    """
+    if cache is None:
+        return
+    check_target(cache)
+    if cache.resolve().is_relative_to(results.resolve()):
+        raise SettingError("cache", f"{cache} lies inside the results", todo="name a folder outside them")
 
 
 def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the options of ``hyperofa quickstart``."""
-    parser.add_argument("--recipe", type=Path, help="a recipe of your own (default: recipes/quickstart.yaml)")
-    parser.add_argument(
-        "--source", metavar="MODEL", help="source model, a directory or hub id, in place of the recipe's"
+
+@dataclass(frozen=True, kw_only=True)
+class Quickstart(Settings):
+    """The options of ``hyperofa quickstart``."""
+
+    recipe: Path | None = place(None, "a recipe of your own (default: recipes/quickstart.yaml)")
+    source: str | None = place(None, "source model, a directory or hub id, in place of the recipe's", metavar="MODEL")
+    tokenizer: str | None = place(None, "target tokenizer, in place of training one", metavar="DIR")
+    vectors: Path | None = place(None, "word vectors, in place of building them", metavar="DIR")
+    data: Path | None = place(None, "parallel text: line-aligned LANG.txt with eng.txt", metavar="DIR")
+    variables: tuple[str, ...] = setting(
+        (), "value of a variable of your recipe", flag="--var", append=True, metavar="NAME=VALUE"
     )
-    parser.add_argument("--tokenizer", metavar="DIR", help="target tokenizer, in place of training one")
-    parser.add_argument("--vectors", type=Path, metavar="DIR", help="word vectors, in place of building them")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="parallel text: line-aligned LANG.txt with eng.txt")
-    parser.add_argument(
-        "--var", action="append", default=[], metavar="NAME=VALUE", help="value of a variable of your recipe"
-    )
-    parser.add_argument("--out", type=Path, help="output directory (default: runs/ and the recipe's name)")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON in place of the table")
+    out: Path | None = place(None, "output directory (default: runs/ and the recipe's name)")
+    json: bool = shown(False, "print the summary as JSON in place of the table")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(options: Quickstart) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.base.files import check_output
     from hyperofa.base.resources import resource
@@ -34,13 +37,18 @@ def run(args: argparse.Namespace) -> None:
     from hyperofa.report.terminal import print_results
     from hyperofa_eval.base.console import console, print_json
 
-    given = Replacements(args.source, args.tokenizer, args.vectors, args.data, read_variables(args.var))
-    recipe = load_recipe(args.recipe or resource("recipes/quickstart.yaml"), given)
-    out = args.out or Path("runs") / recipe.name
+    given = Replacements(
+        options.source, options.tokenizer, options.vectors, options.data, read_variables(options.variables)
+    )
+    recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), given)
+    out = options.out or Path("runs") / recipe.name
     check_output(out, MARKER)
     given.check()
     plan = Plan(recipe, out, given)
     check_plan(plan)
     results = carry_out(plan)
-    print_json(summary(results)) if args.json else print_results(results)
+    print_json(summary(results)) if options.json else print_results(results)
     console.print(f"The report: {out / PAGE}", markup=False, soft_wrap=True)
+
+
+COMMAND = Command(Quickstart, run)

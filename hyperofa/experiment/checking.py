@@ -10,8 +10,8 @@ from typing import Any
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.recipe.commands import evaluation, extensions, read_command
 from hyperofa.experiment.recipe.paths import expand
-from hyperofa.experiment.recipe.words import evaluation_words, extensions, init_settings, read_command
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Stage
 from hyperofa_eval.base.hub import check_name
@@ -30,16 +30,18 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
             training text that is a test set as well.
         DataMissingError: a task has no test set in any language.
     """
+    from hyperofa_eval.tasks.registry import with_settings
+
     _check_languages(plan)
     _check_places(plan)
     known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
-    for where, tasks, args in _evaluations(plan) if known else ():
-        words = evaluation_words(args)
-        found = find_tasks(tasks, words.extensions, words.protocol, where)
+    for where, tasks, values in _evaluations(plan) if known else ():
+        settings = evaluation(values)
+        found = find_tasks(tasks, settings.extensions, settings.protocol, where)
         with asking(where):
-            found = _with_settings(found, vars(words))
+            found = [with_settings(task, vars(settings)) for task in found]
             if data:
-                _check_data(plan, where, found, words.aliases)
+                _check_data(plan, where, found, settings.aliases)
     for stage in plan.stages():
         with _named(stage.name):
             read = read_command(stage.command)
@@ -59,25 +61,16 @@ def _named(stage: str) -> Iterator[None]:
         raise kind(str(error), where=stage) from error
 
 
-def _evaluations(plan: Plan) -> list[tuple[str, list[str], list[str]]]:
-    """Where the recipe says it, which tasks, and with which words."""
+def _evaluations(plan: Plan) -> list[tuple[str, list[str], dict[str, Any]]]:
+    """Where the recipe says it, which tasks, and with which settings."""
     main, train = plan.recipe.evaluate, plan.recipe.train
-    found = [("evaluate", main.tasks, main.args)]
-    found += [(f"evaluate.further.{name}", more.tasks, more.args) for name, more in main.further.items()]
+    found = [("evaluate", main.tasks, main.settings)]
+    found += [(f"evaluate.further.{name}", more.tasks, more.settings) for name, more in main.further.items()]
     if train.evaluate_every and train.evaluate.get("tasks"):
-        protocol = train.evaluate.get("protocol") or evaluation_words(main.args).protocol
-        added = [word for file in extensions(plan.recipe) for word in ("--with", str(file))]
-        found.append(("train.evaluate", list(train.evaluate["tasks"]), ["--protocol", str(protocol), *added]))
+        protocol = train.evaluate.get("protocol") or evaluation(main.settings).protocol
+        settings = {"protocol": str(protocol), "extensions": extensions(plan.recipe)}
+        found.append(("train.evaluate", list(train.evaluate["tasks"]), settings))
     return found
-
-
-def _with_settings(tasks: Sequence[Any], words: dict[str, Any]) -> list[Any]:
-    """The tasks with the settings that are given put into them, which refuses those that are out of range."""
-    from hyperofa_eval.tasks.registry import block_named, with_settings
-
-    if words["block"] is not None:
-        words = {**words, "block": block_named(words["block"])}
-    return [with_settings(task, words) for task in tasks]
 
 
 def check_models(plan: Plan, stages: Sequence[Stage]) -> None:
@@ -132,7 +125,7 @@ def _check_method(words: Any) -> None:
     """Refuse options that a method or a refinement does not have."""
     from hyperofa.init.registry import resolve
 
-    resolve(init_settings(words))
+    resolve(words)
 
 
 def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> None:

@@ -149,8 +149,8 @@ def _planned(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, An
         words = [sys.executable, "-m", "hyperofa.cli", "plan", str(config), f"model={folder}/model"]
         words += [f"corpus={plan.out / 'corpus'}", f"run={folder}/run", "--gpus", str(hardware.gpus)]
         words += ["--gpu-memory", str(hardware.gpu_memory), "--gpu", hardware.gpu, "--mfu", str(hardware.mfu), "--json"]
-        length = _word_after(plan.recipe.corpus, "--length")
-        words += ["--length", length] if length else []
+        length = plan.recipe.corpus.get("length")
+        words += ["--length", str(length)] if length else []
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     try:
         return dict(json.loads(done.stdout))
@@ -183,14 +183,9 @@ def _vocabulary(plan: Plan) -> int:
     target = plan.recipe.target
     if target is not None and target.size is not None and plan.given.tokenizer is None:
         return target.size
-    wanted = _word_after(plan.recipe.tokenizer, "--vocab-size")
-    if wanted is not None:
-        return int(wanted)
+    if "vocab_size" in plan.recipe.tokenizer:
+        return int(plan.recipe.tokenizer["vocab_size"])
     raise HyperofaError("the tokenizer's size is not known before it is made", todo="give target.size")
-
-
-def _word_after(words: Sequence[str], option: str) -> str | None:
-    return words[words.index(option) + 1] if option in words[:-1] else None
 
 
 def _cached(wheel: Wheel) -> bool:

@@ -17,7 +17,7 @@ PROVENANCE = {
     "copied": "copied from the source",
     "predicted": "predicted by the method",
     "drawn": "drawn at random",
-    "appended": "padding rows",
+    "padding": "padding rows",
 }
 SMOOTHING = 10
 """Steps in the moving mean of the losses."""

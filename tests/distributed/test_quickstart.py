@@ -37,8 +37,8 @@ def recipe(tmp_path: Path) -> Path:
                 "sources": {"tiny": {"model": str(tmp_path / "source")}},
                 "parallel": {"dir": str(tmp_path / "parallel")},
                 "split": {"test": 60, "min_test": 20},
-                "vectors": ["--dim", "16"],
-                "tokenizer": ["--vocab-size", "150"],
+                "vectors": {"dim": 16},
+                "tokenizer": {"vocab_size": 150},
                 "corpus": ["--length", "32", "--processes", "1"],
                 "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
                 "train": {

@@ -67,9 +67,9 @@ def values_of(folder: Path) -> dict[str, Any]:
             "test": "${data}",
             "languages": list(LANGUAGES),
         },
-        "vectors": ["--dim", "16"],
-        "tokenizer": ["--vocab-size", "150"],
-        "corpus": ["--length", "32"],
+        "vectors": {"dim": 16},
+        "tokenizer": {"vocab_size": 150},
+        "corpus": {"length": 32},
         "matrix": {
             "ranks": [8, "full"],
             "methods": {"random": {}, "ofa": {}, "broken": {"method": f"{folder / 'broken.py'}:broken"}},
@@ -82,7 +82,7 @@ def values_of(folder: Path) -> dict[str, Any]:
         },
         "evaluate": {
             "tasks": ["sr-t"],
-            "further": {"tagging": {"tasks": ["pos"], "args": ["--limit", "30"], "when": ["after"]}},
+            "further": {"tagging": {"tasks": ["pos"], "settings": {"limit": 30}, "when": ["after"]}},
         },
     }
 

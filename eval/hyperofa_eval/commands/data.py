@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from hyperofa_eval.base.console import print_json, table
-from hyperofa_eval.base.errors import EXIT_FAILED, InputError
+from hyperofa_eval.base.errors import EXIT_FAILED
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``check`` and ``fetch``."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="check|fetch")
-    check = commands.add_parser("check", help="what is there, what is missing, what looks wrong")
-    check.add_argument("data", type=Path, metavar="DIR")
-    check.add_argument("--languages", help="comma-separated codes (default: all of the table)")
-    check.add_argument(
-        "--training", type=Path, nargs="+", default=[], metavar="FILE", help="text the model was trained on"
+@dataclass(frozen=True, kw_only=True)
+class Check(Settings):
+    """The options of ``hyperofa-eval data check``."""
+
+    data: Path = place(help="the data folder", positional=True, metavar="DIR")
+    languages: tuple[str, ...] | None = setting(
+        None, "comma-separated codes (default: all of the table)", separator=","
     )
-    check.add_argument("--manifest", action="store_true", help="write manifest.json with the files' SHA-256")
-    check.add_argument("--aliases", action="store_true", help="let zho stand for cmn, fas for pes, msa, swa")
-    check.add_argument("--json", action="store_true", help="print JSON")
-    fetch = commands.add_parser("fetch", help="the only command that downloads data: a hub data set you name")
-    fetch.add_argument("corpus", choices=("ner", "pos", "tatoeba"))
-    fetch.add_argument("source", help="hub name such as unimelb-nlp/wikiann, or a local folder")
-    fetch.add_argument("--languages", required=True, help="comma-separated codes")
-    fetch.add_argument("--config", help="name of one language's configuration: {L} its code, {s} its two-letter code")
-    fetch.add_argument("--revision", help="commit or tag, so that the data cannot change")
-    fetch.add_argument("--out", type=Path, required=True)
+    training: tuple[Path, ...] = place((), "text the model was trained on", metavar="FILE")
+    manifest: bool = setting(False, "write manifest.json with the files' SHA-256")
+    aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
+    json: bool = shown(False, "print JSON")
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Do it; ``check`` returns 1 where something would stop a run."""
-    codes = [code.strip() for code in args.languages.split(",") if code.strip()] if args.languages is not None else None
-    if codes is not None and not codes:
-        raise InputError("no language named", where="--languages")
-    if args.action == "fetch":
-        from hyperofa_eval.data.fetch import fetch
+@dataclass(frozen=True, kw_only=True)
+class Fetch(Settings):
+    """The options of ``hyperofa-eval data fetch``."""
 
-        fetch(args.corpus, args.source, codes or [], args.out, config=args.config, revision=args.revision)
-        return None
-    return _check(args, codes)
+    corpus: Literal["ner", "pos", "tatoeba"] = place(help="what it is", positional=True)
+    source: str = place(help="hub name such as unimelb-nlp/wikiann, or a local folder", positional=True)
+    languages: tuple[str, ...] = setting(help="comma-separated codes", separator=",")
+    config: str | None = setting(None, "name of one language's configuration: {L} its code, {s} its two-letter code")
+    revision: str | None = setting(None, "commit or tag, so that the data cannot change")
+    out: Path = place(help="the data folder")
 
 
-def _check(args: argparse.Namespace, codes: list[str] | None) -> int | None:
+def fetch(options: Fetch) -> None:
+    """Fetch one data set."""
+    from hyperofa_eval.data.fetch import fetch as fetch_data
+
+    fetch_data(
+        options.corpus, options.source, options.languages, options.out, config=options.config, revision=options.revision
+    )
+
+
+def check(options: Check) -> int | None:
+    """Look at a folder; returns 1 where something would stop a run."""
+    from hyperofa_eval.base.console import print_json, table
     from hyperofa_eval.base.files import write_json
-    from hyperofa_eval.data.check import MANIFEST, check
+    from hyperofa_eval.data.check import MANIFEST
+    from hyperofa_eval.data.check import check as look
     from hyperofa_eval.data.layout import DataFolder
 
-    report = check(DataFolder(args.data, aliases=args.aliases), codes, args.training)
-    if args.manifest:
-        write_json(args.data / MANIFEST, {"schema": 1, "files": report.files})
-    if args.json:
+    report = look(DataFolder(options.data, aliases=options.aliases), options.languages, options.training)
+    if options.manifest:
+        write_json(options.data / MANIFEST, {"schema": 1, "files": report.files})
+    if options.json:
         print_json(report.plain())
         return EXIT_FAILED if report.faults else None
     rows = [
@@ -62,8 +68,14 @@ def _check(args: argparse.Namespace, codes: list[str] | None) -> int | None:
         )
         for corpus, found in report.present.items()
     ]
-    table(f"{args.data}", ["corpus", "languages and items", "missing"], rows)
+    table(f"{options.data}", ["corpus", "languages and items", "missing"], rows)
     kinds = {"fault": report.faults, "warning": report.warnings, "note": report.notes}
     findings = [(kind, line) for kind, found in kinds.items() for line in found]
     table("findings", ["kind", "what"], findings or [("none", "nothing looks wrong")])
     return EXIT_FAILED if report.faults else None
+
+
+ACTIONS = {
+    "check": Command(Check, check, "what is there, what is missing, what looks wrong"),
+    "fetch": Command(Fetch, fetch, "the only command that downloads data: a hub data set you name"),
+}

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from hyperofa_eval.base.console import print_json, table
-from hyperofa_eval.languages import languages
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import Settings, place, shown
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``list``."""
-    parser.add_argument("--with", dest="extensions", type=Path, action="append", default=[], metavar="FILE.py")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+@dataclass(frozen=True, kw_only=True)
+class List(Settings):
+    """The options of ``hyperofa-eval list``."""
+
+    extensions: tuple[Path, ...] = place(
+        (), "files that define tasks or languages of your own", flag="--with", append=True, metavar="FILE.py"
+    )
+    json: bool = shown(False, "print JSON")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(options: List) -> None:
     """Print what there is."""
+    from hyperofa_eval.base.console import print_json, table
+    from hyperofa_eval.languages import languages
     from hyperofa_eval.tasks import extensions
     from hyperofa_eval.tasks.protocols import PROTOCOLS
     from hyperofa_eval.tasks.registry import tasks
     from hyperofa_eval.tasks.task import settings_of
 
-    extensions.load(args.extensions)
+    extensions.load(options.extensions)
     known = {protocol: tasks(protocol) for protocol in PROTOCOLS}
     rows = list(languages().values())
-    if args.json:
+    if options.json:
         print_json(
             {
                 "protocols": {p: {n: settings_of(t) for n, t in ts.items()} for p, ts in known.items()},
@@ -44,3 +50,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _differs(settings: dict[str, object]) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items() if key not in {"task", "name", "corpus"})
+
+
+COMMAND = Command(List, run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import signal
 import sys
@@ -31,8 +30,8 @@ class Parser(argparse.ArgumentParser):
 class CommandLine:
     """A command and its subcommands; calling it runs one and returns the exit code.
 
-    A subcommand's module imports nothing heavy at its top. It offers a :class:`~hyperofa_eval.settings.commands.Command`, or
-    ``add_arguments(parser)`` and ``run(arguments) -> int | None``.
+    A subcommand's module imports nothing heavy at its top. It offers one :class:`~hyperofa_eval.settings.commands.Command`, or
+    several by name.
     """
 
     prog: str
@@ -73,12 +72,7 @@ class CommandLine:
         from hyperofa_eval.base.console import setup_logging
 
         setup_logging(self.loggers)
-        subcommand = importlib.import_module(module)
-        if not hasattr(subcommand, "add_arguments"):
-            return run_words(module, parser, rest)
-        subcommand.add_arguments(parser)
-        code: int | None = subcommand.run(parser.parse_args(rest))
-        return code
+        return run_words(module, parser, rest)
 
     def help_text(self) -> str:
         """The text of ``--help``."""

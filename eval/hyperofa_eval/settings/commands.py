@@ -64,14 +64,6 @@ def command_of(commands: Command | Mapping[str, Command], namespace: argparse.Na
     return commands if isinstance(commands, Command) else commands[namespace.action]
 
 
-def add_options(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    """Add what a command module declares: its ``COMMAND`` or ``ACTIONS``, or what its own ``add_arguments`` adds."""
-    if hasattr(module, "add_arguments"):
-        module.add_arguments(parser)
-    else:
-        fill_parser(parser, commands_of(module))
-
-
 def run_words(module: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> int | None:
     """Read ``words`` by the command of ``module`` and run it."""
     commands = commands_of(importlib.import_module(module))

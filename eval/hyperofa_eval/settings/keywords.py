@@ -26,9 +26,7 @@ def takes(cls: type[Any]) -> Callable[[F], F]:
         own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         names = {one.name for one in own}
         hints = typing.get_type_hints(cls)
-        fields = [
-            field for field in dataclasses.fields(cls) if field.name not in names and about(field).kind == "setting"
-        ]
+        fields = [field for field in dataclasses.fields(cls) if field.name not in names and about(field).kind != "show"]
         more = [
             inspect.Parameter(
                 field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name]

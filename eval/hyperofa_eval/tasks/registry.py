@@ -66,19 +66,6 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
-def block_named(text: str) -> int | str:
-    """A block as it is typed: a number, ``auto`` or ``all``.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if text in {"auto", "all"}:
-        return text
-    if not text.lstrip("-").isdigit():
-        raise InputError(f"--block {text!r} is neither a number, auto nor all")
-    return int(text)
-
-
 def settable(task: Task) -> list[str]:
     """The names of the :data:`SETTINGS` that a task has."""
     known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()

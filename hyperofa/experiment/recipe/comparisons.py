@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from hyperofa.experiment.recipe.schema import Cell, Recipe
 
@@ -21,7 +21,7 @@ class Scoring:
     when: When
     part: str
     tasks: tuple[str, ...]
-    args: tuple[str, ...]
+    settings: dict[str, Any] = field(compare=False)
 
     @property
     def folder(self) -> str:
@@ -55,12 +55,12 @@ def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
     for cell in recipe.cells():
         trained = recipe.train.covers(cell)
         if trained or when == "before":
-            yield Scoring(cell, when, "", tuple(main.tasks), tuple(main.args))
+            yield Scoring(cell, when, "", tuple(main.tasks), main.settings)
     for name, more in main.further.items():
         for cell in recipe.cells():
             trained = recipe.train.covers(cell)
             if when in more.when and (trained or (when == "before" and more.cells == "all")):
-                yield Scoring(cell, when, name, tuple(more.tasks), tuple(more.args))
+                yield Scoring(cell, when, name, tuple(more.tasks), more.settings)
 
 
 def comparisons(recipe: Recipe) -> Iterator[Comparison]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hyperofa.experiment.recipe.commands import evaluation, initialisation
 from hyperofa.experiment.recipe.resolve import Replacements
 from hyperofa.experiment.recipe.schema import Recipe
-from hyperofa.experiment.recipe.words import evaluation_words, init_words
-from hyperofa.init.settings import InitSettings
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
 DEFAULTS = {"learning_rate": 5e-5, "mask_rate": 0.15}
@@ -53,15 +52,17 @@ def differences(
         named = ", ".join(source.model or name for name, source in recipe.sources.items())
         found.append(Difference("source models", "RoBERTa-base and XLM-R-base", named, "source-models"))
     found += _inputs(recipe, given)
-    kinds = {name: method.method or name for name, method in recipe.matrix.methods.items()}
-    words = {name: init_words(recipe, name) for name in kinds}
-    if ours := [name for name, kind in kinds.items() if kind == "ofa-ridge"]:
-        found.append(Difference("method", "HyperOFA", f"{', '.join(ours)}: our default", "our-default-method"))
-    for name in (name for name, kind in kinds.items() if kind == "hyperofa"):
-        if changed := [f"{option}={value}" for option, value in words[name].options.items()]:
-            found.append(Difference(f"network of {name}", "its table 1", ", ".join(changed), "a-smaller-network"))
-    found += _scale(recipe, words, kinds)
-    refined = [name for name, own in words.items() if own.refine is not None]
+    settings = {name: initialisation(recipe, name) for name in recipe.matrix.methods}
+    ours = [name for name, own in settings.items() if own.method == "ofa-ridge"]
+    if ours:
+        here = f"{', '.join(ours)}: our default, without a network"
+        found.append(Difference("hypernetwork", "the published one", here, "our-default-without-a-hypernetwork"))
+    for name, own in settings.items():
+        if own.method == "hyperofa" and own.options:
+            here = ", ".join(f"{key}={value}" for key, value in own.options.items())
+            found.append(Difference(f"network of {name}", "its table 1", here, "a-smaller-network"))
+    found += _scale(recipe, settings)
+    refined = [name for name, own in settings.items() if own.refine is not None]
     if refined:
         found.append(Difference("refinement", "none", ", ".join(refined), "refinement"))
     if recipe.trained():
@@ -132,13 +133,13 @@ def _text(recipe: Recipe) -> str | None:
 
 def _evaluation(recipe: Recipe) -> list[Difference]:
     """Shares of the test sets, and how taggers are fine-tuned."""
-    parts = [(recipe.evaluate.tasks, recipe.evaluate.args)]
-    parts += [(more.tasks, more.args) for more in recipe.evaluate.further.values()]
+    parts = [(recipe.evaluate.tasks, recipe.evaluate.settings)]
+    parts += [(more.tasks, more.settings) for more in recipe.evaluate.further.values()]
     limits, tuning = [], []
-    for tasks, args in parts:
-        words, named = evaluation_words(args), ", ".join(task.upper() for task in tasks)
-        limits += [f"the first {words.limit} of a language ({named})"] if words.limit is not None else []
-        changed = {"rate": words.learning_rate, "epochs": words.epochs}
+    for tasks, values in parts:
+        own, named = evaluation(values), ", ".join(task.upper() for task in tasks)
+        limits += [f"the first {own.limit} of a language ({named})"] if own.limit is not None else []
+        changed = {"rate": own.learning_rate, "epochs": own.epochs}
         told = [f"{name} {value:g}" for name, value in changed.items() if value is not None]
         tuning += [f"{' and '.join(told)} ({named})"] if told else []
     on_the_way = recipe.train.evaluate.get("limit") if recipe.train.evaluate_every else None
@@ -153,11 +154,11 @@ def _evaluation(recipe: Recipe) -> list[Difference]:
     return found
 
 
-def _scale(recipe: Recipe, words: Mapping[str, InitSettings], kinds: Mapping[str, str]) -> list[Difference]:
+def _scale(recipe: Recipe, settings: Mapping[str, Any]) -> list[Difference]:
     """Where the factors' scale lies otherwise than in the public code, which puts all of it into the primitives."""
     here: dict[float, list[str]] = {}
-    for name, own in words.items():
-        split = own.scale_split if own.scale_split is not None else 0.0 if kinds[name] == "hyperofa" else 1.0
+    for name, own in settings.items():
+        split = own.scale_split if own.scale_split is not None else 0.0 if own.method == "hyperofa" else 1.0
         here.setdefault(split, []).append(name)
     if all(rank == "full" for rank in recipe.matrix.ranks) or set(here) == {0.0}:
         return []

@@ -13,8 +13,9 @@ from hyperofa.base.resources import resource
 from hyperofa.data.inputs import Parallel, Source
 from hyperofa.data.parallel import check_english, read_parallel
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
-from hyperofa.experiment.recipe.schema import Recipe
-from hyperofa.experiment.recipe.words import evaluation_words
+from hyperofa.experiment.recipe.commands import INIT, RUN, check_section, evaluation, init_values
+from hyperofa.experiment.recipe.paths import is_vector_file
+from hyperofa.experiment.recipe.schema import OWN, Recipe, folded
 from hyperofa_eval.base.hub import check_name, is_hub_id
 from hyperofa_eval.settings.config import build_config, override, read_yaml, to_plain
 from hyperofa_eval.text.tokenizer import has_vocabulary
@@ -101,7 +102,12 @@ def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Re
         DataMissingError: no such file, or a variable has no value.
     """
     values = override(read_yaml(path), given.settings)
-    recipe = build_config(Recipe, with_variables(values, given.variables, path, lenient=lenient), path)
+    values = with_variables(values, given.variables, path, lenient=lenient)
+    check_sections(values, path)
+    matrix = values.get("matrix")
+    if isinstance(matrix, dict) and "methods" in matrix:
+        values = {**values, "matrix": {**matrix, "methods": folded(matrix["methods"])}}
+    recipe = build_config(Recipe, values, path)
     if given.source is not None:
         if len(recipe.sources) > 1:
             raise InputError("--source replaces the only source model, this recipe has several", where=path)
@@ -159,12 +165,58 @@ def _walk(value: Any, change: Any) -> Any:
     return value
 
 
+def check_sections(values: Mapping[str, Any], path: object) -> None:
+    """Check what a recipe says of its commands' settings.
+
+    Raises:
+        InputError: command-line words, as recipes held them before; an unknown setting, or a value that cannot be.
+    """
+    inputs, target = _mapping(values, "inputs"), _mapping(values, "target")
+    imported = inputs.get("vectors") is not None and is_vector_file(str(inputs["vectors"]))
+    commands = {
+        "vectors": f"hyperofa vectors {'import' if imported else 'build'}",
+        "tokenizer": f"hyperofa tokenizer {'extend' if target.get('extend') else 'train'}",
+        "corpus": "hyperofa corpus prepare",
+        "init": INIT,
+    }
+    for section, command in commands.items():
+        if section in values:
+            check_section(command, values[section], f"{path}: {section}", OWN.get(section, ()))
+    for name, row in _mapping(_mapping(values, "matrix"), "methods").items():
+        where = f"{path}: matrix.methods.{name}"
+        if isinstance(row, Mapping):
+            _refuse_args(INIT, row, where, "the settings beside ranks and seeds, such as")
+            own = {key: value for key, value in row.items() if key not in {"ranks", "seeds"}}
+            check_section(INIT, own, where, OWN["init"])
+    evaluate = _mapping(values, "evaluate")
+    parts = {"evaluate": evaluate}
+    parts |= {f"evaluate.further.{name}": part for name, part in _mapping(evaluate, "further").items()}
+    for where, part in parts.items():
+        if isinstance(part, Mapping):
+            _refuse_args(RUN, part, f"{path}: {where}", "settings:")
+            check_section(RUN, part.get("settings", {}), f"{path}: {where}.settings", OWN["evaluate"])
+
+
+def _refuse_args(command: str, part: Mapping[str, Any], where: str, instead: str) -> None:
+    if "args" in part:
+        try:
+            check_section(command, part["args"], f"{where}.args")
+        except InputError as error:
+            raise InputError(str(error).replace("; write ", f"; write {instead} ")) from None
+        raise InputError("recipes hold settings now", where=f"{where}.args", todo=f"write {instead}")
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
 def _check_methods(recipe: Recipe) -> None:
     """Refuse an unknown method now and not after the stages before it."""
     from hyperofa.init.registry import find_method
 
-    for name, method in recipe.matrix.methods.items():
-        find_method(method.method or name)
+    for name in recipe.matrix.methods:
+        find_method(init_values(recipe, name)["method"])
 
 
 def _check_training(recipe: Recipe, path: Path) -> None:
@@ -201,10 +253,8 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
     """The settings of the evaluation that scores the (first) task of evaluation in training, by their names there."""
     main = recipe.evaluate
     tasks = list(recipe.train.evaluate.get("tasks") or main.tasks[:1])
-    every = [(main.tasks, main.args), *((more.tasks, more.args) for more in main.further.values())]
-    args = next((args for scored, args in every if tasks[0] in scored), main.args)
-    found = vars(evaluation_words(args))
-    found["block"] = int(found["block"]) if str(found["block"]).isdigit() else found["block"]
+    every = [(main.tasks, main.settings), *((more.tasks, more.settings) for more in main.further.values())]
+    found = vars(evaluation(next((values for scored, values in every if tasks[0] in scored), main.settings)))
     names = (
         "protocol",
         "block",

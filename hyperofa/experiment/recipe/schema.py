@@ -19,14 +19,8 @@ KINDS = (
     "default",
 )  # fmt: skip
 """What ``slurm`` may give words for."""
-OWN = {
-    "vectors": {"--parallel", "--out"},
-    "tokenizer": {"--source", "--text", "--out"},
-    "corpus": {"--tokenizer", "--text", "--out"},
-    "init": {"--source", "--tokenizer", "--vectors", "--method", "--rank", "--seed", "--out"},
-    "evaluate": {"--tasks", "--data", "--out"},
-}
-"""Options of each command that the experiment itself gives: another value would belie the names of its cells and folders."""
+OWN = {"init": ("rank", "seed"), "evaluate": ("languages",)}
+"""Settings of commands that the experiment itself gives: another value would belie the names of its cells."""
 
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -86,7 +80,7 @@ class Further:
     """An evaluation besides the main one, such as taggers, which take longer and have settings of their own."""
 
     tasks: list[str]
-    args: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
     cells: Literal["all", "trained"] = "trained"
     when: list[Literal["before", "after"]] = field(default_factory=lambda: ["before", "after"])
 
@@ -96,7 +90,8 @@ class Evaluation:
     """What the harness runs before and after training."""
 
     tasks: list[str] = field(default_factory=lambda: ["sr-t"])
-    args: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa-eval run``, such as ``limit: 300``."""
     against: list[str] = field(default_factory=lambda: ["random"])
     """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
     further: dict[str, Further] = field(default_factory=dict)
@@ -109,12 +104,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Method:
-    """How ``hyperofa init`` is called for one row of the comparison."""
+    """One row of the comparison. In a recipe the settings stand beside ``ranks`` and ``seeds`` (:func:`folded`)."""
 
-    method: str | None = None
-    """The name it knows the method by (None: the row's own name)."""
-    args: list[str] = field(default_factory=list)
-    """Further words, such as ``[--option, epochs=4]``."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa init``; without ``method`` the row's own name is the method."""
     ranks: list[Rank] | None = None
     seeds: list[int] | None = None
     """Only these of the matrix, for a method that takes long (None: all)."""
@@ -182,14 +175,14 @@ class Recipe:
     variables: dict[str, str | None] = field(default_factory=dict)
     """Names that stand as ``${name}`` in the rest of the recipe; ``--var name=value`` gives or replaces a value."""
     split: SplitSettings = field(default_factory=SplitSettings)
-    vectors: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa vectors build`` or ``import``."""
-    tokenizer: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa tokenizer train`` or ``extend``."""
-    corpus: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa corpus prepare``."""
-    init: list[str] = field(default_factory=list)
-    """Further words for ``hyperofa init``."""
+    vectors: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa vectors build`` or ``import``."""
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa tokenizer train`` or ``extend``."""
+    corpus: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa corpus prepare``."""
+    init: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``hyperofa init``, for all methods."""
     train: TrainStage = field(default_factory=TrainStage)
     evaluate: Evaluation = field(default_factory=Evaluation)
     hardware: Hardware | None = None
@@ -215,20 +208,8 @@ class Recipe:
             self._check_known(f"matrix.methods.{name}.seeds", method.seeds, self.matrix.seeds, "matrix.seeds")
         if unknown := [kind for kind in self.slurm if kind not in KINDS]:
             raise ValueError(f"slurm.{unknown[0]} is no kind of stage; known: {', '.join(KINDS)}")
-        for command, place, words in self._words():
-            if own := [word for word in words if word.partition("=")[0] in OWN[command]]:
-                raise ValueError(f"{place} gives {own[0]}, which the experiment itself sets")
         if self.target is not None and self.target.extend is not None:
             self._check_known("target.extend", [self.target.extend], self.sources, "sources")
-
-    def _words(self) -> Iterator[tuple[str, str, list[str]]]:
-        """The further words of commands: the command as :data:`OWN` calls it, the place that gives them, the words."""
-        yield from ((name, name, getattr(self, name)) for name in ("vectors", "tokenizer", "corpus", "init"))
-        yield from (("init", f"matrix.methods.{name}.args", one.args) for name, one in self.matrix.methods.items())
-        yield "evaluate", "evaluate.args", self.evaluate.args
-        yield from (
-            ("evaluate", f"evaluate.further.{name}.args", one.args) for name, one in self.evaluate.further.items()
-        )
 
     @staticmethod
     def _check_known(where: str, names: Any, known: Any, place: str) -> None:
@@ -260,3 +241,27 @@ def _check_names(names: Any, what: str) -> None:
     for name in names:
         if not _CELL_NAME.fullmatch(name):
             raise ValueError(f"the {what} name {name!r} must be lower-case letters, digits, '.', '_' or '-'")
+
+
+def folded(methods: Any) -> Any:
+    """The rows of a recipe as :class:`Method` has them: all but ``ranks`` and ``seeds`` are settings."""
+    if not isinstance(methods, dict):
+        return methods
+    apart = ("ranks", "seeds")
+    return {
+        name: {
+            **{key: row[key] for key in apart if key in row},
+            "settings": {k: v for k, v in row.items() if k not in apart},
+        }
+        if isinstance(row, dict)
+        else row
+        for name, row in methods.items()
+    }
+
+
+def unfolded(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows as a recipe holds them; the inverse of :func:`folded`."""
+    return {
+        name: {**row["settings"], **{key: row[key] for key in ("ranks", "seeds") if row[key] is not None}}
+        for name, row in methods.items()
+    }

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.base.files import versions
+from hyperofa.experiment.recipe.commands import init_values
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
 from hyperofa.experiment.recipe.schema import Cell
@@ -149,7 +150,6 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
                 tasks[when] |= read_tasks(path)
                 if not one.part:
                     scores[when] = read_scores(path, main)
-    provenance = folder / "init" / "provenance.safetensors"
     way = read_way(metrics) if trained else None
     return {
         "name": cell.name,
@@ -157,7 +157,7 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
         "rank": cell.rank,
         "method": cell.method,
         "seed": cell.seed,
-        "provenance": count_provenance(provenance) if f"init-{cell.name}" in done else None,
+        "provenance": count_provenance(folder / "init") if f"init-{cell.name}" in done else None,
         "loss": read_losses(metrics) if trained else [],
         "way": way and from_the_start(way, tasks["before"]),
         "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,
@@ -222,8 +222,8 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
 
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     same: dict[str, str] = {}
-    for name, own in plan.recipe.matrix.methods.items():
-        same.setdefault(own.method or name, name)
+    for name in plan.recipe.matrix.methods:
+        same.setdefault(init_values(plan.recipe, name)["method"], name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import InputError
+from hyperofa.init.provenance import Provenance
+from hyperofa.init.registry import renamed
 from hyperofa_eval.base.files import read_json
-
-PROVENANCE = ("special", "copied", "predicted", "drawn", "appended")
-"""The meaning of the codes 0 to 4 in ``provenance.safetensors``."""
 
 
 def read_scores(path: Path, main: str) -> dict[str, Any]:
@@ -87,13 +86,18 @@ def from_the_start(way: dict[str, Any], before: Mapping[str, Any]) -> dict[str, 
     return {**way, "scores": scores}
 
 
-def count_provenance(path: Path) -> dict[str, int]:
-    """How many tokens came about in which way."""
-    import numpy as np
-    from safetensors.numpy import load_file
+def count_provenance(model: Path) -> dict[str, int]:
+    """How many rows of an initialised model came about in which way.
 
-    counts = np.bincount(load_file(path)["code"], minlength=len(PROVENANCE))
-    return {name: int(count) for name, count in zip(PROVENANCE, counts, strict=True)}
+    Raises:
+        InputError: the model was made when a method had another name.
+    """
+    made = model / "init.json"
+    name = renamed(read_json(made)) if made.is_file() else None
+    if name is not None:
+        what = f"made by what was called hyperofa and is {name} now"
+        raise InputError(what, where=made, todo="delete the folder, and the experiment makes it again")
+    return Provenance.load(model).counts
 
 
 def over_seeds(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> dict[str, Any]:

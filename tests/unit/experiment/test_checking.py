@@ -37,7 +37,7 @@ def recipe(tmp_path: Path) -> Path:
             "test": str(tmp_path / "test"),
             "languages": ["lij"],
         },
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {"ranks": [8], "methods": {"random": {}, "hyperofa": {}}},
         "train": {"settings": {"steps": 10, "global_batch_size": 8}},
     }
@@ -54,26 +54,31 @@ def run(recipe: Path, *settings: str, more: tuple[str, ...] = ()) -> int:
 WRONG = [
     ("evaluate.tasks=[srt]", 2, "evaluate: unknown task 'srt'; did you mean 'sr-t'?"),
     ("evaluate.further={t: {tasks: [ner]}}", 3, "no test set for task ner in lij"),
-    ("evaluate.args=[--protocol, papre]", 2, "unknown protocol 'papre'"),
-    ("evaluate.args=[--pooling, maen]", 2, "unknown pooling 'maen'"),
-    ("evaluate.args=[--block, x4]", 2, "--block 'x4' is neither a number, auto nor all"),
-    ("evaluate.args=[--limmit, '3']", 2, "unrecognized arguments: --limmit 3; see hyperofa-eval run --help"),
-    ("evaluate.args=[--with, no.py]", 3, "no.py: no such file"),
+    ("evaluate.settings.protocol=papre", 2, "unknown protocol 'papre'"),
+    ("evaluate.settings.pooling=maen", 2, "unknown pooling 'maen'"),
+    ("evaluate.settings.block=x4", 2, "evaluate.settings: block: 'x4' is neither a number, auto nor all"),
+    ("evaluate.settings.limmit=3", 2, "evaluate.settings: unknown setting 'limmit'; did you mean 'limit'?"),
+    ("evaluate.settings.extensions=[no.py]", 3, "no.py: no such file"),
+    ("evaluate.args=[--limit, '3']", 2, "evaluate.args: command-line words; recipes hold settings now; write settings: {limit"),
     ("inputs.languages=[Turkish]", 2, "inputs.languages: 'Turkish' is no language code"),
     ("inputs.languages=[lij, tru]", 2, "unknown language 'tru'; did you mean 'tur'?"),
-    ("vectors=[--dmi, '7']", 2, "vectors: hyperofa vectors: unrecognized arguments: --dmi 7"),
-    ("vectors=[--dim, seven]", 2, "argument --dim: invalid int value: 'seven'"),
-    ("tokenizer=[]", 2, "tokenizer: hyperofa tokenizer train: the following arguments are required: --vocab-size"),
-    ("corpus=[--help]", 2, "words that print and stop have no place in a recipe"),
-    ("matrix.methods.hyperofa.args=[--option, layrs=2]", 2, "unknown option of method hyperofa 'layrs'"),
-    ("matrix.methods.hyperofa.args=[--refine, paralel]", 2, "init-tiny-r8-hyperofa-s0"),
-    ("matrix.methods.hyperofa.args=[--refine, parallel, --refine-option, stps=2]", 2, "stps"),
-    ("init=[--scale-split, '7']", 2, "--scale-split: 7.0 is not in [0, 1]"),
+    ("vectors.dmi=7", 2, "mine.yaml: vectors: unknown setting 'dmi'; did you mean 'dim'?"),
+    ("vectors.dim=seven", 2, "mine.yaml: vectors: dim: "),
+    ("vectors.dim=0", 2, "mine.yaml: vectors: dim: 0 is not a number of 1 or more"),
+    ("vectors=[--dim, '7']", 2, "vectors: command-line words; recipes hold settings now; write {dim: 7}"),
+    ("tokenizer={}", 2, "tokenizer: hyperofa tokenizer train: the following arguments are required: --vocab-size"),
+    ("corpus=3", 2, "corpus: 3 is no mapping of settings to values"),
+    ("matrix.methods.hyperofa.options.layrs=2", 2, "layrs"),
+    ("matrix.methods.hyperofa.refine=paralel", 2, "paralel"),
+    ("matrix.methods.hyperofa={refine: parallel, refine_options: {stps: 2}}", 2, "stps"),
+    ("matrix.methods.hyperofa.args=[--preset, paper, --scale-split, '1']", 2,
+     "write the settings beside ranks and seeds, such as {method: hyperofa, scale_split: 1.0}"),
+    ("init.scale_split=7", 2, "init: scale_split: 7"),
     ("evaluate.tasks=[]", 2, "evaluate: tasks must name at least one task"),
     ("inputs={vectors: v, corpus: {lij: x.txt}, test: t, languages: [lij]}", 2, "there is no text to train a tokenizer on"),
-    ("init=[--rank, '4']", 2, "init gives --rank, which the experiment itself sets"),
-    ("matrix.methods.hyperofa.args=[--seed=7]", 2, "matrix.methods.hyperofa.args gives --seed=7, which"),
-    ("evaluate.further={t: {tasks: [sr-t], args: [--out, x]}}", 2, "evaluate.further.t.args gives --out, which"),
+    ("init.rank=4", 2, "init: rank is what the experiment itself sets; leave it out"),
+    ("matrix.methods.hyperofa.seed=7", 2, "matrix.methods.hyperofa: seed is what the experiment itself sets"),
+    ("evaluate.further={t: {tasks: [sr-t], settings: {out: x}}}", 2, "evaluate.further.t.settings: out is what the experiment"),
     ("slurm={tarin: [x]}", 2, "slurm.tarin is no kind of stage; known: source, "),
     ("hardware={gpus: 1, gpu_memory: 80, gpu: H900}", 2, "gpu 'H900' is unknown"),
     ("hardware={gpus: 1, gpu_memory: 80, mfu: 3}", 2, "mfu between 0 and 1"),
@@ -154,8 +159,8 @@ def test_a_refused_command_leaves_an_experiment_as_it_was(recipe: Path, capsys: 
     out = recipe.parent / "out"
     out.mkdir()
     (out / "recipe.yaml").write_text("name: mine\n")
-    assert run(recipe, "vectors=[--dim, '7']", more=("--only", "trian")) == 2
-    assert run(recipe, "vectors=[--dim, '7']", more=("--from", "trian")) == 2
+    assert run(recipe, "vectors.dim=7", more=("--only", "trian")) == 2
+    assert run(recipe, "vectors.dim=7", more=("--from", "trian")) == 2
     assert {path.name: path.read_text() for path in out.iterdir()} == {"recipe.yaml": "name: mine\n"}
 
 

@@ -14,8 +14,8 @@ import yaml
 from hyperofa.base.resources import resource
 from hyperofa.cli import main
 from hyperofa.experiment.dryrun import downloads, extended_config, missing
+from hyperofa.experiment.recipe.commands import INIT, RUN, with_places
 from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
-from hyperofa.experiment.recipe.words import with_places
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.selection import before, only
 
@@ -51,14 +51,11 @@ def recipe(tmp_path: Path) -> Path:
             "test": "${data}/test",
             "languages": ["tur"],
         },
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {
             "ranks": [8, "full"],
             "seeds": [0, 1],
-            "methods": {
-                "random": {},
-                "ours": {"method": "ofa-ridge", "args": ["--refine", "parallel", "--parallel", "${parallel}"]},
-            },
+            "methods": {"random": {}, "ours": {"method": "ofa-ridge", "parallel": ["${parallel}"]}},
         },
         "train": {"ranks": [8], "seeds": [0], "evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"], "further": {"tagging": {"tasks": ["pos"], "when": ["after"]}}},
@@ -273,23 +270,22 @@ def test_slurm_without_sbatch_says_where_to_go(
 
 
 @pytest.mark.parametrize(
-    ("words", "read"),
+    ("command", "settings", "read"),
     [
-        (["--parallel", "mine", "other/more"], ["mine", "other/more"]),
-        (["--parallel=mine", "--rank", "8"], ["mine"]),
-        (["--text", "swh=other/more", "lij=absent.txt"], ["other/more", "absent.txt"]),
-        (["--option", "file=other/more", "--method", "mine"], ["other/more"]),
-        (["--cache", "other/more", "--with", "own.py"], ["own.py"]),
-        (["--refine-option", "text=${out}/x"], ["OUT/x"]),
+        (INIT, {"parallel": ["mine", "other/more"]}, ["mine", "other/more"]),
+        (INIT, {"text": {"swh": ["other/more"], "lij": ["absent.txt"]}}, ["other/more", "absent.txt"]),
+        (INIT, {"options": {"file": "other/more"}, "method": "mine"}, ["other/more"]),
+        (RUN, {"cache": "other/more", "extensions": ["own.py"]}, ["own.py"]),
+        (INIT, {"parallel": ["${out}/x"]}, ["OUT/x"]),
     ],
 )
-def test_what_words_read_decides_a_stage(
-    words: list[str], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_settings_read_decides_a_stage(
+    command: str, settings: dict[str, Any], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "other" / "more").mkdir(parents=True)
-    assert with_places(words, {"out": Path("OUT")})[1] == tuple(map(Path, read))
+    assert with_places(command, settings, {"out": Path("OUT")})[1] == tuple(map(Path, read))
 
 
 METHOD = """
@@ -311,7 +307,7 @@ def test_files_of_ones_own_decide_the_stages_that_run_them(recipe: Path, monkeyp
     monkeypatch.chdir(recipe.parent)
     Path("mine.py").write_text(METHOD)
     Path("own.py").write_text(TASK)
-    further = "evaluate.further.own={tasks: [sr-own], args: [--with, own.py], cells: all, when: [before]}"
+    further = "evaluate.further.own={tasks: [sr-own], settings: {extensions: [own.py]}, cells: all, when: [before]}"
     plan = plan_of(recipe, "matrix.methods.ours={method: 'mine.py:mine'}", further)
     stages = {stage.name: stage for stage in plan.stages()}
 

@@ -23,7 +23,7 @@ def plan_of(tmp_path: Path, made: dict[str, Any] | None = None, **values: Any) -
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},
         "target": {"extend": "tiny"},
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {"ranks": [8], "methods": {"random": {}}},
         "train": {"settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"]},
@@ -106,7 +106,7 @@ def test_pivots_of_text_that_is_split_are_trained_on_but_not_extended_for(tmp_pa
 def test_parallel_text_that_rows_are_refined_with_is_that_of_the_languages_learnt(tmp_path):
     methods = {
         "random": {},
-        "refined": {"method": "random", "args": ["--refine", "parallel", "--parallel", "${parallel}"]},
+        "refined": {"method": "random", "refine": "parallel", "parallel": ["${parallel}"]},
     }
     plan = plan_of(tmp_path, GATHERED, inputs=inputs(), matrix={"ranks": [8], "methods": methods})
     folder = plan.data / "parallel"

@@ -146,8 +146,8 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
     assert found["fine-tuning of taggers"] == "rate 0.0002 and epochs 5 (NER, POS)"
 
 
-def test_words_are_read_as_the_command_reads_them() -> None:
-    methods = "matrix.methods={hyperofa: {args: [--refine=parallel, --parallel, P]}, b: {method: ofa, args: [--scale-split=0]}}"
+def test_settings_are_those_that_the_command_gets() -> None:
+    methods = "matrix.methods={hyperofa: {refine: parallel}, b: {method: ofa, scale_split: 0}}"
     found = told("quickstart", methods, "evaluate.against=[]")
     assert "method" not in found
     assert found["refinement"] == "hyperofa"
@@ -155,10 +155,10 @@ def test_words_are_read_as_the_command_reads_them() -> None:
 
 
 def test_methods_under_different_splits_are_told_apart() -> None:
-    found = told("small", "init=[]")["scale of the coordinates (--scale-split)"]
-    assert found == "1: random, ofa, ofa-ridge, ofa-ridge-parallel; 0: hyperofa"
+    found = told("small", "init={}")["scale of the coordinates (--scale-split)"]
+    assert found == "1: random, ofa, ofa-ridge, ofa-ridge-parallel; 0: hyperofa-small"
     assert "scale of the coordinates (--scale-split)" not in told("paper/roberta")
-    assert "scale of the coordinates (--scale-split)" in told("paper/roberta", "init=[]")
+    assert "scale of the coordinates (--scale-split)" in told("paper/roberta", "init={}")
 
 
 @pytest.mark.parametrize("name", ["small", "one_gpu", "paper/roberta", "paper/xlm-roberta", "quickstart"])

@@ -144,7 +144,7 @@ def test_a_submitted_stage_is_run_recorded_and_not_submitted_again(
         "name": "mine",
         "sources": {"tiny": {"model": "./source"}},
         "inputs": {"parallel": [str(shims / "news")], "test": str(shims / "test"), "languages": ["tur"]},
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {"ranks": [8], "methods": {"random": {}}},
         "train": {"settings": {"steps": 2, "global_batch_size": 8}},
     }

@@ -15,12 +15,12 @@ from hyperofa.cli import main
 from hyperofa.errors import InputError
 from hyperofa.experiment.execution import write_report
 from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
-from hyperofa.experiment.recipe.words import init_words
 from hyperofa.experiment.results.collect import gather
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.runner import Runner, StageError
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa_eval.base.files import write_json
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def recipe(tmp_path: Path) -> Path:
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},
         "inputs": {"parallel": [str(tmp_path / "news")], "test": str(tmp_path / "test"), "languages": ["tur"]},
-        "tokenizer": ["--vocab-size", "100"],
+        "tokenizer": {"vocab_size": 100},
         "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
         "train": {"evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},
         "evaluate": {"tasks": ["sr-t"]},
@@ -58,7 +58,7 @@ def test_scores_of_other_settings_do_not_count(recipe: Path) -> None:
     assert whole["unfinished"] == []
     assert whole["cells"]["tiny-r8-ofa-s0"]["before"]["scores"]["top10"]["mean"] == 20.0
 
-    broken = gather(plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]"))
+    broken = gather(plan_of(recipe, "matrix.methods.ofa.options={neighbours: 3}"))
     cell = broken["cells"]["tiny-r8-ofa-s0"]
     assert (cell["before"], cell["after"], cell["provenance"], cell["loss"], cell["way"]) == (
         None,
@@ -80,7 +80,7 @@ def test_scores_of_other_settings_do_not_count(recipe: Path) -> None:
 def test_a_changed_cell_that_fails_is_named_and_its_old_scores_are_not(recipe: Path) -> None:
     plan = plan_of(recipe)
     finish(plan)
-    changed = plan_of(recipe, "matrix.methods.ofa.args=[--option, neighbours=3]")
+    changed = plan_of(recipe, "matrix.methods.ofa.options={neighbours: 3}")
     ledger = Ledger(changed.out / "stages")
     stage = next(stage for stage in changed.stages() if stage.name == "init-tiny-r8-ofa-s0")
     ledger.retire(stage)
@@ -105,7 +105,7 @@ def test_a_report_of_a_method_at_another_rank_or_without_a_score_before(recipe: 
     assert "ofa" in (plan.out / "loss.svg").read_text(encoding="utf-8")
 
 
-def test_published_methods_are_compared_with_those_of_their_name(recipe: Path) -> None:
+def test_the_published_method_is_compared_with_the_row_that_is_it(recipe: Path) -> None:
     methods = "matrix.methods={random: {}, ofa: {}, ofa-ridge: {}, own: {method: hyperofa}}"
     plan = plan_of(recipe, "sources.tiny.published=mono", "matrix.ranks=[100]", methods, "train.seeds=[]")
     finish(plan)
@@ -124,9 +124,17 @@ def test_published_methods_are_compared_with_those_of_their_name(recipe: Path) -
 
 
 def test_presets_of_old_recipes_are_refused_with_what_took_their_place(recipe: Path) -> None:
-    plan = plan_of(recipe, "matrix.methods={random: {}, own: {method: hyperofa, args: [--preset, paper]}}")
-    with pytest.raises(InputError, match="--preset: there are no presets any more; say --method ofa-ridge"):
-        init_words(plan.recipe, "own")
+    with pytest.raises(InputError, match=r"write the settings beside ranks and seeds, such as \{method: hyperofa\}"):
+        plan_of(recipe, "matrix.methods={random: {}, own: {method: hyperofa, args: [--preset, paper]}}")
+
+
+def test_results_made_under_the_old_name_are_refused_with_the_new_one(recipe: Path) -> None:
+    plan = plan_of(recipe)
+    finish(plan)
+    write_json(plan.cell(next(plan.recipe.cells())) / "init" / "init.json", {"method": "hyperofa", "preset": "default"})
+    done = {stage.name for stage in plan.stages()}
+    with pytest.raises(InputError, match="made by what was called hyperofa and is ofa-ridge now"):
+        gather(plan, trusted=done)
 
 
 def test_comparisons_of_several_sources_say_which(recipe: Path) -> None:
@@ -143,18 +151,18 @@ def test_a_report_from_the_command_line_follows_the_settings(recipe: Path, capsy
     words = ["experiment", str(recipe), "--out", str(recipe.parent / "out"), "--only", "report", "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["unfinished"] == []
-    assert main([*words, "--set", "vectors=[--dim, '7']"]) == 0
+    assert main([*words, "--set", "vectors.dim=7"]) == 0
     changed = json.loads(capsys.readouterr().out)
     assert "vectors" in changed["unfinished"]
     assert changed["methods"] == {}
-    assert main([*words, "--set", "vectors=[--dim, '7']", "--from", "corpus"]) == 0
+    assert main([*words, "--set", "vectors.dim=7", "--from", "corpus"]) == 0
     trusted = json.loads(capsys.readouterr().out)
     assert "vectors" not in trusted["unfinished"]
 
 
 def test_the_command_of_a_trusted_stage_is_the_one_that_ran(recipe: Path) -> None:
     finish(plan_of(recipe))
-    changed = plan_of(recipe, "vectors=[--dim, '7']")
+    changed = plan_of(recipe, "vectors.dim=7")
     found = {stage["name"]: stage["command"] for stage in gather(changed, trusted={"vectors"})["stages"]}
     assert "--dim 7" not in found["vectors"]
     assert "hyperofa vectors build" in found["vectors"]

@@ -46,7 +46,7 @@ def results() -> dict[str, Any]:
                 "copied": 4100,
                 "predicted": predicted,
                 "drawn": 9978 - predicted,
-                "appended": 0,
+                "padding": 0,
             },
             "loss": [(step, 6 + 3 * 0.99**step + draw.gauss(0, 0.2)) for step in range(1, 201)],
             "resumed_at_step": 101,
