@@ -33,19 +33,24 @@ def _commands() -> Iterator[str]:
             actions = {"": found} if isinstance(found, Command) else found
             for action, command in actions.items():
                 title = " ".join(filter(None, (program.replace("_", "-"), name, action)))
-                yield from (f"## {title}", "", f"{command.help or summary}".capitalize() + ".", "")
+                text = command.help or summary
+                yield from (f"## {title}", "", f"{text[0].upper()}{text[1:]}.", "")
                 yield from (*markdown(command.settings), "")
 
 
 def _training() -> Iterator[str]:
-    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.config import Evaluation, TrainConfig
 
     yield from ("## A training config", "", "The YAML file of `hyperofa train`, and its `key=value` words.", "")
     yield from (*markdown(TrainConfig, options=False), "")
+    yield from ("## evaluation in a training config", "", *markdown(Evaluation, options=False), "")
 
 
 def _methods() -> Iterator[str]:
+    from hyperofa.init.refine.settings import RefineConfig
     from hyperofa.init.registry import METHODS
+
+    yield from ("## Options of a refinement", "", *markdown(RefineConfig, options=False), "")
 
     for name, method in METHODS.items():
         rows = markdown(method.settings, options=False)

@@ -20,9 +20,13 @@ def markdown(cls: type[Any], *, options: bool = True) -> list[str]:
         known = about(field)
         allowed = f" ({known.range})" if known.range is not None else ""
         key = "" if known.kind == "show" else f"`{field.name}`"
-        cells = [key, _type(hints[field.name]), _default(field), f"{known.help}{allowed}".replace("|", "\\|")]
+        cells = [key, _type(hints[field.name]), _default(field), _escaped(f"{known.help}{allowed}")]
         rows.append([f"`{flag_of(field)}`", *cells] if options else cells)
     return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
