@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hyperofa.autoclasses import install
 
 if TYPE_CHECKING:
+    from hyperofa.api.corpora import prepare_corpus
     from hyperofa.api.models import Extended, initialise
+    from hyperofa.api.tokenizers import extend_tokenizer, train_tokenizer
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
     from hyperofa.model import export_dense
 
@@ -22,6 +24,7 @@ _HOMES = {
     "Extended": "hyperofa.api.models",
     "build_vectors": "hyperofa.api.vectors",
     "export_dense": "hyperofa.model",
+    "extend_tokenizer": "hyperofa.api.tokenizers",
     "import_vectors": "hyperofa.api.vectors",
     "initialise": "hyperofa.api.models",
     "load_vectors": "hyperofa.api.vectors",
@@ -35,9 +38,12 @@ __all__ = [
     "__version__",
     "build_vectors",
     "export_dense",
+    "extend_tokenizer",
     "import_vectors",
     "initialise",
     "load_vectors",
+    "prepare_corpus",
+    "train_tokenizer",
 ]
 
 install()
