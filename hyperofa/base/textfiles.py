@@ -1,4 +1,4 @@
-"""Text files of the command line: ``LANG=FILE`` words."""
+"""Text by language, as a command line or a caller gives it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa_eval.text.textfiles import DAMAGED, PACKED, damaged, plain_name, read_lines
-
-__all__ = ["DAMAGED", "PACKED", "Texts", "damaged", "language_files", "language_words", "plain_name", "read_lines"]
-
+from hyperofa_eval.text.textfiles import plain_name
 
 JSON = (".jsonl", ".ndjson", ".json")
 """Endings of files with a JSON object a line."""

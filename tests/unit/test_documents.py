@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 from hyperofa import cli
 from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa_eval import cli as eval_cli
+from hyperofa_eval.settings.commandline import Parser
 from hyperofa_eval.settings.commands import commands_of, fill_parser
 from hyperofa_eval.settings.config import build_config
 
@@ -71,7 +72,7 @@ FOUND = list(commands())
 
 
 def parse(words: list[str], module: ModuleType, prog: str) -> argparse.Namespace:
-    parser = cli.Parser(prog=prog)
+    parser = Parser(prog=prog)
     fill(parser, module)
     return parser.parse_args(words)
 
@@ -136,7 +137,7 @@ INLINE = [(place, words) for place, words in inline() if words.split()[1] not in
 def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.ArgumentParser]:
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
-    parser: argparse.ArgumentParser = cli.Parser(prog=f"{program} {command}")
+    parser: argparse.ArgumentParser = Parser(prog=f"{program} {command}")
     fill(parser, importlib.import_module(table[command][0]))
     found = [parser]
     for word in words:
