@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import read_json, write_text
+from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import InputError
 from hyperofa.init.registry import renamed
 
@@ -73,7 +74,7 @@ def card(record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> 
     known = {name: row for name, row in quality["languages"].items() if row["copied"] or row["predicted"]}
     metadata = ModelCardData(
         base_model=source["name"],
-        language=sorted({hub_language(name) for name in known}) or None,
+        language=sorted({hub_language(name) for name in known if is_language(name)}) or None,
         library_name="transformers",
         license=source["license"],
         tags=["hyperofa", "vocabulary-extension"],

@@ -68,6 +68,13 @@ def test_a_source_without_a_licence_and_an_unfactorised_model(rooms, tmp_path):
     assert "export_dense" not in text
 
 
+def test_a_damaged_card_of_the_source_has_no_licence(rooms, tmp_path):
+    shutil.copytree(rooms / "source", tmp_path / "source")
+    (tmp_path / "source" / "README.md").write_text("---\nlicense: [\n---\n")
+    report = hyperofa.initialise(tmp_path / "source", rooms / "target", method="mean").report
+    assert report["source"] == {"name": "source", "license": None}
+
+
 @pytest.mark.parametrize(("preset", "named"), [("default", ", and its method is now called ofa-ridge"), ("paper", "")])
 def test_a_record_of_an_earlier_version_is_refused_with_the_present_name(tmp_path, preset, named):
     with pytest.raises(InputError, match=f"init.json is of an earlier version{named}; run hyperofa init again"):
