@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.files import read_json, write_text
+from hyperofa.base.files import read_json, write_text
+from hyperofa.base.wordkeys import is_language
+from hyperofa.errors import InputError
+from hyperofa.init.registry import renamed
 
 _CODES = """
 aar:aa abk:ab afr:af aka:ak amh:am ara:ar arb:ar arg:an asm:as ava:av ave:ae aym:ay ayr:ay azb:az aze:az azj:az bak:ba bam:bm
@@ -50,7 +53,14 @@ def write_card(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any
         folder: of the model.
         record: what its ``init.json`` holds.
         scores: a ``summary.json`` of the harness; by default the one in the folder, if there is one.
+
+    Raises:
+        InputError: the record is of an earlier version, whose method may have another name now.
     """
+    if "schema" not in record:
+        name = renamed(record)
+        what = "init.json is of an earlier version" + (f", and its method is now called {name}" if name else "")
+        raise InputError(what, where=folder, todo="run hyperofa init again")
     if scores is None and (folder / "summary.json").is_file():
         scores = read_json(folder / "summary.json")
     write_text(folder / "README.md", card(record, scores))
@@ -64,7 +74,7 @@ def card(record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> 
     known = {name: row for name, row in quality["languages"].items() if row["copied"] or row["predicted"]}
     metadata = ModelCardData(
         base_model=source["name"],
-        language=sorted({hub_language(name) for name in known}) or None,
+        language=sorted({hub_language(name) for name in known if is_language(name)}) or None,
         library_name="transformers",
         license=source["license"],
         tags=["hyperofa", "vocabulary-extension"],

@@ -259,7 +259,7 @@ class Plan:
         return [str(self.data / folder / f"{language}.txt") for language in languages]
 
     def _init(self, cell: Cell) -> Stage:
-        from hyperofa.init.registry import method_file
+        from hyperofa.init.registry import RECORD_SCHEMA, method_file
 
         target = self.cell(cell) / "init"
         source = self.source(cell.source)
@@ -272,7 +272,11 @@ class Plan:
         words = command_words(INIT, values)
         inputs = (Path(source), Path(self.tokenizer), self.vectors, *read)
         title = f"Initialise {self.called(cell)}"
-        return Stage(f"init-{cell.name}", title, tuple(words), target, "init.json", inputs, cell=cell.name)
+        # Before this schema the same words could name another method.
+        decides = (*words, f"schema {RECORD_SCHEMA}")
+        return Stage(
+            f"init-{cell.name}", title, tuple(words), target, "init.json", inputs, cell=cell.name, decides=decides
+        )
 
     def _train(self, cell: Cell) -> Stage:
         train = self.recipe.train

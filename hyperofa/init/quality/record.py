@@ -92,6 +92,7 @@ def record_of(
 def _source_facts(source: str) -> dict[str, str | None]:
     """The ``name`` of a model without the folders it lies in, and its ``license`` where its card or config says."""
     from huggingface_hub import metadata_load
+    from yaml import YAMLError
 
     from hyperofa.base.hub import local_folder
     from hyperofa_eval.base.hub import is_hub_id
@@ -101,7 +102,7 @@ def _source_facts(source: str) -> dict[str, str | None]:
     if (folder / "README.md").is_file():
         try:
             said.append((metadata_load(folder / "README.md") or {}).get("license"))
-        except (ValueError, AttributeError):  # a card of any hand: what it does not say plainly is left out
+        except (ValueError, AttributeError, YAMLError):  # a card of any hand: what it does not say plainly is left out
             said.append(None)
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     said.append(config.get("license"))

@@ -9,7 +9,8 @@ from huggingface_hub import ModelCard
 
 import hyperofa
 from hyperofa.api.cards import hub_language, write_card
-from hyperofa_eval.base.files import write_json
+from hyperofa.base.files import write_json
+from hyperofa.errors import InputError
 
 SCORES = {
     "protocol": "default",
@@ -65,6 +66,20 @@ def test_a_source_without_a_licence_and_an_unfactorised_model(rooms, tmp_path):
     assert ModelCard.load(tmp_path / "README.md").data.license is None
     assert "The embeddings are not factorised." in text
     assert "export_dense" not in text
+
+
+def test_a_damaged_card_of_the_source_has_no_licence(rooms, tmp_path):
+    shutil.copytree(rooms / "source", tmp_path / "source")
+    (tmp_path / "source" / "README.md").write_text("---\nlicense: [\n---\n")
+    report = hyperofa.initialise(tmp_path / "source", rooms / "target", method="mean").report
+    assert report["source"] == {"name": "source", "license": None}
+
+
+@pytest.mark.parametrize(("preset", "named"), [("default", ", and its method is now called ofa-ridge"), ("paper", "")])
+def test_a_record_of_an_earlier_version_is_refused_with_the_present_name(tmp_path, preset, named):
+    with pytest.raises(InputError, match=f"init.json is of an earlier version{named}; run hyperofa init again"):
+        write_card(tmp_path, {"method": "hyperofa", "preset": preset, "rank": 100})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

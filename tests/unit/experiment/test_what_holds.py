@@ -123,6 +123,20 @@ def test_the_published_method_is_compared_with_the_row_that_is_it(recipe: Path) 
     assert found["hyperofa"] is None
 
 
+def test_rows_made_when_their_method_had_another_meaning_do_not_hold(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = "matrix.methods={random: {}, hyperofa: {}}"
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperofa.init.registry.RECORD_SCHEMA", 1)
+        finish(plan := plan_of(recipe, methods))
+    ledger = Ledger(plan.out / "stages")
+    stages = {stage.name: stage for stage in plan_of(recipe, methods).stages()}
+    made = stages["init-tiny-r8-hyperofa-s0"]
+    assert (made.output / "init.json").is_file()
+    assert ledger.state(made, ledger.key(made)) == "new"
+
+
 def test_presets_of_old_recipes_are_refused_with_what_took_their_place(recipe: Path) -> None:
     with pytest.raises(InputError, match=r"write the settings beside ranks and seeds, such as \{method: hyperofa\}"):
         plan_of(recipe, "matrix.methods={random: {}, own: {method: hyperofa, args: [--preset, paper]}}")

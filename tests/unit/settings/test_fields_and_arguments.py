@@ -220,3 +220,10 @@ def test_a_command_may_do_something_else_without_its_required_options() -> None:
     assert said == ["json"]
     with pytest.raises(InputError, match="required"):
         command.called_with(parser.parse_args(["bread"]))
+
+
+@pytest.mark.parametrize("name", ["heat", "minutes"])
+def test_true_is_no_number(name: str) -> None:
+    """Trap: pydantic takes true for 1."""
+    with pytest.raises(SettingError, match=f"bake: {name}: True is no number"):
+        build_config(Bake, {"flour": ["a"], "out": "loaf", name: True}, "bake")
