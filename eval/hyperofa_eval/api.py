@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from hyperofa_eval.base.cpu import onednn_products
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.base.files import check_target
-from hyperofa_eval.base.guard import raised_in_one_line
 from hyperofa_eval.base.processes import Processes, alone
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models.loaded import LoadedModel
@@ -68,45 +65,44 @@ def evaluate(
         InputError: an unknown task, language or protocol, a faulty file, or a model that a task cannot score.
         EvalError: something else that the command would say in one line.
     """
-    with raised_in_one_line(), _process_kept():
-        options = build_config(RunSettings, settings, "evaluate")
-        extensions.load(options.extensions)
-        chosen = with_options(_tasks(tasks, options.protocol), options)
-        folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
-        results = None if out is None else Path(out)
-        if results is not None:
-            check_folder(results, options.protocol, options.limit)
-            check_cache(options.cache, results)
-        if isinstance(model, str | Path):
-            if tokenizer is not None:
-                what = "a model that is loaded brings its own tokenizer"
-                raise InputError(what, where="tokenizer", todo="leave it out, or give the model as an object")
-            scored: Model = load_model(
-                str(model),
-                head=any(task.needs_head for task in chosen),
-                dtype=options.dtype,
-                batch_size=options.batch_size,
-                processes=processes or alone(options.device),
-                cache=options.cache,
-                remote_code=options.remote_code,
-                label=name,
-            )
-        elif {"device", "dtype"} & settings.keys():
-            raise InputError("a model in memory keeps its device and its dtype", todo="change them before: model.to(…)")
-        else:
-            scored = _in_memory(model, tokenizer, name or "model", options.batch_size, options.cache)
-        with _ready(scored):
-            return run_tasks(
-                scored,
-                chosen,
-                folder,
-                codes=languages,
-                protocol=options.protocol,
-                seeds=list(dict.fromkeys(options.seeds)),
-                limit=options.limit,
-                out=results,
-                processes=processes,
-            )
+    options = build_config(RunSettings, settings, "evaluate")
+    extensions.load(options.extensions)
+    chosen = with_options(_tasks(tasks, options.protocol), options)
+    folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
+    results = None if out is None else Path(out)
+    if results is not None:
+        check_folder(results, options.protocol, options.limit)
+        check_cache(options.cache, results)
+    if isinstance(model, str | Path):
+        if tokenizer is not None:
+            what = "a model that is loaded brings its own tokenizer"
+            raise InputError(what, where="tokenizer", todo="leave it out, or give the model as an object")
+        scored: Model = load_model(
+            str(model),
+            head=any(task.needs_head for task in chosen),
+            dtype=options.dtype,
+            batch_size=options.batch_size,
+            processes=processes or alone(options.device),
+            cache=options.cache,
+            remote_code=options.remote_code,
+            label=name,
+        )
+    elif {"device", "dtype"} & settings.keys():
+        raise InputError("a model in memory keeps its device and its dtype", todo="change them before: model.to(…)")
+    else:
+        scored = _in_memory(model, tokenizer, name or "model", options.batch_size, options.cache)
+    with _ready(scored):
+        return run_tasks(
+            scored,
+            chosen,
+            folder,
+            codes=languages,
+            protocol=options.protocol,
+            seeds=list(dict.fromkeys(options.seeds)),
+            limit=options.limit,
+            out=results,
+            processes=processes,
+        )
 
 
 def with_options(chosen: Sequence[Task], options: RunSettings) -> list[Task]:
@@ -160,19 +156,6 @@ def _in_memory(
     if tokenizer is None:
         raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
     return wrap(model, tokenizer, name, batch_size, cache)
-
-
-@contextmanager
-def _process_kept() -> Iterator[None]:
-    """Put back what libraries do to the process when they are imported: variables of the environment, filters of warnings."""
-    before = dict(os.environ)
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import read_json, write_text
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import InputError
 from hyperofa.init.registry import renamed
+from hyperofa_eval.base.files import read_json, write_text
 
 _CODES = """
 aar:aa abk:ab afr:af aka:ak amh:am ara:ar arb:ar arg:an asm:as ava:av ave:ae aym:ay ayr:ay azb:az aze:az azj:az bak:ba bam:bm

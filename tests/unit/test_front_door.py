@@ -44,6 +44,18 @@ def state():
         "folder": os.getcwd(),
         "umask": [os.umask(0o22), os.umask(0o22)],
     }
+def changes(before, after):
+    found = {}
+    for key in before:
+        one, other = before[key], after[key]
+        if isinstance(one, dict):
+            names = [name for name in one.keys() | other if one.get(name) != other.get(name)]
+            found |= {f"{key} {name}": [one.get(name), other.get(name)] for name in names}
+        elif one != other and isinstance(one, list):
+            found[key] = [[x for x in one if x not in other], [x for x in other if x not in one]]
+        elif one != other:
+            found[key] = [one, other]
+    return found
 """
 
 
@@ -84,14 +96,14 @@ def desk(tmp_path: Path) -> Path:
 def test_the_first_code_of_the_readme_runs_and_changes_nothing_of_the_process(desk: Path) -> None:
     program = f"{STATE}\nbefore = state()\n{snippet()}\nafter = state()\n" + (
         "import json\n"
-        "print(json.dumps({'changed': {k: [before[k], after[k]] for k in before if before[k] != after[k]},"
+        "print(json.dumps({'changed': changes(before, after),"
         " 'rank': extended.model.config.embedding_rank, 'rows': len(extended.tokenizer), 'counts': extended.report['counts'],"
         " 'codes': len(extended.provenance.code), 'loaded': type(model).__name__, 'dense': type(dense).__name__,"
         " 'score': scores['tasks']['sr-t']['rows'][0]['n'], 'dim': vectors.dim}))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=desk, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=desk, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["changed"] == {}

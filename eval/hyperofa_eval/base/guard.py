@@ -10,11 +10,13 @@ import contextlib
 import errno
 import io
 import os
+import random
 import re
 import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,6 +151,20 @@ def raised_in_one_line() -> Iterator[None]:
             raise
         kinds = {EXIT_USAGE: InputError, EXIT_DATA_MISSING: DataMissingError}
         raise kinds.get(explained.exit_code, EvalError)(explained.line) from error
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """Put back what libraries do to the process when they are imported: environment, filters of warnings, Python's dice."""
+    before, dice = dict(os.environ), random.getstate()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+        random.setstate(dice)
 
 
 def tell(line: str, rank: int = 0) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
+from hyperofa_eval.base.guard import process_kept, raised_in_one_line
 from hyperofa_eval.settings.fields import about
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def takes(cls: type[Any]) -> Callable[[F], F]:
-    """Give a function with ``**settings`` the signature and documentation of the settings ``cls``.
+    """Make a public function of one that takes the settings ``cls`` as ``**settings``.
 
-    The function builds ``cls`` itself (:func:`hyperofa_eval.settings.config.build_config`); here they become visible to
-    ``help()`` and to editors. Settings that the function names itself are left out.
+    The function builds ``cls`` itself (:func:`hyperofa_eval.settings.config.build_config`). Here its settings become visible to
+    ``help()`` and to editors, less those that it names itself. What users can meet is raised as one of our errors, with the
+    line that the command would print, and what libraries change of the process is put back.
     """
 
     def shown(function: F) -> F:
@@ -33,10 +36,16 @@ def takes(cls: type[Any]) -> Callable[[F], F]:
             )
             for field in fields
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+
+        @functools.wraps(function)
+        def public(*arguments: Any, **named: Any) -> Any:
+            with raised_in_one_line(), process_kept():
+                return function(*arguments, **named)
+
+        public.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
         lines = "\n".join(f"    {field.name}: {about(field).help}" for field in fields)
-        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:\n{lines}\n"
-        return function
+        public.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:\n{lines}\n"
+        return typing.cast(F, public)
 
     return shown
 

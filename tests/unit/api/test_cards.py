@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard
 
 import hyperofa
 from hyperofa.api.cards import hub_language, write_card
-from hyperofa.base.files import write_json
 from hyperofa.errors import InputError
+from hyperofa_eval.base.files import write_json
 
 SCORES = {
     "protocol": "default",
