@@ -23,10 +23,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 import hyperofa
-from hyperofa.base import cpu
 from hyperofa.cli import main
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.settings import InitSettings
+from hyperofa_eval.base import cpu
 
 
 @pytest.fixture(scope="module")
