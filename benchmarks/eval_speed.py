@@ -142,8 +142,11 @@ def load(name: str | None) -> tuple[Any, Any]:
 def fresh(model: Any, tokenizer: Any) -> Any:
     """The harness's model without anything cached; its hash is taken before the clock starts in a real run too."""
     from hyperofa_eval.models.encoder import Encoder
+    from hyperofa_eval.models.loaded import LoadedModel
 
-    return Encoder(model, tokenizer, identity="benchmark", name="benchmark")
+    loaded = LoadedModel(model, tokenizer, "benchmark")
+    loaded.identity = {"sha256": "benchmark", "tokenizer_sha256": ""}
+    return Encoder(loaded)
 
 
 def described(name: str | None, model: Any) -> str:

@@ -66,13 +66,8 @@ def evaluate(
         EvalError: something else that the command would say in one line.
     """
     options = build_config(RunSettings, settings, "evaluate")
-    extensions.load(options.extensions)
-    chosen = with_options(_tasks(tasks, options.protocol), options)
-    folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
     results = None if out is None else Path(out)
-    if results is not None:
-        check_folder(results, options.protocol, options.limit)
-        check_cache(options.cache, results)
+    chosen, folder = check(tasks, data, results, options)
     if isinstance(model, str | Path):
         if tokenizer is not None:
             what = "a model that is loaded brings its own tokenizer"
@@ -105,31 +100,32 @@ def evaluate(
         )
 
 
-def with_options(chosen: Sequence[Task], options: RunSettings) -> list[Task]:
-    """The tasks with the settings that are given, each with those that it has.
+def check(
+    tasks: Sequence[str | Task], data: str | Path | DataFolder, out: Path | None, options: RunSettings
+) -> tuple[list[Task], DataFolder]:
+    """The tasks, each with those of the settings that it has, and the data folder; refuses what could not be run.
 
     Raises:
-        SettingError: no task has one of them, or a task refuses its value.
+        DataMissingError: no such data folder.
+        InputError: an unknown task or protocol, a setting that no task has or one refuses, or a folder for results or the
+            cache that cannot be used.
     """
+    extensions.load(options.extensions)
+    chosen = _tasks(tasks, options.protocol)
     asked = given(vars(options))
     for name in asked:
         if not any(name in settable(task) for task in chosen):
-            tasks = ", ".join(task.name for task in chosen)
-            raise SettingError(name, f"no task that was asked for has it ({tasks})", todo="leave it out")
-    return [with_settings(task, asked) for task in chosen]
-
-
-def check_cache(cache: Path | None, results: Path) -> None:
-    """Refuse a cache that cannot be written, or that lies among the results.
-
-    Raises:
-        SettingError: it lies inside ``results``. InputError: it cannot be written.
-    """
-    if cache is None:
-        return
-    check_target(cache)
-    if cache.resolve().is_relative_to(results.resolve()):
-        raise SettingError("cache", f"{cache} lies inside the results", todo="name a folder outside them")
+            what = f"no task that was asked for has it ({', '.join(task.name for task in chosen)})"
+            raise SettingError(name, what, todo="leave it out")
+    chosen = [with_settings(task, asked) for task in chosen]
+    folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
+    if out is not None:
+        check_folder(out, options.protocol, options.limit)
+    if options.cache is not None:
+        check_target(options.cache)
+        if out is not None and options.cache.resolve().is_relative_to(out.resolve()):
+            raise SettingError("cache", f"{options.cache} lies inside the results", todo="name a folder outside them")
+    return chosen, folder
 
 
 def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:

@@ -7,7 +7,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def keep_freed_memory() -> bool:
     this is for processes that loop over tensors on the CPU; memory of a GPU has its own allocator.
     """
     mallopt = _of_glibc("mallopt")
-    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))
 
 
 def return_freed_memory() -> bool:
@@ -62,18 +62,15 @@ def return_freed_memory() -> bool:
     Kept blocks of very unequal sizes are of no use to each other, so where a loop takes some gigabytes now and then the process
     would grow to several times what it needs at once.
     """
-    trim = _of_glibc("malloc_trim")
-    return trim is not None and bool(trim(ctypes.c_size_t(0)))
+    return bool(_of_glibc("malloc_trim")(ctypes.c_size_t(0)))
 
 
-def _of_glibc(name: str) -> Callable[..., int] | None:
-    """A function of the C library, or None where that is another one."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return getattr(ctypes.CDLL("libc.so.6"), name)
-    except (OSError, AttributeError):
-        return None
+def _of_glibc(name: str) -> Callable[..., int]:
+    """A function of the C library; where that is another one, a function that does nothing and gives 0."""
+    with suppress(OSError, AttributeError):
+        if sys.platform.startswith("linux"):
+            return getattr(ctypes.CDLL("libc.so.6"), name)
+    return lambda *_: 0
 
 
 def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -104,12 +101,12 @@ def onednn_products() -> Iterator[None]:
     import torch
 
     settings = getattr(torch.backends.mkldnn, "matmul", None)
-    before = None if settings is None else settings.fp32_precision
+    before = getattr(settings, "fp32_precision", None)
     changed = multiply_with_onednn()
     try:
         yield
     finally:
-        if settings is not None and changed:
+        if changed and settings is not None:
             settings.fp32_precision = before
 
 

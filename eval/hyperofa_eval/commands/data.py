@@ -16,9 +16,7 @@ class Check(Settings):
     """The options of ``hyperofa-eval data check``."""
 
     data: Path = place(help="the data folder", positional=True, metavar="DIR")
-    languages: tuple[str, ...] | None = setting(
-        None, "comma-separated codes (default: all of the table)", separator=","
-    )
+    languages: tuple[str, ...] | None = setting(None, "comma-separated codes (default: all)", separator=",")
     training: tuple[Path, ...] = place((), "text the model was trained on", metavar="FILE")
     manifest: bool = setting(False, "write manifest.json with the files' SHA-256")
     aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
@@ -41,9 +39,8 @@ def fetch(options: Fetch) -> None:
     """Fetch one data set."""
     from hyperofa_eval.data.fetch import fetch as fetch_data
 
-    fetch_data(
-        options.corpus, options.source, options.languages, options.out, config=options.config, revision=options.revision
-    )
+    more = {"config": options.config, "revision": options.revision}
+    fetch_data(options.corpus, options.source, options.languages, options.out, **more)
 
 
 def check(options: Check) -> int | None:
@@ -60,14 +57,8 @@ def check(options: Check) -> int | None:
     if options.json:
         print_json(report.plain())
         return EXIT_FAILED if report.faults else None
-    rows = [
-        (
-            corpus,
-            " ".join(f"{code}:{n}" for code, n in found.items()) or "none",
-            " ".join(report.missing[corpus]) or "none",
-        )
-        for corpus, found in report.present.items()
-    ]
+    counts = {corpus: " ".join(f"{code}:{n}" for code, n in found.items()) for corpus, found in report.present.items()}
+    rows = [(corpus, found or "none", " ".join(report.missing[corpus]) or "none") for corpus, found in counts.items()]
     table(f"{options.data}", ["corpus", "languages and items", "missing"], rows)
     kinds = {"fault": report.faults, "warning": report.warnings, "note": report.notes}
     findings = [(kind, line) for kind, found in kinds.items() for line in found]

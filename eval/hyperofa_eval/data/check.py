@@ -36,7 +36,8 @@ SCRIPTS = {
     "Hant": ("CJK",),
     "Arab": ("ARABIC",),
 }
-LEAST_IN_SCRIPT = 0.5
+LEAST_IN_SCRIPT = 50
+"""Percent of a file's letters."""
 LETTERS = 100_000
 """Letters looked at to tell a file's script."""
 LEAST_CORRELATION = 0.3
@@ -97,7 +98,11 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
     for name, found in data.notes.items():
         for note in found:
             (report.warnings if note.odd else report.notes).append(f"{name}: {note.text}")
-    _manifest(data.root, manifest, report)
+    for name, digest in manifest.items():
+        if not (data.root / name).is_file():
+            report.faults.append(f"{name}: named in {MANIFEST}, but not there")
+        elif sha256_file(data.root / name) != digest:
+            report.faults.append(f"{name}: not the file whose SHA-256 {MANIFEST} names")
     return report
 
 
@@ -192,10 +197,9 @@ def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
     if begins is None:
         return
     letters = Counter(islice((c for line in lines for c in line if c.isalpha()), LETTERS))
-    total = letters.total()
     own = sum(count for letter, count in letters.items() if unicodedata.name(letter, "?").startswith(begins))
-    if total and own / total < LEAST_IN_SCRIPT:
-        share = 100 * own / total
+    share = 100 * own / max(letters.total(), 1)
+    if letters and share < LEAST_IN_SCRIPT:
         yield f"{place}: {share:.0f} % of the letters are {language(code).script}: wrong language or encoding?"
 
 
@@ -226,28 +230,13 @@ def _bible_training(data: DataFolder, code: str) -> set[str]:
 
 def _lines_of(paths: Iterable[Path]) -> set[str]:
     """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
-    return {
-        _plain(rest) for path in paths for line in read_lines(path) for rest in _after_tabs(line) if not rest.isspace()
-    } - {""}
-
-
-def _after_tabs(line: str) -> Iterator[str]:
-    yield line
-    while "\t" in line:
-        line = line.partition("\t")[2]
-        yield line
+    found = set()
+    for line in (line for path in paths for line in read_lines(path)):
+        parts = line.split("\t")
+        found |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
+    return found - {""}
 
 
 def _plain(line: str) -> str:
     """A line as it is compared: composed characters, no case, no spaces (so that tokenised text is recognised)."""
     return "".join(unicodedata.normalize("NFC", line).casefold().split())
-
-
-def _manifest(root: Path, hashes: dict[str, str], report: Report) -> None:
-    """Compare the files with the hashes of ``manifest.json``."""
-    for name, digest in hashes.items():
-        path = root / name
-        if not path.is_file():
-            report.faults.append(f"{name}: named in {MANIFEST}, but not there")
-        elif sha256_file(path) != digest:
-            report.faults.append(f"{name}: not the file whose SHA-256 {MANIFEST} names")

@@ -117,9 +117,8 @@ class DataFolder:
         if not lines:
             raise InputError("the test set is empty", where=path)
         blank = len(every) - len(lines)
-        self.notes[path.relative_to(self.root).as_posix()] = (
-            [Note(f"{blank} blank lines are left out")] if blank else []
-        )
+        notes = [Note(f"{blank} blank lines are left out")] if blank else []
+        self.notes[path.relative_to(self.root).as_posix()] = notes
         return lines, self.hashes(path)
 
     def hashes(self, *paths: Path) -> dict[str, str]:
@@ -194,11 +193,7 @@ class DataFolder:
 def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str], has: Callable[[str], bool]) -> None:
     """Refuse a code that neither the table nor the data knows, or that they spell in another way (``aze-latn``).
 
-    Args:
-        codes: What is asked for.
-        data: The folder.
-        corpora: The test sets whose files may name further languages.
-        has: Whether the folder holds what is to be read for a code.
+    Files of the ``corpora`` may name further languages; ``has`` says whether there is what is to be read for a code.
 
     Raises:
         InputError: names the code, and the nearest that is known.
@@ -219,9 +214,7 @@ def _spelling(code: str) -> str:
 def stand_ins(corpus: str, sources: Mapping[str, str]) -> list[str]:
     """A sentence for each code that another's data answers for, and for codes that share one test set.
 
-    Args:
-        corpus: What is read.
-        sources: By code asked for, the code whose data answers.
+    ``sources`` has, by code asked for, the code whose data answers.
     """
     found = []
     for source in dict.fromkeys(sources.values()):
@@ -245,11 +238,8 @@ def _templates(corpus: str) -> list[tuple[str, ...]]:
     """The file names of a corpus; one that a user's task invents may hold pairs, tagged sentences or text."""
     if corpus == "tatoeba":
         return list(PAIRS)
-    if corpus == "bible":
-        return [(name,) for name in VERSES]
-    if corpus == "text":
-        return [(name,) for name in TEXT]
-    if corpus in TAGGED:
-        return [(name,) for name in TAGGED[corpus]]
+    single = {"bible": VERSES, "text": TEXT, **TAGGED}
+    if corpus in single:
+        return [(name,) for name in single[corpus]]
     folder = corpus + "/"
     return [(folder + "{L}-eng.{L}", folder + "{L}-eng.eng"), (folder + "{L}/{split}.tsv",), (folder + "{L}.txt",)]

@@ -89,9 +89,8 @@ def _pair(line: str, where: str, *, conllu: bool) -> tuple[str, str]:
     if len(fields) == 2 and all(fields):
         return fields[0], fields[1]
     if conllu:
-        raise InputError(
-            "not the ten columns of CoNLL-U", where=where, todo="columns 2 and 4 are the word and its UPOS"
-        )
+        todo = "columns 2 and 4 are the word and its UPOS"
+        raise InputError("not the ten columns of CoNLL-U", where=where, todo=todo)
     what = f"{len(fields)} columns, not token<TAB>tag" if len(fields) > 2 else "not token<TAB>tag"
     raise InputError(what, where=where, todo="keep the token and its tag alone")
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-
 MEMORY_BYTES = 1 << 30
 KEY_BYTES = 16
 
@@ -32,25 +31,20 @@ class VectorCache:
 
     def __init__(self, root: Path | None, scope: str) -> None:
         self.folder = None if root is None else root / scope
-        self.hits = 0
-        self.misses = 0
+        self.hits = self.misses = 0
         self._rows: dict[bytes, NDArray[np.float32]] = {}
         self._bytes = 0
         if self.folder is not None and self.folder.is_dir():
             for shard in sorted(self.folder.glob("*.safetensors")):
                 self._read(shard)
 
-    def missing(self, texts: Sequence[str]) -> list[str]:
-        """Those of ``texts``, once each and in order, that are not here; counts hits and misses."""
-        unique = dict.fromkeys(texts)
-        wanted = [text for text in unique if text_key(text) not in self._rows]
-        self.misses += len(wanted)
-        self.hits += len(unique) - len(wanted)
-        return wanted
-
-    def get(self, text: str) -> NDArray[np.float32] | None:
-        """The vectors of a text, shape (blocks, D), or None."""
-        return self._rows.get(text_key(text))
+    def find(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors (blocks, D) of those of ``texts`` that are here; counts hits and misses."""
+        keys = {text: text_key(text) for text in texts}
+        found = {text: self._rows[key] for text, key in keys.items() if key in self._rows}
+        self.hits += len(found)
+        self.misses += len(keys) - len(found)
+        return found
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], *, write: bool) -> None:
         """Keep ``vectors`` (n, blocks, D); ``write`` also puts them on disk (one process of a run does)."""

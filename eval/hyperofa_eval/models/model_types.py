@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint, entry_points
 
 from hyperofa_eval.base.errors import InputError
@@ -28,17 +29,13 @@ def register(model_type: str, where: object) -> None:
 
     if model_type in CONFIG_MAPPING:
         return
-    found = [point for point in entry_points(group=GROUP) if _matches(model_type, point.name)]
-    for point in sorted(found, key=lambda point: len(point.name))[-1:]:
-        _load(point, model_type, where)
+    found = [point for point in entry_points(group=GROUP) if fnmatchcase(model_type, point.name)]
+    if found:
+        _load(max(found, key=lambda point: len(point.name)), model_type, where)
         return
     for pattern, (what, package, todo) in KNOWN.items():
-        if _matches(model_type, pattern):
+        if fnmatchcase(model_type, pattern):
             raise InputError(f"{what} ({model_type}) that needs the {package} package", where=where, todo=todo)
-
-
-def _matches(model_type: str, pattern: str) -> bool:
-    return model_type == pattern or (pattern.endswith("*") and model_type.startswith(pattern[:-1]))
 
 
 def _load(point: EntryPoint, model_type: str, where: object) -> None:
@@ -49,6 +46,5 @@ def _load(point: EntryPoint, model_type: str, where: object) -> None:
     except ImportError as error:
         package = point.value.partition(".")[0].partition(":")[0]
         todo = next((todo for pattern, (*_, todo) in KNOWN.items() if pattern == point.name), f"install {package} anew")
-        raise InputError(
-            f"a checkpoint ({model_type}) that needs the {package} package ({error})", where=where, todo=todo
-        ) from None
+        what = f"a checkpoint ({model_type}) that needs the {package} package ({error})"
+        raise InputError(what, where=where, todo=todo) from None

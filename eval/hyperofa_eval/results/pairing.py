@@ -10,19 +10,8 @@ from typing import Any
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored
 
-NAMED = frozenset(
-    {
-        "block",
-        "pooling",
-        "max_length",
-        "prefix_space",
-        "learning_rate",
-        "epochs",
-        "batch_size",
-        "weight_decay",
-        "clip",
-    }
-)
+NAMED = {"block", "pooling", "max_length", "prefix_space"}  # retrieval, tagging
+NAMED |= {"learning_rate", "epochs", "batch_size", "weight_decay", "clip"}  # fine-tuning
 """Settings that suit a model (its depth, its family, how it is fine-tuned): they may differ, and every output names them.
 Any other setting changes what is measured, and runs that differ in it are refused."""
 
@@ -45,9 +34,8 @@ def load_run(folder: Path, label: str) -> Run:
     """
     summary = read_summary(folder) if folder.is_dir() else None
     if summary is None:
-        raise DataMissingError(
-            f"no {SUMMARY}", where=folder, todo="name the --out folder of a finished hyperofa-eval run"
-        )
+        todo = "name the --out folder of a finished hyperofa-eval run"
+        raise DataMissingError(f"no {SUMMARY}", where=folder, todo=todo)
     found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
     results: dict[str, dict[str, list[Result]]] = {}
     for task, entry in summary["tasks"].items():
@@ -78,9 +66,8 @@ def _check_source(where: Path, result: Result, summary: Mapping[str, Any], entry
     ]
     for what, one, other in pairs:
         if one != other:
-            raise InputError(
-                f"another {what} than the summary's", where=where, todo="the run did not finish: start it again"
-            )
+            todo = "the run did not finish: start it again"
+            raise InputError(f"another {what} than the summary's", where=where, todo=todo)
 
 
 def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], entry: Mapping[str, Any]) -> None:
@@ -89,9 +76,8 @@ def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], e
     values = [one["value"] for one in held if isinstance(one, dict) and isinstance(one.get("value"), int | float)]
     whole = len(values) == len(group)
     if not whole or not abs(sum(values) / len(values) - row["value"]) < 1e-9 * max(1.0, abs(row["value"])):
-        raise InputError(
-            f"the results of {row['language']} are not those of the summary", where=where, todo="start the run again"
-        )
+        what = f"the results of {row['language']} are not those of the summary"
+        raise InputError(what, where=where, todo="start the run again")
 
 
 def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:

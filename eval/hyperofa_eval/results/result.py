@@ -133,11 +133,8 @@ def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
     """
     if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
-    for name, digest in result.get("data", {}).items():
-        path = data.root / name
-        if not path.is_file() or data.hashes(path)[name] != digest:
-            return False
-    return True
+    paths = {name: data.root / name for name in result.get("data", {})}
+    return all(path.is_file() and data.hashes(path)[name] == result["data"][name] for name, path in paths.items())
 
 
 def stored(out: Path) -> Iterable[Result]:
@@ -170,9 +167,8 @@ def read_summary(out: Path) -> dict[str, Any] | None:
     shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
     tasks = summary.get("tasks") if shaped else None
     if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
-        raise InputError(
-            "not a summary of a run", where=path, todo="delete it and run again: results that hold are kept"
-        )
+        todo = "delete it and run again: results that hold are kept"
+        raise InputError("not a summary of a run", where=path, todo=todo)
     return dict(summary)
 
 
@@ -217,8 +213,5 @@ def check_folder(out: Path, protocol: str, limit: int | None) -> None:
         if result["protocol"] != protocol:
             raise InputError(f"holds results of protocol {result['protocol']!r}", where=where, todo="name a new --out")
         if result["limit"] != limit:
-            raise InputError(
-                f"was measured with --limit {result['limit']}, this run has --limit {limit}",
-                where=where,
-                todo="name a new --out: they cannot share a mean",
-            )
+            what = f"was measured with --limit {result['limit']}, this run has --limit {limit}"
+            raise InputError(what, where=where, todo="name a new --out: they cannot share a mean")

@@ -41,7 +41,8 @@ def summarise_task(
         for metric in first["values"]
     }
     rows = [_row(code, group, draws) for code, group in by_language.items()]
-    averaged = [row for row in rows if _plain(row["language"]) not in leave_out] or rows
+    own_names = {code: PIVOT if is_pivot(code) else code for code in by_language}
+    averaged = [row for row in rows if own_names[row["language"]] not in leave_out] or rows
     codes = [row["language"] for row in averaged]
     values = {
         metric: {
@@ -51,10 +52,9 @@ def summarise_task(
         }
         for metric in first["values"]
     }
-    extra: dict[str, Any] = {}
+    extra = {}
     if first["protocol"] == "paper" and first["unit"] == "percent":
-        published = mean_read_from_text([row["values"][first["metric"]]["value"] for row in averaged])
-        extra = {"mean_read_from_text": published}
+        extra["mean_read_from_text"] = mean_read_from_text([row["value"] for row in averaged])
     return {
         "protocol": first["protocol"],
         "metric": first["metric"],
@@ -87,10 +87,6 @@ def mean_read_from_text(percents: Sequence[float]) -> float:
     shares = [str(percent / 100) for percent in percents]
     found = [re.search(r"\d+\.\d+", text) for text in shares]
     return 100 * float(np.mean([float(match.group()) for match in found if match is not None]))
-
-
-def _plain(code: str) -> str:
-    return PIVOT if is_pivot(code) else code
 
 
 def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Floats]]) -> dict[str, Any]:

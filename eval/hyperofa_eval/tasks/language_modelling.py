@@ -64,16 +64,11 @@ class LanguageModelling(Task[TextScorer, TextScorer]):
         texts, files = self.read(data, language, limit)
         table = np.array(prepared.text_losses(texts, self.share, seed))  # nats, tokens, characters, unknown tokens
         if table.shape != (len(texts), 4) or not np.isfinite(table).all():
-            raise InputError(
-                f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite",
-                where=name_of(prepared),
-            )
+            what = f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite"
+            raise InputError(what, where=name_of(prepared))
         nats, tokens, characters, unknown = table.T
         return Outcome(
-            items={
-                "bits_per_character": Items(nats / np.log(2), characters, 1.0),
-                "loss": Items(nats, tokens, 1.0),
-            },
+            items={"bits_per_character": Items(nats / np.log(2), characters, 1.0), "loss": Items(nats, tokens, 1.0)},
             chance={},
             files=files,
             details={

@@ -82,10 +82,8 @@ class Retrieval(Task[Encoder, Encoder]):
         device = prepared.device if isinstance(prepared, Placed) else "cpu"
         blocks, main, (english, other) = self._vectors(prepared, pairs)
         if english.shape != other.shape:
-            raise InputError(
-                f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared",
-                where=name_of(prepared),
-            )
+            what = f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared"
+            raise InputError(what, where=name_of(prepared))
         found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
         details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": _line(found[main][0])}
         if self.direction == "both":
@@ -103,12 +101,9 @@ class Retrieval(Task[Encoder, Encoder]):
         )
 
     def _ranks(self, english: Vectors, other: Vectors, device: str) -> list[NDArray[np.int64]]:
-        found = []
-        if self.direction in {"en-x", "both"}:
-            found.append(ranks(english, other, csls=self.csls, device=device))
-        if self.direction in {"x-en", "both"}:
-            found.append(ranks(other, english, csls=self.csls, device=device))
-        return found
+        both = {"en-x": (english, other), "x-en": (other, english)}
+        wanted = both if self.direction == "both" else {self.direction}
+        return [ranks(*sides, csls=self.csls, device=device) for name, sides in both.items() if name in wanted]
 
     def _vectors(self, model: Encoder, pairs: Pairs) -> tuple[tuple[int, ...], int, list[Vectors]]:
         """The blocks where the model names them, the place of the main one, and both sides, ``(n, blocks, D)`` each."""

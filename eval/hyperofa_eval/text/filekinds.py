@@ -52,7 +52,6 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|\
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*\{\s*"[^"\n]*"\s*:')
 _SAFETENSORS = re.compile(rb'.{3}\x00{5}\{\s*"', re.DOTALL)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
-_TAR_PLACE = 257
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32 text"),
@@ -60,8 +59,6 @@ _MARKS = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
-
-
 _TODO = (
     ("NumPy", "write it as text: a word and its numbers a line"),
     ("packed with gzip", "name it .gz, or unpack it"),
@@ -115,7 +112,7 @@ def _by_start(head: bytes) -> str | None:
 
 
 def _by_shape(head: bytes) -> str | None:
-    if head[_TAR_PLACE : _TAR_PLACE + 5] == b"ustar":
+    if head[257:262] == b"ustar":
         return "a tar archive"
     if _PICKLE.match(head):
         return "a Python pickle"

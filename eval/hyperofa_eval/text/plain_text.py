@@ -12,12 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BARE = {
-    "add_special_tokens": False,
-    "return_attention_mask": False,
-    "return_token_type_ids": False,
-    "verbose": False,
-}
+_OFF = ("add_special_tokens", "return_attention_mask", "return_token_type_ids", "verbose")
+BARE = dict.fromkeys(_OFF, False)
 """Options for the ids of the text alone, however long it is."""
 _MARK = "\U0010ffff"
 """A character that no text holds: it stands around what a special token is called while text is read."""

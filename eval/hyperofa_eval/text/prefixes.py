@@ -42,9 +42,8 @@ def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
     odd = [place for place in tokens if not place[1].startswith(prefix) or place[1] == prefix]
     notes = [Note(f"the prefix {prefix!r} is removed from {len(tokens) - len(odd)} of {len(tokens)} tokens")]
     if odd:
-        notes.append(
-            Note(f"{len(odd)} tokens are not {prefix!r} and a word, and stay as they are: {_named(odd)}", True)
-        )
+        text = f"{len(odd)} tokens are not {prefix!r} and a word, and stay as they are: {_named(odd)}"
+        notes.append(Note(text, odd=True))
     return prefix, notes
 
 

@@ -52,11 +52,12 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         refuse_lfs_pointer(folder)
         reason = sentencepiece_problem(folder) or first_line(error.__cause__ or error)
         raise InputError(f"cannot load its tokenizer ({reason})", where=name) from error
-    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
-    needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
-    if only_specials(tokenizer) and (unreadable := sentencepiece_problem(folder)):
+    # What transformers makes where it finds no vocabulary knows nothing but its special tokens.
+    only_specials = len(tokenizer) <= len(tokenizer.all_special_tokens)
+    if only_specials and (unreadable := sentencepiece_problem(folder)):
         raise InputError(f"cannot load its tokenizer ({unreadable})", where=name)
-    if (bare and needs_file) or only_specials(tokenizer):
+    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
+    if only_specials or (bare and getattr(tokenizer, "vocab_files_names", {})):
         raise missing
     if problem := misread_sentencepiece(tokenizer, folder):
         raise InputError(problem, where=name, todo="save its tokenizer.json there, or name its tokenizer_class")
@@ -65,20 +66,14 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def only_specials(tokenizer: Any) -> bool:
-    """Whether a tokenizer knows nothing but its special tokens: what transformers makes where it finds no vocabulary."""
-    return len(tokenizer) <= len(tokenizer.all_special_tokens)
-
-
 def sentencepiece_problem(folder: Path) -> str | None:
     """Why the SentencePiece file of a folder without ``tokenizer.json`` cannot be read; None where it is not to blame.
 
     transformers then tries to read it as a tiktoken file, and asks for that package.
     """
-    files = sorted(folder.glob("*.model"))
-    if not files or (folder / "tokenizer.json").is_file():
+    file = min(folder.glob("*.model"), default=None)
+    if file is None or (folder / "tokenizer.json").is_file():
         return None
-    file = files[0]
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError:
@@ -86,7 +81,9 @@ def sentencepiece_problem(folder: Path) -> str | None:
     try:
         SentencePieceProcessor(model_file=str(file))
     except Exception:  # noqa: BLE001  (the library raises what its C++ raised)
-        if _is_tiktoken(file):
+        with file.open("rb") as handle:
+            parts = handle.readline(200).split()
+        if len(parts) == 2 and parts[1].isdigit():  # a token in base64, and its rank
             return f"{file.name} is a tiktoken file; save it as tokenizer.json with tokenizer.save_pretrained(DIR)"
         return f"{file.name} is no SentencePiece file, or damaged"
     return f"transformers cannot read {file.name} for this kind of model; save a tokenizer.json there"
@@ -131,10 +128,3 @@ def _words(own: Any) -> list[str]:
     pieces = [own.id_to_piece(i) for i in range(own.get_piece_size())]
     words = [piece[1:] for piece in pieces if piece.startswith("▁") and piece[1:].isalpha()]
     return (words or [piece for piece in pieces if len(piece) == 1 and piece.isalpha()])[:_SAMPLE]
-
-
-def _is_tiktoken(file: Path) -> bool:
-    """Whether a file begins with a line of tiktoken's: a token in base64, and its rank."""
-    with file.open("rb") as handle:
-        parts = handle.readline(200).split()
-    return len(parts) == 2 and parts[1].isdigit()

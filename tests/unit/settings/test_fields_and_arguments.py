@@ -204,7 +204,7 @@ def test_a_function_shows_the_settings_it_takes() -> None:
         return build_config(Bake, {"flour": [flour], "out": "x", **settings}, "bake")
 
     parameters = inspect.signature(bake).parameters
-    assert "out" not in parameters
+    assert parameters["out"].default is inspect.Parameter.empty
     assert "json" not in parameters
     assert parameters["heat"].default == 220.0
     assert "heat: degrees" in (bake.__doc__ or "")
@@ -220,6 +220,20 @@ def test_a_command_may_do_something_else_without_its_required_options() -> None:
     assert said == ["json"]
     with pytest.raises(InputError, match="required"):
         command.called_with(parser.parse_args(["bread"]))
+
+
+def test_a_value_that_the_command_itself_refuses_is_named_by_its_option() -> None:
+    def refuse(where: str | None) -> Command:
+        def run(_: Bake) -> None:
+            raise SettingError("rank", "too many slices", where=where)
+
+        return Command(Bake, run)
+
+    given = argparse.Namespace(flour=["a"], out="loaf")
+    for where, line in {None: "--rank: too many slices", "bake.yaml": "bake.yaml: rank: too many slices"}.items():
+        with pytest.raises(SettingError) as caught:
+            refuse(where).called_with(given)
+        assert str(caught.value) == line
 
 
 @pytest.mark.parametrize("name", ["heat", "minutes"])
