@@ -159,7 +159,8 @@ def languages(data: Path) -> list[str]:
     from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import PIVOT, languages
 
-    return DataFolder(data).codes("tatoeba", [code for code in languages() if code != PIVOT])
+    folder = DataFolder(data)
+    return [code for code in languages() if code != PIVOT and folder.has("tatoeba", code)]
 
 
 def sentences(data: Path | None, n: int | None) -> list[str]:

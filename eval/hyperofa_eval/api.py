@@ -65,6 +65,8 @@ def evaluate(
         InputError: an unknown task, language or protocol, a faulty file, or a model that a task cannot score.
         EvalError: something else that the command would say in one line.
     """
+    from torch import nn
+
     options = build_config(RunSettings, settings, "evaluate")
     results = None if out is None else Path(out)
     chosen, folder = check(tasks, data, results, options)
@@ -84,8 +86,12 @@ def evaluate(
         )
     elif {"device", "dtype"} & settings.keys():
         raise InputError("a model in memory keeps its device and its dtype", todo="change them before: model.to(…)")
+    elif not isinstance(model, nn.Module):
+        scored = model
+    elif tokenizer is None:
+        raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
     else:
-        scored = _in_memory(model, tokenizer, name or "model", options.batch_size, options.cache)
+        scored = wrap(model, tokenizer, name or "model", options.batch_size, options.cache)
     with _ready(scored):
         return run_tasks(
             scored,
@@ -135,23 +141,6 @@ def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
     named = [task for task in tasks if isinstance(task, str)]
     found = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
     return [found[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]
-
-
-def _in_memory(
-    model: PreTrainedModel | Model,
-    tokenizer: PreTrainedTokenizerBase | None,
-    name: str,
-    batch_size: int,
-    cache: Path | None,
-) -> Model:
-    """A transformers model with its tokenizer as one that can be scored; any other object is one, or is refused later."""
-    from torch import nn
-
-    if not isinstance(model, nn.Module):
-        return model
-    if tokenizer is None:
-        raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
-    return wrap(model, tokenizer, name, batch_size, cache)
 
 
 @contextmanager

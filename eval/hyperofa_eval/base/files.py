@@ -14,17 +14,9 @@ from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError
 
-VERSIONED = (
-    "hyperofa-eval",
-    "hyperofa",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "accelerate",
-    "evaluate",
-    "seqeval",
-    "numpy",
-)
+MANIFEST = "manifest.json"
+_OURS = ("hyperofa-eval", "hyperofa")
+VERSIONED = (*_OURS, "torch", "transformers", "tokenizers", "accelerate", "evaluate", "seqeval", "numpy")
 """The packages that decide a score."""
 
 

@@ -46,8 +46,7 @@ def fetch(options: Fetch) -> None:
 def check(options: Check) -> int | None:
     """Look at a folder; returns 1 where something would stop a run."""
     from hyperofa_eval.base.console import print_json, table
-    from hyperofa_eval.base.files import write_json
-    from hyperofa_eval.data.check import MANIFEST
+    from hyperofa_eval.base.files import MANIFEST, write_json
     from hyperofa_eval.data.check import check as look
     from hyperofa_eval.data.layout import DataFolder
 
@@ -55,7 +54,7 @@ def check(options: Check) -> int | None:
     if options.manifest:
         write_json(options.data / MANIFEST, {"schema": 1, "files": report.files})
     if options.json:
-        print_json(report.plain())
+        print_json({"schema": 1, **vars(report)})
         return EXIT_FAILED if report.faults else None
     counts = {corpus: " ".join(f"{code}:{n}" for code, n in found.items()) for corpus, found in report.present.items()}
     rows = [(corpus, found or "none", " ".join(report.missing[corpus]) or "none") for corpus, found in counts.items()]

@@ -60,12 +60,9 @@ def _show(summary: dict[str, Any]) -> None:
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
         table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=1)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
-        elsewhere = [f"{row['language']} from {row['data_language']}" for row in task["rows"] if _borrowed(row)]
+        sources = [(row["language"], row.get("data_language", row["language"])) for row in task["rows"]]
+        elsewhere = [f"{code} from {source}" for code, source in sources if source != code]
         lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])
-
-
-def _borrowed(row: dict[str, Any]) -> bool:
-    return bool(row["language"] != row.get("data_language", row["language"]))
 
 
 def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:

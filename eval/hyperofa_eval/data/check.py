@@ -9,19 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hyperofa_eval.base.errors import EvalError
-from hyperofa_eval.base.files import read_manifest, sha256_file
+from hyperofa_eval.base.files import MANIFEST, read_manifest, sha256_file
 from hyperofa_eval.data.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.data.readers import SCHEME_OF, Sentence
 from hyperofa_eval.languages import PIVOT, is_pivot, language, languages
 from hyperofa_eval.text.textfiles import find_file, read_lines
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
-MANIFEST = "manifest.json"
 # How Unicode's character names begin, by ISO 15924 code; enough to tell a wrong file, not to identify a language.
 SCRIPTS = {
     "Latn": ("LATIN",),
@@ -31,9 +29,7 @@ SCRIPTS = {
     "Geor": ("GEORGIAN",),
     "Khmr": ("KHMER",),
     "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
-    "Hani": ("CJK",),
-    "Hans": ("CJK",),
-    "Hant": ("CJK",),
+    **dict.fromkeys(("Hani", "Hans", "Hant"), ("CJK",)),
     "Arab": ("ARABIC",),
 }
 LEAST_IN_SCRIPT = 50
@@ -60,10 +56,6 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
-
-    def plain(self) -> dict[str, Any]:
-        """The report as plain JSON."""
-        return {"schema": 1, **vars(self)}
 
 
 def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequence[Path] = ()) -> Report:
@@ -122,7 +114,8 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
         report.files |= pairs.files
         known = seen
         if corpus == "bible":
-            known = seen | _bible_training(data, code)
+            training = find_file(data.root / f"bible/{data.source('bible', code)}.train.tsv")
+            known = seen if training is None else seen | _lines_of([training])
             lone = {PIVOT: pairs.english_only, code: pairs.other_only}
             report.notes += [f"{place}: {n} verse ids in {side} alone, not scored" for side, n in lone.items() if n]
             report.warnings += [str(pairs.overlap)] if pairs.overlap is not None and pairs.overlap.low else []
@@ -221,11 +214,6 @@ def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
     found = sum(_plain(line) in known for line in lines) if known else 0
     if found:
         yield f"{place}: {found} of {len(lines)} test lines are in the training text: leaked"
-
-
-def _bible_training(data: DataFolder, code: str) -> set[str]:
-    path = find_file(data.root / f"bible/{data.source('bible', code)}.train.tsv")
-    return _lines_of([path]) if path is not None else set()
 
 
 def _lines_of(paths: Iterable[Path]) -> set[str]:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
-from hyperofa_eval.base.files import check_target, read_manifest, sha256_file, write_json, write_text
+from hyperofa_eval.base.files import MANIFEST, check_target, read_manifest, sha256_file, write_json, write_text
 from hyperofa_eval.data.readers import SCHEME_OF
 from hyperofa_eval.data.writable import Kept
 from hyperofa_eval.languages import PIVOT, bare, is_pivot, language
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 CODE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]+)*")
 """What may name a folder: never a path."""
 TOKEN_COLUMNS = ("tokens", "words", "form")

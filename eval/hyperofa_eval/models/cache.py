@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hyperofa_eval.base.files import write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class VectorCache:
     """Vectors of texts, shape (blocks, D) each, in memory and, where a folder is given, on disk.
 
     ``scope`` names everything but the text that decides a vector. On disk a scope is a folder of safetensors shards,
-    each written whole under a temporary name and then renamed, so an interrupted run leaves only whole ones.
+    each written whole, so an interrupted run leaves only whole ones.
     """
 
     def __init__(self, root: Path | None, scope: str) -> None:
@@ -54,15 +55,12 @@ class VectorCache:
             self._rows.update(zip(keys, vectors, strict=True))
         if not write or self.folder is None or not keys:
             return
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         joined = b"".join(keys)
-        path = self.folder / f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         table = np.frombuffer(joined, dtype=np.uint8).reshape(-1, KEY_BYTES)
-        save_file({"keys": table, "vectors": np.ascontiguousarray(vectors)}, temporary)
-        temporary.replace(path)
+        shard = save({"keys": table, "vectors": np.ascontiguousarray(vectors)})
+        write_bytes(self.folder / f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors", shard)
 
     def _read(self, shard: Path) -> None:
         from safetensors import SafetensorError

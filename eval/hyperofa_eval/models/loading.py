@@ -63,8 +63,7 @@ def load_model(
         what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
         raise InputError(what, where=name, todo="use the config that the weights were saved with")
     unread = _unread(model, info["missing_keys"], name)
-    _check_rows(model, tokenizer, name)
-    _check_finite(model, unread, name)
+    _check_weights(model, tokenizer, unread, name)
     processes = processes or Processes()
     model = model.eval().to(processes.device)
     own = Path(name).resolve().name if Path(name).is_dir() else name
@@ -78,8 +77,7 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
         InputError: it is an encoder-decoder, the tokenizer has ids beyond its rows, or its weights are not finite.
     """
     _check_kind(model.config, name)
-    _check_rows(model, tokenizer, name)
-    _check_finite(model, frozenset(), name)
+    _check_weights(model, tokenizer, frozenset(), name)
     kind: Head = "none"
     if model.get_output_embeddings() is not None:
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
@@ -115,18 +113,14 @@ def _check_kind(config: Any, name: str) -> None:
         raise InputError(what, where=name, todo="name an encoder or a decoder")
 
 
-def _check_rows(model: Any, tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer with an id beyond the embedding's last row."""
+def _check_weights(model: Any, tokenizer: Any, unread: frozenset[str], name: str) -> None:
+    """Refuse an id beyond the embedding's last row, and NaN and infinity: NaN vectors would rank every translation first."""
+    import torch
+
     needed, rows = rows_needed(tokenizer), model.config.get_text_config().vocab_size
     if needed > rows:
         what = f"the tokenizer's ids need {needed:,} embeddings, the model has {rows:,}"
         raise InputError(what, where=name, todo="use the tokenizer that the model was trained with")
-
-
-def _check_finite(model: Any, unread: frozenset[str], name: str) -> None:
-    """Refuse NaN and infinity anywhere: NaN vectors would rank every translation first."""
-    import torch
-
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     for key, parameter in model.named_parameters():
         if key.removeprefix(prefix) not in unread and not bool(torch.isfinite(parameter).all()):

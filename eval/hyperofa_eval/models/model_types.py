@@ -9,14 +9,9 @@ from hyperofa_eval.base.errors import InputError
 
 GROUP = "hyperofa_eval.models"
 """Entry points by model type, or by the beginning of some followed by ``*``; the value is a module, or a function to call."""
-KNOWN = {
-    "hyperofa_*": (
-        "a factorised checkpoint",
-        "hyperofa",
-        "pip install hyperofa, or export it with: hyperofa checkpoint export RUN --dense",
-    )
-}
-"""By pattern, what a checkpoint of such a type is, which package brings the type, and what to do without it."""
+FACTORISED = "hyperofa_*"
+"""The types of factorised checkpoints, which the package hyperofa brings."""
+_TODO = "pip install hyperofa, or export it with: hyperofa checkpoint export RUN --dense"
 
 
 def register(model_type: str, where: object) -> None:
@@ -32,10 +27,9 @@ def register(model_type: str, where: object) -> None:
     found = [point for point in entry_points(group=GROUP) if fnmatchcase(model_type, point.name)]
     if found:
         _load(max(found, key=lambda point: len(point.name)), model_type, where)
-        return
-    for pattern, (what, package, todo) in KNOWN.items():
-        if fnmatchcase(model_type, pattern):
-            raise InputError(f"{what} ({model_type}) that needs the {package} package", where=where, todo=todo)
+    elif fnmatchcase(model_type, FACTORISED):
+        what = f"a factorised checkpoint ({model_type}) that needs the hyperofa package"
+        raise InputError(what, where=where, todo=_TODO)
 
 
 def _load(point: EntryPoint, model_type: str, where: object) -> None:
@@ -45,6 +39,6 @@ def _load(point: EntryPoint, model_type: str, where: object) -> None:
             loaded()
     except ImportError as error:
         package = point.value.partition(".")[0].partition(":")[0]
-        todo = next((todo for pattern, (*_, todo) in KNOWN.items() if pattern == point.name), f"install {package} anew")
+        todo = _TODO if point.name == FACTORISED else f"install {package} anew"
         what = f"a checkpoint ({model_type}) that needs the {package} package ({error})"
         raise InputError(what, where=where, todo=todo) from None

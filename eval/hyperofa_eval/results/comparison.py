@@ -70,14 +70,12 @@ def published(task: str) -> dict[str, dict[str, float]]:
 
 def published_note(task: str) -> str:
     """What to know of the published means beside one's own: no two of these numbers were measured alike."""
-    tagging = {
-        "pos": " The metric is span F1 on bare tags, not accuracy (--protocol paper has it). English is in the mean.",
-        "ner": " F1 is lenient (--protocol paper has it). English is in the mean.",
-    }
-    return (
-        "Published, before continual pre-training: other languages, one seed, no intervals; metric and protocol may "
-        "differ from those above." + tagging.get(task, " Protocol paper: block 8, specials in the mean.")
-    )
+    own = {
+        "pos": "The metric is span F1 on bare tags, not accuracy (--protocol paper has it). English is in the mean.",
+        "ner": "F1 is lenient (--protocol paper has it). English is in the mean.",
+    }.get(task, "Protocol paper: block 8, specials in the mean.")
+    general = "other languages, one seed, no intervals; metric and protocol may differ from those above"
+    return f"Published, before continual pre-training: {general}. {own}"
 
 
 def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:

@@ -88,32 +88,21 @@ def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
     """
     for code in codes:
         groups = a.results[task][code], b.results[task][code]
-        seeds = [[result["seed"] for result in group] for group in groups]
-        if seeds[0] != seeds[1] and any(result.get("seeded", True) for group in groups for result in group):
-            _refuse(a, b, "seeds", seeds, f"{task}, {code}")
-        left, right = groups[0][0], groups[1][0]
-        for key, what in (("protocol", "protocols"), ("limit", "--limit"), ("metric", "metrics")):
-            if left[key] != right[key]:
-                _refuse(a, b, what, [left[key], right[key]], f"{task}, {code}")
-        heads = [result.get("details", {}).get("head") for result in (left, right)]
-        if heads[0] != heads[1]:
-            _refuse(a, b, "kinds of language model", heads, f"{task}, {code}")
+        firsts = left, right = groups[0][0], groups[1][0]
+        seeded = any(result.get("seeded", True) for group in groups for result in group)
+        compared = {"seeds": [[result["seed"] for result in group] if seeded else None for group in groups]}
+        for key, what in {"protocol": "protocols", "limit": "--limit", "metric": "metrics"}.items():
+            compared[what] = [result[key] for result in firsts]
+        compared["kinds of language model"] = [result.get("details", {}).get("head") for result in firsts]
         for name in sorted({*left["settings"], *right["settings"]} - NAMED):
-            both = [result["settings"].get(name) for result in (left, right)]
-            if both[0] != both[1]:
-                _refuse(a, b, f"settings of {name}", both, f"{task}, {code}")
-        if left["n"] != right["n"]:
-            _refuse(a, b, "numbers of items", [left["n"], right["n"]], f"{task}, {code}")
+            compared[f"settings of {name}"] = [result["settings"].get(name) for result in firsts]
+        compared["numbers of items"] = [result["n"] for result in firsts]
+        for what, (one, other) in compared.items():
+            if one != other:
+                line = f"{a.label} and {b.label} have different {what} ({one} and {other})"
+                raise InputError(line, where=f"{task}, {code}", todo="only runs measured alike can be paired")
         if left["data"] != right["data"]:
             raise InputError(f"{a.label} and {b.label} were measured on different data files", where=f"{task}, {code}")
-
-
-def _refuse(a: Run, b: Run, what: str, values: Sequence[Any], where: str) -> None:
-    raise InputError(
-        f"{a.label} and {b.label} have different {what} ({values[0]} and {values[1]})",
-        where=where,
-        todo="only runs measured alike can be paired",
-    )
 
 
 def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str, dict[str, Any]]:

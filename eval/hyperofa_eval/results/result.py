@@ -14,19 +14,11 @@ from hyperofa_eval.tasks.task import Outcome, Task, settings_of
 
 SCHEMA = 1
 SUMMARY = "summary.json"
-FIELDS: dict[str, type | tuple[type, ...]] = {
-    "task": str,
-    "language": str,
-    "seed": int,
-    "protocol": str,
-    "limit": (int, type(None)),
-    "metric": str,
-    "n": int,
-    "values": dict,
-    "settings": dict,
-    "model": dict,
-    "data": dict,
-    "items": dict,
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("task", "language", "protocol", "metric"), str),
+    **dict.fromkeys(("seed", "n"), int),
+    "limit": int | None,
+    **dict.fromkeys(("values", "settings", "model", "data", "items"), dict),
 }
 """What every result has, whichever version of the harness wrote it."""
 Result = dict[str, Any]
@@ -92,15 +84,13 @@ def make_result(
         "prepare_s": round(prepare_s, 3),
         "processes": processes,
         "details": dict(outcome.details),
-        "items": {
-            name: {
-                "num": pack(items.num),
-                "den": None if (items.den == 1).all() else pack(items.den),
-                "scale": items.scale,
-            }
-            for name, items in outcome.items.items()
-        },
+        "items": {name: _packed(items) for name, items in outcome.items.items()},
     }
+
+
+def _packed(items: Items) -> dict[str, Any]:
+    ones = bool((items.den == 1).all())
+    return {"num": pack(items.num), "den": None if ones else pack(items.den), "scale": items.scale}
 
 
 def items_of(result: Result, metric: str) -> Items:

@@ -19,12 +19,10 @@ from hyperofa_eval.scoring.statistics import Floats, draws_of, interval, over_se
 def summarise_task(
     results: Sequence[Result], without_data: Sequence[str], leave_out: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One task's entry of ``summary.json``.
+    """One task's entry of ``summary.json``, from every (language, seed) of one task, model and protocol.
 
-    Args:
-        results: every (language, seed) of one task, model and protocol.
-        without_data: languages asked for that the data folder does not hold.
-        leave_out: languages that have a row but are not in the mean (English, on which taggers are trained).
+    ``without_data`` are languages asked for that the data folder does not hold; those to ``leave_out`` have a row but are not
+    in the mean (English, on which taggers are trained).
 
     Raises:
         InputError: the results were not all measured on the same share of the data (``--limit``).

@@ -69,22 +69,16 @@ def words_of(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
     """The words of a command line that give ``values`` to the settings ``cls``."""
     words: list[str] = []
     for field in ordered(cls):
-        value = values.get(field.name)
-        if field.name not in values or value is None or (value == () and not about(field).positional):
-            continue
-        known, flag = about(field), flag_of(field)
+        value, known, flag = values.get(field.name), about(field), flag_of(field)
         if isinstance(value, bool):
             words += [flag] if value is not field.default else []
             continue
-        texts = _texts(value)
-        if known.separator is not None:
-            texts = [known.separator.join(texts)]
-        if known.positional:
-            words += texts
-        elif known.append:
+        texts = [] if value is None else _texts(value)
+        if known.append:
             words += [word for text in texts for word in (flag, text)]
         elif texts:
-            words += [flag, *texts]
+            words += [] if known.positional else [flag]
+            words += texts if known.separator is None else [known.separator.join(texts)]
     return words
 
 

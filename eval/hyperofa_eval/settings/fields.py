@@ -24,12 +24,8 @@ class Range:
     below: bool = False
 
     def __contains__(self, number: float) -> bool:
-        return (
-            math.isfinite(number)
-            and self.low <= number <= self.high
-            and not (self.above and number == self.low)
-            and not (self.below and number == self.high)
-        )
+        left_out = [end for end, out in ((self.low, self.above), (self.high, self.below)) if out]
+        return math.isfinite(number) and self.low <= number <= self.high and number not in left_out
 
     def __str__(self) -> str:
         if self.high < math.inf:

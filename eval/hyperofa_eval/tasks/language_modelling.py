@@ -55,10 +55,6 @@ class LanguageModelling(Task[TextScorer, TextScorer]):
         found = [part for line in lines for part in cut(line, self.passage)]
         return [found[i] for i in spaced(len(found), self.passages)][:limit], files
 
-    def prepare(self, model: TextScorer, data: DataFolder, seed: int, limit: int | None) -> TextScorer:
-        """Nothing is trained; the model itself."""
-        return model
-
     def score(self, prepared: TextScorer, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Bits per character and the loss per predicted token (in nats), an item being a passage."""
         texts, files = self.read(data, language, limit)

@@ -74,11 +74,9 @@ def id_key(written: str) -> str:
 
 
 def read_verses(path: Path, *, gaps: bool = False) -> Verses:
-    """Read ``id<TAB>text`` lines.
+    """Read ``id<TAB>text`` lines of a file, plain or packed.
 
-    Args:
-        path: the file, plain or packed.
-        gaps: allow ids without text (no translation) and blank lines; they are counted and left out.
+    ``gaps`` allows ids without text (no translation) and blank lines; they are counted and left out.
 
     Raises:
         InputError: a line without a tab, id or text, an id that was there before, or no text in the file.

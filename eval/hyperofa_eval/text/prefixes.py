@@ -25,12 +25,9 @@ class Note:
 
 
 def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
-    """The prefix to remove from a file's tokens (empty for none), and what is to be said about it.
+    """The prefix to remove from a file's tokens (line number, token), empty for none, and what is to be said about it.
 
     Nearly all tokens must have it. A token without it, or with nothing after it, stays as it is: a tag needs its token.
-
-    Args:
-        tokens: Line number and token, of the whole file.
     """
     found = Counter(match[1] for _, token in tokens if (match := PREFIX.match(token)))
     if not found:
