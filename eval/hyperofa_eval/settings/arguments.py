@@ -52,7 +52,7 @@ def from_arguments(cls: type[C], given: Mapping[str, Any]) -> C:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     missing = [flag_of(field) for name, field in fields.items() if name not in given and default_of(field) is MISSING]
     if missing:
-        raise InputError(f"the following arguments are required: {', '.join(missing)}")
+        raise InputError(f"the following arguments are required: {', '.join(missing)}", todo="see --help")
     hints = typing.get_type_hints(cls)
     values = {name: _read(fields[name], hints[name], value) for name, value in given.items() if name in fields}
 
@@ -83,13 +83,15 @@ def words_of(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
 
 
 def help_of(field: dataclasses.Field[Any]) -> str:
-    """The help of a setting for an option, with its default where there is one to name."""
+    """The help of a setting for an option, with its default where there is one to name, or that it must be given."""
     known, default = about(field), field.default
+    if default_of(field) is MISSING and not known.positional:
+        return f"{known.help} (required)".lstrip()
     if default is True and known.flag is None:
         return f"do not: {known.help}"
     if isinstance(default, bool) or default in (MISSING, None, "", ()) or "default" in known.help:
         return known.help
-    return f"{known.help} (default: {default})".lstrip()
+    return f"{known.help} (default: {(known.separator or ' ').join(_texts(default))})".lstrip()
 
 
 def _texts(value: Any) -> list[str]:

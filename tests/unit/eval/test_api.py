@@ -232,9 +232,6 @@ class Upper:
     def has(self, data, language):
         return data.has("text", language)
 
-    def prepare(self, model, data, seed, limit):
-        return model
-
     def score(self, prepared, data, language, seed, limit):
         lines, files = data.text("text", language)
         return Outcome({"share": hits([line[0].isupper() for line in lines[:limit]])}, {"share": 50.0}, files)

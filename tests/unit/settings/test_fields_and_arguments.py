@@ -36,6 +36,7 @@ class Bake(Settings):
     seeds: bool = setting(False, "put seeds on top")
     rank: int | Literal["full"] = setting("full", "slices")
     spices: tuple[str, ...] = setting((), "names", separator=",")
+    fruits: tuple[str, ...] = setting(("plum", "fig"), "fruits", separator=",")
     notes: tuple[str, ...] = setting((), "one each", append=True)
     options: dict[str, Any] = setting(factory=dict, help="KEY=VALUE", append=True, flag="--option")
     sizes: dict[str, int] = setting(factory=dict, help="by name", read=lengths)
@@ -114,7 +115,7 @@ def test_what_cannot_be_is_one_line_that_names_the_option(words: list[str], mess
 
 
 def test_required_options_are_named() -> None:
-    with pytest.raises(InputError, match="required: --flour, --out"):
+    with pytest.raises(InputError, match="required: --flour, --out; see --help"):
         from_arguments(Bake, {})
 
 
@@ -189,10 +190,12 @@ def test_help_and_table_name_every_option_and_default() -> None:
     add_arguments(parser, Bake)
     text = " ".join(parser.format_help().split())
     assert "degrees (default: 220.0)" in text
+    assert "fruits (default: plum,fig)" in text
+    assert "the loaf (required)" in text
     assert "--no-salt do not: put salt in" in text
     assert text.index("--flour") < text.index("--heat") < text.index("--json")
     rows = markdown(Bake)
-    assert len(rows) == 2 + 13
+    assert len(rows) == 2 + 14
     assert "| `--heat` | `heat` | number | `220.0` | degrees (in [50, 300]) |" in rows
     assert any("| required |" in row for row in rows)
 
