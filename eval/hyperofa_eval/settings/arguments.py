@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[Any]) -> None:
         known = about(field)
         place = groups[known.group]
         options: dict[str, Any] = {"help": help_of(field).replace("%", "%%"), "default": argparse.SUPPRESS}
-        if hints[field.name] is bool:
+        if plain_type(hints[field.name]) is bool:
             options["action"] = "store_false" if field.default is True else "store_true"
         else:
             options |= _options(known, hints[field.name])
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[Any]) -> None:
             place.add_argument(flag_of(field), dest=field.name, **options)
 
 
-def from_arguments(cls: type[C], given: Mapping[str, Any]) -> C:
-    """The settings that a command line gave (see :func:`add_arguments`).
+def from_arguments(cls: type[C], given: Mapping[str, Any], todo: str | None = None) -> C:
+    """The settings that a command line gave (see :func:`add_arguments`); ``todo`` is what to do about a missing option.
 
     Raises:
         InputError: a required option is missing, or a value cannot be; the option is named.
@@ -52,10 +52,9 @@ def from_arguments(cls: type[C], given: Mapping[str, Any]) -> C:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     missing = [flag_of(field) for name, field in fields.items() if name not in given and default_of(field) is MISSING]
     if missing:
-        raise InputError(f"the following arguments are required: {', '.join(missing)}", todo="see --help")
+        raise InputError(f"the following arguments are required: {', '.join(missing)}", todo=todo)
     hints = typing.get_type_hints(cls)
     values = {name: _read(fields[name], hints[name], value) for name, value in given.items() if name in fields}
-
     return build_config(cls, values, named=lambda key: option_of(cls, key))
 
 

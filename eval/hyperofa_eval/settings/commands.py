@@ -39,7 +39,7 @@ class Command:
             if getattr(namespace, name, False):
                 function(namespace)
                 return None
-        options = from_arguments(self.settings, vars(namespace))
+        options = from_arguments(self.settings, vars(namespace), todo="see --help")
         try:
             return self.run(options)
         except SettingError as error:

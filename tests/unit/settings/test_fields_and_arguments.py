@@ -115,7 +115,7 @@ def test_what_cannot_be_is_one_line_that_names_the_option(words: list[str], mess
 
 
 def test_required_options_are_named() -> None:
-    with pytest.raises(InputError, match="required: --flour, --out; see --help"):
+    with pytest.raises(InputError, match="required: --flour, --out"):
         from_arguments(Bake, {})
 
 
@@ -221,7 +221,7 @@ def test_a_command_may_do_something_else_without_its_required_options() -> None:
     fill_parser(parser, {"bread": command})
     assert command.called_with(parser.parse_args(["bread", "--json"])) is None
     assert said == ["json"]
-    with pytest.raises(InputError, match="required"):
+    with pytest.raises(InputError, match="required: --flour, --out; see --help"):
         command.called_with(parser.parse_args(["bread"]))
 
 
