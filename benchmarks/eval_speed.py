@@ -142,8 +142,11 @@ def load(name: str | None) -> tuple[Any, Any]:
 def fresh(model: Any, tokenizer: Any) -> Any:
     """The harness's model without anything cached; its hash is taken before the clock starts in a real run too."""
     from hyperofa_eval.models.encoder import Encoder
+    from hyperofa_eval.models.loaded import LoadedModel
 
-    return Encoder(model, tokenizer, identity="benchmark", name="benchmark")
+    loaded = LoadedModel(model, tokenizer, "benchmark")
+    loaded.identity = {"sha256": "benchmark", "tokenizer_sha256": ""}
+    return Encoder(loaded)
 
 
 def described(name: str | None, model: Any) -> str:
@@ -156,7 +159,8 @@ def languages(data: Path) -> list[str]:
     from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import PIVOT, languages
 
-    return DataFolder(data).codes("tatoeba", [code for code in languages() if code != PIVOT])
+    folder = DataFolder(data)
+    return [code for code in languages() if code != PIVOT and folder.has("tatoeba", code)]
 
 
 def sentences(data: Path | None, n: int | None) -> list[str]:

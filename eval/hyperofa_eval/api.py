@@ -65,14 +65,11 @@ def evaluate(
         InputError: an unknown task, language or protocol, a faulty file, or a model that a task cannot score.
         EvalError: something else that the command would say in one line.
     """
+    from torch import nn
+
     options = build_config(RunSettings, settings, "evaluate")
-    extensions.load(options.extensions)
-    chosen = with_options(_tasks(tasks, options.protocol), options)
-    folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
     results = None if out is None else Path(out)
-    if results is not None:
-        check_folder(results, options.protocol, options.limit)
-        check_cache(options.cache, results)
+    chosen, folder = check(tasks, data, results, options)
     if isinstance(model, str | Path):
         if tokenizer is not None:
             what = "a model that is loaded brings its own tokenizer"
@@ -89,8 +86,12 @@ def evaluate(
         )
     elif {"device", "dtype"} & settings.keys():
         raise InputError("a model in memory keeps its device and its dtype", todo="change them before: model.to(…)")
+    elif not isinstance(model, nn.Module):
+        scored = model
+    elif tokenizer is None:
+        raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
     else:
-        scored = _in_memory(model, tokenizer, name or "model", options.batch_size, options.cache)
+        scored = wrap(model, tokenizer, name or "model", options.batch_size, options.cache)
     with _ready(scored):
         return run_tasks(
             scored,
@@ -105,31 +106,32 @@ def evaluate(
         )
 
 
-def with_options(chosen: Sequence[Task], options: RunSettings) -> list[Task]:
-    """The tasks with the settings that are given, each with those that it has.
+def check(
+    tasks: Sequence[str | Task], data: str | Path | DataFolder, out: Path | None, options: RunSettings
+) -> tuple[list[Task], DataFolder]:
+    """The tasks, each with those of the settings that it has, and the data folder; refuses what could not be run.
 
     Raises:
-        SettingError: no task has one of them, or a task refuses its value.
+        DataMissingError: no such data folder.
+        InputError: an unknown task or protocol, a setting that no task has or one refuses, or a folder for results or the
+            cache that cannot be used.
     """
+    extensions.load(options.extensions)
+    chosen = _tasks(tasks, options.protocol)
     asked = given(vars(options))
     for name in asked:
         if not any(name in settable(task) for task in chosen):
-            tasks = ", ".join(task.name for task in chosen)
-            raise SettingError(name, f"no task that was asked for has it ({tasks})", todo="leave it out")
-    return [with_settings(task, asked) for task in chosen]
-
-
-def check_cache(cache: Path | None, results: Path) -> None:
-    """Refuse a cache that cannot be written, or that lies among the results.
-
-    Raises:
-        SettingError: it lies inside ``results``. InputError: it cannot be written.
-    """
-    if cache is None:
-        return
-    check_target(cache)
-    if cache.resolve().is_relative_to(results.resolve()):
-        raise SettingError("cache", f"{cache} lies inside the results", todo="name a folder outside them")
+            what = f"no task that was asked for has it ({', '.join(task.name for task in chosen)})"
+            raise SettingError(name, what, todo="leave it out")
+    chosen = [with_settings(task, asked) for task in chosen]
+    folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
+    if out is not None:
+        check_folder(out, options.protocol, options.limit)
+    if options.cache is not None:
+        check_target(options.cache)
+        if out is not None and options.cache.resolve().is_relative_to(out.resolve()):
+            raise SettingError("cache", f"{options.cache} lies inside the results", todo="name a folder outside them")
+    return chosen, folder
 
 
 def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
@@ -139,23 +141,6 @@ def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
     named = [task for task in tasks if isinstance(task, str)]
     found = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
     return [found[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]
-
-
-def _in_memory(
-    model: PreTrainedModel | Model,
-    tokenizer: PreTrainedTokenizerBase | None,
-    name: str,
-    batch_size: int,
-    cache: Path | None,
-) -> Model:
-    """A transformers model with its tokenizer as one that can be scored; any other object is one, or is refused later."""
-    from torch import nn
-
-    if not isinstance(model, nn.Module):
-        return model
-    if tokenizer is None:
-        raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
-    return wrap(model, tokenizer, name, batch_size, cache)
 
 
 @contextmanager

@@ -1,9 +1,6 @@
 """The ``hyperofa-eval`` command: the table of its subcommands."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Sequence
 
 from hyperofa_eval import __version__
 from hyperofa_eval.settings.commandline import CommandLine
@@ -14,7 +11,7 @@ COMMANDS = {
     "compare": ("hyperofa_eval.commands.compare", "paired comparison of runs: Markdown, CSV, HTML"),
     "data": ("hyperofa_eval.commands.data", "check a data folder, or fetch a named hub data set into one"),
 }
-COMMAND_LINE = CommandLine(
+main = CommandLine(
     "hyperofa-eval",
     __version__,
     COMMANDS,
@@ -24,8 +21,3 @@ COMMAND_LINE = CommandLine(
     names_subcommand=False,
     tidies_up=False,  # processes that wait for each other in a collective could not answer the signal
 )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``hyperofa-eval``; returns the exit code (0 done, 1 failed, 2 wrong usage or input, 3 data missing)."""
-    return COMMAND_LINE(argv)

@@ -42,9 +42,8 @@ def _shipped() -> dict[str, Language]:
     rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
     found = {}
     for code, script, name, family, resource_class, short, aliases, papers in rows:
-        found[code] = Language(
-            code, script, name, family, resource_class, short, tuple(aliases.split()), tuple(papers.split())
-        )
+        several = tuple(aliases.split()), tuple(papers.split())
+        found[code] = Language(code, script, name, family, resource_class, short, *several)
     return found
 
 

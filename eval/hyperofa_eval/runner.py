@@ -57,58 +57,38 @@ def run_tasks(
     """
     processes = processes or Processes()
     started = time.monotonic()
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit} leaves nothing to score")
     if out is not None:
         check_folder(out, protocol, limit)
-    chosen = [_checked(task, model) for task in chosen]
+    chosen = [complete(task) for task in chosen]
+    for task in chosen:
+        check_offers(model, task.needs, task.name)
     wanted = {task.name: _languages(codes, task, chosen, data, protocol) for task in chosen}
-    present = {task.name: [code for code in wanted[task.name] if task.has(data, code)] for task in chosen}
-    for task in chosen:
-        if not present[task.name]:
-            raise DataMissingError(
-                f"no data for task {task.name} in {', '.join(wanted[task.name])}",
-                where=data.root,
-                todo="see: hyperofa-eval data check",
-            )
-    for task in chosen:
-        _read_first(task, data, present[task.name], limit)
+    present = _read_first(chosen, data, wanted, limit)
     if processes.main:
         _say_what_was_read(chosen, data, present)
     before = read_summary(out) if out is not None else None
     processes.wait()  # all have read it: the first that replaces a result takes it away
-    summary: dict[str, Any] = {
-        "schema": 1,
-        "model": dict(model.identity),
-        "protocol": protocol,
-        "limit": limit,
-        "tasks": {},
-    }
+    identity = dict(model.identity)
+    summary: dict[str, Any] = {"schema": 1, "model": identity, "protocol": protocol, "limit": limit, "tasks": {}}
     for task in chosen:
         used = list(seeds) if task.seeded else list(seeds)[:1]
         results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
-        missing = [c for c in wanted[task.name] if c not in present[task.name] and not _no_pair(task, c)]
+        lacking = [code for code in wanted[task.name] if code not in present[task.name]]
+        missing = [code for code in lacking if task.scores_pivot or not is_pivot(code)]
         if missing and processes.main:
             log.warning("%s: no data for %s", task.name, ", ".join(missing))
         entry = summarise_task(results, missing, task.not_in_mean)
-        if task.needs_head and "head_sha256" in model.identity:
-            entry["head_sha256"] = model.identity["head_sha256"]
+        if task.needs_head and "head_sha256" in identity:
+            entry["head_sha256"] = identity["head_sha256"]
         summary["tasks"][task.name] = entry
-    measured = {"wall_s": round(time.monotonic() - started, 3), "processes": processes.world}
-    summary |= measured | {"versions": versions()}
+    wall_s = round(time.monotonic() - started, 3)
+    summary |= {"wall_s": wall_s, "processes": processes.world, "versions": versions()}
     if out is not None:
         if processes.main:
             _keep_other_tasks(summary, before)
             write_json(out / SUMMARY, summary, allow_nan=False)
         processes.wait()
     return summary
-
-
-def _checked(task: Task, model: Model) -> Task:
-    """A task that has all its members, and whose model has those that it needs."""
-    task = complete(task)
-    check_offers(model, task.needs, task.name)
-    return task
 
 
 @dataclass(frozen=True)
@@ -135,11 +115,7 @@ class _Run:
         return [done[seed, code] for seed in seeds for code in codes]
 
     def _seed(self, seed: int, codes: Sequence[str], advance: Advance) -> dict[tuple[int, str], Result]:
-        done: dict[tuple[int, str], Result] = {}
-        for code in codes:
-            old = self._stored(code, seed)
-            if old is not None:
-                done[seed, code] = old
+        done = {(seed, code): old for code in codes if (old := self._stored(code, seed)) is not None}
         if self.task.together:  # all processes must agree on what is left to do
             done = self.processes.gather(done)[0]
         advance(len(done))
@@ -174,10 +150,8 @@ class _Run:
         return done
 
     def _stored(self, code: str, seed: int) -> Result | None:
-        if self.out is None:
-            return None
-        path = path_of(self.out, self.task.name, code, seed)
-        if not path.is_file():
+        path = None if self.out is None else path_of(self.out, self.task.name, code, seed)
+        if path is None or not path.is_file():
             return None
         key = key_of(self.model.identity, self.task, protocol=self.protocol, language=code, seed=seed, limit=self.limit)
         result = read_json(path)
@@ -199,15 +173,20 @@ def _languages(
     return wanted
 
 
-def _no_pair(task: Task, code: str) -> bool:
-    return is_pivot(code) and not task.scores_pivot
-
-
-def _read_first(task: Task, data: DataFolder, codes: Sequence[str], limit: int | None) -> None:
-    """Read all sets of a task before any work, so that a faulty one is not found after hours of fine-tuning."""
-    for code in codes:
-        task.read(data, code, limit)
-    task.read_training(data, limit)
+def _read_first(
+    chosen: Sequence[Task], data: DataFolder, wanted: Mapping[str, list[str]], limit: int | None
+) -> dict[str, list[str]]:
+    """By task, the languages that have data. All sets are read: a faulty one is not found after hours of fine-tuning."""
+    present = {task.name: [code for code in wanted[task.name] if task.has(data, code)] for task in chosen}
+    for task in chosen:
+        if not present[task.name]:
+            what = f"no data for task {task.name} in {', '.join(wanted[task.name])}"
+            raise DataMissingError(what, where=data.root, todo="see: hyperofa-eval data check")
+    for task in chosen:
+        for code in present[task.name]:
+            task.read(data, code, limit)
+        task.read_training(data, limit)
+    return present
 
 
 def _say_what_was_read(chosen: Sequence[Task], data: DataFolder, present: Mapping[str, Sequence[str]]) -> None:
@@ -225,11 +204,9 @@ def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> No
     if old is None:
         return
     same = all(old["model"].get(key) == summary["model"][key] for key in ("sha256", "tokenizer_sha256"))
-    if not same or old.get("protocol") != summary["protocol"] or old.get("limit") != summary["limit"]:
+    if not same or any(old.get(key) != summary[key] for key in ("protocol", "limit")):
         return
     # Which head a task was measured with is in its entry; where this run loaded none, the two cannot be compared.
     head = summary["model"].get("head_sha256")
-    kept = {
-        name: entry for name, entry in old["tasks"].items() if head is None or entry.get("head_sha256", head) == head
-    }
-    summary["tasks"] = {**kept, **summary["tasks"]}
+    kept = {name: entry for name, entry in old["tasks"].items() if head in {None, entry.get("head_sha256", head)}}
+    summary["tasks"] = kept | summary["tasks"]

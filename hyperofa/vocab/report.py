@@ -15,7 +15,7 @@ from hyperofa_eval.base.console import print_json, table
 from hyperofa_eval.base.files import write_json
 from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.text import tokenizer as tokenizers
-from hyperofa_eval.text.unknowns import drops_unknown
+from hyperofa_eval.text.tokenizer import drops_unknown
 
 log = logging.getLogger(__name__)
 

@@ -98,15 +98,17 @@ def test_a_terminated_command_leaves_nothing_half_written(tmp_path: Path) -> Non
 import sys, time, types
 from hyperofa import cli
 from hyperofa.base.files import new_directory
+from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.fields import Settings
 from pathlib import Path
 
-def run(arguments):
+def run(options):
     with new_directory(Path(sys.argv[1]) / "out", "done.json") as folder:
         (folder / "half").write_text("x")
         print("started", flush=True)
         time.sleep(60)
 
-sys.modules["slow"] = types.SimpleNamespace(add_arguments=lambda parser: None, run=run)
+sys.modules["slow"] = types.SimpleNamespace(COMMAND=Command(Settings, run))
 cli.COMMANDS["slow"] = ("slow", "sleeps")
 sys.exit(cli.main(["slow"]))
 """

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from hyperofa.cli import main
-from hyperofa_eval.base.hub import is_hub_id, problem_of
+from hyperofa.errors import DataMissingError
+from hyperofa_eval.base.hub import check_name, is_hub_id
 from hyperofa_eval.cli import main as eval_main
 
 IDS = ("roberta-base", "organisation/name")
@@ -81,16 +82,18 @@ def test_what_is_there_comes_first(here):
     (here / "organisation").mkdir()
     (here / "file").write_text("")
     assert not is_hub_id("roberta-base")
-    assert problem_of("roberta-base") is None
+    check_name("roberta-base")
     assert not is_hub_id("organisation/name")  # a name in a folder that is there
-    assert problem_of("file") is not None
+    with pytest.raises(DataMissingError, match="a file, not a directory"):
+        check_name("file")
 
 
 def test_a_folder_with_a_like_name_is_proposed(here):
     (here / "models" / "kabyle").mkdir(parents=True)
     (here / "models-kab").mkdir()
-    assert problem_of("models/kabile").todo == "did you mean 'models/kabyle'?"
-    assert problem_of("model-kab").todo == "did you mean 'models-kab'?"
+    for name, meant in {"models/kabile": "models/kabyle", "model-kab": "models-kab"}.items():
+        with pytest.raises(DataMissingError, match=rf"{name}: no such directory.*; did you mean '{meant}'\?"):
+            check_name(name)
 
 
 @pytest.mark.parametrize("name", IDS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +18,8 @@ from rich.table import Table
 from hyperofa_eval.base.quiet import quiet_libraries
 
 T = TypeVar("T")
+Advance = Callable[..., None]
+"""Moves a progress bar by ``n`` steps, by one without."""
 
 console = Console(stderr=True, highlight=False, emoji=False)
 """Messages, progress and errors: standard error, so that standard output stays machine-readable."""
@@ -25,13 +28,6 @@ output = Console(highlight=False, soft_wrap=True, emoji=False)
 
 _ANY_WIDTH = 1_000_000  # no table is so wide
 _LEAST_COLUMN = 8  # characters of a terminal for each column of a table, borders included
-
-
-class Advance(Protocol):
-    """Moves a progress bar by ``n`` steps."""
-
-    def __call__(self, n: int = 1) -> None:
-        """Move it."""
 
 
 class _ConsoleHandler(logging.Handler):
@@ -65,30 +61,20 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     A bar opened inside another is a line below it.
     """
     if _shown:
-        with _line(_shown[-1], label, total) as advance:
-            yield advance
+        task = _shown[-1].add_task(label, total=total)
+        try:
+            yield partial(_shown[-1].advance, task)
+        finally:
+            _shown[-1].remove_task(task)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
         _shown.append(display)
         try:
-            with _line(display, label, total) as advance:
+            with progress_bar(label, total) as advance:
                 yield advance
         finally:
             _shown.pop()
-
-
-@contextmanager
-def _line(display: Progress, label: str, total: int | None) -> Iterator[Advance]:
-    task = display.add_task(label, total=total)
-
-    def advance(n: int = 1) -> None:
-        display.advance(task, n)
-
-    try:
-        yield advance
-    finally:
-        display.remove_task(task)
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

@@ -7,7 +7,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,9 @@ def speed_up_cpu() -> None:
 def denormals_flushed() -> Iterator[None]:
     """While the block lasts, numbers too small for a normal float32 (below 1.2e-38) are 0, where the processor can do that.
 
-    Gradients of states through long sequences fall through that range, and Intel processors work in it some hundred times
-    slower: without this an LSTM's fit in float32 has taken five times as long there, for the same loss
-    (``benchmarks/init_speed.py``). It holds for this thread and those that it starts, so the block is entered before torch starts
-    its own. Python's own numbers are flushed with them, so the caller gets the processor back as it was.
+    Intel processors work some hundred times slower in that range, which gradients through long sequences reach: an LSTM's fit
+    took five times as long (``benchmarks/init_speed.py``). It holds for this thread and those that it starts, so the block is
+    entered before torch starts its own. Python's own numbers are flushed too, so the processor is given back as it was.
     """
     import torch
 
@@ -47,13 +46,12 @@ def denormals_flushed() -> Iterator[None]:
 def keep_freed_memory() -> bool:
     """Let freed memory stay with the process; whether the C library could be told so (glibc can).
 
-    By default glibc takes every large block from the kernel and gives it back when it is freed. A training loop frees and takes
-    the same tensors in every step, and the kernel hands out each page anew, zeroed, at the first touch: on virtual machines
-    that has cost as much as the arithmetic (``benchmarks/cpu_speed.py``). The process stays as large as it once was, so
-    this is for processes that loop over tensors on the CPU; memory of a GPU has its own allocator.
+    By default glibc gives every large block back to the kernel, which zeroes its pages when the next step takes them: on virtual
+    machines that has cost as much as the arithmetic (``benchmarks/cpu_speed.py``). The process stays as large as it once was,
+    so this is for processes that loop over tensors on the CPU.
     """
     mallopt = _of_glibc("mallopt")
-    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))
 
 
 def return_freed_memory() -> bool:
@@ -62,27 +60,24 @@ def return_freed_memory() -> bool:
     Kept blocks of very unequal sizes are of no use to each other, so where a loop takes some gigabytes now and then the process
     would grow to several times what it needs at once.
     """
-    trim = _of_glibc("malloc_trim")
-    return trim is not None and bool(trim(ctypes.c_size_t(0)))
+    return bool(_of_glibc("malloc_trim")(ctypes.c_size_t(0)))
 
 
-def _of_glibc(name: str) -> Callable[..., int] | None:
-    """A function of the C library, or None where that is another one."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return getattr(ctypes.CDLL("libc.so.6"), name)
-    except (OSError, AttributeError):
-        return None
+def _of_glibc(name: str) -> Callable[..., int]:
+    """A function of the C library; where that is another one, a function that does nothing and gives 0."""
+    with suppress(OSError, AttributeError):
+        if sys.platform.startswith("linux"):
+            return getattr(ctypes.CDLL("libc.so.6"), name)
+    return lambda *_: 0
 
 
 def multiply_with_onednn(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Let oneDNN take float32 matrix products where MKL is slow, if its products are still float32's; whether it does.
 
-    On AMD processors MKL leaves half of AVX-512 unused, and torch gives float32 products to oneDNN only where the user allows
-    bfloat16 inside them. oneDNN takes that permission on processors with matrix tiles (AMX) alone; on others it multiplies in
-    float32, at twice MKL's speed on AMD (``benchmarks/cpu_speed.py``). So the permission is given on AMD processors without
-    AMX, products are compared with float64's, and it is taken back where they differ by more than float32's rounding.
+    On AMD processors MKL leaves half of AVX-512 unused; oneDNN is twice as fast (``benchmarks/cpu_speed.py``), but torch asks it
+    only where the user allows bfloat16 inside of products. oneDNN uses that permission on processors with matrix tiles (AMX)
+    alone. So it is given on AMD processors without AMX, and taken back where products differ from float64's by more than
+    float32's rounding.
     """
     import torch
 
@@ -104,22 +99,19 @@ def onednn_products() -> Iterator[None]:
     import torch
 
     settings = getattr(torch.backends.mkldnn, "matmul", None)
-    before = None if settings is None else settings.fp32_precision
+    before = getattr(settings, "fp32_precision", None)
     changed = multiply_with_onednn()
     try:
         yield
     finally:
-        if settings is not None and changed:
+        if changed and settings is not None:
             settings.fp32_precision = before
 
 
 def _amd_without_tiles(cpuinfo: Path) -> bool:
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return False
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
-        return False
+    text = ""
+    with suppress(OSError):
+        text = cpuinfo.read_text() if platform.machine() in ("x86_64", "AMD64") else ""
     return "AuthenticAMD" in text and "avx512_bf16" in text and "amx_" not in text
 
 

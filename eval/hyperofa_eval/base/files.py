@@ -7,23 +7,17 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError
 
-VERSIONED = (
-    "hyperofa-eval",
-    "hyperofa",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "accelerate",
-    "evaluate",
-    "seqeval",
-    "numpy",
-)
+MANIFEST = "manifest.json"
+_OURS = ("hyperofa-eval", "hyperofa")
+VERSIONED = (*_OURS, "torch", "transformers", "tokenizers", "accelerate", "evaluate", "seqeval", "numpy")
+"""The packages that decide a score."""
 
 
 def check_target(path: Path) -> None:
@@ -66,9 +60,8 @@ def read_manifest(path: Path) -> dict[str, str]:
     found = read_json(path)
     files = found.get("files") if isinstance(found, dict) else None
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
-        raise InputError(
-            "not a manifest (no SHA-256 by file)", where=path, todo="delete it: data check --manifest writes one"
-        )
+        todo = "delete it: data check --manifest writes one"
+        raise InputError("not a manifest (no SHA-256 by file)", where=path, todo=todo)
     return files
 
 
@@ -102,8 +95,6 @@ def versions(packages: Iterable[str] = VERSIONED) -> dict[str, str]:
     """The versions of those packages that are installed; without a list, of those that decide a score."""
     found: dict[str, str] = {}
     for name in packages:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found

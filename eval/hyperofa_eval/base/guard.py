@@ -6,7 +6,6 @@ is the library's. What our own code raises or trips over (``KeyError``, ``TypeEr
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -18,9 +17,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TextIO
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, TextIO
 
 from hyperofa_eval.base.errors import (
     EXIT_DATA_MISSING,
@@ -77,8 +75,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM; no ``except Exception`` swallows it."""
 
 
-@dataclass(frozen=True)
-class Explained:
+class Explained(NamedTuple):
     """An error as one line (what, where, what to do), and the command's exit code."""
 
     line: str
@@ -86,17 +83,11 @@ class Explained:
 
 
 def run_guarded(
-    prog: str,
-    run: Callable[..., object],
-    *arguments: object,
-    rank: int = 0,
-    errors: tuple[type[Exception], ...] = (EvalError,),
-    interrupted: str = "interrupted",
+    prog: str, run: Callable[..., object], *arguments: object, rank: int = 0, interrupted: str = "interrupted"
 ) -> int:
     """Call ``run(*arguments)``, and turn the errors a user can meet into one line and an exit code.
 
-    ``errors`` are the classes whose text is that line already (with an ``exit_code``). A process of another ``rank`` than
-    0 waits with its line. With ``HYPEROFA_TRACEBACK=1`` the traceback is printed too.
+    A process of another ``rank`` than 0 waits with its line. With ``HYPEROFA_TRACEBACK=1`` the traceback is printed too.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or file that is no UTF-8 gets \u2192 for an arrow
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -104,7 +95,7 @@ def run_guarded(
         code = run(*arguments)
         sys.stdout.flush()  # a full disk under a redirected output is told here, not while Python ends
     except BrokenPipeError:
-        _drop(sys.stdout)
+        _settle(sys.stdout)
         return EXIT_FAILED
     except Terminated:
         sys.stderr.write(f"{prog}: terminated\n")
@@ -115,7 +106,7 @@ def run_guarded(
         sys.stderr.write(f"{prog}: {interrupted}\n")
         return INTERRUPTED
     except BaseException as error:
-        explained = explain(error, errors)
+        explained = explain(error)
         if explained is None:
             raise
         if os.environ.get(_TRACEBACK):
@@ -143,11 +134,9 @@ def raised_in_one_line() -> Iterator[None]:
     """Raise an error that a user can meet as one of ours, with the line that a command would print; a bug stays as it is."""
     try:
         yield
-    except EvalError:
-        raise
     except Exception as error:
         explained = explain(error)
-        if explained is None:
+        if explained is None or isinstance(error, EvalError):
             raise
         kinds = {EXIT_USAGE: InputError, EXIT_DATA_MISSING: DataMissingError}
         raise kinds.get(explained.exit_code, EvalError)(explained.line) from error
@@ -176,11 +165,11 @@ def tell(line: str, rank: int = 0) -> None:
     sys.stderr.flush()
 
 
-def explain(error: BaseException, errors: tuple[type[Exception], ...] = (EvalError,)) -> Explained | None:
+def explain(error: BaseException) -> Explained | None:
     """An error that a user can meet: ours, the operating system's, a library's, or want of memory; None for a bug of ours."""
-    if isinstance(error, errors):
+    if isinstance(error, EvalError):
         full = any(_number(cause) in _DISK for cause in _causes(error))
-        return Explained(str(error), EXIT_FAILED if full else getattr(error, "exit_code", EXIT_FAILED))
+        return Explained(str(error), EXIT_FAILED if full else error.exit_code)
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         return None
     if _is_memory(error):
@@ -249,9 +238,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and _TORCH_MEMORY.search(str(error)) is not None
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and bool(_TORCH_MEMORY.search(str(error))))
 
 
 def _settle(stream: TextIO) -> None:
@@ -259,12 +247,8 @@ def _settle(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:
-        _drop(stream)
-
-
-def _drop(stream: TextIO) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with suppress(OSError, ValueError):  # a stream without a descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _said(error: BaseException) -> str:

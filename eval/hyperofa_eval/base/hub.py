@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from hyperofa_eval.base.errors import DataMissingError, first_line
 
@@ -13,13 +12,6 @@ _PART = r"(?!-|\.)[A-Za-z0-9_.-]{1,96}(?<!-)(?<!\.)"
 _HUB_ID = re.compile(rf"(?:{_PART}/)?{_PART}")
 _SECONDS = 10.0
 _TODO = "name a directory, or a hub id (NAME or OWNER/NAME)"
-
-
-class Problem(NamedTuple):
-    """Why a name can not be loaded, and what to do."""
-
-    what: str
-    todo: str
 
 
 def is_hub_id(name: str) -> bool:
@@ -34,36 +26,28 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and "--" not in name and ".." not in name and not name.endswith(".git")
 
 
-def problem_of(name: str, what: str = "directory") -> Problem | None:
-    """Why ``name`` is neither a directory nor a hub id that can be loaded, or None where it is one.
-
-    A hub id that is not in the hub's cache is asked for at the hub once, without a second try: a mistyped name of a
-    directory costs no minutes. ``what`` says in the message what was looked for.
-    """
-    if not name.strip():
-        return Problem(f"an empty name, and no {what}", _TODO)
-    if Path(name).is_dir():
-        return None
-    todo = _what_to_do(name)
-    if Path(name).exists():
-        return Problem(f"a file, not a {what}", todo)
-    if not is_hub_id(name):
-        return Problem(f"no such {what}", todo)
-    if cached(name) is not None:
-        return None
-    answer = _ask(name)
-    return None if answer is None else Problem(f"no such {what}, and {answer}", todo)
-
-
 def check_name(name: str, what: str = "directory") -> None:
     """Refuse a name that is neither a directory nor a hub id that can be loaded; ``what`` says what was looked for.
 
+    A hub id that is not in the hub's cache is asked for at the hub once, without a second try: a mistyped name of a
+    directory costs no minutes.
+
     Raises:
-        DataMissingError: see :func:`problem_of`.
+        DataMissingError: there is nothing of that name.
     """
-    problem = problem_of(name, what)
-    if problem is not None:
-        raise DataMissingError(problem.what, where=name, todo=problem.todo)
+    if not name.strip():
+        raise DataMissingError(f"an empty name, and no {what}", where=name, todo=_TODO)
+    if Path(name).is_dir():
+        return
+    problem = f"no such {what}"
+    if Path(name).exists():
+        problem = f"a file, not a {what}"
+    elif is_hub_id(name):
+        answer = None if cached(name) is not None else _ask(name)
+        if answer is None:
+            return
+        problem += f", and {answer}"
+    raise DataMissingError(problem, where=name, todo=_what_to_do(name))
 
 
 def cached(name: str) -> Path | None:
@@ -82,10 +66,8 @@ def _ask(name: str) -> str | None:
 
     try:
         HfApi().model_info(name, timeout=_SECONDS)
-    except GatedRepoError:
-        return None
-    except RepositoryNotFoundError:
-        return "the hub has none of that name"
+    except RepositoryNotFoundError as error:  # a gated one is there
+        return None if isinstance(error, GatedRepoError) else "the hub has none of that name"
     except HfHubHTTPError:
         return None
     except Exception as error:  # noqa: BLE001  (its client's own errors, which differ from one version to the next)

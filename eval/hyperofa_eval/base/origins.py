@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import opcode
 import re
-from dataclasses import dataclass
-from types import TracebackType
+from typing import NamedTuple
 
 OURS = frozenset({"hyperofa", "hyperofa_eval", "__main__"})
 """Packages whose exceptions are bugs, unless a library raised them."""
 
 _CLASSES = {
-    **{
-        name: name
-        for name in ("tokenizers", "safetensors", "pyarrow", "datasets", "huggingface_hub", "sentencepiece", "fsspec")
-    },
-    **{name: name for name in ("httpx", "httpx2", "httpcore", "requests", "urllib3", "aiohttp")},
+    **{name: name for name in ("tokenizers", "safetensors", "pyarrow", "datasets", "huggingface_hub", "sentencepiece")},
+    **{name: name for name in ("fsspec", "httpx", "httpx2", "httpcore", "requests", "urllib3", "aiohttp")},
     **{name: name for name in ("yaml", "json", "zlib", "gzip", "zipfile", "tarfile")},
     **{"_lzma": "lzma", "lzma": "lzma", "_pickle": "pickle", "pickle": "pickle", "google": "protobuf"},
 }
@@ -34,8 +30,7 @@ _RAISES = frozenset({opcode.opmap["RAISE_VARARGS"], opcode.opmap["RERAISE"]})
 _REMOTE = re.compile(r'File "([^"]+)", line \d+, in .*\n\s*(.*)')
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """One call on the way to an exception: the module and function, and whether a ``raise`` of its own ended it."""
 
     module: str
@@ -53,7 +48,7 @@ def library_of(error: BaseException) -> str | None:
         return None
     kind = type(error)
     if kind.__name__ == "PanicException":  # Rust's; it derives from BaseException
-        return _rust_library(error)
+        return "safetensors" if any(frame.root == "safetensors" for frame in _frames(error)[-1:]) else "tokenizers"
     if kind.__name__ == "BrokenProcessPool":
         return "a worker process"
     root = kind.__module__.partition(".")[0]
@@ -64,11 +59,11 @@ def library_of(error: BaseException) -> str | None:
 
 def _raiser(error: BaseException) -> str | None:
     """The library that raised an exception of a class which is Python's own."""
-    frames = _frames(error.__traceback__)
+    frames = _frames(error)
     if not frames:
         return None
     last = frames[-1]
-    if reader := next((name for module, name in _READERS.items() if _below(last.module, module)), None):
+    if reader := next((name for module, name in _READERS.items() if f"{last.module}.".startswith(f"{module}.")), None):
         return reader
     if loader := _loader(frames):
         return loader
@@ -98,20 +93,12 @@ def _loader(frames: list[_Frame]) -> str | None:
     return None
 
 
-def _rust_library(error: BaseException) -> str:
-    roots = {frame.root for frame in _frames(error.__traceback__)[-1:]}
-    return "safetensors" if "safetensors" in roots else "tokenizers"
-
-
-def _frames(traceback: TracebackType | None) -> list[_Frame]:
+def _frames(error: BaseException) -> list[_Frame]:
     frames: list[_Frame] = []
+    traceback = error.__traceback__
     while traceback is not None:
         frame = traceback.tb_frame
-        raises = frame.f_code.co_code[traceback.tb_lasti] in _RAISES if traceback.tb_lasti >= 0 else False
+        raises = traceback.tb_lasti >= 0 and frame.f_code.co_code[traceback.tb_lasti] in _RAISES
         frames.append(_Frame(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name, raises))
         traceback = traceback.tb_next
     return frames
-
-
-def _below(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")

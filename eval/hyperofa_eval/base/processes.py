@@ -50,18 +50,18 @@ def start(device: str = "auto") -> Processes:
     Raises:
         InputError: there is no such device here.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        import torch
-        from accelerate import InitProcessGroupKwargs, PartialState
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return alone(device)
+    import torch
+    from accelerate import InitProcessGroupKwargs, PartialState
 
-        # A process waits for the others while one of them fine-tunes, which takes longer than the usual 10 or 30 minutes.
-        patience = InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs()
-        # Without the word cpu accelerate sees a machine without GPUs as one process, whatever was launched.
-        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), **patience)
-        name = str(state.device) if device == "auto" else device
-        _check(name)
-        return Processes(state.process_index, state.num_processes, name)
-    return alone(device)
+    # A process waits for the others while one of them fine-tunes, which takes longer than the usual 10 or 30 minutes.
+    patience = InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs()
+    # Without the word cpu accelerate sees a machine without GPUs as one process, whatever was launched.
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), **patience)
+    name = str(state.device) if device == "auto" else device
+    _check(name)
+    return Processes(state.process_index, state.num_processes, name)
 
 
 def alone(device: str = "auto") -> Processes:
@@ -82,9 +82,8 @@ def _check(device: str) -> None:
             raise ValueError("it holds no numbers")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"cannot be used ({first_line(error)})", where=f"--device {device}", todo="try auto or cpu"
-        ) from None
+        what = f"cannot be used ({first_line(error)})"
+        raise InputError(what, where=f"--device {device}", todo="try auto or cpu") from None
 
 
 def stop(processes: Processes) -> None:

@@ -20,9 +20,7 @@ FILES = ("compare.json", "compare.md", "compare.csv", "compare.html")
 class Compare(Settings):
     """The options of ``hyperofa-eval compare``."""
 
-    runs: tuple[Path, ...] = place(
-        help="--out folders of runs; the first is the reference", positional=True, metavar="DIR"
-    )
+    runs: tuple[Path, ...] = place(help="--out folders; the first is the reference", positional=True, metavar="DIR")
     tasks: tuple[str, ...] | None = setting(None, "comma-separated (default: all that every run has)", separator=",")
     against: Literal["paper"] | None = setting(None, "put the published table beside")
     out: Path | None = place(None, f"write {', '.join(FILES)} here")
@@ -62,9 +60,8 @@ def _show(found: dict[str, Any]) -> None:
 
     for task, entry in found["tasks"].items():
         rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
-        rows.append(
-            [f"mean of {len(entry['in_mean'])}", *(float(entry["means"][run]["mean"]) for run in found["runs"])]
-        )
+        means = [float(entry["means"][run]["mean"]) for run in found["runs"]]
+        rows.append([f"mean of {len(entry['in_mean'])}", *means])
         table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows, decimals=1)
         lines(notes(entry))
         if entry["against_first"]:

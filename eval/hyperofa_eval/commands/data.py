@@ -16,9 +16,7 @@ class Check(Settings):
     """The options of ``hyperofa-eval data check``."""
 
     data: Path = place(help="the data folder", positional=True, metavar="DIR")
-    languages: tuple[str, ...] | None = setting(
-        None, "comma-separated codes (default: all of the table)", separator=","
-    )
+    languages: tuple[str, ...] | None = setting(None, "comma-separated codes (default: all)", separator=",")
     training: tuple[Path, ...] = place((), "text the model was trained on", metavar="FILE")
     manifest: bool = setting(False, "write manifest.json with the files' SHA-256")
     aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
@@ -41,16 +39,14 @@ def fetch(options: Fetch) -> None:
     """Fetch one data set."""
     from hyperofa_eval.data.fetch import fetch as fetch_data
 
-    fetch_data(
-        options.corpus, options.source, options.languages, options.out, config=options.config, revision=options.revision
-    )
+    more = {"config": options.config, "revision": options.revision}
+    fetch_data(options.corpus, options.source, options.languages, options.out, **more)
 
 
 def check(options: Check) -> int | None:
     """Look at a folder; returns 1 where something would stop a run."""
     from hyperofa_eval.base.console import print_json, table
-    from hyperofa_eval.base.files import write_json
-    from hyperofa_eval.data.check import MANIFEST
+    from hyperofa_eval.base.files import MANIFEST, write_json
     from hyperofa_eval.data.check import check as look
     from hyperofa_eval.data.layout import DataFolder
 
@@ -58,16 +54,10 @@ def check(options: Check) -> int | None:
     if options.manifest:
         write_json(options.data / MANIFEST, {"schema": 1, "files": report.files})
     if options.json:
-        print_json(report.plain())
+        print_json({"schema": 1, **vars(report)})
         return EXIT_FAILED if report.faults else None
-    rows = [
-        (
-            corpus,
-            " ".join(f"{code}:{n}" for code, n in found.items()) or "none",
-            " ".join(report.missing[corpus]) or "none",
-        )
-        for corpus, found in report.present.items()
-    ]
+    counts = {corpus: " ".join(f"{code}:{n}" for code, n in found.items()) for corpus, found in report.present.items()}
+    rows = [(corpus, found or "none", " ".join(report.missing[corpus]) or "none") for corpus, found in counts.items()]
     table(f"{options.data}", ["corpus", "languages and items", "missing"], rows)
     kinds = {"fault": report.faults, "warning": report.warnings, "note": report.notes}
     findings = [(kind, line) for kind, found in kinds.items() for line in found]

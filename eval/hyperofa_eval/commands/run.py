@@ -28,36 +28,21 @@ class Run(RunSettings):
 
 def run(options: Run) -> None:
     """Score the model and print the summary; what is wrong is said before the processes meet."""
-    from hyperofa_eval.api import check_cache, evaluate, with_options
+    from hyperofa_eval.api import check, evaluate
     from hyperofa_eval.base import processes as together
     from hyperofa_eval.base.console import print_json
     from hyperofa_eval.base.cpu import keep_freed_memory
-    from hyperofa_eval.data.layout import DataFolder
-    from hyperofa_eval.results.result import check_folder
-    from hyperofa_eval.tasks import extensions
-    from hyperofa_eval.tasks.registry import choose
 
-    extensions.load(options.extensions)
-    chosen = with_options(choose(",".join(options.tasks), options.protocol), options)
-    data = DataFolder(options.data, aliases=options.aliases)
-    check_folder(options.out, options.protocol, options.limit)
-    check_cache(options.cache, options.out)
+    tasks, data = check(options.tasks, options.data, options.out, options)
     processes = together.start(options.device)
     if processes.device == "cpu":
         keep_freed_memory()
     if not processes.main:
         logging.getLogger("hyperofa_eval").setLevel(logging.WARNING)
-    settings = {name: getattr(options, name) for name in RunSettings.__dataclass_fields__ if name != "extensions"}
+    names = {*RunSettings.__dataclass_fields__, "languages", "out"} - {"extensions"}  # those are loaded
+    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     try:
-        summary = evaluate(
-            options.model,
-            chosen,
-            data,
-            languages=options.languages,
-            out=options.out,
-            processes=processes,
-            **settings,
-        )
+        summary = evaluate(options.model, tasks, data, processes=processes, **settings)
     finally:
         together.stop(processes)
     if processes.main:
@@ -75,12 +60,9 @@ def _show(summary: dict[str, Any]) -> None:
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
         table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=1)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
-        elsewhere = [f"{row['language']} from {row['data_language']}" for row in task["rows"] if _borrowed(row)]
+        sources = [(row["language"], row.get("data_language", row["language"])) for row in task["rows"]]
+        elsewhere = [f"{code} from {source}" for code, source in sources if source != code]
         lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])
-
-
-def _borrowed(row: dict[str, Any]) -> bool:
-    return bool(row["language"] != row.get("data_language", row["language"]))
 
 
 def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:

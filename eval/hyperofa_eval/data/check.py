@@ -9,19 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hyperofa_eval.base.errors import EvalError
-from hyperofa_eval.base.files import read_manifest, sha256_file
+from hyperofa_eval.base.files import MANIFEST, read_manifest, sha256_file
 from hyperofa_eval.data.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.data.readers import SCHEME_OF, Sentence
 from hyperofa_eval.languages import PIVOT, is_pivot, language, languages
 from hyperofa_eval.text.textfiles import find_file, read_lines
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
-MANIFEST = "manifest.json"
 # How Unicode's character names begin, by ISO 15924 code; enough to tell a wrong file, not to identify a language.
 SCRIPTS = {
     "Latn": ("LATIN",),
@@ -31,12 +29,11 @@ SCRIPTS = {
     "Geor": ("GEORGIAN",),
     "Khmr": ("KHMER",),
     "Jpan": ("CJK", "HIRAGANA", "KATAKANA"),
-    "Hani": ("CJK",),
-    "Hans": ("CJK",),
-    "Hant": ("CJK",),
+    **dict.fromkeys(("Hani", "Hans", "Hant"), ("CJK",)),
     "Arab": ("ARABIC",),
 }
-LEAST_IN_SCRIPT = 0.5
+LEAST_IN_SCRIPT = 50
+"""Percent of a file's letters."""
 LETTERS = 100_000
 """Letters looked at to tell a file's script."""
 LEAST_CORRELATION = 0.3
@@ -59,10 +56,6 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
-
-    def plain(self) -> dict[str, Any]:
-        """The report as plain JSON."""
-        return {"schema": 1, **vars(self)}
 
 
 def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequence[Path] = ()) -> Report:
@@ -97,7 +90,11 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
     for name, found in data.notes.items():
         for note in found:
             (report.warnings if note.odd else report.notes).append(f"{name}: {note.text}")
-    _manifest(data.root, manifest, report)
+    for name, digest in manifest.items():
+        if not (data.root / name).is_file():
+            report.faults.append(f"{name}: named in {MANIFEST}, but not there")
+        elif sha256_file(data.root / name) != digest:
+            report.faults.append(f"{name}: not the file whose SHA-256 {MANIFEST} names")
     return report
 
 
@@ -117,7 +114,8 @@ def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Repor
         report.files |= pairs.files
         known = seen
         if corpus == "bible":
-            known = seen | _bible_training(data, code)
+            training = find_file(data.root / f"bible/{data.source('bible', code)}.train.tsv")
+            known = seen if training is None else seen | _lines_of([training])
             lone = {PIVOT: pairs.english_only, code: pairs.other_only}
             report.notes += [f"{place}: {n} verse ids in {side} alone, not scored" for side, n in lone.items() if n]
             report.warnings += [str(pairs.overlap)] if pairs.overlap is not None and pairs.overlap.low else []
@@ -192,10 +190,9 @@ def _script(place: str, code: str, lines: Iterable[str]) -> Iterator[str]:
     if begins is None:
         return
     letters = Counter(islice((c for line in lines for c in line if c.isalpha()), LETTERS))
-    total = letters.total()
     own = sum(count for letter, count in letters.items() if unicodedata.name(letter, "?").startswith(begins))
-    if total and own / total < LEAST_IN_SCRIPT:
-        share = 100 * own / total
+    share = 100 * own / max(letters.total(), 1)
+    if letters and share < LEAST_IN_SCRIPT:
         yield f"{place}: {share:.0f} % of the letters are {language(code).script}: wrong language or encoding?"
 
 
@@ -219,35 +216,15 @@ def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
         yield f"{place}: {found} of {len(lines)} test lines are in the training text: leaked"
 
 
-def _bible_training(data: DataFolder, code: str) -> set[str]:
-    path = find_file(data.root / f"bible/{data.source('bible', code)}.train.tsv")
-    return _lines_of([path]) if path is not None else set()
-
-
 def _lines_of(paths: Iterable[Path]) -> set[str]:
     """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
-    return {
-        _plain(rest) for path in paths for line in read_lines(path) for rest in _after_tabs(line) if not rest.isspace()
-    } - {""}
-
-
-def _after_tabs(line: str) -> Iterator[str]:
-    yield line
-    while "\t" in line:
-        line = line.partition("\t")[2]
-        yield line
+    found = set()
+    for line in (line for path in paths for line in read_lines(path)):
+        parts = line.split("\t")
+        found |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
+    return found - {""}
 
 
 def _plain(line: str) -> str:
     """A line as it is compared: composed characters, no case, no spaces (so that tokenised text is recognised)."""
     return "".join(unicodedata.normalize("NFC", line).casefold().split())
-
-
-def _manifest(root: Path, hashes: dict[str, str], report: Report) -> None:
-    """Compare the files with the hashes of ``manifest.json``."""
-    for name, digest in hashes.items():
-        path = root / name
-        if not path.is_file():
-            report.faults.append(f"{name}: named in {MANIFEST}, but not there")
-        elif sha256_file(path) != digest:
-            report.faults.append(f"{name}: not the file whose SHA-256 {MANIFEST} names")

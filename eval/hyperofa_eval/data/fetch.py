@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
-from hyperofa_eval.base.files import check_target, read_manifest, sha256_file, write_json, write_text
+from hyperofa_eval.base.files import MANIFEST, check_target, read_manifest, sha256_file, write_json, write_text
 from hyperofa_eval.data.readers import SCHEME_OF
 from hyperofa_eval.data.writable import Kept
 from hyperofa_eval.languages import PIVOT, bare, is_pivot, language
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 CODE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]+)*")
 """What may name a folder: never a path."""
 TOKEN_COLUMNS = ("tokens", "words", "form")
@@ -41,16 +40,14 @@ def fetch(
     codes = list(dict.fromkeys(codes))
     for code in codes:
         if not CODE.fullmatch(code):
-            raise InputError(
-                f"{code!r} is no language code", where="--languages", todo="write one such as tur or tur_Latn"
-            )
+            todo = "write one such as tur or tur_Latn"
+            raise InputError(f"{code!r} is no language code", where="--languages", todo=todo)
     names = {code: _configuration(config, code) for code in codes}
     import datasets
 
     datasets.disable_progress_bars()
     texts: dict[Path, str] = {}
-    for code in codes:
-        name = names[code]
+    for code, name in names.items():
         try:
             found = datasets.load_dataset(source, name, revision=revision)
         except (OSError, ValueError, RuntimeError) as error:
@@ -60,8 +57,7 @@ def fetch(
         for split, rows in _splits(found, code).items():
             files.update(_texts(corpus, target, split, rows, out))
         if not files:
-            had = ", ".join(map(str, found))
-            log.warning("%s: nothing for %s in its splits (%s)", source, code, had)
+            log.warning("%s: nothing for %s in its splits (%s)", source, code, ", ".join(map(str, found)))
         texts |= files
     if not texts:
         raise DataMissingError(f"no split to write for {', '.join(codes)}", where=source, todo="see data fetch --help")
@@ -79,9 +75,8 @@ def _configuration(config: str | None, code: str) -> str | None:
     try:
         return config.format(L=code, s=language(code).short or bare(code))
     except (KeyError, IndexError, ValueError, AttributeError):
-        raise InputError(
-            "its braces are neither {L} (the code) nor {s} (the two-letter code)", where=f"--config {config!r}"
-        ) from None
+        what = "its braces are neither {L} (the code) nor {s} (the two-letter code)"
+        raise InputError(what, where=f"--config {config!r}") from None
 
 
 def _target(code: str, config: str | None) -> str:
@@ -89,10 +84,9 @@ def _target(code: str, config: str | None) -> str:
     row = language(code)
     if config is None or "{s" not in config or row.short not in row.aliases:
         return code
-    log.warning(
-        "%s is the code of %s, written as such; it stands for %s with --aliases", row.short, row.aliases[0], code
-    )
-    return row.aliases[0]
+    alias = row.aliases[0]
+    log.warning("%s is the code of %s, written as such; it stands for %s with --aliases", row.short, alias, code)
+    return alias
 
 
 def _splits(found: Any, code: str) -> dict[str, Any]:
@@ -139,9 +133,8 @@ def _pairs(code: str, rows: Any, out: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _column(rows: Any, names: Sequence[str]) -> str:
-    for name in names:
-        if name in rows.column_names:
-            return name
+    if found := next((name for name in names if name in rows.column_names), None):
+        return found
     raise InputError(f"columns {', '.join(rows.column_names)}, none of {', '.join(names)}", where="data fetch")
 
 

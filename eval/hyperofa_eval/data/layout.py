@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,12 +16,8 @@ from hyperofa_eval.text.prefixes import Note
 from hyperofa_eval.text.textfiles import PACKED, find_file, plain_name, read_lines
 
 # {L} is the language's code, {s} its two-letter code, {split} train, dev or test; any file may be packed (.gz, .xz).
-PAIRS = (
-    ("tatoeba/{L}-eng.{L}", "tatoeba/{L}-eng.eng"),
-    ("tatoeba/tatoeba.{L}-eng.{L}", "tatoeba/tatoeba.{L}-eng.eng"),
-    ("{L}-eng.{L}", "{L}-eng.eng"),
-    ("tatoeba.{L}-eng.{L}", "tatoeba.{L}-eng.eng"),
-)
+PAIRS = ("tatoeba/{L}-eng.", "tatoeba/tatoeba.{L}-eng.", "{L}-eng.", "tatoeba.{L}-eng.")
+"""The beginnings of a pair's two names, which end in {L} and in eng."""
 VERSES = ("bible/{L}.test.tsv", "bible/{L}.tsv", "{L}.test.tsv")
 TAGGED = {
     "ner": (
@@ -52,7 +48,7 @@ class Pairs:
     """How many verse ids meet."""
 
     def first(self, n: int | None) -> Pairs:
-        """The first ``n`` pairs (all where ``n`` is None)."""
+        """The first ``n`` pairs, all where that is None."""
         return replace(self, english=self.english[:n], other=self.other[:n], ids=self.ids[:n])
 
 
@@ -89,10 +85,6 @@ class DataFolder:
         located = self._locate(corpus, code, split)
         return () if located is None else located[1]
 
-    def codes(self, corpus: str, known: Sequence[str]) -> list[str]:
-        """Those of ``known`` languages for which the folder holds ``corpus``, in their order."""
-        return [code for code in known if self.has(corpus, code)]
-
     def pairs(self, corpus: str, code: str) -> Pairs:
         """English and ``code`` sentences of ``tatoeba`` (by line) or ``bible`` (by verse id, in English order)."""
         if corpus == "bible":
@@ -117,9 +109,8 @@ class DataFolder:
         if not lines:
             raise InputError("the test set is empty", where=path)
         blank = len(every) - len(lines)
-        self.notes[path.relative_to(self.root).as_posix()] = (
-            [Note(f"{blank} blank lines are left out")] if blank else []
-        )
+        notes = [Note(f"{blank} blank lines are left out")] if blank else []
+        self.notes[path.relative_to(self.root).as_posix()] = notes
         return lines, self.hashes(path)
 
     def hashes(self, *paths: Path) -> dict[str, str]:
@@ -130,13 +121,11 @@ class DataFolder:
         return {path.relative_to(self.root).as_posix(): self._hashes[path] for path in paths}
 
     def _bible(self, code: str) -> Pairs:
-        (other_path,) = self._need("bible", code)
-        (english_path,) = self._need("bible", PIVOT)
-        sides = {code: read_verses(other_path), PIVOT: read_verses(english_path)}
+        sides = {side: read_verses(*self._need("bible", side)) for side in (code, PIVOT)}
         overlap = next(iter(overlaps(sides)), None)
         other, english = sides[code].texts, sides[PIVOT].texts
         ids = [name for name in english if name in other]
-        files = self.hashes(english_path, other_path)
+        files = self.hashes(sides[PIVOT].path, sides[code].path)
         lone = len(english) - len(ids), len(other) - len(ids)
         return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone, overlap)
 
@@ -194,11 +183,7 @@ class DataFolder:
 def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str], has: Callable[[str], bool]) -> None:
     """Refuse a code that neither the table nor the data knows, or that they spell in another way (``aze-latn``).
 
-    Args:
-        codes: What is asked for.
-        data: The folder.
-        corpora: The test sets whose files may name further languages.
-        has: Whether the folder holds what is to be read for a code.
+    Files of the ``corpora`` may name further languages; ``has`` says whether there is what is to be read for a code.
 
     Raises:
         InputError: names the code, and the nearest that is known.
@@ -219,9 +204,7 @@ def _spelling(code: str) -> str:
 def stand_ins(corpus: str, sources: Mapping[str, str]) -> list[str]:
     """A sentence for each code that another's data answers for, and for codes that share one test set.
 
-    Args:
-        corpus: What is read.
-        sources: By code asked for, the code whose data answers.
+    ``sources`` has, by code asked for, the code whose data answers.
     """
     found = []
     for source in dict.fromkeys(sources.values()):
@@ -244,12 +227,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 def _templates(corpus: str) -> list[tuple[str, ...]]:
     """The file names of a corpus; one that a user's task invents may hold pairs, tagged sentences or text."""
     if corpus == "tatoeba":
-        return list(PAIRS)
-    if corpus == "bible":
-        return [(name,) for name in VERSES]
-    if corpus == "text":
-        return [(name,) for name in TEXT]
-    if corpus in TAGGED:
-        return [(name,) for name in TAGGED[corpus]]
+        return [(name + "{L}", name + PIVOT) for name in PAIRS]
+    single = {"bible": VERSES, "text": TEXT, **TAGGED}
+    if corpus in single:
+        return [(name,) for name in single[corpus]]
     folder = corpus + "/"
     return [(folder + "{L}-eng.{L}", folder + "{L}-eng.eng"), (folder + "{L}/{split}.tsv",), (folder + "{L}.txt",)]

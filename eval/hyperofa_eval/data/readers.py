@@ -35,9 +35,8 @@ def read_pairs(left: Path, right: Path) -> tuple[list[str], list[str]]:
     """
     a, b = read_aligned([left, right])
     for path, lines in ((left, a), (right, b)):
-        for number, line in enumerate(lines, 1):
-            if not line:
-                raise InputError("empty line in a pair of files", where=f"{path}, line {number}")
+        if "" in lines:
+            raise InputError("empty line in a pair of files", where=f"{path}, line {lines.index('') + 1}")
     if not a:
         raise InputError("the test set is empty", where=left)
     return a, b
@@ -72,10 +71,10 @@ def read_tagged(path: Path, scheme: str | None = None, notes: list[Note] | None 
         todo = f"its {len(untagged)} lines have no tag but {UNTAGGED!r}" if untagged else None
         raise InputError("no sentences in the file", where=path, todo=todo)
     prefix, found = find_prefix([(number, token) for sentence in sentences for number, token, _ in sentence])
+    if untagged:
+        text = f"{len(untagged)} lines without a tag ({UNTAGGED}) are left out, the first is line {untagged[0]}"
+        found = [Note(text), *found]
     if notes is not None:
-        if untagged:
-            text = f"{len(untagged)} lines without a tag ({UNTAGGED}) are left out, the first is line {untagged[0]}"
-            notes.append(Note(text))
         notes += found
     return [
         Sentence(tuple(token.removeprefix(prefix) or token for _, token, _ in rows), tuple(tag for _, _, tag in rows))
@@ -89,9 +88,8 @@ def _pair(line: str, where: str, *, conllu: bool) -> tuple[str, str]:
     if len(fields) == 2 and all(fields):
         return fields[0], fields[1]
     if conllu:
-        raise InputError(
-            "not the ten columns of CoNLL-U", where=where, todo="columns 2 and 4 are the word and its UPOS"
-        )
+        todo = "columns 2 and 4 are the word and its UPOS"
+        raise InputError("not the ten columns of CoNLL-U", where=where, todo=todo)
     what = f"{len(fields)} columns, not token<TAB>tag" if len(fields) > 2 else "not token<TAB>tag"
     raise InputError(what, where=where, todo="keep the token and its tag alone")
 

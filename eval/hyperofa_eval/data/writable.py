@@ -50,11 +50,9 @@ class Kept:
     def pair(self, other: Any, english: Any) -> tuple[str, str] | None:
         """Both sides with single spaces, None where one has no text."""
         sides = [" ".join(side.split()) if isinstance(side, str) else "" for side in (other, english)]
-        for side in sides:
-            reason = self._reason(side)
-            if reason:
-                self._drop(reason.replace("a token", "a side"))
-                return None
+        if reason := next(filter(None, map(self._reason, sides)), ""):
+            self._drop(reason.replace("a token", "a side"))
+            return None
         return sides[0], sides[1]
 
     def report(self, kept: int) -> None:
@@ -66,11 +64,8 @@ class Kept:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in self._shown())
         dropped = self._reasons.total()
         if not kept:
-            raise InputError(
-                f"none of the {dropped} {self.things} can be written" + (f": {reasons}" if reasons else ""),
-                where=self.name,
-                todo="name another data set or configuration",
-            )
+            what = f"none of the {dropped} {self.things} can be written" + (f": {reasons}" if reasons else "")
+            raise InputError(what, where=self.name, todo="name another data set or configuration")
         if dropped:
             log.warning("%s: %d of %d %s left out: %s", self.name, dropped, dropped + kept, self.things, reasons)
         if self._untagged:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from hyperofa_eval.base.files import write_bytes
 
+log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 1 << 30
 KEY_BYTES = 16
@@ -27,30 +27,25 @@ class VectorCache:
     """Vectors of texts, shape (blocks, D) each, in memory and, where a folder is given, on disk.
 
     ``scope`` names everything but the text that decides a vector. On disk a scope is a folder of safetensors shards,
-    each written whole under a temporary name and then renamed, so an interrupted run leaves only whole ones.
+    each written whole, so an interrupted run leaves only whole ones.
     """
 
     def __init__(self, root: Path | None, scope: str) -> None:
         self.folder = None if root is None else root / scope
-        self.hits = 0
-        self.misses = 0
+        self.hits = self.misses = 0
         self._rows: dict[bytes, NDArray[np.float32]] = {}
         self._bytes = 0
         if self.folder is not None and self.folder.is_dir():
             for shard in sorted(self.folder.glob("*.safetensors")):
                 self._read(shard)
 
-    def missing(self, texts: Sequence[str]) -> list[str]:
-        """Those of ``texts``, once each and in order, that are not here; counts hits and misses."""
-        unique = dict.fromkeys(texts)
-        wanted = [text for text in unique if text_key(text) not in self._rows]
-        self.misses += len(wanted)
-        self.hits += len(unique) - len(wanted)
-        return wanted
-
-    def get(self, text: str) -> NDArray[np.float32] | None:
-        """The vectors of a text, shape (blocks, D), or None."""
-        return self._rows.get(text_key(text))
+    def find(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors (blocks, D) of those of ``texts`` that are here; counts hits and misses."""
+        keys = {text: text_key(text) for text in texts}
+        found = {text: self._rows[key] for text, key in keys.items() if key in self._rows}
+        self.hits += len(found)
+        self.misses += len(keys) - len(found)
+        return found
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], *, write: bool) -> None:
         """Keep ``vectors`` (n, blocks, D); ``write`` also puts them on disk (one process of a run does)."""
@@ -60,15 +55,12 @@ class VectorCache:
             self._rows.update(zip(keys, vectors, strict=True))
         if not write or self.folder is None or not keys:
             return
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         joined = b"".join(keys)
-        path = self.folder / f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         table = np.frombuffer(joined, dtype=np.uint8).reshape(-1, KEY_BYTES)
-        save_file({"keys": table, "vectors": np.ascontiguousarray(vectors)}, temporary)
-        temporary.replace(path)
+        shard = save({"keys": table, "vectors": np.ascontiguousarray(vectors)})
+        write_bytes(self.folder / f"{hashlib.sha256(joined).hexdigest()[:16]}.safetensors", shard)
 
     def _read(self, shard: Path) -> None:
         from safetensors import SafetensorError

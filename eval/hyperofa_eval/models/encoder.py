@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +12,9 @@ from numpy.typing import NDArray
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.base.files import sha256_json
-from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.models.cache import VectorCache
 from hyperofa_eval.models.encoding import EncodeSettings, auto_block
+from hyperofa_eval.models.loaded import LoadedModel
 from hyperofa_eval.text.plain_text import PlainText
 
 if TYPE_CHECKING:
@@ -29,32 +27,12 @@ Floats = NDArray[np.float32]
 
 
 class Encoder:
-    """Pooled hidden states of a transformer body (without head), with a cache by content.
+    """Pooled hidden states of a model's body, which is in evaluation mode, with a cache by content."""
 
-    ``body`` is the model without its head, in evaluation mode; ``identity`` the hash of body and tokenizer, which
-    decides what the cache may answer; ``name`` what errors call the model.
-    """
-
-    def __init__(
-        self,
-        body: Any,
-        tokenizer: Any,
-        *,
-        identity: str,
-        name: str,
-        batch_size: int = 64,
-        processes: Processes | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        self.body = body
-        self.tokenizer = tokenizer
-        self._text = PlainText(tokenizer)
-        self.name = name
-        self.batch_size = batch_size
-        self.processes = processes or Processes()
-        self.depth = int(body.config.get_text_config().num_hidden_layers)
-        self._identity = identity
-        self._cache_root = cache
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        self.depth = int(model.body.config.get_text_config().num_hidden_layers)
+        self._text = PlainText(model.tokenizer)
         self._caches: dict[str, VectorCache] = {}
         self._early: dict[int, bool] = {}
 
@@ -64,16 +42,19 @@ class Encoder:
             return tuple(range(1, self.depth + 1))
         block = auto_block(self.depth) if settings.block == "auto" else settings.block
         if block > self.depth:
-            raise InputError(f"has {self.depth} blocks, so none is number {block}", where=self.name, todo="see --block")
+            raise InputError(
+                f"has {self.depth} blocks, so none is number {block}", where=self.model.name, todo="see --block"
+            )
         return (block,)
 
     def cache_for(self, settings: EncodeSettings) -> VectorCache:
         """The cache of this model under ``settings``."""
         blocks = self.resolve(settings)
-        parts = [2, self._identity, list(blocks), settings.pooling, self.max_length(settings.max_length)]
+        identity = f"{self.model.identity['sha256']}-{self.model.identity['tokenizer_sha256']}"
+        parts = [2, identity, list(blocks), settings.pooling, self.max_length(settings.max_length)]
         scope = sha256_json(parts)[:32]
         if scope not in self._caches:
-            self._caches[scope] = VectorCache(self._cache_root, scope)
+            self._caches[scope] = VectorCache(self.model.cache, scope)
         return self._caches[scope]
 
     def encode(self, texts: Sequence[str], settings: EncodeSettings) -> Floats:
@@ -83,17 +64,16 @@ class Encoder:
             InputError: no such block, or the model's output is not finite.
         """
         cache = self.cache_for(settings)
-        known = {text: row for text in dict.fromkeys(texts) if (row := cache.get(text)) is not None}
-        wanted = cache.missing(texts)
-        if wanted:
+        known = cache.find(texts)
+        if wanted := [text for text in dict.fromkeys(texts) if text not in known]:
             fresh = self._compute(wanted, settings)
-            cache.put(wanted, fresh, write=self.processes.main)
+            cache.put(wanted, fresh, write=self.model.processes.main)
             known.update(zip(wanted, fresh, strict=True))
         return np.stack([known[text] for text in texts])
 
     def max_length(self, asked: int) -> int:
         """``asked``, or less where the tokenizer or the position embeddings allow less."""
-        return min(asked, self.tokenizer.model_max_length, positions(self.body))
+        return min(asked, self.model.tokenizer.model_max_length, positions(self.model.body))
 
     def _compute(self, texts: Sequence[str], settings: EncodeSettings) -> Floats:
         encoded = self._text(
@@ -106,30 +86,31 @@ class Encoder:
         )
         ids, specials = encoded["input_ids"], encoded["special_tokens_mask"]
         order = sorted(range(len(texts)), key=lambda i: (len(ids[i]), i))
-        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        mine = batches[self.processes.rank :: self.processes.world]
+        batches = [order[i : i + self.model.batch_size] for i in range(0, len(order), self.model.batch_size)]
+        mine = batches[self.model.processes.rank :: self.model.processes.world]
         blocks = self.resolve(settings)
         rows: list[tuple[int, Floats]] = []
         with progress_bar("encoding", len(texts)) as advance:
             for batch in mine:
                 vectors = self._batch([ids[i] for i in batch], [specials[i] for i in batch], blocks, settings.pooling)
                 rows += zip(batch, vectors, strict=True)
-                advance(len(batch) * self.processes.world)
-        everyone = [row for part in self.processes.gather(rows) for row in part]
+                advance(len(batch) * self.model.processes.world)
+        everyone = [row for part in self.model.processes.gather(rows) for row in part]
         out = np.stack([vector for _, vector in sorted(everyone, key=lambda row: row[0])])
         if not np.isfinite(out).all():
-            raise InputError("the model's output holds NaN or infinity", where=self.name, todo="check its weights")
+            raise InputError(
+                "the model's output holds NaN or infinity", where=self.model.name, todo="check its weights"
+            )
         return out
 
     def _batch(self, ids: list[list[int]], specials: list[list[int]], blocks: tuple[int, ...], pooling: str) -> Floats:
         import torch
 
-        device = next(self.body.parameters()).device
-        tokens, mask = pad(ids, pad_id(self.tokenizer, self.body), device)
+        device = next(self.model.body.parameters()).device
+        tokens, mask = pad(ids, pad_id(self.model.tokenizer, self.model.body), device)
         keep = mask.bool()
         if pooling == "mean":
-            marks, _ = pad(specials, 1, device)
-            text = marks == 0
+            text = pad(specials, 1, device)[0] == 0
             # A text without a token of its own (all characters dropped) is the mean of its specials, not 0 / 0.
             keep = torch.where(text.any(1, keepdim=True), text, keep)
         with torch.inference_mode():
@@ -138,10 +119,10 @@ class Encoder:
 
     def _states(self, tokens: torch.Tensor, mask: torch.Tensor, blocks: tuple[int, ...]) -> list[torch.Tensor]:
         if blocks == (self.depth,):
-            return [self.body(input_ids=tokens, attention_mask=mask).last_hidden_state]
+            return [self.model.body(input_ids=tokens, attention_mask=mask).last_hidden_state]
         if len(blocks) == 1 and self._can_stop(tokens, mask, blocks[0]):
             return [self._until(tokens, mask, blocks[0])]
-        states = self.body(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
+        states = self.model.body(input_ids=tokens, attention_mask=mask, output_hidden_states=True).hidden_states
         return [states[block] for block in blocks]
 
     def _can_stop(self, tokens: torch.Tensor, mask: torch.Tensor, block: int) -> bool:
@@ -152,43 +133,38 @@ class Encoder:
         if block not in self._early:
             import torch
 
-            layers = layer_list(self.body, self.depth)
             holds = False
-            if layers is not None:
-                whole = self.body(input_ids=tokens[:1], attention_mask=mask[:1], output_hidden_states=True)
+            if layer_list(self.model.body, self.depth) is not None:
+                one = {"input_ids": tokens[:1], "attention_mask": mask[:1]}
+                whole = self.model.body(**one, output_hidden_states=True).hidden_states[block]
                 short = self._until(tokens[:1], mask[:1], block)
-                holds = short.shape == whole.hidden_states[block].shape and torch.allclose(
-                    short, whole.hidden_states[block], atol=1e-5, rtol=1e-4
-                )
-            log.debug("%s: leaving after block %d is %s", self.name, block, "right" if holds else "not possible")
+                holds = short.shape == whole.shape and torch.allclose(short, whole, atol=1e-5, rtol=1e-4)
+            log.debug("%s: leaving after block %d is %s", self.model.name, block, "right" if holds else "not possible")
             self._early[block] = holds
         return self._early[block]
 
     def _until(self, tokens: torch.Tensor, mask: torch.Tensor, block: int) -> torch.Tensor:
-        layers = layer_list(self.body, self.depth)
+        """The output of a block, after which the forward pass is left."""
+        layers = layer_list(self.model.body, self.depth)
         assert layers is not None
-        with _leave_after(layers[block - 1]) as caught, suppress(_LeaveError):
-            self.body(input_ids=tokens, attention_mask=mask)
-        return caught[0]
+        caught: list[torch.Tensor] = []
+
+        def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            caught.append(output[0] if isinstance(output, tuple) else output)
+            raise _LeaveError
+
+        handle = layers[block - 1].register_forward_hook(leave)
+        try:
+            self.model.body(input_ids=tokens, attention_mask=mask)
+        except _LeaveError:
+            return caught[0]
+        finally:
+            handle.remove()
+        raise AssertionError("the block did not run")
 
 
 class _LeaveError(Exception):
     """Ends a forward pass whose wanted block has been computed."""
-
-
-@contextmanager
-def _leave_after(layer: nn.Module) -> Iterator[list[Any]]:
-    caught: list[Any] = []
-
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        caught.append(output[0] if isinstance(output, tuple) else output)
-        raise _LeaveError
-
-    handle = layer.register_forward_hook(hook)
-    try:
-        yield caught
-    finally:
-        handle.remove()
 
 
 def layer_list(body: nn.Module, depth: int) -> nn.ModuleList | None:

@@ -26,9 +26,8 @@ def hash_model(model: nn.Module, skip: frozenset[str] = frozenset()) -> str:
         plain = {key: value for key, value in config.to_dict().items() if key not in PASSING}
         digest.update(json.dumps(plain, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
-        if name in skip:
-            continue
-        _update(digest, name, tensor)
+        if name not in skip:
+            _update(digest, name, tensor)
     return digest.hexdigest()
 
 

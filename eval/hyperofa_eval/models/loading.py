@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import DataMissingError, InputError, first_line, unknown
+from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
 from hyperofa_eval.base.hub import check_name
 from hyperofa_eval.base.processes import Processes
 from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.models.loaded import Head
 from hyperofa_eval.models.model_types import register
 from hyperofa_eval.models.transformers_model import TransformersModel
+from hyperofa_eval.settings.evaluation import NumberFormat
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 from hyperofa_eval.text.tokenizer import load_tokenizer, rows_needed
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_model(
     name: str,
     *,
     head: bool = False,
-    dtype: str = "float32",
+    dtype: NumberFormat = "float32",
     batch_size: int = 64,
     processes: Processes | None = None,
     cache: Path | None = None,
@@ -32,9 +31,8 @@ def load_model(
 ) -> TransformersModel:
     """Load a directory or hub id, dense or factorised.
 
-    ``head`` loads the language-model head too (for the task ``lm``); ``dtype`` is ``float32``, ``bfloat16`` or
-    ``float16``; ``remote_code`` runs Python code that comes with the checkpoint, which is off unless the user asks;
-    ``label`` is what results call the model, if not by its directory's name or hub id.
+    ``head`` loads the language-model head too (for the task ``lm``); ``remote_code`` runs Python code that comes with the
+    checkpoint; ``label`` is what results call the model, if not by its directory's name or hub id.
 
     Raises:
         DataMissingError: no such model, or no tokenizer beside it.
@@ -45,8 +43,6 @@ def load_model(
     import transformers
     from safetensors import SafetensorError
 
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
     config = _read_config(name, remote_code)
     kind: Head = _head_kind(config, name) if head else "none"
     auto = {
@@ -56,11 +52,10 @@ def load_model(
     }[kind]
     tokenizer = load_tokenizer(name, remote_code)
     options = {"config": config, "dtype": getattr(torch, dtype), "trust_remote_code": remote_code}
-    options |= {"use_safetensors": True}  # other formats are pickles
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # both are told below, not in a table
     try:
         with quiet_transformers():
-            model, info = auto.from_pretrained(name, **options)
+            model, info = auto.from_pretrained(name, use_safetensors=True, **options)  # other formats are pickles
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         refuse_lfs_pointer(Path(name))
         raise InputError(f"cannot load the model ({first_line(error)})", where=name) from None
@@ -68,8 +63,7 @@ def load_model(
         what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
         raise InputError(what, where=name, todo="use the config that the weights were saved with")
     unread = _unread(model, info["missing_keys"], name)
-    _check_rows(model, tokenizer, name)
-    _check_finite(model, unread, name)
+    _check_weights(model, tokenizer, unread, name)
     processes = processes or Processes()
     model = model.eval().to(processes.device)
     own = Path(name).resolve().name if Path(name).is_dir() else name
@@ -83,8 +77,7 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
         InputError: it is an encoder-decoder, the tokenizer has ids beyond its rows, or its weights are not finite.
     """
     _check_kind(model.config, name)
-    _check_rows(model, tokenizer, name)
-    _check_finite(model, frozenset(), name)
+    _check_weights(model, tokenizer, frozenset(), name)
     kind: Head = "none"
     if model.get_output_embeddings() is not None:
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
@@ -105,13 +98,10 @@ def _read_config(name: str, remote_code: bool) -> Any:
             plain, _ = transformers.PretrainedConfig.get_config_dict(name)
             register(str(plain.get("model_type", "")), name)
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=remote_code)
-    except OSError as error:
-        if path.exists():
-            refuse_lfs_pointer(Path(name))
-            raise InputError(f"cannot read its config ({first_line(error)})", where=path / "config.json") from None
-        raise DataMissingError(f"no such model here or on the hub ({first_line(error)})", where=name) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        refuse_lfs_pointer(Path(name))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and not path.exists():
+            raise DataMissingError(f"no such model here or on the hub ({first_line(error)})", where=name) from None
+        refuse_lfs_pointer(path)
         raise InputError(f"cannot read its config ({first_line(error)})", where=name) from None
     _check_kind(config, name)
     return config
@@ -119,25 +109,18 @@ def _read_config(name: str, remote_code: bool) -> Any:
 
 def _check_kind(config: Any, name: str) -> None:
     if getattr(config, "is_encoder_decoder", False):
-        raise InputError(
-            f"{config.model_type} is an encoder-decoder, which has no one block to pool or to tag from",
-            where=name,
-            todo="name an encoder or a decoder",
-        )
+        what = f"{config.model_type} is an encoder-decoder, which has no one block to pool or to tag from"
+        raise InputError(what, where=name, todo="name an encoder or a decoder")
 
 
-def _check_rows(model: Any, tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer with an id beyond the embedding's last row."""
+def _check_weights(model: Any, tokenizer: Any, unread: frozenset[str], name: str) -> None:
+    """Refuse an id beyond the embedding's last row, and NaN and infinity: NaN vectors would rank every translation first."""
+    import torch
+
     needed, rows = rows_needed(tokenizer), model.config.get_text_config().vocab_size
     if needed > rows:
         what = f"the tokenizer's ids need {needed:,} embeddings, the model has {rows:,}"
         raise InputError(what, where=name, todo="use the tokenizer that the model was trained with")
-
-
-def _check_finite(model: Any, unread: frozenset[str], name: str) -> None:
-    """Refuse NaN and infinity anywhere: NaN vectors would rank every translation first."""
-    import torch
-
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     for key, parameter in model.named_parameters():
         if key.removeprefix(prefix) not in unread and not bool(torch.isfinite(parameter).all()):
@@ -162,10 +145,8 @@ def _unread(model: Any, missing: Sequence[str], name: str) -> frozenset[str]:
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     needed = [key for key in missing if "pooler" not in key and key not in tied and "position_ids" not in key]
     if needed:
-        raise InputError(
-            f"the checkpoint lacks {len(needed)} weights ({', '.join(sorted(needed)[:2])})",
-            where=name,
-            todo="its head or body would be random: train it first, or leave out the task lm",
-        )
+        what = f"the checkpoint lacks {len(needed)} weights ({', '.join(sorted(needed)[:2])})"
+        todo = "its head or body would be random: train it first, or leave out the task lm"
+        raise InputError(what, where=name, todo=todo)
     prefix = f"{model.base_model_prefix}."
     return frozenset(key.removeprefix(prefix) for key in missing)

@@ -96,9 +96,8 @@ def _passages(
         return
     ids, offsets, special = (encoded[key][0] for key in ("input_ids", "offset_mapping", "special_tokens_mask"))
     if model.head == "causal":
-        start = (
-            model.tokenizer.bos_token_id if model.tokenizer.bos_token_id is not None else model.tokenizer.eos_token_id
-        )
+        bos = model.tokenizer.bos_token_id
+        start = model.tokenizer.eos_token_id if bos is None else bos
         if start is not None and (not ids or ids[0] != start):
             ids, special, offsets = [start, *ids][:limit], [1, *special][:limit], [(0, 0), *offsets][:limit]
         places = [i for i in range(1, len(ids)) if not special[i]]

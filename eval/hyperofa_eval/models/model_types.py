@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint, entry_points
 
 from hyperofa_eval.base.errors import InputError
 
 GROUP = "hyperofa_eval.models"
 """Entry points by model type, or by the beginning of some followed by ``*``; the value is a module, or a function to call."""
-KNOWN = {
-    "hyperofa_*": (
-        "a factorised checkpoint",
-        "hyperofa",
-        "pip install hyperofa, or export it with: hyperofa checkpoint export RUN --dense",
-    )
-}
-"""By pattern, what a checkpoint of such a type is, which package brings the type, and what to do without it."""
+FACTORISED = "hyperofa_*"
+"""The types of factorised checkpoints, which the package hyperofa brings."""
+_TODO = "pip install hyperofa, or export it with: hyperofa checkpoint export RUN --dense"
 
 
 def register(model_type: str, where: object) -> None:
@@ -28,17 +24,12 @@ def register(model_type: str, where: object) -> None:
 
     if model_type in CONFIG_MAPPING:
         return
-    found = [point for point in entry_points(group=GROUP) if _matches(model_type, point.name)]
-    for point in sorted(found, key=lambda point: len(point.name))[-1:]:
-        _load(point, model_type, where)
-        return
-    for pattern, (what, package, todo) in KNOWN.items():
-        if _matches(model_type, pattern):
-            raise InputError(f"{what} ({model_type}) that needs the {package} package", where=where, todo=todo)
-
-
-def _matches(model_type: str, pattern: str) -> bool:
-    return model_type == pattern or (pattern.endswith("*") and model_type.startswith(pattern[:-1]))
+    found = [point for point in entry_points(group=GROUP) if fnmatchcase(model_type, point.name)]
+    if found:
+        _load(max(found, key=lambda point: len(point.name)), model_type, where)
+    elif fnmatchcase(model_type, FACTORISED):
+        what = f"a factorised checkpoint ({model_type}) that needs the hyperofa package"
+        raise InputError(what, where=where, todo=_TODO)
 
 
 def _load(point: EntryPoint, model_type: str, where: object) -> None:
@@ -48,7 +39,6 @@ def _load(point: EntryPoint, model_type: str, where: object) -> None:
             loaded()
     except ImportError as error:
         package = point.value.partition(".")[0].partition(":")[0]
-        todo = next((todo for pattern, (*_, todo) in KNOWN.items() if pattern == point.name), f"install {package} anew")
-        raise InputError(
-            f"a checkpoint ({model_type}) that needs the {package} package ({error})", where=where, todo=todo
-        ) from None
+        todo = _TODO if point.name == FACTORISED else f"install {package} anew"
+        what = f"a checkpoint ({model_type}) that needs the {package} package ({error})"
+        raise InputError(what, where=where, todo=todo) from None

@@ -79,17 +79,12 @@ class Tagger:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies of all weights, on the CPU."""
-        both = {"body": self.body, "head": self.head}
-        return {
-            f"{part}.{key}": value.detach().cpu().clone().contiguous()
-            for part, module in both.items()
-            for key, value in module.state_dict().items()
-        }
+        both = nn.ModuleDict({"body": self.body, "head": self.head})
+        return {key: value.detach().cpu().clone().contiguous() for key, value in both.state_dict().items()}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put weights of :meth:`state` back."""
-        for part, module in (("body", self.body), ("head", self.head)):
-            module.load_state_dict({k.partition(".")[2]: v for k, v in state.items() if k.startswith(part + ".")})
+        nn.ModuleDict({"body": self.body, "head": self.head}).load_state_dict(state)
 
 
 def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int) -> Tagger:
@@ -197,10 +192,8 @@ def _kept(
         return None
     content = [[[s.tokens, s.tags] for s in part] for part in (train, dev)]
     identity = [model.identity["sha256"], model.identity["tokenizer_sha256"]]
-    return (
-        model.cache
-        / f"tagger-{sha256_json([task.reading, identity, content, settings_of(task), seed])[:32]}.safetensors"
-    )
+    digest = sha256_json([task.reading, identity, content, settings_of(task), seed])
+    return model.cache / f"tagger-{digest[:32]}.safetensors"
 
 
 def _save(state: dict[str, torch.Tensor], path: Path) -> None:

@@ -23,15 +23,7 @@ class TransformersModel(LoadedModel):
     @cached_property
     def encoder(self) -> Encoder:
         """The sentence encoder over the body."""
-        return Encoder(
-            self.body,
-            self.tokenizer,
-            identity=f"{self.identity['sha256']}-{self.identity['tokenizer_sha256']}",
-            name=self.name,
-            batch_size=self.batch_size,
-            processes=self.processes,
-            cache=self.cache,
-        )
+        return Encoder(self)
 
     def encode(self, texts: Sequence[str], settings: EncodeSettings) -> Vectors:
         """Sentence vectors (n, D); see :class:`hyperofa_eval.models.protocols.Encoder`."""

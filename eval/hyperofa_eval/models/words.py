@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any
 
 from hyperofa_eval.data.readers import Sentence
@@ -38,9 +39,8 @@ class WordEncoder:
     def pieces(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The sub-token ids of each word, at least one each: a word that vanishes is one unknown token."""
         new = [word for word in dict.fromkeys(words) if word not in self._known]
-        stand_in = self.tokenizer.unk_token_id
-        if stand_in is None:
-            stand_in = self.tokenizer.eos_token_id or 0
+        unknown = self.tokenizer.unk_token_id
+        stand_in = (self.tokenizer.eos_token_id or 0) if unknown is None else unknown
         self._known.update((word, tuple(row) or (stand_in,)) for word, row in zip(new, self._encode(new), strict=True))
         return [self._known[word] for word in words]
 
@@ -48,19 +48,13 @@ class WordEncoder:
         """Cut each sentence between words into windows of at most ``max_length`` tokens, specials included."""
         room = max_length - len(self.before) - len(self.after)
         self.pieces([word for sentence in sentences for word in sentence.tokens])
-        return [
-            self._window(i, start, rows)
-            for i, sentence in enumerate(sentences)
-            for start, rows in _fill(self.pieces(sentence.tokens), room)
-        ]
-
-    def _window(self, sentence: int, start: int, rows: Sequence[tuple[int, ...]]) -> Window:
-        ids = list(self.before)
-        first = []
-        for row in rows:
-            first.append(len(ids))
-            ids += row
-        return Window(sentence, start, (*ids, *self.after), tuple(first))
+        found = []
+        for i, sentence in enumerate(sentences):
+            for start, rows in _fill(self.pieces(sentence.tokens), room):
+                first = accumulate(map(len, rows[:-1]), initial=len(self.before))
+                ids = (*self.before, *chain.from_iterable(rows), *self.after)
+                found.append(Window(i, start, ids, tuple(first)))
+        return found
 
 
 def cut_at_spaces(sentences: Sequence[Sentence]) -> list[Sentence]:

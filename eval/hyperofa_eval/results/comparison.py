@@ -42,9 +42,8 @@ def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None, *, paper: b
     if tasks is not None:
         lacking = [task for task in tasks if task not in common]
         if lacking:
-            raise InputError(
-                f"not every run has the task {lacking[0]!r}", todo=f"in all: {', '.join(common) or 'none'}"
-            )
+            todo = f"in all: {', '.join(common) or 'none'}"
+            raise InputError(f"not every run has the task {lacking[0]!r}", todo=todo)
         common = list(tasks)
     if not common:
         raise InputError("the runs have no task in common", where=", ".join(run.label for run in runs))
@@ -71,14 +70,12 @@ def published(task: str) -> dict[str, dict[str, float]]:
 
 def published_note(task: str) -> str:
     """What to know of the published means beside one's own: no two of these numbers were measured alike."""
-    tagging = {
-        "pos": " The metric is span F1 on bare tags, not accuracy (--protocol paper has it). English is in the mean.",
-        "ner": " F1 is lenient (--protocol paper has it). English is in the mean.",
-    }
-    return (
-        "Published, before continual pre-training: other languages, one seed, no intervals; metric and protocol may "
-        "differ from those above." + tagging.get(task, " Protocol paper: block 8, specials in the mean.")
-    )
+    own = {
+        "pos": "The metric is span F1 on bare tags, not accuracy (--protocol paper has it). English is in the mean.",
+        "ner": "F1 is lenient (--protocol paper has it). English is in the mean.",
+    }.get(task, "Protocol paper: block 8, specials in the mean.")
+    general = "other languages, one seed, no intervals; metric and protocol may differ from those above"
+    return f"Published, before continual pre-training: {general}. {own}"
 
 
 def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
@@ -104,11 +101,7 @@ def _task(runs: Sequence[Run], task: str) -> dict[str, Any]:
         "settings_differ": differing(runs, task, codes),
         "rows": [_row(code, runs, values, draws) for code in codes],
         "means": {run.label: _mean(values[run.label], draws[run.label], averaged) for run in runs},
-        "against_first": {
-            run.label: _against(values, draws, (first, run.label), averaged, better)
-            for run in runs
-            if run.label != first
-        },
+        "against_first": {run.label: _against(values, draws, (first, run.label), averaged, better) for run in runs[1:]},
     }
 
 
@@ -147,19 +140,16 @@ def _against(values: Any, draws: Any, pair: tuple[str, str], codes: Sequence[str
     first, second = pair
     gaps = {code: values[second][code] - values[first][code] for code in codes}
     spread = {code: draws[second][code] - draws[first][code] for code in codes}
-    sides = [_side(interval(spread[code])) * (1 if better else -1) for code in codes]
+    bounds = [interval(spread[code]) for code in codes]
+    above, below = sum(low > 0 for low, _ in bounds), sum(high < 0 for _, high in bounds)
     return {
         "difference": _mean(gaps, spread, codes),
-        "wins": sides.count(1),
-        "losses": sides.count(-1),
-        "undecided": sides.count(0),
+        "wins": above if better else below,
+        "losses": below if better else above,
+        "undecided": len(codes) - above - below,
         "by_resource_class": _grouped(gaps, spread, codes, lambda code: language(code).resource_class),
         "by_script": _grouped(gaps, spread, codes, lambda code: language(code).script),
     }
-
-
-def _side(bounds: Sequence[float]) -> int:
-    return 1 if bounds[0] > 0 else -1 if bounds[1] < 0 else 0
 
 
 def _grouped(gaps: Any, spread: Any, codes: Sequence[str], key: Callable[[str], str]) -> dict[str, Any]:

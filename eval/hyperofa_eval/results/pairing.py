@@ -10,19 +10,8 @@ from typing import Any
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored
 
-NAMED = frozenset(
-    {
-        "block",
-        "pooling",
-        "max_length",
-        "prefix_space",
-        "learning_rate",
-        "epochs",
-        "batch_size",
-        "weight_decay",
-        "clip",
-    }
-)
+NAMED = {"block", "pooling", "max_length", "prefix_space"}  # retrieval, tagging
+NAMED |= {"learning_rate", "epochs", "batch_size", "weight_decay", "clip"}  # fine-tuning
 """Settings that suit a model (its depth, its family, how it is fine-tuned): they may differ, and every output names them.
 Any other setting changes what is measured, and runs that differ in it are refused."""
 
@@ -45,9 +34,8 @@ def load_run(folder: Path, label: str) -> Run:
     """
     summary = read_summary(folder) if folder.is_dir() else None
     if summary is None:
-        raise DataMissingError(
-            f"no {SUMMARY}", where=folder, todo="name the --out folder of a finished hyperofa-eval run"
-        )
+        todo = "name the --out folder of a finished hyperofa-eval run"
+        raise DataMissingError(f"no {SUMMARY}", where=folder, todo=todo)
     found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
     results: dict[str, dict[str, list[Result]]] = {}
     for task, entry in summary["tasks"].items():
@@ -78,9 +66,8 @@ def _check_source(where: Path, result: Result, summary: Mapping[str, Any], entry
     ]
     for what, one, other in pairs:
         if one != other:
-            raise InputError(
-                f"another {what} than the summary's", where=where, todo="the run did not finish: start it again"
-            )
+            todo = "the run did not finish: start it again"
+            raise InputError(f"another {what} than the summary's", where=where, todo=todo)
 
 
 def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], entry: Mapping[str, Any]) -> None:
@@ -89,9 +76,8 @@ def _check_value(where: Path, row: Mapping[str, Any], group: Sequence[Result], e
     values = [one["value"] for one in held if isinstance(one, dict) and isinstance(one.get("value"), int | float)]
     whole = len(values) == len(group)
     if not whole or not abs(sum(values) / len(values) - row["value"]) < 1e-9 * max(1.0, abs(row["value"])):
-        raise InputError(
-            f"the results of {row['language']} are not those of the summary", where=where, todo="start the run again"
-        )
+        what = f"the results of {row['language']} are not those of the summary"
+        raise InputError(what, where=where, todo="start the run again")
 
 
 def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
@@ -102,32 +88,21 @@ def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
     """
     for code in codes:
         groups = a.results[task][code], b.results[task][code]
-        seeds = [[result["seed"] for result in group] for group in groups]
-        if seeds[0] != seeds[1] and any(result.get("seeded", True) for group in groups for result in group):
-            _refuse(a, b, "seeds", seeds, f"{task}, {code}")
-        left, right = groups[0][0], groups[1][0]
-        for key, what in (("protocol", "protocols"), ("limit", "--limit"), ("metric", "metrics")):
-            if left[key] != right[key]:
-                _refuse(a, b, what, [left[key], right[key]], f"{task}, {code}")
-        heads = [result.get("details", {}).get("head") for result in (left, right)]
-        if heads[0] != heads[1]:
-            _refuse(a, b, "kinds of language model", heads, f"{task}, {code}")
+        firsts = left, right = groups[0][0], groups[1][0]
+        seeded = any(result.get("seeded", True) for group in groups for result in group)
+        compared = {"seeds": [[result["seed"] for result in group] if seeded else None for group in groups]}
+        for key, what in {"protocol": "protocols", "limit": "--limit", "metric": "metrics"}.items():
+            compared[what] = [result[key] for result in firsts]
+        compared["kinds of language model"] = [result.get("details", {}).get("head") for result in firsts]
         for name in sorted({*left["settings"], *right["settings"]} - NAMED):
-            both = [result["settings"].get(name) for result in (left, right)]
-            if both[0] != both[1]:
-                _refuse(a, b, f"settings of {name}", both, f"{task}, {code}")
-        if left["n"] != right["n"]:
-            _refuse(a, b, "numbers of items", [left["n"], right["n"]], f"{task}, {code}")
+            compared[f"settings of {name}"] = [result["settings"].get(name) for result in firsts]
+        compared["numbers of items"] = [result["n"] for result in firsts]
+        for what, (one, other) in compared.items():
+            if one != other:
+                line = f"{a.label} and {b.label} have different {what} ({one} and {other})"
+                raise InputError(line, where=f"{task}, {code}", todo="only runs measured alike can be paired")
         if left["data"] != right["data"]:
             raise InputError(f"{a.label} and {b.label} were measured on different data files", where=f"{task}, {code}")
-
-
-def _refuse(a: Run, b: Run, what: str, values: Sequence[Any], where: str) -> None:
-    raise InputError(
-        f"{a.label} and {b.label} have different {what} ({values[0]} and {values[1]})",
-        where=where,
-        todo="only runs measured alike can be paired",
-    )
 
 
 def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str, dict[str, Any]]:

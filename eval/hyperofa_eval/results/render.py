@@ -20,9 +20,7 @@ def markdown(comparison: Comparison) -> str:
     for task, entry in comparison["tasks"].items():
         runs = comparison["runs"]
         parts.append(f"## {task}: {entry['metric']} ({entry['unit']})\n")
-        rows = [
-            [row["language"], *(_cell(row["values"][run], row["ci95"][run]) for run in runs)] for row in entry["rows"]
-        ]
+        rows = [[r["language"], *(_cell(r["values"][run], r["ci95"][run]) for run in runs)] for r in entry["rows"]]
         means = [_cell(entry["means"][run]["mean"], entry["means"][run]["ci95"]) for run in runs]
         rows.append([f"**mean of {len(entry['in_mean'])}**", *means])
         parts.append(markdown_table(["language", *runs], rows))
@@ -44,10 +42,8 @@ def table_csv(comparison: Comparison) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = (
-        "task metric language script resource_class run value low high difference difference_low difference_high note"
-    )
-    writer.writerow(columns.split())
+    columns = "task metric language script resource_class run value low high"
+    writer.writerow([*columns.split(), "difference", "difference_low", "difference_high", "note"])
     for task, entry in comparison["tasks"].items():
         for row in entry["rows"]:
             for run in comparison["runs"]:

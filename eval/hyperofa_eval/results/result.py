@@ -14,19 +14,11 @@ from hyperofa_eval.tasks.task import Outcome, Task, settings_of
 
 SCHEMA = 1
 SUMMARY = "summary.json"
-FIELDS: dict[str, type | tuple[type, ...]] = {
-    "task": str,
-    "language": str,
-    "seed": int,
-    "protocol": str,
-    "limit": (int, type(None)),
-    "metric": str,
-    "n": int,
-    "values": dict,
-    "settings": dict,
-    "model": dict,
-    "data": dict,
-    "items": dict,
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("task", "language", "protocol", "metric"), str),
+    **dict.fromkeys(("seed", "n"), int),
+    "limit": int | None,
+    **dict.fromkeys(("values", "settings", "model", "data", "items"), dict),
 }
 """What every result has, whichever version of the harness wrote it."""
 Result = dict[str, Any]
@@ -92,15 +84,13 @@ def make_result(
         "prepare_s": round(prepare_s, 3),
         "processes": processes,
         "details": dict(outcome.details),
-        "items": {
-            name: {
-                "num": pack(items.num),
-                "den": None if (items.den == 1).all() else pack(items.den),
-                "scale": items.scale,
-            }
-            for name, items in outcome.items.items()
-        },
+        "items": {name: _packed(items) for name, items in outcome.items.items()},
     }
+
+
+def _packed(items: Items) -> dict[str, Any]:
+    ones = bool((items.den == 1).all())
+    return {"num": pack(items.num), "den": None if ones else pack(items.den), "scale": items.scale}
 
 
 def items_of(result: Result, metric: str) -> Items:
@@ -133,11 +123,8 @@ def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
     """
     if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
-    for name, digest in result.get("data", {}).items():
-        path = data.root / name
-        if not path.is_file() or data.hashes(path)[name] != digest:
-            return False
-    return True
+    paths = {name: data.root / name for name in result.get("data", {})}
+    return all(path.is_file() and data.hashes(path)[name] == result["data"][name] for name, path in paths.items())
 
 
 def stored(out: Path) -> Iterable[Result]:
@@ -170,9 +157,8 @@ def read_summary(out: Path) -> dict[str, Any] | None:
     shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
     tasks = summary.get("tasks") if shaped else None
     if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
-        raise InputError(
-            "not a summary of a run", where=path, todo="delete it and run again: results that hold are kept"
-        )
+        todo = "delete it and run again: results that hold are kept"
+        raise InputError("not a summary of a run", where=path, todo=todo)
     return dict(summary)
 
 
@@ -217,8 +203,5 @@ def check_folder(out: Path, protocol: str, limit: int | None) -> None:
         if result["protocol"] != protocol:
             raise InputError(f"holds results of protocol {result['protocol']!r}", where=where, todo="name a new --out")
         if result["limit"] != limit:
-            raise InputError(
-                f"was measured with --limit {result['limit']}, this run has --limit {limit}",
-                where=where,
-                todo="name a new --out: they cannot share a mean",
-            )
+            what = f"was measured with --limit {result['limit']}, this run has --limit {limit}"
+            raise InputError(what, where=where, todo="name a new --out: they cannot share a mean")

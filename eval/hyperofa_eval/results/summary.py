@@ -19,12 +19,10 @@ from hyperofa_eval.scoring.statistics import Floats, draws_of, interval, over_se
 def summarise_task(
     results: Sequence[Result], without_data: Sequence[str], leave_out: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One task's entry of ``summary.json``.
+    """One task's entry of ``summary.json``, from every (language, seed) of one task, model and protocol.
 
-    Args:
-        results: every (language, seed) of one task, model and protocol.
-        without_data: languages asked for that the data folder does not hold.
-        leave_out: languages that have a row but are not in the mean (English, on which taggers are trained).
+    ``without_data`` are languages asked for that the data folder does not hold; those to ``leave_out`` have a row but are not
+    in the mean (English, on which taggers are trained).
 
     Raises:
         InputError: the results were not all measured on the same share of the data (``--limit``).
@@ -41,7 +39,8 @@ def summarise_task(
         for metric in first["values"]
     }
     rows = [_row(code, group, draws) for code, group in by_language.items()]
-    averaged = [row for row in rows if _plain(row["language"]) not in leave_out] or rows
+    own_names = {code: PIVOT if is_pivot(code) else code for code in by_language}
+    averaged = [row for row in rows if own_names[row["language"]] not in leave_out] or rows
     codes = [row["language"] for row in averaged]
     values = {
         metric: {
@@ -51,10 +50,9 @@ def summarise_task(
         }
         for metric in first["values"]
     }
-    extra: dict[str, Any] = {}
+    extra = {}
     if first["protocol"] == "paper" and first["unit"] == "percent":
-        published = mean_read_from_text([row["values"][first["metric"]]["value"] for row in averaged])
-        extra = {"mean_read_from_text": published}
+        extra["mean_read_from_text"] = mean_read_from_text([row["value"] for row in averaged])
     return {
         "protocol": first["protocol"],
         "metric": first["metric"],
@@ -87,10 +85,6 @@ def mean_read_from_text(percents: Sequence[float]) -> float:
     shares = [str(percent / 100) for percent in percents]
     found = [re.search(r"\d+\.\d+", text) for text in shares]
     return 100 * float(np.mean([float(match.group()) for match in found if match is not None]))
-
-
-def _plain(code: str) -> str:
-    return PIVOT if is_pivot(code) else code
 
 
 def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Floats]]) -> dict[str, Any]:

@@ -24,7 +24,18 @@ AGREE = 1e-6
 _SEQUENCES = datasets.Sequence(datasets.Value("string"))
 
 
-class EntityF1(evaluate.Metric):
+class _TagMetric(evaluate.Metric):
+    """A metric of predictions and references that are one list of tags per sentence; it keeps them in memory."""
+
+    def __init__(self, cache_dir: str | None = None) -> None:
+        super().__init__(keep_in_memory=True, cache_dir=cache_dir)
+
+    def _info(self) -> evaluate.MetricInfo:
+        features = datasets.Features({"predictions": _SEQUENCES, "references": _SEQUENCES})
+        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+
+
+class EntityF1(_TagMetric):
     """Micro precision, recall and F1 of entities, in percent.
 
     ``strict`` reads IOB2 to the letter: an entity starts with B-, and I- of another type ends it (seqeval needs both
@@ -34,16 +45,8 @@ class EntityF1(evaluate.Metric):
     """
 
     def __init__(self, strict: bool = True, cache_dir: str | None = None) -> None:
-        super().__init__(keep_in_memory=True, cache_dir=cache_dir)
+        super().__init__(cache_dir)
         self.strict = strict
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="micro-averaged entity precision, recall and F1",
-            citation="",
-            inputs_description="predictions and references: one list of tags per sentence",
-            features=datasets.Features({"predictions": _SEQUENCES, "references": _SEQUENCES}),
-        )
 
     def _compute(self, predictions: Tags, references: Tags) -> dict[str, float]:
         options: dict[str, Any] = {"zero_division": 0}
@@ -55,19 +58,8 @@ class EntityF1(evaluate.Metric):
             return {name: 100 * float(score(references, predictions, **options)) for name, score in scores.items()}
 
 
-class TokenScores(evaluate.Metric):
+class TokenScores(_TagMetric):
     """Token accuracy and macro F1 over the tags that occur, in percent."""
-
-    def __init__(self, cache_dir: str | None = None) -> None:
-        super().__init__(keep_in_memory=True, cache_dir=cache_dir)
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description="token accuracy and macro-averaged F1",
-            citation="",
-            inputs_description="predictions and references: one list of tags per sentence",
-            features=datasets.Features({"predictions": _SEQUENCES, "references": _SEQUENCES}),
-        )
 
     def _compute(self, predictions: Tags, references: Tags) -> dict[str, float]:
         gold, found = ([tag for tags in part for tag in tags] for part in (references, predictions))
@@ -84,19 +76,15 @@ def reported(references: Tags, predictions: Tags, scoring: str, items: Mapping[s
         EvalError: the two do not agree, so one of them is wrong.
     """
     plain = {"references": [list(s) for s in references], "predictions": [list(s) for s in predictions]}
-    with (
-        TemporaryDirectory() as folder
-    ):  # evaluate makes its folder even if it keeps all in memory; a home may be read-only
+    # evaluate makes its folder even if it keeps all in memory, and a home may be read-only
+    with TemporaryDirectory() as folder:
         strict = scoring == "entity"
         metric = TokenScores(folder) if scoring == "token" else EntityF1(strict, folder)
         found = metric.compute(**plain)
     for name, item in items.items():
         if abs(found[name] - item.value()) > AGREE:
-            raise EvalError(
-                f"{name} is {found[name]} by seqeval and {item.value()} by sentences",
-                where=f"scoring {scoring}",
-                todo="please report this with the tags that gave it",
-            )
+            what = f"{name} is {found[name]} by seqeval and {item.value()} by sentences"
+            raise EvalError(what, where=f"scoring {scoring}", todo="please report this with the tags that gave it")
     return {name: found[name] for name in items}
 
 

@@ -83,14 +83,14 @@ def interval(draws: Floats) -> list[float]:
 
 def pack(values: Floats) -> str | list[str]:
     """Numbers (n,) as one compact string: ``0110`` for zeros and ones, else a space after each; (n, c) as c strings."""
-    if values.ndim == 2:
-        return [_pack(column) for column in values.T]
-    return _pack(values)
+    return _pack(values) if values.ndim == 1 else [_pack(column) for column in values.T]
 
 
 def unpack(packed: str | list[str]) -> Floats:
     """The numbers of :func:`pack`."""
-    return _unpack(packed) if isinstance(packed, str) else np.stack([_unpack(column) for column in packed], axis=1)
+    if isinstance(packed, list):
+        return np.stack([unpack(column) for column in packed], axis=1)
+    return np.array([float(word) for word in (packed.split() if " " in packed else packed)])
 
 
 def _pack(values: Floats) -> str:
@@ -98,7 +98,3 @@ def _pack(values: Floats) -> str:
         return "".join("1" if value else "0" for value in values)
     # A space at the end, so that a lone 10 does not read as one and zero.
     return "".join(f"{int(value)} " if float(value).is_integer() else f"{float(value)!r} " for value in values)
-
-
-def _unpack(text: str) -> Floats:
-    return np.array([float(word) for word in (text.split() if " " in text else text)])

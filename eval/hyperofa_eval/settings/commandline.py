@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import NoReturn
 
 from hyperofa_eval.base.errors import EXIT_OK, EXIT_USAGE, unknown
 from hyperofa_eval.base.guard import Terminated, run_guarded, tell
-from hyperofa_eval.settings.commands import run_words
+from hyperofa_eval.settings.commands import Command, commands_of, fill_parser
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,15 +65,19 @@ class CommandLine:
             return run_guarded(prog, self._run, words, rank=launched_rank(), interrupted=self.interrupted)
 
     def _run(self, words: Sequence[str]) -> int | None:
-        name, rest = words[0], words[1:]
+        name = words[0]
         if name not in self.subcommands:
             raise unknown("command", name, self.subcommands)
         module, summary = self.subcommands[name]
-        parser = Parser(prog=f"{self.prog} {name}", description=summary)
         from hyperofa_eval.base.console import setup_logging
 
         setup_logging(self.loggers)
-        return run_words(module, parser, rest)
+        commands = commands_of(importlib.import_module(module))
+        parser = Parser(prog=f"{self.prog} {name}", description=summary)
+        fill_parser(parser, commands)
+        namespace = parser.parse_args(words[1:])
+        command = commands if isinstance(commands, Command) else commands[namespace.action]
+        return command.called_with(namespace)
 
     def help_text(self) -> str:
         """The text of ``--help``."""

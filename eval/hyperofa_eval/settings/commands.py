@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from hyperofa_eval.settings.arguments import add_arguments, from_arguments
-from hyperofa_eval.settings.fields import about
+from hyperofa_eval.settings.arguments import add_arguments, from_arguments, option_of
+from hyperofa_eval.settings.fields import SettingError, about
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,32 @@ class Command:
         """Run with the words that argparse read.
 
         Raises:
-            InputError: an option is missing, or a value cannot be.
+            InputError: an option is missing, or a value cannot be; the option is named, also where ``run`` refuses its value.
         """
         for name, function in self.instead.items():
             if getattr(namespace, name, False):
                 function(namespace)
                 return None
-        return self.run(from_arguments(self.settings, vars(namespace)))
+        options = from_arguments(self.settings, vars(namespace), todo="see --help")
+        try:
+            return self.run(options)
+        except SettingError as error:
+            if error.where is not None:  # of a file
+                raise
+            raise SettingError(option_of(self.settings, error.name), error.what, todo=error.todo) from error
 
 
-def commands_of(module: ModuleType) -> Command | Mapping[str, Command]:
-    """What a command module offers: one ``COMMAND``, or its ``ACTIONS`` by name."""
-    found: Command | Mapping[str, Command] = getattr(module, "COMMAND", None) or module.ACTIONS
+Commands = Command | Mapping[str, Command]
+"""One command, or its actions by name."""
+
+
+def commands_of(module: ModuleType) -> Commands:
+    """What a command module offers: one ``COMMAND``, or its ``ACTIONS``."""
+    found: Commands = getattr(module, "COMMAND", None) or module.ACTIONS
     return found
 
 
-def fill_parser(parser: argparse.ArgumentParser, commands: Command | Mapping[str, Command]) -> None:
+def fill_parser(parser: argparse.ArgumentParser, commands: Commands) -> None:
     """Add the options of a command, or a parser for each of its actions."""
     if isinstance(commands, Command):
         add_arguments(parser, commands.settings)
@@ -57,19 +66,6 @@ def fill_parser(parser: argparse.ArgumentParser, commands: Command | Mapping[str
     actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(commands))
     for name, command in commands.items():
         add_arguments(actions.add_parser(name, help=command.help, description=command.help), command.settings)
-
-
-def command_of(commands: Command | Mapping[str, Command], namespace: argparse.Namespace) -> Command:
-    """The command that the words name, where a module offers several."""
-    return commands if isinstance(commands, Command) else commands[namespace.action]
-
-
-def run_words(module: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> int | None:
-    """Read ``words`` by the command of ``module`` and run it."""
-    commands = commands_of(importlib.import_module(module))
-    fill_parser(parser, commands)
-    namespace = parser.parse_args(words)
-    return command_of(commands, namespace).called_with(namespace)
 
 
 def keywords(options: Any) -> dict[str, Any]:

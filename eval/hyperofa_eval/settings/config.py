@@ -35,9 +35,8 @@ def load_config(cls: type[C], path: Path | None, overrides: Sequence[str] = ()) 
         InputError: the file is not there or is not YAML, a key is unknown (the nearest is named), a value has the
             wrong type or is out of its range, or the dataclass refuses it.
     """
-    where = path if path is not None else "config"
     values = override(read_yaml(path) if path is not None else {}, overrides)
-    return build_config(cls, values, where)
+    return build_config(cls, values, path or "config")
 
 
 def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -48,8 +47,14 @@ def override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
         key, equals, text = word.partition("=")
         if not equals:
             raise InputError(f"{word!r} is not key=value", where="command line")
+        *parents, last = key.split(".")
+        group = values
+        for name in parents:
+            group = group.setdefault(name, {})
+            if not isinstance(group, dict):
+                raise InputError(f"{key}: {name!r} is not a group of settings", where="command line")
         try:
-            _set(values, key.split("."), parse_yaml(text) if text else None)
+            group[last] = parse_yaml(text) if text else None
         except ValueError:
             raise InputError(f"{word!r} has no readable value", where="command line") from None
     return values
@@ -112,14 +117,6 @@ def save_config(config: Any, path: Path) -> None:
     import yaml
 
     write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
-
-
-def _set(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            raise InputError(f"{'.'.join(keys)}: {key!r} is not a group of settings", where="command line")
-    values[keys[-1]] = value
 
 
 def _check_keys(cls: Any, values: Any, prefix: str, where: object) -> None:

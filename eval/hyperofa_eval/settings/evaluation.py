@@ -22,15 +22,12 @@ class TaskSettings(Settings):
     csls: bool = setting(False, "retrieval: rank by CSLS instead of the cosine")
     learning_rate: float | None = setting(None, "tagging: peak rate of the fine-tuning (default: 2e-5)")
     epochs: int | None = setting(None, "tagging: passes over the English training set (default: 10)")
-    limit: int | None = setting(None, "score the first N items of a language only; marked in the results", metavar="N")
+    limit: int | None = setting(
+        None, "score the first N items of a language only; marked in the results", metavar="N", range=Range(1)
+    )
     aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
     extensions: tuple[Path, ...] = place(
-        (),
-        "files that define tasks or languages of your own",
-        flag="--with",
-        append=True,
-        metavar="FILE.py",
-        recipe=True,
+        (), "files of your own tasks or languages", flag="--with", append=True, metavar="FILE.py", recipe=True
     )
 
     def check(self) -> None:

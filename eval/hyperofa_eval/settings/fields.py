@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, Literal
 
@@ -24,12 +24,8 @@ class Range:
     below: bool = False
 
     def __contains__(self, number: float) -> bool:
-        return (
-            math.isfinite(number)
-            and self.low <= number <= self.high
-            and not (self.above and number == self.low)
-            and not (self.below and number == self.high)
-        )
+        left_out = [end for end, out in ((self.low, self.above), (self.high, self.below)) if out]
+        return math.isfinite(number) and self.low <= number <= self.high and number not in left_out
 
     def __str__(self) -> str:
         if self.high < math.inf:
@@ -91,6 +87,11 @@ def about(field: dataclasses.Field[Any]) -> About:
     return found if isinstance(found, About) else About("")
 
 
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a field, ``MISSING`` where it must be given."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def ordered(cls: type[Any]) -> list[dataclasses.Field[Any]]:
     """The fields as a person reads them: inputs and outputs, settings, then what is only shown."""
     order = {"place": 0, "setting": 1, "show": 2}
@@ -115,7 +116,7 @@ class SettingError(InputError, ValueError):
 
     def __init__(self, name: str, what: str, *, where: object = None, todo: str | None = None) -> None:
         """Compose ``where: name: what; todo`` from the parts that are given."""
-        self.name, self.what, self.todo = name, what, todo
+        self.name, self.what, self.where, self.todo = name, what, where, todo
         super().__init__(what if not name else f"{name}: {what}", where=where, todo=todo)
 
 
@@ -129,21 +130,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            allowed = about(field).range
+            allowed, value = about(field).range, getattr(self, field.name)
             if allowed is None:
                 continue
-            for number in _numbers(getattr(self, field.name)):
-                if number not in allowed:
+            several = list(value.values()) if isinstance(value, Mapping) else value
+            for number in several if isinstance(several, list | tuple) else [value]:
+                if isinstance(number, int | float) and not isinstance(number, bool) and number not in allowed:
                     raise SettingError(field.name, f"{number} is not {allowed}")
         self.check()
 
     def check(self) -> None:
         """Refuse settings that contradict each other, by :class:`SettingError`."""
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    for one in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(one, int | float) and not isinstance(one, bool):
-            yield one

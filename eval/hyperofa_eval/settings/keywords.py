@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from typing import Any, TypeVar
 
 from hyperofa_eval.base.guard import process_kept, raised_in_one_line
-from hyperofa_eval.settings.fields import about
+from hyperofa_eval.settings.fields import about, default_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,11 +30,15 @@ def takes(cls: type[Any]) -> Callable[[F], F]:
         names = {one.name for one in own}
         hints = typing.get_type_hints(cls)
         fields = [field for field in dataclasses.fields(cls) if field.name not in names and about(field).kind != "show"]
+        defaults = {field.name: default_of(field) for field in fields}
         more = [
             inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name]
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if default is MISSING else default,
+                annotation=hints[name],
             )
-            for field in fields
+            for name, default in defaults.items()
         ]
 
         @functools.wraps(function)
@@ -48,9 +52,3 @@ def takes(cls: type[Any]) -> Callable[[F], F]:
         return typing.cast(F, public)
 
     return shown
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default is not MISSING:
-        return field.default
-    return inspect.Parameter.empty if field.default_factory is MISSING else field.default_factory()

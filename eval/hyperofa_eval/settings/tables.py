@@ -8,7 +8,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from hyperofa_eval.settings.arguments import plain_type
-from hyperofa_eval.settings.fields import about, flag_of, ordered
+from hyperofa_eval.settings.fields import about, default_of, flag_of, ordered
 
 
 def markdown(cls: type[Any], *, options: bool = True) -> list[str]:
@@ -20,17 +20,14 @@ def markdown(cls: type[Any], *, options: bool = True) -> list[str]:
         known = about(field)
         allowed = f" ({known.range})" if known.range is not None else ""
         key = "" if known.kind == "show" else f"`{field.name}`"
-        cells = [key, _type(hints[field.name]), _default(field), _escaped(f"{known.help}{allowed}")]
+        what = f"{known.help}{allowed}".replace("|", "\\|").replace("<", "&lt;")
+        cells = [key, _type(hints[field.name]), _default(field), what]
         rows.append([f"`{flag_of(field)}`", *cells] if options else cells)
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
-
-
 def _default(field: dataclasses.Field[Any]) -> str:
-    value = field.default if field.default_factory is MISSING else field.default_factory()
+    value = default_of(field)
     if value is MISSING:
         return "required"
     if value is None or value in ((), {}, []):

@@ -18,29 +18,26 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()
         if self.check_event(yaml.AliasEvent) and event.anchor in self._unfinished:
-            raise ComposerError(
-                None, None, f"the alias *{event.anchor} stands inside of what it names", event.start_mark
-            )
+            what = f"the alias *{event.anchor} stands inside of what it names"
+            raise ComposerError(None, None, what, event.start_mark)
         return super().compose_node(parent, index)
 
     def compose_sequence_node(self, anchor: Any) -> Any:
-        return self._composed(super().compose_sequence_node, anchor)
+        self._unfinished.append(anchor)
+        node = super().compose_sequence_node(anchor)
+        self._unfinished.pop()
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        node = self._composed(super().compose_mapping_node, anchor)
+        self._unfinished.append(anchor)
+        node = super().compose_mapping_node(anchor)
+        self._unfinished.pop()
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise ComposerError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
         return node
-
-    def _composed(self, compose: Any, anchor: Any) -> Any:
-        self._unfinished.append(anchor)
-        try:
-            return compose(anchor)
-        finally:
-            self._unfinished.pop()
 
 
 def parse_yaml(text: str) -> Any:
@@ -53,11 +50,5 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506  (a subclass of the safe loader)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:  # PyYAML's own slips on bad scalars
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, IndexError) as error:  # PyYAML slips on bad scalars
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None

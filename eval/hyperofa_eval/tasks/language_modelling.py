@@ -55,25 +55,16 @@ class LanguageModelling(Task[TextScorer, TextScorer]):
         found = [part for line in lines for part in cut(line, self.passage)]
         return [found[i] for i in spaced(len(found), self.passages)][:limit], files
 
-    def prepare(self, model: TextScorer, data: DataFolder, seed: int, limit: int | None) -> TextScorer:
-        """Nothing is trained; the model itself."""
-        return model
-
     def score(self, prepared: TextScorer, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Bits per character and the loss per predicted token (in nats), an item being a passage."""
         texts, files = self.read(data, language, limit)
         table = np.array(prepared.text_losses(texts, self.share, seed))  # nats, tokens, characters, unknown tokens
         if table.shape != (len(texts), 4) or not np.isfinite(table).all():
-            raise InputError(
-                f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite",
-                where=name_of(prepared),
-            )
+            what = f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite"
+            raise InputError(what, where=name_of(prepared))
         nats, tokens, characters, unknown = table.T
         return Outcome(
-            items={
-                "bits_per_character": Items(nats / np.log(2), characters, 1.0),
-                "loss": Items(nats, tokens, 1.0),
-            },
+            items={"bits_per_character": Items(nats / np.log(2), characters, 1.0), "loss": Items(nats, tokens, 1.0)},
             chance={},
             files=files,
             details={

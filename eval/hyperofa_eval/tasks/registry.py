@@ -68,5 +68,4 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def settable(task: Task) -> list[str]:
     """The names of the :data:`SETTINGS` that a task has."""
-    known: set[str] = {item.name for item in dataclasses.fields(task)} if dataclasses.is_dataclass(task) else set()
-    return [name for name in SETTINGS if name in known]
+    return [name for name in SETTINGS if name in getattr(task, "__dataclass_fields__", {})]

@@ -69,10 +69,6 @@ class Retrieval(Task[Encoder, Encoder]):
         """The pairs to score."""
         return data.pairs(self.corpus, language).first(limit)
 
-    def prepare(self, model: Encoder, data: DataFolder, seed: int, limit: int | None) -> Encoder:
-        """Nothing is trained; the model itself."""
-        return model
-
     def score(self, prepared: Encoder, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Top-k hits of every pair, at the main block, and the accuracies of every block where all were asked for."""
         pairs = self.read(data, language, limit)
@@ -82,14 +78,13 @@ class Retrieval(Task[Encoder, Encoder]):
         device = prepared.device if isinstance(prepared, Placed) else "cpu"
         blocks, main, (english, other) = self._vectors(prepared, pairs)
         if english.shape != other.shape:
-            raise InputError(
-                f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared",
-                where=name_of(prepared),
-            )
+            what = f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared"
+            raise InputError(what, where=name_of(prepared))
         found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
-        details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": _line(found[main][0])}
+        lines = [" ".join(map(str, rank.tolist())) for rank in found[main]]
+        details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": lines[0]}
         if self.direction == "both":
-            details["ranks_x_en"] = _line(found[main][1])
+            details["ranks_x_en"] = lines[1]
         if self.block == "all":
             details["blocks"] = {
                 str(block): {f"top{k}": _top(rank, k).value() for k in TOP}
@@ -103,12 +98,9 @@ class Retrieval(Task[Encoder, Encoder]):
         )
 
     def _ranks(self, english: Vectors, other: Vectors, device: str) -> list[NDArray[np.int64]]:
-        found = []
-        if self.direction in {"en-x", "both"}:
-            found.append(ranks(english, other, csls=self.csls, device=device))
-        if self.direction in {"x-en", "both"}:
-            found.append(ranks(other, english, csls=self.csls, device=device))
-        return found
+        both = {"en-x": (english, other), "x-en": (other, english)}
+        wanted = both if self.direction == "both" else {self.direction}
+        return [ranks(*sides, csls=self.csls, device=device) for name, sides in both.items() if name in wanted]
 
     def _vectors(self, model: Encoder, pairs: Pairs) -> tuple[tuple[int, ...], int, list[Vectors]]:
         """The blocks where the model names them, the place of the main one, and both sides, ``(n, blocks, D)`` each."""
@@ -139,7 +131,3 @@ def _top(found: list[NDArray[np.int64]], k: int) -> Items:
     if len(found) == 1:
         return hits(found[0] < k)
     return Items(np.mean([rank < k for rank in found], axis=0), np.ones(len(found[0])))
-
-
-def _line(values: NDArray[np.int64]) -> str:
-    return " ".join(map(str, values.tolist()))

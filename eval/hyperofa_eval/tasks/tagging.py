@@ -17,6 +17,7 @@ from hyperofa_eval.scoring.statistics import Items
 from hyperofa_eval.tasks.task import Outcome, Task
 
 Scoring = Literal["entity", "token", "entity-lenient"]
+Sentences = list[Sentence]
 
 
 class Fitted(NamedTuple):
@@ -64,9 +65,8 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
         if self.scoring not in get_args(Scoring):
             raise unknown("scoring", self.scoring, get_args(Scoring))
         if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < 1:
-            raise InputError(
-                "epochs and batch size must be above 0, the learning rate in (0, 1)", where=f"task {self.name}"
-            )
+            what = "epochs and batch size must be above 0, the learning rate in (0, 1)"
+            raise InputError(what, where=f"task {self.name}")
 
     @property
     def metric(self) -> str:  # type: ignore[override]
@@ -82,13 +82,11 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
         """Whether there is a test set, and the English training and development sets that the task needs."""
         return data.has(self.corpus, language) and all(data.has(self.corpus, PIVOT, s) for s in ("train", "dev"))
 
-    def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[list[Sentence], dict[str, str]]:
+    def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[Sentences, dict[str, str]]:
         """The test sentences of a language and the hash of their file."""
         return self._read(data, language, "test", limit)
 
-    def read_training(
-        self, data: DataFolder, limit: int | None
-    ) -> tuple[list[Sentence], list[Sentence], dict[str, str]]:
+    def read_training(self, data: DataFolder, limit: int | None) -> tuple[Sentences, Sentences, dict[str, str]]:
         """English's training and development sentences and the hashes of their files."""
         train, train_files = self._read(data, PIVOT, "train", limit)
         dev, dev_files = self._read(data, PIVOT, "dev", limit)
@@ -128,15 +126,11 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
 
         references = [sentence.tags for sentence in gold]
         if self.scoring == "token":
-            return {
-                "accuracy": accuracy_items(references, predictions),
-                "macro_f1": macro_items(references, predictions),
-            }
+            macro = macro_items(references, predictions)
+            return {"accuracy": accuracy_items(references, predictions), "macro_f1": macro}
         return {"f1": entity_items(references, predictions, strict=self.scoring == "entity")}
 
-    def _read(
-        self, data: DataFolder, language: str, split: str, limit: int | None
-    ) -> tuple[list[Sentence], dict[str, str]]:
+    def _read(self, data: DataFolder, language: str, split: str, limit: int | None) -> tuple[Sentences, dict[str, str]]:
         sentences, files = data.tagged(self.corpus, language, split, self.scheme)
         return (sentences if self.keep_tokens else cut_at_spaces(sentences))[:limit], files
 
@@ -152,9 +146,8 @@ def _checked(sentences: Sequence[Sentence], predictions: Sequence[Sequence[str]]
         raise InputError(f"answered with {len(predictions)} sentences for {len(sentences)}", where=who)
     for number, (sentence, tags) in enumerate(zip(sentences, predictions, strict=True), 1):
         if len(tags) != len(sentence.tokens):
-            raise InputError(
-                f"answered with {len(tags)} tags for the {len(sentence.tokens)} tokens of sentence {number}", where=who
-            )
+            what = f"answered with {len(tags)} tags for the {len(sentence.tokens)} tokens of sentence {number}"
+            raise InputError(what, where=who)
         if not all(isinstance(tag, str) for tag in tags):
             raise InputError(f"answered with a tag that is no string in sentence {number}", where=who)
     return list(predictions)

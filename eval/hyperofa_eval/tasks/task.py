@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.data.layout import DataFolder
@@ -73,16 +73,16 @@ class Task(ABC, Generic[M, Prepared]):
     def read_training(self, data: DataFolder, limit: int | None) -> Any:
         """Read what :meth:`prepare` learns from, before any work too."""
 
-    @abstractmethod
     def prepare(self, model: M, data: DataFolder, seed: int, limit: int | None) -> Prepared:
-        """What is done once per seed before the languages (fine-tuning); its result goes to :meth:`score`."""
+        """What is done once per seed before the languages (fine-tuning), for :meth:`score`; without it, the model itself."""
+        return cast(Prepared, model)
 
     @abstractmethod
     def score(self, prepared: Prepared, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Score one language; ``limit`` keeps the first items only."""
 
 
-REQUIRED = ("name", "metric", "summary", "higher_is_better", "unit", "seeded", "together", "has", "prepare", "score")
+REQUIRED = ("name", "metric", "summary", "higher_is_better", "unit", "seeded", "together", "has", "score")
 
 
 def complete(task: Any) -> Task:

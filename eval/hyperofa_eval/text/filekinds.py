@@ -41,6 +41,10 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\xba\x16\x4f\x2f", "a fastText model (.bin)"),
     (b"\n\x0e\n\x05<unk>", "a SentencePiece model"),
     (_LFS, _POINTER),
+    (b"\xff\xfe\x00\x00", "UTF-32 text"),
+    (b"\x00\x00\xfe\xff", "UTF-32 text"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:[}\](cX\x8a\x8c\x95]|\x4b)")
 _ZIPPED = (
@@ -52,16 +56,7 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|\
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*\{\s*"[^"\n]*"\s*:')
 _SAFETENSORS = re.compile(rb'.{3}\x00{5}\{\s*"', re.DOTALL)
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
-_TAR_PLACE = 257
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
-_MARKS = (
-    (b"\xff\xfe\x00\x00", "UTF-32 text"),
-    (b"\x00\x00\xfe\xff", "UTF-32 text"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-)
-
-
 _TODO = (
     ("NumPy", "write it as text: a word and its numbers a line"),
     ("packed with gzip", "name it .gz, or unpack it"),
@@ -111,11 +106,11 @@ def _by_start(head: bytes) -> str | None:
         size = int.from_bytes(head[26:28], "little")
         first = head[30 : 30 + size]
         return next((what for end, what in _ZIPPED if first.endswith(end)), "a zip archive")
-    return next((what for start, what in (*_STARTS, *_MARKS) if head.startswith(start)), None)
+    return next((what for start, what in _STARTS if head.startswith(start)), None)
 
 
 def _by_shape(head: bytes) -> str | None:
-    if head[_TAR_PLACE : _TAR_PLACE + 5] == b"ustar":
+    if head[257:262] == b"ustar":
         return "a tar archive"
     if _PICKLE.match(head):
         return "a Python pickle"

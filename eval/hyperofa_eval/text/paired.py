@@ -68,18 +68,15 @@ def id_key(written: str) -> str:
     """
     if written.isascii():
         return " ".join(written.split()).casefold()
-    seen = (
-        character for character in unicodedata.normalize("NFKC", written) if unicodedata.category(character) != "Cf"
-    )
+    composed = unicodedata.normalize("NFKC", written)
+    seen = (character for character in composed if unicodedata.category(character) != "Cf")
     return " ".join("".join(seen).split()).casefold()
 
 
 def read_verses(path: Path, *, gaps: bool = False) -> Verses:
-    """Read ``id<TAB>text`` lines.
+    """Read ``id<TAB>text`` lines of a file, plain or packed.
 
-    Args:
-        path: the file, plain or packed.
-        gaps: allow ids without text (no translation) and blank lines; they are counted and left out.
+    ``gaps`` allows ids without text (no translation) and blank lines; they are counted and left out.
 
     Raises:
         InputError: a line without a tab, id or text, an id that was there before, or no text in the file.
@@ -96,9 +93,8 @@ def read_verses(path: Path, *, gaps: bool = False) -> Verses:
         if not tab or not key or not (text or gaps):
             raise InputError("not id<TAB>text", where=where, todo=None if tab else "there is no tab")
         if key in lines:
-            raise InputError(
-                f"the id {written.strip()[:LONGEST]!r} comes twice, first in line {lines[key]}", where=where
-            )
+            what = f"the id {written.strip()[:LONGEST]!r} comes twice, first in line {lines[key]}"
+            raise InputError(what, where=where)
         lines[key] = number
         if text:
             first_id = first_id or written.strip()
@@ -120,9 +116,7 @@ def overlaps(sides: Mapping[str, Verses], pivot: str = PIVOT) -> list[Overlap]:
     hub = pivot if pivot in sides else max(sides, key=lambda language: len(sides[language].texts))
     centre = sides[hub]
     return [
-        Overlap(
-            side.path, centre.path, len(side.texts.keys() & centre.texts.keys()), len(side.texts), len(centre.texts)
-        )
+        Overlap(side.path, centre.path, len(side.texts.keys() & centre.texts), len(side.texts), len(centre.texts))
         for language, side in sides.items()
         if language != hub
     ]

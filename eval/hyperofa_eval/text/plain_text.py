@@ -12,12 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BARE = {
-    "add_special_tokens": False,
-    "return_attention_mask": False,
-    "return_token_type_ids": False,
-    "verbose": False,
-}
+_OFF = ("add_special_tokens", "return_attention_mask", "return_token_type_ids", "verbose")
+BARE = dict.fromkeys(_OFF, False)
 """Options for the ids of the text alone, however long it is."""
 _MARK = "\U0010ffff"
 """A character that no text holds: it stands around what a special token is called while text is read."""
@@ -41,7 +37,9 @@ class PlainText:
             return
         added = self._backend.get_added_tokens_decoder()
         special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
-        self._unknown = _unknown_of(tokenizer)
+        # What stands for text that cannot be spelled; a unigram does not say its own. Its role alone makes no token that:
+        # GPT-2's unknown token is its end-of-text token, which spelling never gives.
+        self._unknown = getattr(self._backend.model, "unk_token", tokenizer.unk_token) or None
         unknown = None if self._unknown is None else self._backend.token_to_id(self._unknown)
         self.names = {number: self._backend.id_to_token(number) for number in sorted(special)}
         # One entry more than the greatest special id: all later ids fall on it.
@@ -88,7 +86,8 @@ class PlainText:
         """How many special tokens each text has, beside the ``frame`` that the tokenizer puts around it."""
         counts = np.maximum(self._count(rows) - frame, 0)
         if self._unknown is not None:
-            counts += [sum(part.count(self._unknown) for part in _parts(text)) for text in texts]
+            parts = [[text] if isinstance(text, str) else text for text in texts]
+            counts += [sum(part.count(self._unknown) for part in text) for text in parts]
         return counts.tolist()
 
     def _count(self, rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
@@ -117,19 +116,6 @@ class PlainText:
         plain = copy.copy(self.tokenizer)
         plain._tokenizer = Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
         return plain
-
-
-def _parts(text: str | Sequence[str]) -> Sequence[str]:
-    """A text, or the words that it has been cut into."""
-    return (text,) if isinstance(text, str) else text
-
-
-def _unknown_of(tokenizer: Any) -> str | None:
-    """The token for what the model cannot spell, if it has one; a unigram model does not say its own.
-
-    A role alone does not make a token that: GPT-2's unknown token is its end-of-text token, which spelling never gives.
-    """
-    return getattr(tokenizer.backend_tokenizer.model, "unk_token", tokenizer.unk_token) or None
 
 
 def _rename(spec: dict[str, Any], names: dict[int, str]) -> None:

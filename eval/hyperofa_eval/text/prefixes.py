@@ -25,12 +25,9 @@ class Note:
 
 
 def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
-    """The prefix to remove from a file's tokens (empty for none), and what is to be said about it.
+    """The prefix to remove from a file's tokens (line number, token), empty for none, and what is to be said about it.
 
     Nearly all tokens must have it. A token without it, or with nothing after it, stays as it is: a tag needs its token.
-
-    Args:
-        tokens: Line number and token, of the whole file.
     """
     found = Counter(match[1] for _, token in tokens if (match := PREFIX.match(token)))
     if not found:
@@ -42,9 +39,8 @@ def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
     odd = [place for place in tokens if not place[1].startswith(prefix) or place[1] == prefix]
     notes = [Note(f"the prefix {prefix!r} is removed from {len(tokens) - len(odd)} of {len(tokens)} tokens")]
     if odd:
-        notes.append(
-            Note(f"{len(odd)} tokens are not {prefix!r} and a word, and stay as they are: {_named(odd)}", True)
-        )
+        text = f"{len(odd)} tokens are not {prefix!r} and a word, and stay as they are: {_named(odd)}"
+        notes.append(Note(text, odd=True))
     return prefix, notes
 
 

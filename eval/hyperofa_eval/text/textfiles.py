@@ -104,10 +104,8 @@ def _coding(raw: bytes, error: UnicodeDecodeError) -> tuple[str, str]:
         return f"it ends in the middle of a character ({byte})", "is the file cut off, or in another encoding?"
     if good and 2 * good >= bad:
         return f"{byte} between characters that are", "the file is damaged or mixed; convert that line"
-    return (
-        f"{byte} seems to be of Latin-1, Windows-1252 or another old encoding",
-        "convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8",
-    )
+    what = f"{byte} seems to be of Latin-1, Windows-1252 or another old encoding"
+    return what, "convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8"
 
 
 def _check_returns(raw: bytes, path: Path, number: int, *, warned: bool) -> bool:

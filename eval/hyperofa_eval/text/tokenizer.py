@@ -1,4 +1,4 @@
-"""A model's tokenizer: loading it, what is wrong where that fails, and how many rows its ids take."""
+"""A model's tokenizer: loading it, what is wrong where that fails, its rows, and what it does with unknown characters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 from hyperofa_eval.base.errors import DataMissingError, InputError, first_line
 from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
-from hyperofa_eval.text.unknowns import UNKNOWN_TODO, unknown_problem
 
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a tokenizer that has a vocabulary has one."""
 _SAMPLE = 20
+_RARE = "ꀀ 𐎀 ᚠ 𓀀 ꔀ 𒀀 ᝀ Ꭰ ⴰ ☃"
+"""Characters of scripts that few vocabularies hold, each a word of its own."""
+UNKNOWN_TODO = "name an entry of its vocabulary as the unknown token (unk_id or unk_token in tokenizer.json)"
 
 
 def has_vocabulary(folder: Path) -> bool:
@@ -38,11 +40,8 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
 
     folder = Path(name)
     bare = folder.is_dir() and not has_vocabulary(folder)
-    missing = DataMissingError(
-        "no tokenizer in the directory (no tokenizer.json, vocabulary or SentencePiece file)",
-        where=name,
-        todo="save it there: tokenizer.save_pretrained(DIR)",
-    )
+    what = "no tokenizer in the directory (no tokenizer.json, vocabulary or SentencePiece file)"
+    missing = DataMissingError(what, where=name, todo="save it there: tokenizer.save_pretrained(DIR)")
     try:
         with quiet_transformers():
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=remote_code)
@@ -52,11 +51,12 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
         refuse_lfs_pointer(folder)
         reason = sentencepiece_problem(folder) or first_line(error.__cause__ or error)
         raise InputError(f"cannot load its tokenizer ({reason})", where=name) from error
-    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
-    needs_file = bool(getattr(tokenizer, "vocab_files_names", {}))
-    if only_specials(tokenizer) and (unreadable := sentencepiece_problem(folder)):
+    # What transformers makes where it finds no vocabulary knows nothing but its special tokens.
+    only_specials = len(tokenizer) <= len(tokenizer.all_special_tokens)
+    if only_specials and (unreadable := sentencepiece_problem(folder)):
         raise InputError(f"cannot load its tokenizer ({unreadable})", where=name)
-    if (bare and needs_file) or only_specials(tokenizer):
+    # Byte-level tokenizers (ByT5) have no vocabulary file, and no text of theirs is unknown.
+    if only_specials or (bare and getattr(tokenizer, "vocab_files_names", {})):
         raise missing
     if problem := misread_sentencepiece(tokenizer, folder):
         raise InputError(problem, where=name, todo="save its tokenizer.json there, or name its tokenizer_class")
@@ -65,20 +65,14 @@ def load_tokenizer(name: str, remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def only_specials(tokenizer: Any) -> bool:
-    """Whether a tokenizer knows nothing but its special tokens: what transformers makes where it finds no vocabulary."""
-    return len(tokenizer) <= len(tokenizer.all_special_tokens)
-
-
 def sentencepiece_problem(folder: Path) -> str | None:
     """Why the SentencePiece file of a folder without ``tokenizer.json`` cannot be read; None where it is not to blame.
 
     transformers then tries to read it as a tiktoken file, and asks for that package.
     """
-    files = sorted(folder.glob("*.model"))
-    if not files or (folder / "tokenizer.json").is_file():
+    file = min(folder.glob("*.model"), default=None)
+    if file is None or (folder / "tokenizer.json").is_file():
         return None
-    file = files[0]
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError:
@@ -86,7 +80,9 @@ def sentencepiece_problem(folder: Path) -> str | None:
     try:
         SentencePieceProcessor(model_file=str(file))
     except Exception:  # noqa: BLE001  (the library raises what its C++ raised)
-        if _is_tiktoken(file):
+        with file.open("rb") as handle:
+            parts = handle.readline(200).split()
+        if len(parts) == 2 and parts[1].isdigit():  # a token in base64, and its rank
             return f"{file.name} is a tiktoken file; save it as tokenizer.json with tokenizer.save_pretrained(DIR)"
         return f"{file.name} is no SentencePiece file, or damaged"
     return f"transformers cannot read {file.name} for this kind of model; save a tokenizer.json there"
@@ -133,8 +129,32 @@ def _words(own: Any) -> list[str]:
     return (words or [piece for piece in pieces if len(piece) == 1 and piece.isalpha()])[:_SAMPLE]
 
 
-def _is_tiktoken(file: Path) -> bool:
-    """Whether a file begins with a line of tiktoken's: a token in base64, and its rank."""
-    with file.open("rb") as handle:
-        parts = handle.readline(200).split()
-    return len(parts) == 2 and parts[1].isdigit()
+def unknown_problem(tokenizer: Any) -> str | None:
+    """Why the (transformers) tokenizer fails on characters that it lacks; None if it does not.
+
+    A unigram without ``unk_id`` does, WordPiece and BPE whose unknown token is no entry; not one that spells all text as
+    bytes. The ``tokenizers`` library raises a bare exception there, in the middle of the text.
+    """
+    try:
+        _cut(tokenizer)
+    except Exception as error:  # noqa: BLE001  (the library raises no narrower kind)
+        said = " ".join(str(error).split()).rstrip(".")
+        return f"its tokenizer fails on every character that it lacks ({said})"
+    return None
+
+
+def drops_unknown(tokenizer: Any) -> bool:
+    """Whether characters that the tokenizer lacks leave no token at all, as with a BPE without an unknown token."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or type(backend.model).__name__ != "BPE" or backend.model.unk_token is not None:
+        return False
+    cut = [tuple(ids) for ids in _cut(tokenizer)]
+    return len(set(cut)) < len(cut)  # what is left of two of them is the same
+
+
+def _cut(tokenizer: Any) -> list[list[int]]:
+    """The ids of each rare word; none for a tokenizer written in Python, which has its own ways."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return []
+    return [backend.encode(word, add_special_tokens=False).ids for word in _RARE.split()]

@@ -84,9 +84,9 @@ def test_a_model_that_lacks_what_a_task_needs_is_refused_in_one_line(data):
         ({"tasks": []}, "no task named"),
         ({"protocol": "papr"}, "unknown protocol 'papr'; did you mean 'paper'?"),
         ({"languages": ["tru"]}, "unknown language 'tru'; did you mean 'tur'?"),
-        ({"limit": 0}, "limit 0 leaves nothing to score"),
-        ({"batch_size": 0}, "a batch of 0"),
-        ({"dtype": "float8"}, "unknown dtype 'float8'"),
+        ({"limit": 0}, "limit: 0 is not a number of 1 or more"),
+        ({"batch_size": 0}, "batch_size: 0 is not a number of 1 or more"),
+        ({"dtype": "float8"}, "dtype: Input should be 'float32', 'bfloat16' or 'float16'"),
         ({"device": "cuda:99"}, "cannot be used"),
         ({"tokenizer": "any"}, "brings its own tokenizer"),
     ],
@@ -231,9 +231,6 @@ class Upper:
 
     def has(self, data, language):
         return data.has("text", language)
-
-    def prepare(self, model, data, seed, limit):
-        return model
 
     def score(self, prepared, data, language, seed, limit):
         lines, files = data.text("text", language)

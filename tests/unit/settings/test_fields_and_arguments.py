@@ -36,6 +36,7 @@ class Bake(Settings):
     seeds: bool = setting(False, "put seeds on top")
     rank: int | Literal["full"] = setting("full", "slices")
     spices: tuple[str, ...] = setting((), "names", separator=",")
+    fruits: tuple[str, ...] = setting(("plum", "fig"), "fruits", separator=",")
     notes: tuple[str, ...] = setting((), "one each", append=True)
     options: dict[str, Any] = setting(factory=dict, help="KEY=VALUE", append=True, flag="--option")
     sizes: dict[str, int] = setting(factory=dict, help="by name", read=lengths)
@@ -189,10 +190,12 @@ def test_help_and_table_name_every_option_and_default() -> None:
     add_arguments(parser, Bake)
     text = " ".join(parser.format_help().split())
     assert "degrees (default: 220.0)" in text
+    assert "fruits (default: plum,fig)" in text
+    assert "the loaf (required)" in text
     assert "--no-salt do not: put salt in" in text
     assert text.index("--flour") < text.index("--heat") < text.index("--json")
     rows = markdown(Bake)
-    assert len(rows) == 2 + 13
+    assert len(rows) == 2 + 14
     assert "| `--heat` | `heat` | number | `220.0` | degrees (in [50, 300]) |" in rows
     assert any("| required |" in row for row in rows)
 
@@ -204,7 +207,7 @@ def test_a_function_shows_the_settings_it_takes() -> None:
         return build_config(Bake, {"flour": [flour], "out": "x", **settings}, "bake")
 
     parameters = inspect.signature(bake).parameters
-    assert "out" not in parameters
+    assert parameters["out"].default is inspect.Parameter.empty
     assert "json" not in parameters
     assert parameters["heat"].default == 220.0
     assert "heat: degrees" in (bake.__doc__ or "")
@@ -218,8 +221,22 @@ def test_a_command_may_do_something_else_without_its_required_options() -> None:
     fill_parser(parser, {"bread": command})
     assert command.called_with(parser.parse_args(["bread", "--json"])) is None
     assert said == ["json"]
-    with pytest.raises(InputError, match="required"):
+    with pytest.raises(InputError, match="required: --flour, --out; see --help"):
         command.called_with(parser.parse_args(["bread"]))
+
+
+def test_a_value_that_the_command_itself_refuses_is_named_by_its_option() -> None:
+    def refuse(where: str | None) -> Command:
+        def run(_: Bake) -> None:
+            raise SettingError("rank", "too many slices", where=where)
+
+        return Command(Bake, run)
+
+    given = argparse.Namespace(flour=["a"], out="loaf")
+    for where, line in {None: "--rank: too many slices", "bake.yaml": "bake.yaml: rank: too many slices"}.items():
+        with pytest.raises(SettingError) as caught:
+            refuse(where).called_with(given)
+        assert str(caught.value) == line
 
 
 @pytest.mark.parametrize("name", ["heat", "minutes"])

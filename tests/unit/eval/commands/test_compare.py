@@ -298,4 +298,4 @@ def test_a_damaged_result_is_one_line_with_its_path(pair, capsys, field, value, 
 
 def test_tasks_are_named_with_spaces_and_commas_and_not_at_all(pair, capsys):
     assert list(compared(*pair, "--tasks", " sr-t ,", capsys=capsys))
-    assert "--tasks: no task named" in fails(capsys, 2, *pair, "--tasks", " ,")
+    assert "--tasks: names nothing" in fails(capsys, 2, *pair, "--tasks", " ,")

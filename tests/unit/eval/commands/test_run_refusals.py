@@ -40,7 +40,7 @@ def test_paths_that_are_or_lie_below_a_file(model_dir, data, tmp_path, capsys):
 
 def test_a_cache_inside_the_results_is_refused(model_dir, data, tmp_path, capsys):
     out = tmp_path / "out"
-    assert "lies inside --out" in fails(capsys, 2, *words(model_dir, data, out, "--cache", out / "cache"))
+    assert "lies inside the results" in fails(capsys, 2, *words(model_dir, data, out, "--cache", out / "cache"))
     assert not out.exists()
 
 
