@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -13,11 +12,8 @@ from hyperofa.base.modeltypes import PARTS, Part, Phase
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.families import input_embedding, output_head
 
-
-class Wrapper(Protocol):
-    """What holds the model that is trained, such as :class:`hyperofa.model.TrainingModel`."""
-
-    pretrained: PreTrainedModel
+if TYPE_CHECKING:
+    from hyperofa.model.training import TrainingModel
 
 
 def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = None) -> bool:
@@ -47,14 +43,9 @@ def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = 
         raise InputError(f"the provenance has {mask.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
     module: Any
     for module in (input_embedding(model), output_head(model)):
-        module.trainable_rows = None if mask is None else mask.to(_device(module))
-    return phase != "head" or _learns_below_head(model)
-
-
-def _learns_below_head(model: PreTrainedModel) -> bool:
-    """Whether anything below the head that is not tied to it may learn, in this phase or a later one."""
+        module.trainable_rows = None if mask is None else mask.to(next(module.parameters(recurse=False)).device)
     tied = {id(parameter) for parameter in output_head(model).parameters()}
-    return any(p.requires_grad and id(p) not in tied for p in model.base_model.parameters())
+    return phase != "head" or any(p.requires_grad and id(p) not in tied for p in model.base_model.parameters())
 
 
 def frozen_parts(phase: Phase) -> frozenset[Part]:
@@ -77,15 +68,14 @@ def part_of(group: str) -> str:
     return group.removesuffix("_no_decay")
 
 
-def freeze(model: Wrapper, parts: Collection[Part]) -> None:
+def freeze(model: TrainingModel, parts: Collection[Part]) -> None:
     """Take parts out of training altogether: their gradients are never computed, the optimizer never sees them."""
-    for part, parameters in _by_part(model).items():
-        if part in parts:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
+    by_part = _by_part(model)
+    for parameter in (parameter for part in parts for parameter in by_part[part]):
+        parameter.requires_grad_(False)
 
 
-def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[str, Any]]:
     """Optimizer groups; each has ``name``, ``params`` and ``weight_decay``. Empty ones are left out.
 
     ``embeddings`` are coordinates (or dense rows) and the output bias, ``primitives`` the factor that all tokens share,
@@ -102,14 +92,13 @@ def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, A
             flat = len(getattr(parameter, "ds_shape", parameter.shape)) < 2
             name = f"{part}_no_decay" if flat and part in {"head", "body"} else part
             groups.setdefault(name, []).append(parameter)
-    decayed = {"head", "body"}
     return [
-        {"name": name, "params": params, "weight_decay": weight_decay if name in decayed else 0.0}
+        {"name": name, "params": params, "weight_decay": weight_decay if name in {"head", "body"} else 0.0}
         for name, params in groups.items()
     ]
 
 
-def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
+def _by_part(model: TrainingModel) -> dict[Part, list[Tensor]]:
     """Every parameter of the model under its part."""
     modules = (input_embedding(model.pretrained), output_head(model.pretrained))
     shared = {id(parameter): name for module in modules for name, parameter in module.named_parameters(recurse=False)}
@@ -122,7 +111,3 @@ def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
             part = "body" if id(parameter) in base else "head"
         parts[part].append(parameter)
     return parts
-
-
-def _device(module: Any) -> torch.device:
-    return next(module.parameters(recurse=False)).device
