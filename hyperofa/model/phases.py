@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, Protocol, get_args
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -12,8 +12,11 @@ from hyperofa.base.modeltypes import PARTS, Part, Phase
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.families import input_embedding, output_head
 
-if TYPE_CHECKING:
-    from hyperofa.model.training import TrainingModel
+
+class Wrapper(Protocol):
+    """What holds the model that is trained, such as :class:`hyperofa.model.TrainingModel`."""
+
+    pretrained: PreTrainedModel
 
 
 def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = None) -> bool:
@@ -68,14 +71,14 @@ def part_of(group: str) -> str:
     return group.removesuffix("_no_decay")
 
 
-def freeze(model: TrainingModel, parts: Collection[Part]) -> None:
+def freeze(model: Wrapper, parts: Collection[Part]) -> None:
     """Take parts out of training altogether: their gradients are never computed, the optimizer never sees them."""
     by_part = _by_part(model)
     for parameter in (parameter for part in parts for parameter in by_part[part]):
         parameter.requires_grad_(False)
 
 
-def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, Any]]:
     """Optimizer groups; each has ``name``, ``params`` and ``weight_decay``. Empty ones are left out.
 
     ``embeddings`` are coordinates (or dense rows) and the output bias, ``primitives`` the factor that all tokens share,
@@ -98,7 +101,7 @@ def parameter_groups(model: TrainingModel, *, weight_decay: float) -> list[dict[
     ]
 
 
-def _by_part(model: TrainingModel) -> dict[Part, list[Tensor]]:
+def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
     """Every parameter of the model under its part."""
     modules = (input_embedding(model.pretrained), output_head(model.pretrained))
     shared = {id(parameter): name for module in modules for name, parameter in module.named_parameters(recurse=False)}
