@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 Phase = Literal["all", "embeddings", "new_rows", "head"]
+TiedGradient = Literal["both", "input"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""

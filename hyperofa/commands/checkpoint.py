@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hyperofa.base.files import check_output
 from hyperofa.errors import EXIT_FAILED, EXIT_OK, DataMissingError, HyperofaError, InputError
@@ -13,7 +14,6 @@ from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.rundir import CONFIG_FILE, RUN_FILE, read_run_id
-from hyperofa_eval.base.console import console, print_json, table, track
 from hyperofa_eval.base.files import read_json
 from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.settings.commands import Command
@@ -70,6 +70,8 @@ def _check_run(run: Path) -> None:
 
 
 def _list(options: List) -> int:
+    from hyperofa_eval.base.console import print_json, table
+
     _check_run(options.run)
     rows = [checkpoint.describe(folder) for folder in checkpoint.committed(options.run)]
     if options.json:
@@ -86,16 +88,15 @@ def _list(options: List) -> int:
 
 
 def _verify(options: Verify) -> int:
+    from hyperofa_eval.base.console import print_json, table, track
+
     _check_run(options.run)
     run_id = read_run_id(options.run)
-    folders = (
-        checkpoint.committed(options.run)
-        if options.step is None
-        else [checkpoint.select_folder(options.run, options.step)]
-    )
+    everything = options.step is None
+    folders = checkpoint.committed(options.run) if everything else [checkpoint.select_folder(options.run, options.step)]
     found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
-    if options.step is None:
-        found |= {folder.name: f"no {checkpoint.MANIFEST}" for folder in checkpoint.uncommitted(options.run)}
+    for folder in checkpoint.uncommitted(options.run) if everything else ():
+        found[folder.name] = f"no {checkpoint.MANIFEST}"
     if options.json:
         print_json([{"folder": name, "problem": problem} for name, problem in found.items()])
     else:
@@ -104,6 +105,8 @@ def _verify(options: Verify) -> int:
 
 
 def _reshard(options: Reshard) -> int:
+    from hyperofa_eval.base.console import console
+
     _check_run(options.run)
     folder = checkpoint.select_folder(options.run, options.step)
     manifest = _verified(options.run, folder)
@@ -130,6 +133,7 @@ def _export(options: Export) -> int:
     from hyperofa.model import export_dense, load_for_training
     from hyperofa.train.checkpoint.final import write_final
     from hyperofa.train.config import TrainConfig
+    from hyperofa_eval.base.console import console
     from hyperofa_eval.settings.config import load_config
 
     config = load_config(TrainConfig, options.run / CONFIG_FILE)
@@ -142,11 +146,8 @@ def _export(options: Export) -> int:
         _take_weights(model, folder, _verified(options.run, folder))
     if options.dense:
         model = export_dense(model)
-    facts: dict[str, Any] = {"exported_from_step": step, "dense": options.dense}
-
-    def save_model(out: Path) -> None:
-        model.save_pretrained(out, save_original_format=False)
-
+    facts = {"exported_from_step": step, "dense": options.dense}
+    save_model = partial(model.save_pretrained, save_original_format=False)
     write_final(options.out, source, run_id, step, save_model, facts, tokenizer_needed=True)
     console.print(f"model of step {step}: {options.out}")
     return EXIT_OK
@@ -182,6 +183,7 @@ def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Man
     import torch
 
     from hyperofa.train.checkpoint.saving import open_unsharded
+    from hyperofa_eval.base.console import track
 
     state = open_unsharded(folder, manifest)
     parameters = dict(model.named_parameters())

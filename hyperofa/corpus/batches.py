@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +33,6 @@ class Batch:
     samples: Tensor
     n_targets: int
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch with the model's inputs on a device (without waiting, where they are pinned)."""
-        return replace(self, inputs={key: value.to(device, non_blocking=True) for key, value in self.inputs.items()})
-
     def pin_memory(self) -> Batch:
         """The same batch with the model's inputs in page-locked memory (called by the loader)."""
         return replace(self, inputs={key: value.pin_memory() for key, value in self.inputs.items()})
@@ -47,16 +41,7 @@ class Batch:
 class Batches:
     """What every step trains on. The global batch of a step is the same on any number of ranks and workers."""
 
-    def __init__(
-        self,
-        corpus: PackedCorpus,
-        *,
-        global_batch: int,
-        seed: int,
-        masking: Masking | None,
-        weights: Sequence[float] | None = None,
-        temperature: float | None = None,
-    ) -> None:
+    def __init__(self, corpus: PackedCorpus, *, global_batch: int, seed: int, masking: Masking | None) -> None:
         """Describe the batches; nothing is drawn yet.
 
         Args:
@@ -64,29 +49,17 @@ class Batches:
             global_batch: sequences per optimizer step, over all ranks and accumulation steps.
             seed: of order, masks and dropout.
             masking: for a masked language model; None for a causal one.
-            weights: sampling weights in the order of the languages; None takes the corpus's.
-            temperature: sampling temperature (see :func:`hyperofa.corpus.order.quotas`); None takes the corpus's.
 
         Raises:
-            InputError: the weights or the temperature make no distribution, or the tokenizer has no mask token.
+            InputError: the tokenizer has no mask token.
         """
-        sampling = corpus.meta["sampling"]
+        counts, sampling = [language.sequences for language in corpus.languages], corpus.meta["sampling"]
         self.corpus, self.global_batch, self.seed = corpus, global_batch, seed
+        self.order = Order(counts, seed, sampling["weights"], sampling["temperature"])
         try:
-            self.order = Order(
-                [language.sequences for language in corpus.languages],
-                seed,
-                sampling["weights"] if weights is None else weights,
-                sampling["temperature"] if temperature is None else temperature,
-            )
             self.masker = None if masking is None else Masker(masking, corpus.tokens)
         except ValueError as error:
             raise InputError(str(error), where=corpus.directory) from None
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Steps until as many sequences as the corpus holds have been drawn."""
-        return self.order.epoch_size / self.global_batch
 
     def draws(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sample ids and visits (global_batch,) of a step, in the order in which ranks take them."""
@@ -103,9 +76,8 @@ class Batches:
         """
         steps, rest = divmod(self.global_batch, world_size * micro_batch)
         if rest or not steps:
-            raise InputError(
-                f"a global batch of {self.global_batch} is no multiple of {world_size} ranks x micro-batch {micro_batch}"
-            )
+            ranks = f"{world_size} ranks x micro-batch {micro_batch}"
+            raise InputError(f"a global batch of {self.global_batch} is no multiple of {ranks}")
         return steps
 
     def for_rank(self, step: int, rank: int, world_size: int, micro_batch: int) -> list[Batch]:
@@ -154,10 +126,6 @@ class _Steps(Dataset[list[Batch]]):
         return self.batches.for_rank(step, self.rank, self.world_size, self.micro_batch)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 def rank_loader(
     batches: Batches,
     rank: int,
@@ -176,6 +144,6 @@ def rank_loader(
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=list,
         pin_memory=pin_memory,
     )

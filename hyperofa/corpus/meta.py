@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from hyperofa_eval.settings.config import build_config
 MARKER = "corpus.json"
 TOKENS = "tokens.safetensors"
 FORMAT = 2
+AGAIN = "prepare the corpus again"
+"""What to do about a corpus that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,18 @@ def read_meta(directory: Path) -> tuple[dict[str, Any], CorpusMeta]:
     """
     path = directory / MARKER
     value = read_json(path)
-    again = "prepare the corpus again"
     if not isinstance(value, dict):
-        raise InputError("not the description of a corpus", where=path, todo=again)
+        raise InputError("not the description of a corpus", where=path, todo=AGAIN)
     if value.get("format") != FORMAT:
-        raise InputError(f"corpus format {value.get('format')!r} is not {FORMAT}", where=path, todo=again)
+        raise InputError(f"corpus format {value.get('format')!r} is not {FORMAT}", where=path, todo=AGAIN)
     try:
         meta = build_config(CorpusMeta, value, path)
     except InputError as error:
-        raise InputError(str(error), todo=again) from None
+        raise InputError(str(error), todo=AGAIN) from None
     for language in meta.languages:
         inside(directory, language.file)
     if meta.fingerprint != fingerprint_of(value):
-        raise InputError("it was changed after it was written (its fingerprint is another)", where=path, todo=again)
+        raise InputError("it was changed after it was written (its fingerprint is another)", where=path, todo=AGAIN)
     return value, meta
 
 
@@ -115,8 +116,3 @@ def fingerprint_of(meta: Mapping[str, Any]) -> str:
         "languages": [[language["name"], language["sequences"], language["sha256"]] for language in meta["languages"]],
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
-
-
-def language_record(**values: Any) -> dict[str, Any]:
-    """A :class:`Language` as ``corpus.json`` holds it."""
-    return asdict(Language(**values))

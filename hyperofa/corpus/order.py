@@ -105,11 +105,7 @@ class Order:
     """
 
     def __init__(
-        self,
-        counts: Sequence[int],
-        seed: int,
-        weights: Sequence[float] | None = None,
-        temperature: float = 1.0,
+        self, counts: Sequence[int], seed: int, weights: Sequence[float] | None = None, temperature: float = 1.0
     ) -> None:
         """``counts``: sequences per language; sample ids number them language by language."""
         self.counts = np.asarray(counts, dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 
 from hyperofa.base.files import existing_file, inside
 from hyperofa.corpus.masking import TokenTable
-from hyperofa.corpus.meta import MARKER, TOKENS, read_meta
+from hyperofa.corpus.meta import AGAIN, MARKER, TOKENS, read_meta
+from hyperofa.corpus.packing import chunks
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import sha256_file
 
@@ -47,11 +48,8 @@ class PackedCorpus:
         for language, batches in zip(self.languages, self._batches, strict=True):
             found = sum(batch.num_rows for batch in batches)
             if found != language.sequences:
-                raise InputError(
-                    f"the file has {found:,} sequences, {MARKER} says {language.sequences:,}",
-                    where=directory / language.file,
-                    todo="prepare the corpus again",
-                )
+                what = f"the file has {found:,} sequences, {MARKER} says {language.sequences:,}"
+                raise InputError(what, where=directory / language.file, todo=AGAIN)
 
     @classmethod
     def open(cls, directory: str | Path) -> PackedCorpus:
@@ -72,9 +70,6 @@ class PackedCorpus:
         """All sequences of all languages."""
         return int(self._starts[-1])
 
-    def __len__(self) -> int:
-        return self.n_sequences
-
     @cached_property
     def tokens(self) -> TokenTable:
         """What masking must know of the tokenizer."""
@@ -83,13 +78,12 @@ class PackedCorpus:
             arrays = load_file(path)
             special, continuation = (arrays[name].astype(bool) for name in ("special", "continuation"))
         except FileNotFoundError:
-            raise DataMissingError("no such table of the tokens", where=path, todo="prepare the corpus again") from None
+            raise DataMissingError("no such table of the tokens", where=path, todo=AGAIN) from None
         except (SafetensorError, KeyError) as error:
-            what = f"not a table of the tokens ({error})"
-            raise InputError(what, where=path, todo="prepare the corpus again") from None
+            raise InputError(f"not a table of the tokens ({error})", where=path, todo=AGAIN) from None
         if not special.shape == continuation.shape == (self.vocab_size,):
             what = f"a table of {special.shape[0]:,} tokens, {MARKER} says {self.vocab_size:,}"
-            raise InputError(what, where=path, todo="prepare the corpus again")
+            raise InputError(what, where=path, todo=AGAIN)
         return TokenTable(special, continuation, self._tokenizer.mask_id)
 
     def languages_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -114,7 +108,7 @@ class PackedCorpus:
         for name, sha256 in {**hashes, TOKENS: self._tokenizer.table_sha256}.items():
             path = existing_file(inside(self.directory, name), "file of the corpus")
             if sha256_file(path) != sha256:
-                raise InputError("the checksum does not match", where=path, todo="prepare the corpus again")
+                raise InputError("the checksum does not match", where=path, todo=AGAIN)
 
 
 def write_sequences(
@@ -124,7 +118,7 @@ def write_sequences(
     schema = _schema(length)
     written = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for block in _blocks(sequences):
+        for block in chunks(sequences, ROWS_PER_BATCH):
             ids = np.stack([ids for ids, _ in block]).astype(np.int32, copy=False)
             segments = np.stack([segments for _, segments in block]).astype(np.int16, copy=False)
             columns = [
@@ -135,17 +129,6 @@ def write_sequences(
             writer.write_batch(pa.record_batch(columns, schema=schema))
             written += len(block)
     return written
-
-
-def _blocks(sequences: Iterable[Any]) -> Iterator[list[Any]]:
-    block: list[Any] = []
-    for sequence in sequences:
-        block.append(sequence)
-        if len(block) == ROWS_PER_BATCH:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _schema(length: int) -> Any:
@@ -160,10 +143,10 @@ def _record_batches(path: Path, length: int) -> list[Any]:
     try:
         batches = list(stream := pa.ipc.open_stream(pa.memory_map(str(path))))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"not a readable Arrow file ({error})", where=path, todo="prepare the corpus again") from None
+        raise InputError(f"not a readable Arrow file ({error})", where=path, todo=AGAIN) from None
     sizes = [batch.num_rows for batch in batches]
     if not stream.schema.equals(_schema(length)) or any(size != ROWS_PER_BATCH for size in sizes[:-1]):
-        raise InputError(f"not sequences of {length} tokens", where=path, todo="prepare the corpus again")
+        raise InputError(f"not sequences of {length} tokens", where=path, todo=AGAIN)
     return batches
 
 

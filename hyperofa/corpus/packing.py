@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Sequence_ = tuple[NDArray[np.int32], NDArray[np.int16]]
 
 
@@ -44,6 +47,13 @@ def pack(
                 filled = index = 0
     if filled:
         yield ids, segments
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last of which may be shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def _empty(length: int, pad_id: int) -> Sequence_:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from hyperofa.base.files import check_output, new_directory, sha256_tree, versions
-from hyperofa.corpus.meta import FORMAT, MARKER, TOKENS, fingerprint_of, language_record
+from hyperofa.corpus.meta import FORMAT, MARKER, TOKENS, Language, fingerprint_of
 from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
@@ -73,7 +74,7 @@ def prepare(
             counter.log_special(name, as_tokens=settings.read_special_tokens)
             counts = {key: getattr(counter, key) for key in _COUNTED}
             digest = sha256_file(folder / file)
-            languages.append(language_record(name=name, file=file, sequences=written, sha256=digest, **counts))
+            languages.append(asdict(Language(name=name, file=file, sequences=written, sha256=digest, **counts)))
         save_file(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
             folder / TOKENS,
@@ -130,11 +131,6 @@ class _Counter:
             log.warning("%s: %s", name, what)
 
 
-def _digest(tokenizer: Any) -> str:
-    """SHA-256 of a tokenizer that came from the hub: a revision may change under its name."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-
-
 def _describe(
     framed: DocumentTokenizer,
     directory: Path,
@@ -145,13 +141,17 @@ def _describe(
     size: int,
 ) -> dict[str, Any]:
     tokenizer = framed.tokenizer
+    if directory.exists():
+        sha256 = sha256_tree(directory)
+    else:  # from the hub, where a revision may change under its name
+        sha256 = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
     meta = {
         "format": FORMAT,
         "length": settings.length,
         "fingerprint": "",
         "tokenizer": {
             "name": directory.name,
-            "sha256": sha256_tree(directory) if directory.exists() else _digest(tokenizer),
+            "sha256": sha256,
             "size": size,
             "pad_id": framed.pad_id,
             "mask_id": tokenizer.mask_token_id,

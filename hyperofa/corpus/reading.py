@@ -48,9 +48,8 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
     else:
         for number, line in _lines(path):
             if number == 1 and seems_to_be(line[:HEAD_BYTES].encode()) == "JSON":
-                log.warning(
-                    "%s: read as plain text, though its first line is JSON (.jsonl would be read as such)", path
-                )
+                what = "%s: read as plain text, though its first line is JSON (.jsonl would be read as such)"
+                log.warning(what, path)
             yield line
 
 
@@ -78,9 +77,8 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             reason = getattr(error, "msg", _first_line(error))
             hint = {"[": ", such as with jq -c '.[]'", "{": ", such as with jq -c ."}.get(line, "")
-            raise InputError(
-                f"not a JSON object ({reason})", where=where, todo=f"write one object a line{hint}"
-            ) from None
+            todo = f"write one object a line{hint}"
+            raise InputError(f"not a JSON object ({reason})", where=where, todo=todo) from None
         text = _text_of(row, field, where)
         if names.count(field) > 1:
             raise InputError(f"the field {field!r} comes {names.count(field)} times", where=where, todo="keep one")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperofa.corpus.masking import TokenTable
+from hyperofa.corpus.packing import chunks
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa_eval.text.plain_text import PlainText
 
@@ -28,9 +29,6 @@ class Document(NamedTuple):
     ids: NDArray[np.int32]
     typed: int
     example: str
-
-
-Documents = list[Document]
 
 
 class DocumentTokenizer:
@@ -59,7 +57,7 @@ class DocumentTokenizer:
                 raise InputError("the tokenizer has no token that ends a document", where=directory)
             self.end = [self.tokenizer.eos_token_id]
 
-    def __call__(self, texts: list[str]) -> Documents:
+    def __call__(self, texts: list[str]) -> list[Document]:
         """Token ids of each text."""
         options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
         found, counts = self._text.with_counts(texts, as_tokens=self._read_special, **options)
@@ -130,7 +128,7 @@ def tokenizing(directory: str | Path, processes: int = 1, *, read_special: bool 
     """
     if processes == 1:
         here = DocumentTokenizer(directory, read_special=read_special)
-        yield lambda texts: itertools.chain.from_iterable(here(task) for task in _chunks(texts))
+        yield lambda texts: itertools.chain.from_iterable(here(task) for task in chunks(texts, DOCUMENTS_PER_TASK))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -140,9 +138,9 @@ def tokenizing(directory: str | Path, processes: int = 1, *, read_special: bool 
 
 
 def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight: int) -> Iterator[Document]:
-    waiting: deque[Future[Documents]] = deque()
+    waiting: deque[Future[list[Document]]] = deque()
     try:
-        for task in _chunks(texts):
+        for task in chunks(texts, DOCUMENTS_PER_TASK):
             waiting.append(pool.submit(_work, task))
             if len(waiting) >= in_flight:
                 yield from waiting.popleft().result()
@@ -161,13 +159,7 @@ def _start_worker(directory: str, read_special: bool) -> None:
     _worker = DocumentTokenizer(directory, read_special=read_special)
 
 
-def _work(texts: list[str]) -> Documents:
+def _work(texts: list[str]) -> list[Document]:
     if _worker is None:
         raise RuntimeError("the worker has no tokenizer")
     return _worker(texts)
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while chunk := list(itertools.islice(iterator, DOCUMENTS_PER_TASK)):
-        yield chunk

@@ -11,14 +11,7 @@ from transformers.initialization import no_init_weights
 
 from hyperofa.errors import InputError
 from hyperofa.model.factorized import FactorizedEmbedding, FactorizedHead
-from hyperofa.model.families import (
-    family_of,
-    input_embedding,
-    is_factorized,
-    lm_class,
-    output_head,
-    parameter_dtype,
-)
+from hyperofa.model.families import family_of, input_embedding, is_factorized, lm_class, output_head, parameter_dtype
 from hyperofa.model.source import Source
 from hyperofa.model.surgery import without_pooler
 from hyperofa_eval.text.tokenizer import rows_needed
@@ -102,19 +95,16 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
     if not is_factorized(model.config):
         return model
     family = family_of(model.config)
-    values = _plain_values(model.config)
-    config = family.config_class.from_dict(
-        {k: v for k, v in values.items() if k not in {"embedding_rank", "head_rank"}}
-    )
+    config = family.config_class.from_dict(_plain_values(model.config))
     bare = without_pooler(model.plain_class) if getattr(model, "pooler", None) is None else {}
     dense = _blank(model.plain_class, config, parameter_dtype(model), **bare).train(model.training)
     state = {
         key: value for key, value in model.state_dict().items() if not key.endswith((".coordinates", ".primitives"))
     }
-    modules = dict(model.named_modules())
-    for name, module in modules.items():
+    for name, module in model.named_modules():
         if isinstance(module, FactorizedEmbedding | FactorizedHead):
-            state[f"{name}.weight"] = _multiply(module)
+            coordinates, primitives = module.coordinates.detach(), module.primitives.detach()
+            state[f"{name}.weight"] = (coordinates.float() @ primitives.float()).to(coordinates.dtype)
     twin = f"{family.head.rpartition('.')[0]}.bias"  # the second name of the head's bias in BERT and RoBERTa
     if twin in dense.state_dict():
         state.setdefault(twin, state[f"{family.head}.bias"])
@@ -124,14 +114,9 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
     return dense
 
 
-def _multiply(module: FactorizedEmbedding | FactorizedHead) -> Tensor:
-    coordinates, primitives = module.coordinates.detach(), module.primitives.detach()
-    return (coordinates.float() @ primitives.float()).to(coordinates.dtype)
-
-
 def _plain_values(config: PreTrainedConfig) -> dict[str, Any]:
     values = config.to_dict()
-    for key in ("model_type", "architectures", "transformers_version"):
+    for key in ("model_type", "architectures", "transformers_version", "embedding_rank", "head_rank"):
         values.pop(key, None)
     return values
 
@@ -149,10 +134,8 @@ def _target_config(source: Source, tokenizer: Any, rows: _Rows) -> PreTrainedCon
         name = f"{role}_token_id"
         if name not in values:
             continue
-        found = ids[role]
-        if found is None and values[name] is not None and role in TWINS:
-            found = ids[TWINS[role]]
-        values[name] = found
+        twin = ids[TWINS[role]] if role in TWINS and values[name] is not None else None
+        values[name] = twin if ids[role] is None else ids[role]
     if family.shifted_positions:
         values["max_position_embeddings"] = old.max_position_embeddings - old.pad_token_id + values["pad_token_id"]
     config_class = family.config_class if rows.primitives is None else family.factorized_config
@@ -218,18 +201,12 @@ def _fill(module: Any, coordinates: Tensor, primitives: Tensor | None) -> None:
 def _check(source: Source, tokenizer: Any, rows: _Rows) -> None:
     size, width = rows.coordinates.shape[0], source.input_embeddings.shape[1]
     if rows_needed(tokenizer) > size:
-        raise InputError(
-            f"the tokenizer's ids need {rows_needed(tokenizer):,} rows, the embeddings have {size:,}",
-            todo="make the embeddings for this tokenizer",
-        )
+        what = f"the tokenizer's ids need {rows_needed(tokenizer):,} rows, the embeddings have {size:,}"
+        raise InputError(what, todo="make the embeddings for this tokenizer")
     _check_product("input", size, width, rows.coordinates, rows.primitives)
-    if (rows.output_coordinates is None) != (source.output_embeddings is None):
-        state = (
-            "tied: give no output embeddings"
-            if source.output_embeddings is None
-            else "not tied: give output embeddings"
-        )
-        raise InputError(f"the source's head is {state}")
+    tied = source.output_embeddings is None
+    if (rows.output_coordinates is None) != tied:
+        raise InputError(f"the source's head is {'tied: give no' if tied else 'not tied: give'} output embeddings")
     if rows.output_coordinates is not None:
         _check_product("output", size, width, rows.output_coordinates, rows.output_primitives)
         if (rows.output_primitives is None) != (rows.primitives is None):

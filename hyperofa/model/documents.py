@@ -33,10 +33,8 @@ def separate_documents(family: Family, config: Any, segments: Tensor, dtype: tor
     """
     positions = positions_in_documents(segments)
     if family.shifted_positions:
-        return {
-            "position_ids": positions + config.pad_token_id + 1,
-            "attention_mask": _block_mask(segments, dtype, config),
-        }
+        positions = positions + config.pad_token_id + 1
+        return {"position_ids": positions, "attention_mask": _block_mask(segments, dtype, config)}
     if family.objective == "causal":
         # transformers recognises packed sequences by positions that start anew, when there is no other mask.
         return {"position_ids": positions}
@@ -53,9 +51,7 @@ def separate_documents(family: Family, config: Any, segments: Tensor, dtype: tor
 def _block_mask(segments: Tensor, dtype: torch.dtype, config: Any) -> Tensor:
     """Additive mask (B, 1, L, L): 0 within a document, the least number elsewhere."""
     if config._attn_implementation not in {"eager", "sdpa"}:
-        raise InputError(
-            f"{config._attn_implementation} attention cannot keep packed documents apart in an encoder",
-            todo="use sdpa, or let documents see each other",
-        )
+        what = f"{config._attn_implementation} attention cannot keep packed documents apart in an encoder"
+        raise InputError(what, todo="use sdpa, or let documents see each other")
     same = segments[:, None, :, None] == segments[:, None, None, :]
     return torch.where(same, 0.0, torch.finfo(dtype).min).to(dtype)

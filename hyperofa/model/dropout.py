@@ -35,10 +35,8 @@ class StatelessDropout(nn.Module):
         index = torch.arange(values[0].numel(), dtype=torch.int32, device=values.device)
         rows = _mix(_int32(self.keys ^ (self.layer * _FIRST & 0xFFFFFFFF)))
         mixed = _mix(rows[:, None] ^ index)
-        keep = (mixed.bitwise_xor_(-(2**31)) >= int(self.rate * 2**32) - 2**31).view(
-            values.shape
-        )  # compared as unsigned
-        return values * keep.to(values.dtype).mul_(1.0 / (1.0 - self.rate))
+        keep = mixed.bitwise_xor_(-(2**31)) >= int(self.rate * 2**32) - 2**31  # compared as unsigned
+        return values * keep.view(values.shape).to(values.dtype).mul_(1.0 / (1.0 - self.rate))
 
     def extra_repr(self) -> str:
         """The rate, for ``print(model)``."""

@@ -1,16 +1,49 @@
-"""The factorised embedding and output head: E = F P, coordinates F (V, r) times primitives P (r, D)."""
+"""Embeddings and output heads: factorised, E = F P with coordinates F (V, r) and primitives P (r, D), and plain ones."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hyperofa.model.loss import LossSums, linear_cross_entropy
-from hyperofa.model.rows import only_rows
 
 
-class FactorizedEmbedding(nn.Module):
+class _OnlyRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return matrix.view_as(matrix)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        grad = grads[0]
+        keep = rows.to(grad.dtype)
+        return grad * (keep[:, None] if grad.dim() == 2 else keep), None
+
+
+class _Rows(nn.Module):
+    """A module with a row per token, of which only some may learn.
+
+    Attributes:
+        trainable_rows: buffer (V,) of 0/1 or None; if set, only these rows learn, and what all rows share does not. It is part
+            of the graph, so it holds under every engine.
+    """
+
+    trainable_rows: Tensor | None
+
+    def _only_trainable(self, matrix: Tensor) -> Tensor:
+        """``matrix`` (V, …) unchanged, with a gradient that is zero outside the trainable rows."""
+        return matrix if self.trainable_rows is None else _OnlyRows.apply(matrix, self.trainable_rows)
+
+    def _shared(self, matrix: Tensor) -> Tensor:
+        return matrix if self.trainable_rows is None else matrix.detach()
+
+
+class FactorizedEmbedding(_Rows):
     """Look up coordinate rows and map them to the model's width: ``scale * F[ids] P``.
 
     Only the wanted rows are multiplied, so the dense (V, D) matrix never exists.
@@ -18,10 +51,7 @@ class FactorizedEmbedding(nn.Module):
     Attributes:
         coordinates: parameter F, (V, r).
         primitives: parameter P, (r, D).
-        trainable_rows: buffer (V,) of 0/1 or None; if set, only these rows of F learn, and P does not.
     """
-
-    trainable_rows: Tensor | None
 
     def __init__(
         self, num_embeddings: int, embedding_dim: int, rank: int, padding_idx: int | None = None, scale: float = 1.0
@@ -41,12 +71,8 @@ class FactorizedEmbedding(nn.Module):
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Embeddings ``(*ids, D)`` of token ids."""
-        coordinates: Tensor = self.coordinates
-        primitives: Tensor = self.primitives
-        if self.trainable_rows is not None:
-            coordinates, primitives = only_rows(coordinates, self.trainable_rows), primitives.detach()
-        rows = functional.embedding(input_ids, coordinates, self.padding_idx)
-        out = rows @ primitives
+        rows = functional.embedding(input_ids, self._only_trainable(self.coordinates), self.padding_idx)
+        out = rows @ self._shared(self.primitives)
         return out if self.scale == 1.0 else out * self.scale
 
     def extra_repr(self) -> str:
@@ -54,18 +80,42 @@ class FactorizedEmbedding(nn.Module):
         return f"{self.num_embeddings}, {self.embedding_dim}, rank={self.rank}, padding_idx={self.padding_idx}"
 
 
-class FactorizedHead(nn.Module):
-    """Scores of all tokens, ``(h P^T) F^T + b``; given targets, their summed cross-entropy without storing the scores.
+class _Head(_Rows):
+    """Scores of all tokens; given targets, their summed cross-entropy without storing the scores.
 
-    With tied embeddings F and P are the same parameters as the input's. The loss runs inside this module's ``forward``
-    because ZeRO-3 gathers a module's own parameters only around that call.
+    The loss runs inside this module's ``forward`` because ZeRO-3 gathers a module's own parameters only around that call.
 
     Attributes:
-        trainable_rows: as in :class:`FactorizedEmbedding`.
-        rows_learn: if False, the loss has no gradient for F and P through this module; the bias has one.
+        rows_learn: if False, the loss has no gradient for the rows (nor the primitives) through this module; the bias has one.
     """
 
-    trainable_rows: Tensor | None
+    bias: Any
+    rows_learn: bool
+
+    def _score(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        primitives: Tensor | None,
+        targets: Tensor | None = None,
+        **options: Any,
+    ) -> Tensor | LossSums:
+        """Scores ``(*, V)`` of hidden states ``(*, D)``, or with ``targets`` (N,) the losses of ``hidden`` (N, D).
+
+        ``options``: those of :func:`hyperofa.model.linear_cross_entropy`.
+        """
+        weight, primitives = self._only_trainable(weight), None if primitives is None else self._shared(primitives)
+        bias = None if self.bias is None else self._only_trainable(self.bias)
+        if not self.rows_learn:
+            weight, primitives = weight.detach(), None if primitives is None else primitives.detach()
+        if targets is None:
+            hidden = hidden if primitives is None else functional.linear(hidden, primitives)
+            return functional.linear(hidden, weight, bias)
+        return linear_cross_entropy(hidden, weight, targets, primitives=primitives, bias=bias, **options)
+
+
+class FactorizedHead(_Head):
+    """An output head of scores ``(h P^T) F^T + b``. With tied embeddings F and P are the input's own parameters."""
 
     def __init__(self, in_features: int, out_features: int, rank: int, *, bias: bool) -> None:
         super().__init__()
@@ -84,46 +134,17 @@ class FactorizedHead(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(
-        self,
-        hidden: Tensor,
-        targets: Tensor | None = None,
-        *,
-        impl: str = "auto",
-        chunk_bytes: int | None = None,
-        softcap: float | None = None,
-    ) -> Tensor | LossSums:
-        """Scores ``(*, V)`` of hidden states ``(*, D)``, or with ``targets`` (N,) the losses of ``hidden`` (N, D)."""
-        coordinates: Tensor = self.coordinates
-        primitives: Tensor = self.primitives
-        bias: Tensor | None = self.bias
-        if self.trainable_rows is not None:
-            coordinates, primitives = only_rows(coordinates, self.trainable_rows), primitives.detach()
-            bias = None if bias is None else only_rows(bias, self.trainable_rows)
-        if not self.rows_learn:
-            coordinates, primitives = coordinates.detach(), primitives.detach()
-        if targets is None:
-            return functional.linear(functional.linear(hidden, primitives), coordinates, bias)
-        return linear_cross_entropy(
-            hidden,
-            coordinates,
-            targets,
-            primitives=primitives,
-            bias=bias,
-            impl=impl,
-            chunk_bytes=chunk_bytes,
-            softcap=softcap,
-        )
+    def forward(self, hidden: Tensor, targets: Tensor | None = None, **options: Any) -> Tensor | LossSums:
+        """Scores of all tokens, or the losses of ``targets``; see :meth:`_Head._score`."""
+        return self._score(hidden, self.coordinates, self.primitives, targets, **options)
 
     def extra_repr(self) -> str:
         """Shapes, for ``print(model)``."""
         return f"{self.in_features}, {self.out_features}, rank={self.rank}, bias={self.bias is not None}"
 
 
-class DenseEmbedding(nn.Embedding):
-    """An unfactorised embedding that can let only some rows learn (see :class:`FactorizedEmbedding`)."""
-
-    trainable_rows: Tensor | None
+class DenseEmbedding(_Rows, nn.Embedding):
+    """An unfactorised embedding that can let only some rows learn."""
 
     def __init__(self, old: nn.Embedding) -> None:
         """Take over the parameter of ``old`` (nothing is copied)."""
@@ -137,15 +158,12 @@ class DenseEmbedding(nn.Embedding):
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Embeddings ``(*ids, D)`` of token ids."""
-        weight = self.weight if self.trainable_rows is None else only_rows(self.weight, self.trainable_rows)
-        out = functional.embedding(input_ids, weight, self.padding_idx)
+        out = functional.embedding(input_ids, self._only_trainable(self.weight), self.padding_idx)
         return out if self.scale == 1.0 else out * self.scale
 
 
-class DenseHead(nn.Linear):
+class DenseHead(_Head, nn.Linear):
     """An unfactorised output head with the same two uses as :class:`FactorizedHead`."""
-
-    trainable_rows: Tensor | None
 
     def __init__(self, old: nn.Linear) -> None:
         """Take over the parameters of ``old`` (nothing is copied)."""
@@ -155,28 +173,9 @@ class DenseHead(nn.Linear):
         self.rows_learn = True
         self.register_buffer("trainable_rows", None, persistent=False)
 
-    def forward(  # type: ignore[override]
-        self,
-        hidden: Tensor,
-        targets: Tensor | None = None,
-        *,
-        impl: str = "auto",
-        chunk_bytes: int | None = None,
-        softcap: float | None = None,
-    ) -> Tensor | LossSums:
-        """Scores ``(*, V)`` of hidden states ``(*, D)``, or with ``targets`` (N,) the losses of ``hidden`` (N, D)."""
-        weight: Tensor = self.weight
-        bias: Tensor | None = self.bias
-        if self.trainable_rows is not None:
-            weight = only_rows(weight, self.trainable_rows)
-            bias = None if bias is None else only_rows(bias, self.trainable_rows)
-        if not self.rows_learn:
-            weight = weight.detach()
-        if targets is None:
-            return functional.linear(hidden, weight, bias)
-        return linear_cross_entropy(
-            hidden, weight, targets, bias=bias, impl=impl, chunk_bytes=chunk_bytes, softcap=softcap
-        )
+    def forward(self, hidden: Tensor, targets: Tensor | None = None, **options: Any) -> Tensor | LossSums:  # type: ignore[override]
+        """Scores of all tokens, or the losses of ``targets``; see :meth:`_Head._score`."""
+        return self._score(hidden, self.weight, None, targets, **options)
 
 
 def embedding_scale(module: nn.Module) -> float:

@@ -80,16 +80,10 @@ class Family:
         """The config class with ``embedding_rank`` and ``head_rank``; the Auto classes know it."""
         return register(self.model_type)
 
-    def factorized_class(self, kind: str) -> type[PreTrainedModel] | None:
-        """The factorised counterpart of :meth:`plain_class`."""
-        return self._factorized(kind, self.factorized_config)
-
-    def _factorized(self, kind: str, config: Any) -> type[PreTrainedModel] | None:
-        plain = self.plain_class(kind)
-        if plain is None:
-            return None
-        head = self.head if kind == self.lm_kind else None
-        return factorized_class(plain, config, self.embedding, head)
+    def factorized_class(self, kind: str, config: Any = None) -> type[PreTrainedModel] | None:
+        """The factorised counterpart of :meth:`plain_class`; ``config`` is the config class while that is being registered."""
+        plain, head = self.plain_class(kind), self.head if kind == self.lm_kind else None
+        return plain and factorized_class(plain, config or self.factorized_config, self.embedding, head)
 
 
 def _encoder(model_type: str, prefix: str, **more: Any) -> Family:
@@ -169,7 +163,7 @@ def _register(name: str) -> Any:
     config = factorized_config_class(family.config_class, PREFIX + name, __name__)
     transformers.AutoConfig.register(config.model_type, config)
     for kind, auto in AUTO_CLASSES.items():
-        model = family._factorized(kind, config)
+        model = family.factorized_class(kind, config)
         if model is not None and not (kind == "ForCausalLM" and family.objective == "mlm"):
             auto.register(config, model)
     return config

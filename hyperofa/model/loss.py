@@ -96,7 +96,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted[1] else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wanted[2] and bias is not None else None
         with torch.autocast(z.device.type, enabled=False):
-            wide = _widened(weight)
+            wide = weight if weight.is_cuda else weight.float()  # a CPU has no product of 16 bits summed up in 32
             for start in range(0, z.shape[0], positions):
                 part = slice(start, start + positions)
                 scores = _scores(z[part], wide, bias)
@@ -132,11 +132,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if grad is None else (grad * grads[0]).to(ctx.dtype) for grad in ctx.saved_tensors]
         return (*scaled, None, None, None)
-
-
-def _widened(weight: Tensor) -> Tensor:
-    """The weight as :func:`_scores` multiplies it: in float32 on a CPU, which has no product of 16 bits summed up in 32."""
-    return weight if weight.is_cuda else weight.float()
 
 
 def _scores(z: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

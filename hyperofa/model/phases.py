@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol, get_args
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -47,14 +46,9 @@ def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = 
         raise InputError(f"the provenance has {mask.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
     module: Any
     for module in (input_embedding(model), output_head(model)):
-        module.trainable_rows = None if mask is None else mask.to(_device(module))
-    return phase != "head" or _learns_below_head(model)
-
-
-def _learns_below_head(model: PreTrainedModel) -> bool:
-    """Whether anything below the head that is not tied to it may learn, in this phase or a later one."""
+        module.trainable_rows = None if mask is None else mask.to(next(module.parameters(recurse=False)).device)
     tied = {id(parameter) for parameter in output_head(model).parameters()}
-    return any(p.requires_grad and id(p) not in tied for p in model.base_model.parameters())
+    return phase != "head" or any(p.requires_grad and id(p) not in tied for p in model.base_model.parameters())
 
 
 def frozen_parts(phase: Phase) -> frozenset[Part]:
@@ -79,10 +73,9 @@ def part_of(group: str) -> str:
 
 def freeze(model: Wrapper, parts: Collection[Part]) -> None:
     """Take parts out of training altogether: their gradients are never computed, the optimizer never sees them."""
-    for part, parameters in _by_part(model).items():
-        if part in parts:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
+    by_part = _by_part(model)
+    for parameter in (parameter for part in parts for parameter in by_part[part]):
+        parameter.requires_grad_(False)
 
 
 def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, Any]]:
@@ -102,9 +95,8 @@ def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, A
             flat = len(getattr(parameter, "ds_shape", parameter.shape)) < 2
             name = f"{part}_no_decay" if flat and part in {"head", "body"} else part
             groups.setdefault(name, []).append(parameter)
-    decayed = {"head", "body"}
     return [
-        {"name": name, "params": params, "weight_decay": weight_decay if name in decayed else 0.0}
+        {"name": name, "params": params, "weight_decay": weight_decay if name in {"head", "body"} else 0.0}
         for name, params in groups.items()
     ]
 
@@ -122,7 +114,3 @@ def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
             part = "body" if id(parameter) in base else "head"
         parts[part].append(parameter)
     return parts
-
-
-def _device(module: Any) -> torch.device:
-    return next(module.parameters(recurse=False)).device

@@ -29,6 +29,7 @@ _BROKEN = (
     TypeError,
     AttributeError,
     RuntimeError,
+    ArithmeticError,
     SafetensorError,
     StrictDataclassError,
 )
@@ -63,9 +64,8 @@ def load_source(
     if any(key.startswith(prefix) for key in missing):
         raise InputError(f"the checkpoint lacks weights ({missing[0]} and {len(missing) - 1} more)", where=where)
     if missing:
-        log.warning(
-            "%s: the checkpoint has no language-model head; made new with seed %d: %s", where, seed, ", ".join(missing)
-        )
+        what = "%s: the checkpoint has no language-model head; made new with seed %d: %s"
+        log.warning(what, where, seed, ", ".join(missing))
     if is_factorized(config):
         loaded = export_dense(loaded)
     return source_of(loaded, head_is_new=bool(missing))
@@ -109,8 +109,5 @@ def _unreadable(where: str, error: Exception) -> DataMissingError:
     refuse_lfs_pointer(Path(where))
     cause = error.__cause__ if isinstance(error, StrictDataclassError) and error.__cause__ else error
     lines = str(cause).strip().splitlines() or [type(error).__name__]
-    return DataMissingError(
-        f"cannot load the model ({lines[0]})",
-        where=where,
-        todo="name a directory with config.json and model.safetensors",
-    )
+    todo = "name a directory with config.json and model.safetensors"
+    return DataMissingError(f"cannot load the model ({lines[0]})", where=where, todo=todo)

@@ -119,9 +119,8 @@ class _Factorized:
 
     def resize_token_embeddings(self, *arguments: Any, **options: Any) -> nn.Module:
         """Refused: the factors of new tokens come from ``hyperofa init``."""
-        raise InputError(
-            "a factorised model cannot be resized", where=type(self).__name__, todo="use hyperofa init with a tokenizer"
-        )
+        what, todo = "a factorised model cannot be resized", "use hyperofa init with a tokenizer"
+        raise InputError(what, where=type(self).__name__, todo=todo)
 
 
 def _match_twin_bias(model: Any, head_path: str, head: FactorizedHead, *, tied: bool) -> None:

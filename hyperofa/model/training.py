@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from hyperofa.base.modeltypes import Phase, TiedGradient
 from hyperofa.errors import InputError
 from hyperofa.model.documents import separate_documents
 from hyperofa.model.dropout import StatelessDropout, make_stateless
@@ -25,13 +26,9 @@ from hyperofa.model.families import (
     output_head,
     parameter_dtype,
 )
-from hyperofa.model.phases import Phase, enter_phase
+from hyperofa.model.phases import enter_phase
 from hyperofa.model.pretrained import read_config, read_weights
 
-TiedGradient = Literal["both", "input"]
-"""Through which of its two uses a tied row learns. As an output, every row is pushed away from the mean state at every
-position that wants another token; rows of rare tokens, which the input side seldom corrects, then drift in one common
-direction (Gao et al. 2019, Representation degeneration). ``input`` spares a short training of a frozen body from that."""
 IGNORED = -100
 """The label of a position that is not wanted."""
 
@@ -81,7 +78,10 @@ class TrainingModel(nn.Module):
             separate_documents: keep the documents of a packed sequence apart (the paper lets them see each other).
             dropout: rate for all dropout layers of the body; None keeps the config's. Attention probabilities are never
                 dropped. The masks are functions of ``dropout_keys``, see :mod:`hyperofa.model.dropout`.
-            tied_gradient: ``input`` lets rows that are tied to the head learn as inputs only; see :data:`TiedGradient`.
+            tied_gradient: ``input`` lets rows that are tied to the head learn as inputs only. As an output, every row is
+                pushed away from the mean state at every position that wants another token; rows of rare tokens, which the
+                input side seldom corrects, then drift in one common direction (Gao et al. 2019, Representation
+                degeneration). ``input`` spares a short training of a frozen body from that.
 
         Raises:
             InputError: ``tied_gradient`` is ``input`` and the head is not tied: its rows would never learn.
@@ -175,28 +175,12 @@ class TrainingModel(nn.Module):
         )
 
 
-def load_for_training(
-    path: str | Path,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str | None = None,
-    impl: str = "auto",
-    chunk_bytes: int | None = None,
-    separate_documents: bool = False,
-    dropout: float | None = None,
-    tied_gradient: TiedGradient = "both",
-) -> TrainingModel:
-    """Load a model directory (factorised or plain) for training, in training mode.
+def load_for_training(path: str | Path, **options: Any) -> TrainingModel:
+    """Load a model directory (factorised or plain) for training, in float32 and in training mode.
 
     Args:
         path: directory written by ``hyperofa init``, or any model of a supported family.
-        dtype: of the parameters; DeepSpeed keeps its own float32 masters where this is a 16-bit type.
-        attention: transformers' attention implementation; None lets it choose.
-        impl: see :func:`hyperofa.model.linear_cross_entropy`.
-        chunk_bytes: likewise.
-        separate_documents: see :class:`TrainingModel`.
-        dropout: see :class:`TrainingModel`.
-        tied_gradient: see :class:`TrainingModel`.
+        options: those of :class:`TrainingModel`.
 
     Raises:
         DataMissingError: there is no such model, or it is damaged.
@@ -205,20 +189,8 @@ def load_for_training(
     config = read_config(str(path))
     family = family_of(config, path)
     model_class = lm_class(family, factorized=is_factorized(config))
-    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    pretrained, missing = read_weights(model_class, str(path), dtype=dtype, **options)
+    pretrained, missing = read_weights(model_class, str(path), dtype=torch.float32)
     if missing:
-        raise InputError(
-            f"the checkpoint lacks {len(missing)} weights, such as {missing[0]}",
-            where=path,
-            todo="make it with hyperofa init",
-        )
-    model = TrainingModel(
-        pretrained,
-        impl=impl,
-        chunk_bytes=chunk_bytes,
-        separate_documents=separate_documents,
-        dropout=dropout,
-        tied_gradient=tied_gradient,
-    )
-    return model.train()
+        what = f"the checkpoint lacks {len(missing)} weights, such as {missing[0]}"
+        raise InputError(what, where=path, todo="make it with hyperofa init")
+    return TrainingModel(pretrained, **options).train()

@@ -9,16 +9,15 @@ import sys
 from hyperofa.cli import LOGGERS
 from hyperofa.commands import train as command
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED
-from hyperofa.train.engine.dsconfig import rank_of_launch
 from hyperofa_eval.base.console import setup_logging
 from hyperofa_eval.base.guard import run_guarded
-from hyperofa_eval.settings.commandline import Parser
+from hyperofa_eval.settings.commandline import Parser, launched_rank
 from hyperofa_eval.settings.commands import Command, fill_parser
 
 
 def main() -> int:
     """Train; returns the exit code, which ``accelerate launch`` passes on (see :mod:`hyperofa.train.engine.torchrun`)."""
-    rank = rank_of_launch()
+    rank = launched_rank()
     parser = Parser(prog="hyperofa.train", description="continue pre-training, sharded over the launched processes")
     worker = Command(command.ConfigFile, command.run_worker)
     fill_parser(parser, worker)

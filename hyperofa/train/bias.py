@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from hyperofa.corpus.batches import Batches, causal_labels
 from hyperofa.errors import InputError
-
-if TYPE_CHECKING:
-    from hyperofa.corpus import Batches
 
 SAMPLED_TOKENS = 1 << 22
 """Tokens that are counted at most: the first ones that the run will read."""
@@ -31,8 +30,6 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
     Raises:
         InputError: the head has no bias, or the text has no token that is ever predicted.
     """
-    import torch
-
     from hyperofa.model.families import output_head
 
     bias = output_head(model.pretrained).bias
@@ -40,20 +37,16 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
         what = f"head_bias is corpus, but the head of a {model.family.model_type} model has no bias"
         raise InputError(what, where="config", todo="leave head_bias out")
     frequencies = log_frequencies(*token_counts(batches, steps))
-    with _gathered(bias), torch.no_grad():
+    gathered: Any = nullcontext()
+    if hasattr(bias, "ds_shape"):  # under ZeRO-3 a shard: what is written in the block stays
+        import deepspeed
+
+        gathered = deepspeed.zero.GatheredParameters(bias, modifier_rank=0)
+    with gathered, torch.no_grad():
         found = np.full(len(bias), -np.inf)  # its rows may be more than the tokenizer's
         found[: len(frequencies)] = frequencies
         found[~np.isfinite(found)] = found[np.isfinite(found)].min()
         bias.copy_(torch.from_numpy(found).to(bias))
-
-
-def _gathered(parameter: Any) -> AbstractContextManager[Any]:
-    """The full parameter while the block lasts, where ZeRO-3 holds its shards; what is written there stays."""
-    if not hasattr(parameter, "ds_shape"):
-        return nullcontext()
-    import deepspeed
-
-    return deepspeed.zero.GatheredParameters(parameter, modifier_rank=0)
 
 
 def token_counts(batches: Batches, steps: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -65,8 +58,6 @@ def token_counts(batches: Batches, steps: int) -> tuple[NDArray[np.int64], NDArr
     Raises:
         InputError: there is none.
     """
-    from hyperofa.corpus.batches import causal_labels
-
     corpus = batches.corpus
     causal = batches.masker is None
     possible = np.ones(corpus.vocab_size, dtype=bool) if causal else ~corpus.tokens.special

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hyperofa.base.modeltypes import PARTS, Part, Phase
+from hyperofa.base.modeltypes import PARTS, Part, Phase, TiedGradient
 from hyperofa.errors import InputError
-from hyperofa.train.schedule import ScheduleName, learning_rate
 from hyperofa_eval.settings.evaluation import NumberFormat, TaskSettings
 from hyperofa_eval.settings.fields import Range, SettingError, Settings, about, place, setting
 
+Schedule = Literal["linear", "cosine", "wsd", "constant"]
 Precision = Literal["fp32", "bf16", "fp16"]
-TiedGradient = Literal["both", "input"]
 HeadBias = Literal["keep", "corpus"]
 LossImplementation = Literal["auto", "chunked", "reference"]
 TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
@@ -88,7 +88,7 @@ class TrainConfig(Settings):
         "all rows share), head (between body and scores), body; 0 freezes a part and saves its gradients",
         range=Range(0, 1),
     )
-    schedule: ScheduleName = setting("linear", "how the rate goes on after its warm-up")
+    schedule: Schedule = setting("linear", "how the rate goes on after its warm-up")
     warmup_steps: int = setting(0, "steps in which the rate rises", range=AMOUNT)
     decay_steps: int = setting(0, "length of the last part of a wsd schedule, in which the rate falls", range=AMOUNT)
     minimum_learning_rate: float = setting(0.0, "where the rate ends", range=AMOUNT)
@@ -168,22 +168,26 @@ class TrainConfig(Settings):
             raise SettingError("minimum_learning_rate", what)
         if self.schedule == "wsd" and not self.decay_steps:
             raise SettingError("schedule", "'wsd' needs decay_steps, the length of its last part")
-        try:
-            self.rate(0)
-        except ValueError as error:
-            raise SettingError("schedule", str(error)) from None
+        if self.warmup_steps + self.decay_steps > self.steps:
+            what = f"warm-up ({self.warmup_steps}) and decay ({self.decay_steps})"
+            raise SettingError("schedule", f"{what} are longer than the run ({self.steps} steps)")
 
     def rate(self, step: int) -> float:
-        """The learning rate of optimizer step ``step`` (the first is 0)."""
-        return learning_rate(
-            step,
-            peak=self.learning_rate,
-            steps=self.steps,
-            schedule=self.schedule,
-            warmup_steps=self.warmup_steps,
-            decay_steps=self.decay_steps,
-            minimum=self.minimum_learning_rate,
-        )
+        """The learning rate of optimizer step ``step`` (the first is 0): no scheduler has a state to be saved.
+
+        It rises along a line and reaches its peak at step ``warmup_steps``. Then it falls to its minimum along a line or half a
+        cosine by the last step, stays (``constant``), or stays and falls along a line over the last ``decay_steps`` (``wsd``:
+        warm-up, stable, decay; arXiv 2404.06395).
+        """
+        peak, minimum = self.learning_rate, self.minimum_learning_rate
+        if step < self.warmup_steps:
+            return peak * (step + 1) / (self.warmup_steps + 1)
+        start = self.steps - self.decay_steps if self.schedule == "wsd" else self.warmup_steps
+        if self.schedule == "constant" or step < start:
+            return peak
+        progress = min((step - start) / max(self.steps - start, 1), 1.0)
+        share = 0.5 * (1.0 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1.0 - progress
+        return minimum + (peak - minimum) * share
 
     def part_rate(self, part: str, step: int) -> float:
         """The learning rate of a part: its own peak under the run's schedule."""

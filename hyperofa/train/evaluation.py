@@ -25,17 +25,12 @@ def check_evaluation(config: TrainConfig) -> None:
     """Refuse, before anything is loaded, an evaluation that could not run.
 
     Raises:
-        InputError: the harness is not installed, the data folder is not there, a task or setting is wrong.
+        InputError: the data folder is not there, a task or setting is wrong.
         DataMissingError: a task has no data in any of the languages.
     """
-    from importlib.util import find_spec
-
+    wanted, data = config.evaluation, config.evaluation.data
     if not config.eval_every:
         return
-    if find_spec("hyperofa_eval") is None:
-        raise InputError("eval_every needs the harness, hyperofa_eval", todo="install it, or set eval_every to 0")
-    wanted = config.evaluation
-    data = wanted.data
     if data is None or not data.is_dir():
         raise InputError("no such folder of evaluation data", where=data, todo="set evaluation.data")
     from hyperofa_eval.data.layout import DataFolder
@@ -111,8 +106,7 @@ class Evaluator:
         found: dict[str, Any] = {}
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         with told(left_out):
-            if self._tokenizer is None:
-                self._tokenizer = load_tokenizer(self.config.model)
+            self._tokenizer = self._tokenizer or load_tokenizer(self.config.model)
             model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}")  # once: its weights are hashed
             for task in tasks_of(self.config.evaluation):
                 with told(left_out):
@@ -148,14 +142,8 @@ class Evaluator:
             return model
         import torch
 
-        copied = _copy_with(model, model.state_dict() if gathered is None else gathered)
-        return copied.to(self.engine.device, dtype=getattr(torch, wanted or own))
-
-
-def _copy_with(model: Any, state: dict[str, Any]) -> Any:
-    """A model of the same kind with gathered weights; ``model`` itself is sharded and cannot run on one rank."""
-    blank = type(model)(copy.deepcopy(model.config))
-    weights = {name.removeprefix("pretrained."): tensor for name, tensor in state.items()}
-    blank.load_state_dict(weights, strict=False)
-    blank.tie_weights()
-    return blank.eval()
+        copied = type(model)(copy.deepcopy(model.config))
+        state = model.state_dict() if gathered is None else gathered
+        copied.load_state_dict({key.removeprefix("pretrained."): value for key, value in state.items()}, strict=False)
+        copied.tie_weights()
+        return copied.eval().to(self.engine.device, dtype=getattr(torch, wanted or own))

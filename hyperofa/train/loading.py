@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hyperofa.corpus.batches import Batches
+from hyperofa.corpus.masking import Masking
+from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.errors import InputError
 from hyperofa.train.bias import start_at_frequencies
 
 if TYPE_CHECKING:
-    from hyperofa.corpus import Batches
     from hyperofa.train.config import TrainConfig
 
 
@@ -41,7 +43,6 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
         DataMissingError: one of them is not there.
         InputError: one is damaged, or they do not go together.
     """
-    from hyperofa.corpus import Batches, Masking, PackedCorpus
     from hyperofa.model import load_for_training
 
     corpus = PackedCorpus.open(config.corpus)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from hyperofa.corpus.batches import Batch, Batches, rank_loader
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
 from hyperofa.init.provenance import new_rows
-from hyperofa.train.checkpoint.rundir import finished, locked_run, open_run, record_engine
+from hyperofa.train.checkpoint.rundir import locked_run, open_run, record_engine
 from hyperofa.train.checkpoint.saving import Saver
 from hyperofa.train.engine.engine import Engine
 from hyperofa.train.evaluation import Evaluator
@@ -20,9 +23,6 @@ from hyperofa.train.planning.cost import shape_of
 from hyperofa_eval.base.console import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hyperofa.corpus import Batch, Batches
     from hyperofa.train.config import Phase, TrainConfig
     from hyperofa.train.signals import StopRequest
 
@@ -44,15 +44,12 @@ class StepResult:
 
 
 def train(config: TrainConfig, stop: StopRequest) -> int:
-    """Run, or resume, one training run; every rank calls this. Returns the exit code.
+    """Run, or resume, one training run that is not finished; every rank calls this. Returns the exit code.
 
     Raises:
         HyperofaError: see :mod:`hyperofa.train.checkpoint.rundir` and :mod:`hyperofa.train.checkpoint.saving`; or too many
             skipped steps.
     """
-    if finished(config):
-        log.info("%s is already trained to step %d", config.run, config.steps)
-        return EXIT_OK
     engine = Engine(config)
     try:
         with locked_run(config, engine):
@@ -69,8 +66,7 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     found = saver.find()
-    from hyperofa.model import parameter_groups
-    from hyperofa.model.phases import freeze, part_of
+    from hyperofa.model.phases import freeze, parameter_groups, part_of
 
     freeze(model, config.frozen)
     groups = parameter_groups(model, weight_decay=config.weight_decay)
@@ -147,7 +143,7 @@ class _Loop:
                     if metrics is not None:
                         metrics.sync()
                     self._save(step)
-                    stopping = stopping or self._agree(self.stop.requested)
+                    stopping = stopping or self.engine.any(self.stop.requested)
                 if stopping:
                     break
                 began = time.perf_counter()
@@ -161,13 +157,13 @@ class _Loop:
         if found is not None:
             row["evaluation"] = found
         self.engine.train_mode()
-        self.evaluation_missing = self._agree(self.engine.is_main and found is None)
-        return stopping or self._agree(self.stop.requested)
+        self.evaluation_missing = self.engine.any(self.engine.is_main and found is None)
+        return stopping or self.engine.any(self.stop.requested)
 
     def _make_up_evaluation(self, step: int, metrics: MetricsWriter | None) -> bool:
         """Score the model of the step that was resumed if a signal left no time for it; returns whether to stop."""
         missing = metrics is not None and bool(metrics.resumed_row) and "evaluation" not in metrics.resumed_row
-        if not self.evaluator.due(step) or not self._agree(missing):
+        if not self.evaluator.due(step) or not self.engine.any(missing):
             return False
         made_up: dict[str, Any] = {}
         stopping = self._evaluate(step, made_up, stopping=False)
@@ -176,31 +172,21 @@ class _Loop:
         self.engine.track(flatten(made_up), step)
         return stopping
 
-    def _agree(self, condition: bool) -> bool:
-        """Whether the condition holds on any rank."""
-        return self.engine.sum([float(condition)])[0] > 0
-
-    def _micro_batches(self, start: int) -> Iterator[list[Batch]]:
-        from hyperofa.corpus import rank_loader
-
+    def _micro_batches(self, start: int) -> Iterable[list[Batch]]:
         config, engine = self.config, self.engine
-        return iter(
-            rank_loader(
-                self.batches,
-                engine.rank,
-                engine.world_size,
-                config.micro_batch_size,
-                start=start,
-                stop=config.last_step,
-                workers=config.workers,
-                pin_memory=engine.device.type == "cuda",
-            )
+        return rank_loader(
+            self.batches,
+            engine.rank,
+            engine.world_size,
+            config.micro_batch_size,
+            start=start,
+            stop=config.last_step,
+            workers=config.workers,
+            pin_memory=engine.device.type == "cuda",
         )
 
     def _step(self, step: int, batches: Sequence[Batch]) -> StepResult:
         """One optimizer step: forward and backward over this rank's micro-batches, one update, one reduction."""
-        import torch
-
         engine = self.engine
         self._enter_phase(step)
         engine.set_learning_rates(self._rate_of_group(step))
@@ -245,8 +231,6 @@ class _Loop:
         return rate
 
     def _enter_phase(self, step: int) -> None:
-        import torch
-
         phase = self.config.phase_of(step - 1)
         if phase != self.phase:
             rows = torch.from_numpy(new_rows(self.config.model)) if phase == "new_rows" else None
@@ -276,17 +260,14 @@ class _Loop:
         if skipped:
             self._say("step %d skipped: its gradient was not finite (%d in a row)", step, self.skipped_in_a_row)
         if self.skipped_in_a_row >= self.config.max_skipped:
-            raise HyperofaError(
-                f"{self.skipped_in_a_row} steps in a row without a finite gradient, the last of them {step}",
-                where=self.config.run,
-                todo="lower learning_rate or use precision bf16 or fp32; the last checkpoint is untouched",
-            )
+            what = f"{self.skipped_in_a_row} steps in a row without a finite gradient, the last of them {step}"
+            todo = "lower learning_rate or use precision bf16 or fp32; the last checkpoint is untouched"
+            raise HyperofaError(what, where=self.config.run, todo=todo)
 
-    def _save(self, step: int) -> int:
+    def _save(self, step: int) -> None:
         began = time.perf_counter()
         folder = self.saver.save(step)
         self._say("saved %s in %.1f s", folder.name, time.perf_counter() - began)
-        return step
 
     def _say(self, message: str, *values: object) -> None:
         if self.engine.is_main:

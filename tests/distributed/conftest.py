@@ -353,7 +353,9 @@ def train_plainly(
     """The loss of every step; one whose gradient is not finite changes nothing, and what a phase holds is not clipped by."""
     import torch
 
-    from hyperofa.corpus import Batches, Masking, PackedCorpus
+    from hyperofa.corpus.batches import Batches
+    from hyperofa.corpus.masking import Masking
+    from hyperofa.corpus.packed import PackedCorpus
     from hyperofa.model import load_for_training, parameter_groups
     from hyperofa.model.phases import frozen_parts, part_of
 

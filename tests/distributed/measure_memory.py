@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-from hyperofa.corpus import Batches, Masking, PackedCorpus
+from hyperofa.corpus.batches import Batches
+from hyperofa.corpus.masking import Masking
+from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.model import load_for_training, parameter_groups
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.engine import Engine

@@ -39,7 +39,7 @@ def recipe(tmp_path: Path) -> Path:
                 "split": {"test": 60, "min_test": 20},
                 "vectors": {"dim": 16},
                 "tokenizer": {"vocab_size": 150},
-                "corpus": ["--length", "32", "--processes", "1"],
+                "corpus": {"length": 32, "processes": 1},
                 "matrix": {"ranks": [8], "methods": {"random": {}, "ofa": {}}},
                 "train": {
                     "stop_at_step": STOP,

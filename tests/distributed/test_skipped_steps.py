@@ -26,7 +26,8 @@ def poisoned(model: Path, out: Path, row: int | None) -> Path:
 @pytest.fixture(scope="session")
 def bad(home, tmp_path_factory) -> tuple[Path, set[int]]:
     """A model with one bad row, and the steps (counted from 1) that meet it; in some of them only one of two ranks does."""
-    from hyperofa.corpus import Batches, PackedCorpus
+    from hyperofa.corpus.batches import Batches
+    from hyperofa.corpus.packed import PackedCorpus
 
     batches = Batches(PackedCorpus.open(home / "corpus"), global_batch=8, seed=0, masking=None)
     met: dict[int, set[tuple[int, int]]] = {}

@@ -69,13 +69,13 @@ class CommandLine:
         if name not in self.subcommands:
             raise unknown("command", name, self.subcommands)
         module, summary = self.subcommands[name]
-        from hyperofa_eval.base.console import setup_logging
-
-        setup_logging(self.loggers)
         commands = commands_of(importlib.import_module(module))
         parser = Parser(prog=f"{self.prog} {name}", description=summary)
         fill_parser(parser, commands)
         namespace = parser.parse_args(words[1:])
+        from hyperofa_eval.base.console import setup_logging  # after the help, which needs no console
+
+        setup_logging(self.loggers)
         command = commands if isinstance(commands, Command) else commands[namespace.action]
         return command.called_with(namespace)
 

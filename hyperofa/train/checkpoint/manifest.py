@@ -7,11 +7,10 @@ killed when, and nothing of it is unpickled before its hashes have been compared
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ UNSHARDED_INDEX = "whole.json"
 FORMAT = 1
 NORMS = ("weights", "exp_avg", "exp_avg_sq")
 """What the norms in a manifest are of: the float32 weights and AdamW's two moments."""
-_STEP = re.compile(r"step_(\d{8})")
+_STEP = re.compile(r"step_\d{8}")
 _OPTIMIZER_SHARD = re.compile(rf"{SHARDS}/(?:bf16_)?zero_pp_rank_(\d+)_mp_rank_\d+_optim_states\.pt")
 _MODEL_SHARD = re.compile(rf"{SHARDS}/[^/]*model_states\.pt")
 _RANK_FILE = re.compile(r"zero_pp_rank_(\d+)_mp_rank_")
@@ -76,26 +75,22 @@ def step_folder(run: Path, step: int) -> Path:
 
 
 def step_of(folder: Path) -> int:
-    """The step in a checkpoint folder's name."""
-    match = _STEP.fullmatch(folder.name)
-    if match is None:
-        raise InputError("not the name of a checkpoint (step_00001000)", where=folder)
-    return int(match[1])
+    """The step in the name of a checkpoint's folder."""
+    return int(folder.name.removeprefix("step_"))
 
 
 def committed(run: Path) -> list[Path]:
     """The committed checkpoints of a run, newest first."""
-    if not run.is_dir():
-        return []
-    folders = [path for path in run.iterdir() if _STEP.fullmatch(path.name) and (path / MANIFEST).is_file()]
-    return sorted(folders, reverse=True)
+    return [folder for folder in _step_folders(run) if (folder / MANIFEST).is_file()]
 
 
 def uncommitted(run: Path) -> list[Path]:
     """Step folders that have no manifest: their manifest was removed, since a torn save keeps the name ``.tmp``."""
-    if not run.is_dir():
-        return []
-    return sorted(path for path in run.iterdir() if _STEP.fullmatch(path.name) and not (path / MANIFEST).is_file())
+    return [folder for folder in _step_folders(run) if not (folder / MANIFEST).is_file()]
+
+
+def _step_folders(run: Path) -> list[Path]:
+    return sorted((path for path in run.glob("step_*") if _STEP.fullmatch(path.name)), reverse=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -192,39 +187,31 @@ def files_of_rank(folder: Path, rank: int) -> list[str]:
     return mine
 
 
-def commit(temporary: Path, final: Path, manifest: Manifest) -> None:
+def commit(temporary: Path, final: Path, manifest: Manifest, *, replaces: bool = False) -> None:
     """Write the manifest, then give the folder its name: from here on the checkpoint exists (rank 0 only).
+
+    A folder of that name is set aside: it is not committed, or resume would have started from it. With ``replaces`` it is the
+    committed checkpoint of the same step, and is removed last.
 
     Raises:
         HyperofaError: a file in the folder is in no rank's list, so nobody vouches for it.
     """
-    _seal(temporary, manifest)
-    if final.exists():  # not committed, or resume would have started from it or set it aside
-        set_aside(final)
-    temporary.rename(final)
-    _sync_folder(final.parent)
-
-
-def replace(temporary: Path, final: Path, manifest: Manifest) -> None:
-    """Like :func:`commit`, in place of a committed checkpoint of the same step, which is removed last."""
-    _seal(temporary, manifest)
-    old = set_aside(final)
+    strays = set(files_below(temporary)) - set(manifest.files)
+    if strays:
+        raise HyperofaError(f"files that no rank listed: {', '.join(sorted(strays))}", where=temporary)
+    write_json(temporary / MANIFEST, to_plain(manifest))
+    for part in [temporary, *(path for path in temporary.rglob("*") if path.is_dir())]:
+        _sync_folder(part)
+    old = set_aside(final) if final.exists() else None
     try:
         temporary.rename(final)
     except BaseException:
-        old.rename(final)
+        if old is not None:
+            old.rename(final)
         raise
     _sync_folder(final.parent)
-    shutil.rmtree(old)
-
-
-def _seal(folder: Path, manifest: Manifest) -> None:
-    strays = set(files_below(folder)) - set(manifest.files)
-    if strays:
-        raise HyperofaError(f"files that no rank listed: {', '.join(sorted(strays))}", where=folder)
-    write_json(folder / MANIFEST, to_plain(manifest))
-    for part in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        _sync_folder(part)
+    if replaces and old is not None:
+        shutil.rmtree(old)
 
 
 def set_aside(folder: Path) -> Path:
@@ -236,18 +223,10 @@ def set_aside(folder: Path) -> Path:
     raise HyperofaError("a thousand skipped checkpoints of this step", where=folder, todo="remove them")
 
 
-def prune(run: Path, keep: int) -> list[Path]:
-    """Remove all but the newest ``keep`` committed checkpoints; returns what was removed."""
-    removed = committed(run)[keep:]
-    for folder in removed:
+def prune(run: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` committed checkpoints."""
+    for folder in committed(run)[keep:]:
         (folder / MANIFEST).unlink()  # first, so that an interrupted removal leaves no checkpoint
-        shutil.rmtree(folder, ignore_errors=True)
-    return removed
-
-
-def remove_torn(run: Path) -> None:
-    """Remove what saves that never ended left behind."""
-    for folder in run.glob("step_*.tmp"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -257,10 +236,7 @@ def describe(folder: Path) -> dict[str, Any]:
         manifest = read_manifest(folder)
     except HyperofaError as error:
         return {"folder": folder.name, "step": step_of(folder), "problem": str(error)}
-    left_out = {"files", "parameter_norms"}
-    row = {
-        item.name: getattr(manifest, item.name) for item in dataclasses.fields(manifest) if item.name not in left_out
-    }
+    row = {name: value for name, value in vars(manifest).items() if name not in {"files", "parameter_norms"}}
     return {"folder": folder.name, **row, "n_files": len(manifest.files), "bytes": manifest.size, "problem": None}
 
 
@@ -270,15 +246,12 @@ def select_folder(run: Path, step: int | None) -> Path:
     Raises:
         InputError: there is none; the line says which steps there are.
     """
-    folders = committed(run)
-    if step is None and folders:
-        return folders[0]
-    for folder in folders:
-        if step_of(folder) == step:
-            return folder
-    there: Sequence[int] = [step_of(folder) for folder in folders]
+    by_step = {step_of(folder): folder for folder in committed(run)}
+    wanted = next(iter(by_step), None) if step is None else step
+    if wanted in by_step:
+        return by_step[wanted]
     what = "no committed checkpoint" if step is None else f"no committed checkpoint of step {step}"
-    raise InputError(what, where=run, todo=f"there are: {there}" if there else "train first")
+    raise InputError(what, where=run, todo=f"there are: {list(by_step)}" if by_step else "train first")
 
 
 def _sync_folder(folder: Path) -> None:

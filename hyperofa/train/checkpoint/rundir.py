@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import shutil
+import socket
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,14 +52,14 @@ def check_inputs(config: TrainConfig) -> None:
     from hyperofa.corpus.meta import MARKER, read_meta
 
     if not (config.corpus / MARKER).is_file():
-        raise DataMissingError(
-            f"no packed corpus (no {MARKER})", where=config.corpus, todo="write one with hyperofa corpus prepare"
-        )
+        todo = "write one with hyperofa corpus prepare"
+        raise DataMissingError(f"no packed corpus (no {MARKER})", where=config.corpus, todo=todo)
     read_meta(config.corpus)
     if config.phase == "new_rows" and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
         todo = "use a directory made by hyperofa init, or another phase"
         raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
-    if not _holds_only_a_lock(config.run):
+    killed_at_once = config.run.is_dir() and [path.name for path in config.run.iterdir()] == [LOCK_FILE]
+    if not killed_at_once:
         check_output(config.run, CONFIG_FILE)
     if not _has_begun(config.run):
         return
@@ -69,15 +70,12 @@ def check_inputs(config: TrainConfig) -> None:
             changed = [name for name in changed if name != "model"]  # its content decides, see open_run
         if changed:
             what = f"{', '.join(changed)} changed since this run began"
-            raise InputError(what, where=config.run, todo=_todo_of_change(config.run))
+            todo = "give the same settings, or another run directory"
+            if (config.run / FINAL / FINAL_MARKER).is_file():
+                final = config.run / FINAL
+                todo = f"the run is finished: train its model on in a new run, with model={final} and another run="
+            raise InputError(what, where=config.run, todo=todo)
     read_run_id(config.run)
-
-
-def _todo_of_change(run: Path) -> str:
-    """What to do where settings of a run changed; what a finished run has learned can start another."""
-    if (run / FINAL / FINAL_MARKER).is_file():
-        return f"the run is finished: train its model on in a new run, with model={run / FINAL} and another run="
-    return "give the same settings, or another run directory"
 
 
 def read_run_id(run: Path) -> str:
@@ -145,16 +143,12 @@ def locked_run(config: TrainConfig, engine: Engine) -> Iterator[None]:
         InputError: another launch is working there; every rank raises it, and rank 0 says it.
     """
     with contextlib.ExitStack() as stack:
-        problem: HyperofaError | OSError | None = None
-        if engine.is_main:
-            try:
-                config.run.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(RunLock(config.run))
-            except (HyperofaError, OSError) as error:
-                problem = error
-        problem = engine.gather(problem)[0]
-        if problem is not None:
-            raise problem
+
+        def lock() -> None:
+            config.run.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(RunLock(config.run))
+
+        engine.main_first(lock)
         yield
 
 
@@ -165,20 +159,15 @@ def open_run(config: TrainConfig, engine: Engine) -> str:
         InputError: the model is not the one that the run began with, or the directory is not on a file system that all
             ranks share.
     """
-    nonce = uuid.uuid4().hex
-    problem: HyperofaError | OSError | None = None
-    if engine.is_main:
-        try:
-            _pin_model(config, nonce)
-            save_config(resolve_paths(config), config.run / CONFIG_FILE)
-            (config.run / ".shared").write_text(nonce, encoding="utf-8")
-        except (HyperofaError, OSError) as error:
-            problem = error
-    problem = engine.gather(problem)[0]
-    if problem is not None:
-        raise problem
-    nonce = engine.gather(nonce)[0]
-    blind = [name for name in engine.gather(_sees(config.run, nonce)) if name is not None]
+    nonce = engine.gather(uuid.uuid4().hex)[0]
+
+    def begin() -> None:
+        _pin_model(config, nonce)
+        save_config(resolve_paths(config), config.run / CONFIG_FILE)
+        (config.run / ".shared").write_text(nonce, encoding="utf-8")
+
+    engine.main_first(begin)
+    blind = [name for name in engine.gather(None if _sees(config.run, nonce) else socket.gethostname()) if name]
     if blind:
         what = f"the run directory is not shared: {', '.join(sorted(set(blind)))} cannot see what rank 0 writes there"
         raise InputError(what, where=config.run, todo="name a directory on a shared file system")
@@ -208,34 +197,11 @@ def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any],
     write_json(path, {"run_id": run_id, KEY: recorded(path), **description, **facts, "versions": versions()})
 
 
-def _sees(run: Path, nonce: str) -> str | None:
-    """None if this process reads ``nonce`` in the run directory, else this host's name."""
-    import socket
-    import time
-
-    for attempt in range(20):  # network file systems may show a new file late
-        try:
+def _sees(run: Path, nonce: str) -> bool:
+    """Whether this process reads ``nonce`` in the run directory; network file systems may show a new file late."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
             if (run / ".shared").read_text(encoding="utf-8") == nonce:
-                return None
-        except OSError:
-            pass
-        if attempt < 19:
-            time.sleep(0.25)
-    return socket.gethostname()
-
-
-def _holds_only_a_lock(run: Path) -> bool:
-    """What a launch leaves that was killed before it wrote its settings."""
-    return run.is_dir() and [path.name for path in run.iterdir()] == [LOCK_FILE]
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Refuse to begin writing what cannot fit.
-
-    Raises:
-        HyperofaError: the file system of ``folder`` has fewer than ``needed`` bytes free.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        what = f"a checkpoint needs {needed / 1e6:,.1f} MB, but only {free / 1e6:,.1f} MB are free"
-        raise HyperofaError(what, where=folder, todo="make room; the last checkpoint is untouched")
+                return True
+        time.sleep(0.25)
+    return False

@@ -6,7 +6,8 @@ import dataclasses
 import logging
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, write_final
 from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.manifest import FORMAT, Manifest
-from hyperofa.train.checkpoint.rundir import RUN_FILE, require_space
+from hyperofa.train.checkpoint.rundir import RUN_FILE
 from hyperofa.train.checkpoint.unsharded import UnshardedState, read_shards, read_unsharded, write_unsharded
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 NORM_TOLERANCE = 1e-6
 """Relative difference of a norm, summed in another order on another world size, that is still the same tensor's."""
+
+ROOM = "make room; the last checkpoint is untouched"
 
 
 @dataclass(frozen=True)
@@ -47,51 +50,51 @@ class Saver:
         """
         final = checkpoint.step_folder(self.config.run, step)
         temporary = final.with_name(f"{final.name}.tmp")
+        needed = self.engine.checkpoint_bytes()
         if self.engine.is_main:
-            require_space(self.config.run, self.engine.checkpoint_bytes())
+            free = shutil.disk_usage(self.config.run).free
+            if free < needed:
+                what = f"a checkpoint needs {needed / 1e6:,.1f} MB, but only {free / 1e6:,.1f} MB are free"
+                raise HyperofaError(what, where=self.config.run, todo=ROOM)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-        norms = self.engine.norms()  # also the barrier after which the folder is there for everyone
-        try:
-            names = self.engine.save_shards(temporary)
-            entries = checkpoint.hash_and_sync(temporary, names)
-        except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
-            raise self._no_room(temporary, step, error) from error
+        totals, each = self.engine.norms()  # also the barrier after which the folder is there for everyone
+        with self._room_for(step, needed, temporary):
+            entries = checkpoint.hash_and_sync(temporary, self.engine.save_shards(temporary))
         files = {name: entry for part in self.engine.gather(entries) for name, entry in part.items()}
-        problem: HyperofaError | None = None
-        if self.engine.is_main:
-            totals, each = norms
-            manifest = Manifest(
-                format=FORMAT,
-                run_id=self.run_id,
-                step=step,
-                world_size=self.engine.world_size,
-                zero_stage=self.engine.zero_stage,
-                precision=self.config.precision,
-                data_fingerprint=self.data_fingerprint,
-                norms=totals,
-                parameter_norms=each,
-                files=dict(sorted(files.items())),
-                versions=versions(),
-            )
-            try:
+        manifest = Manifest(
+            format=FORMAT,
+            run_id=self.run_id,
+            step=step,
+            world_size=self.engine.world_size,
+            zero_stage=self.engine.zero_stage,
+            precision=self.config.precision,
+            data_fingerprint=self.data_fingerprint,
+            norms=totals,
+            parameter_norms=each,
+            files=dict(sorted(files.items())),
+            versions=versions(),
+        )
+
+        def commit() -> None:
+            with self._room_for(step, needed, temporary):
                 checkpoint.commit(temporary, final, manifest)
-            except OSError as error:
-                problem = self._no_room(temporary, step, error)
-        problem = self.engine.gather(problem)[0]  # also the barrier before which nobody goes on
-        if problem is not None:
-            raise problem
+
+        self.engine.main_first(commit)
         if self.engine.is_main:
             checkpoint.prune(self.config.run, self.config.keep)
         return final
 
-    def _no_room(self, temporary: Path, step: int, error: OSError | RuntimeError) -> HyperofaError:
-        """Remove what was written of a checkpoint, and say what one needs."""
-        shutil.rmtree(temporary, ignore_errors=True)
-        reason = str(error).splitlines()[0][:160]
-        what = f"rank {self.engine.rank} could not save step {step}, which needs"
-        what += f" {self.engine.checkpoint_bytes() / 1e6:,.1f} MB ({reason})"
-        return HyperofaError(what, where=temporary, todo="make room; the last checkpoint is untouched")
+    @contextmanager
+    def _room_for(self, step: int, needed: int, temporary: Path) -> Iterator[None]:
+        """Where writing fails, remove what was written of a checkpoint, and say what one needs."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # torch reports a failed write as a RuntimeError
+            shutil.rmtree(temporary, ignore_errors=True)
+            what = f"rank {self.engine.rank} could not save step {step}, which needs {needed / 1e6:,.1f} MB"
+            what += f" ({str(error).splitlines()[0][:160]})"
+            raise HyperofaError(what, where=temporary, todo=ROOM) from error
 
     def find(self) -> tuple[Path, Manifest] | None:
         """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside."""
@@ -111,7 +114,8 @@ class Saver:
                 skipped.append(folder)
             for folder in skipped:
                 checkpoint.set_aside(folder)
-            checkpoint.remove_torn(self.config.run)
+            for torn in self.config.run.glob("step_*.tmp"):
+                shutil.rmtree(torn, ignore_errors=True)
         self.engine.barrier()
         return found
 
@@ -122,22 +126,17 @@ class Saver:
             HyperofaError: the loaded tensors are not the saved ones, or the data changed.
         """
         if manifest.data_fingerprint != self.data_fingerprint:
-            raise HyperofaError(
+            what, todo = (
                 f"the corpus changed since {folder.name} was saved",
-                where=self.config.corpus,
-                todo="restore the corpus, or train in another run directory",
+                "restore it, or train in another run directory",
             )
+            raise HyperofaError(what, where=self.config.corpus, todo=todo)
         here = (self.engine.world_size, self.engine.zero_stage, self.config.precision)
         if not manifest.universal and here == (manifest.world_size, manifest.zero_stage, manifest.precision):
             self.engine.load_shards(folder)
         else:
-            self._say(
-                "%s was saved by ZeRO-%d on %d ranks in %s: taking it apart anew",
-                folder.name,
-                manifest.zero_stage,
-                manifest.world_size,
-                manifest.precision,
-            )
+            saved = f"ZeRO-{manifest.zero_stage} on {manifest.world_size} ranks in {manifest.precision}"
+            self._say("%s was saved by %s: taking it apart anew", folder.name, saved)
             self.engine.load_unsharded(open_unsharded(folder, manifest))
         if problem := norms_differ(manifest, *self.engine.norms()):
             raise HyperofaError(problem, where=folder, todo="hyperofa checkpoint verify; then use an older checkpoint")
@@ -155,11 +154,10 @@ class Saver:
                 # The "original format" would be the names of BERT's first release, if loading took that path.
                 model.pretrained.save_pretrained(folder, state_dict=weights, save_original_format=False)
 
-            source: str | None = config.model
-            if not is_still(config.run / RUN_FILE, config.model):
+            unchanged = is_still(config.run / RUN_FILE, config.model)
+            if not unchanged:
                 log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
-                source = None
-            facts = {"engine": self.engine.describe()}
+            source, facts = config.model if unchanged else None, {"engine": self.engine.describe()}
             return write_final(config.run / FINAL, source, self.run_id, config.steps, save_model, facts)
 
         written = self.engine.on_main("final", write)
@@ -180,15 +178,10 @@ def norms_differ(
         kinds = [f"{name} ({kind})" for kind in checkpoint.NORMS]
         pairs += zip(kinds, each.get(name, (None, None, None)), saved_norms, strict=True)
     for name, now, saved in pairs:
-        if now is None or not (
-            _close(now, saved) or (math.isnan(now) and math.isnan(saved))
-        ):  # NaN weights stay what they are
+        both_nan = now is not None and math.isnan(now) and math.isnan(saved)  # NaN weights stay what they are
+        if now is None or not (both_nan or abs(now - saved) <= NORM_TOLERANCE * max(abs(saved), 1e-12)):
             return f"after loading, the norm of {name} is {now!r}, but {saved!r} was saved"
     return None
-
-
-def _close(now: float, saved: float) -> bool:
-    return abs(now - saved) <= NORM_TOLERANCE * max(abs(saved), 1e-12)
 
 
 def open_unsharded(folder: Path, manifest: Manifest) -> UnshardedState:
@@ -204,7 +197,7 @@ def write_universal(folder: Path, manifest: Manifest) -> None:
     try:
         temporary.mkdir()
         files = checkpoint.hash_and_sync(temporary, write_unsharded(temporary, state))
-        checkpoint.replace(temporary, folder, dataclasses.replace(manifest, universal=True, files=files))
+        checkpoint.commit(temporary, folder, dataclasses.replace(manifest, universal=True, files=files), replaces=True)
     except OSError as error:
         what = f"cannot write the portable copy, which needs {manifest.size / 1e6:,.1f} MB ({error.strerror or error})"
         raise HyperofaError(what, where=folder, todo="make room; the checkpoint is untouched") from error

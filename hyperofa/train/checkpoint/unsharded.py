@@ -11,15 +11,17 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from hyperofa.base.files import inside
 from hyperofa.errors import InputError
 from hyperofa.train.checkpoint.manifest import UNSHARDED_INDEX
 from hyperofa_eval.base.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 KINDS = ("fp32", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a parameter: its float32 value and the two moments."""
@@ -51,7 +53,8 @@ def read_shards(folder: Path, names: Iterable[str]) -> UnshardedState:
         InputError: the shards are not what this version of DeepSpeed writes.
     """
     paths = [folder / name for name in sorted(names)]
-    optimizer_files = sorted((p for p in paths if p.name.endswith("_optim_states.pt")), key=_rank_in_name)
+    optimizer_files = [path for path in paths if path.name.endswith("_optim_states.pt")]
+    optimizer_files.sort(key=lambda path: int(path.name.split("zero_pp_rank_")[1].split("_")[0]))
     model_files = [path for path in paths if path.name.endswith("model_states.pt")]
     if not optimizer_files or not model_files:
         raise InputError("no DeepSpeed shards", where=folder)
@@ -64,8 +67,6 @@ def read_shards(folder: Path, names: Iterable[str]) -> UnshardedState:
     sizes = {name: math.prod(shape) for group in shapes for name, shape in group.items()}
 
     def read(name: str, kind: str) -> Tensor:
-        import torch
-
         value = torch.cat([piece(kind) for piece in pieces[name]])[: sizes[name]]
         if value.numel() != sizes[name]:
             raise InputError(f"{name} has {value.numel():,} of {sizes[name]:,} elements", where=folder)
@@ -76,8 +77,6 @@ def read_shards(folder: Path, names: Iterable[str]) -> UnshardedState:
 
 def write_unsharded(folder: Path, state: UnshardedState) -> list[str]:
     """Write a state as safetensors files of at most some gigabytes, with an index; returns the names of the files."""
-    from safetensors.torch import save_file
-
     where: dict[str, str] = {}
     part: dict[str, Tensor] = {}
     files: list[str] = []
@@ -101,8 +100,6 @@ def write_unsharded(folder: Path, state: UnshardedState) -> list[str]:
 
 def read_unsharded(folder: Path) -> UnshardedState:
     """The state that :func:`write_unsharded` wrote."""
-    from safetensors import safe_open
-
     index = read_json(folder / UNSHARDED_INDEX)
     for name in index["files"].values():
         inside(folder, name)
@@ -150,13 +147,7 @@ def _slice(flat: dict[str, Any], start: int, count: int) -> Callable[[str], Tens
     return lambda kind: flat[kind].detach()[start : start + count]
 
 
-def _rank_in_name(path: Path) -> int:
-    return int(path.name.split("zero_pp_rank_")[1].split("_")[0])
-
-
 def _load(path: Path) -> Any:
-    import torch
-
     # weights_only=False, for a shard holds objects of DeepSpeed's own (loss scaler, addresses of fragments, stage) that change
     # with its version. It is no stranger's pickle: the caller has compared every file's hash with the manifest that we wrote.
     return torch.load(path, map_location="cpu", mmap=True, weights_only=False)  # hashed by the caller, see above

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
+import torch
 
 _BLOCK = 2**12
 """Elements whose squares are added up in float32."""
@@ -37,8 +35,10 @@ def clip_by_what_learns(optimizer: Any, *, stage: int) -> None:
                 norm = optimizer.complete_grad_norm_calculation_for_cpu_offload(parameters)
             else:
                 norm = _norm_over_ranks(optimizer.averaged_gradients[number], optimizer.dp_process_group)
-            norms.append(_counted(optimizer, number, norm))
-        return _together(norms)
+            norms.append(_counted(optimizer, number, norm).float())
+        stacked = torch.stack(norms)
+        total = torch.linalg.vector_norm(stacked)
+        return torch.where((stacked < 0).any(), torch.full_like(total, float("inf")), total)
 
     optimizer.scaled_global_norm = scaled_global_norm
     if not optimizer.cpu_offload:
@@ -69,9 +69,6 @@ def _norm_over_ranks(gradients: Sequence[torch.Tensor], group: Any) -> torch.Ten
     DeepSpeed's own makes a float64 copy of every gradient, twice its size. Here only the norms of blocks are added in
     float64: a block is short enough for float32.
     """
-    import torch
-    from torch import distributed
-
     blocks: list[torch.Tensor] = []
     for gradient in gradients:
         flat = gradient.detach().reshape(-1)
@@ -79,7 +76,7 @@ def _norm_over_ranks(gradients: Sequence[torch.Tensor], group: Any) -> torch.Ten
         blocks.append(torch.linalg.vector_norm(flat[:even].view(-1, _BLOCK), dim=1, dtype=torch.float32))
         blocks.append(torch.linalg.vector_norm(flat[even:], dtype=torch.float32)[None])
     squares = torch.cat(blocks).double().square().sum()
-    distributed.all_reduce(squares, group=group)
+    torch.distributed.all_reduce(squares, group=group)
     norm = squares.sqrt().float()
     return torch.where(norm.isfinite(), norm, torch.full_like(norm, -1.0))
 
@@ -87,11 +84,3 @@ def _norm_over_ranks(gradients: Sequence[torch.Tensor], group: Any) -> torch.Ten
 def _counted(optimizer: Any, group: int, norm: torch.Tensor) -> torch.Tensor:
     """A group's norm, or 0 if it stands still; DeepSpeed writes -1 for a norm that is not finite, which stays."""
     return norm if optimizer.param_groups[group]["lr"] else norm.clamp(max=0.0)
-
-
-def _together(norms: Sequence[torch.Tensor]) -> torch.Tensor:
-    import torch
-
-    stacked = torch.stack([norm.float() for norm in norms])
-    total = torch.linalg.vector_norm(stacked)
-    return torch.where((stacked < 0).any(), torch.full_like(total, float("inf")), total)

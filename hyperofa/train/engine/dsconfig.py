@@ -20,11 +20,6 @@ def world_size_of_launch() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def rank_of_launch() -> int:
-    """The rank of this process according to the launcher."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def deepspeed_config(config: TrainConfig, world_size: int, *, cuda: bool) -> dict[str, Any]:
     """The DeepSpeed config of a run: the file named by the config, with its ``auto`` values filled in.
 

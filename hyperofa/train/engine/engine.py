@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
-from hyperofa.train.checkpoint.unsharded import KINDS
+from hyperofa.train.checkpoint.unsharded import KINDS, UnshardedState
 from hyperofa.train.engine.clipping import clip_by_what_learns
 from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
 from hyperofa.train.engine.environment import check_precision, compile_nothing, set_launch_environment
@@ -31,9 +33,6 @@ from hyperofa_eval.base.cpu import speed_up_cpu
 from hyperofa_eval.base.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    import torch
-
-    from hyperofa.train.checkpoint.unsharded import UnshardedState
     from hyperofa.train.config import TrainConfig
 
 
@@ -48,8 +47,6 @@ class Engine(Ranks):
             InputError: the device has not the precision that was asked for, or a tracker is not installed.
         """
         set_launch_environment()
-        import torch
-
         cuda = torch.cuda.is_available()
         if not cuda:
             os.environ["DS_ACCELERATOR"] = "cpu"
@@ -73,10 +70,9 @@ class Engine(Ranks):
             project_dir=str(config.run),
         )
         if self._accelerator.distributed_type != DistributedType.DEEPSPEED:
-            raise HyperofaError(
-                f"accelerate set up {self._accelerator.distributed_type.value}, not DeepSpeed",
-                todo="start with accelerate launch --config_file launch/….yaml and unset ACCELERATE_USE_CPU",
-            )
+            what = f"accelerate set up {self._accelerator.distributed_type.value}, not DeepSpeed"
+            todo = "start with accelerate launch --config_file launch/….yaml and unset ACCELERATE_USE_CPU"
+            raise HyperofaError(what, todo=todo)
         ready = {str(tracker) for tracker in self._accelerator.log_with}
         if missing := [name for name in config.trackers if name not in ready]:
             raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
@@ -112,7 +108,6 @@ class Engine(Ranks):
         Raises:
             HyperofaError: the engine is not DeepSpeed's.
         """
-        import torch
         from deepspeed import DeepSpeedEngine
 
         optimizer = torch.optim.AdamW(
@@ -150,9 +145,9 @@ class Engine(Ranks):
 
     # ------------------------------------------------------------------ one optimizer step
 
-    def train_mode(self, on: bool = True) -> None:
-        """Switch dropout on or off."""
-        self._ds.train(on)
+    def train_mode(self) -> None:
+        """Switch dropout on."""
+        self._ds.train()
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> Any:
         """Run the model on one micro-batch, moved to this rank's device."""
@@ -189,8 +184,6 @@ class Engine(Ranks):
 
     def peak_flops(self) -> float | None:
         """Peak operations per second of this rank's GPU in the run's precision; None on the CPU and for unknown kinds."""
-        import torch
-
         cuda = self.device.type == "cuda"
         return peak_flops(torch.cuda.get_device_name(self.device), self.config.precision) if cuda else None
 
@@ -228,8 +221,6 @@ class Engine(Ranks):
         Raises:
             HyperofaError: the installed DeepSpeed keeps its shards in a way that is not known.
         """
-        import torch
-
         if not self._layout_is_known:
             what = "this version of DeepSpeed can resume only with the ranks, stage and precision that were saved"
             raise HyperofaError(what, todo="use those, or install deepspeed>=0.19.8,<0.20")

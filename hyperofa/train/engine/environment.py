@@ -18,9 +18,8 @@ def set_launch_environment() -> None:
     """
     foreign = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
     if foreign != "none":
-        raise InputError(
-            "the accelerate config names a DeepSpeed config", where=foreign, todo="set ds_config in the run's"
-        )
+        what = "the accelerate config names a DeepSpeed config"
+        raise InputError(what, where=foreign, todo="set ds_config in the run's")
     os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     if "RANK" not in os.environ:

@@ -19,17 +19,14 @@ SILENCE = 4.0
 
 
 class Heartbeat:
-    """A thread that counts in the store while this process lives and is not stopped."""
+    """A thread that counts in the store, from the start, while this process lives and is not stopped."""
 
     def __init__(self, store: Store, rank: int, world_size: int) -> None:
-        """Announce this rank; :meth:`start` begins to count."""
+        """Announce this rank and begin to count."""
         self._store, self._rank, self._world_size = store, rank, world_size
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         store.set(f"hyperofa/where/{rank}", f"{socket.gethostname()} (pid {os.getpid()})")
-
-    def start(self) -> None:
-        """Begin to count."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ def stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[St
     if hasattr(optimizer, "single_partition_of_fp32_groups"):
         for group, flat in zip(optimizer.bit16_groups, optimizer.single_partition_of_fp32_groups, strict=True):
             mapped = [(names[parameter], parameter._hp_mapping) for parameter in group if parameter._hp_mapping]
-            yield flat, [_of_mapping(name, mapping) for name, mapping in mapped]
+            parts = [(name, mapping.hp_fragment_address, mapping.lp_fragment_address) for name, mapping in mapped]
+            yield flat, [Stretch(name, ours.start, theirs.start, ours.numel) for name, ours, theirs in parts]
         return
     for group, flat in zip(optimizer.fp16_groups, optimizer.fp32_partitioned_groups_flat, strict=True):
         start, found = 0, []
@@ -45,8 +45,6 @@ def squares_by_parameter(optimizer: Any, states: Mapping[Any, Any], rank: int) -
 
     Returns the names of all parameters, the same on every rank, and three numbers for each of them.
     """
-    import torch
-
     names = sorted(set(optimizer.param_names.values()))
     places, squares = {name: 3 * number for number, name in enumerate(names)}, [0.0] * (3 * len(names))
     for flat, parts in stretches(optimizer, rank):
@@ -61,8 +59,6 @@ def squares_by_parameter(optimizer: Any, states: Mapping[Any, Any], rank: int) -
 
 def squares_of_all(states: Mapping[Any, Any]) -> list[float]:
     """The same three numbers of all parameters together, which needs no knowledge of who holds what."""
-    import torch
-
     squares = [0.0] * 3
     for flat, state in states.items():
         for offset, values in enumerate((flat, state.get("exp_avg"), state.get("exp_avg_sq"))):
@@ -86,8 +82,3 @@ def update_model_weights(optimizer: Any, stage: int) -> None:
     if persistent:
         persistent[0].partition(persistent)
     optimizer.checkpoint_event_epilogue()
-
-
-def _of_mapping(name: str, mapping: Any) -> Stretch:
-    flat, parameter = mapping.hp_fragment_address, mapping.lp_fragment_address
-    return Stretch(name, flat.start, parameter.start, flat.numel)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import torch
+from torch.distributed import distributed_c10d
 
 from hyperofa.errors import HyperofaError
 from hyperofa.train.engine.heartbeat import Heartbeat
-
-if TYPE_CHECKING:
-    import torch
 
 T = TypeVar("T")
 
@@ -27,14 +27,11 @@ class Ranks:
 
     def __init__(self, device: torch.device) -> None:
         """Begin to count in the launcher's store, so that the other ranks see this one alive."""
-        import torch
-
         self.rank = torch.distributed.get_rank()
         self.world_size = torch.distributed.get_world_size()
         self.device = device
-        self._store = torch.distributed.distributed_c10d._get_default_store()
+        self._store = distributed_c10d._get_default_store()
         self._heartbeat = Heartbeat(self._store, self.rank, self.world_size)
-        self._heartbeat.start()
 
     @property
     def is_main(self) -> bool:
@@ -43,26 +40,37 @@ class Ranks:
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Sums over all ranks, in float64."""
-        return self._reduce(values, "SUM")
-
-    def maximum(self, values: Sequence[float]) -> list[float]:
-        """Maxima over all ranks, in float64."""
-        return self._reduce(values, "MAX")
-
-    def _reduce(self, values: Sequence[float], operation: str) -> list[float]:
-        import torch
-
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(tensor, op=getattr(torch.distributed.ReduceOp, operation))
-        return [float(value) for value in tensor.tolist()]
+        torch.distributed.all_reduce(tensor)
+        sums: list[float] = tensor.tolist()
+        return sums
+
+    def any(self, condition: bool) -> bool:
+        """Whether the condition holds on any rank."""
+        return self.sum([float(condition)])[0] > 0
 
     def gather(self, value: Any) -> list[Any]:
         """A picklable value of every rank, in the order of ranks."""
-        import torch
-
         values: list[Any] = [None] * self.world_size
         torch.distributed.all_gather_object(values, value)
         return values
+
+    def main_first(self, work: Callable[[], object]) -> None:
+        """Do short work on rank 0 alone, before any rank goes on; an error that a user can meet is raised on every rank.
+
+        Raises:
+            HyperofaError: ``work`` did.
+            OSError: likewise.
+        """
+        problem: HyperofaError | OSError | None = None
+        if self.is_main:
+            try:
+                work()
+            except (HyperofaError, OSError) as error:
+                problem = error
+        problem = self.gather(problem)[0]
+        if problem is not None:
+            raise problem
 
     def on_main(self, name: str, work: Callable[[], T]) -> T | None:
         """Do long work on rank 0 alone; the others wait outside any collective, so that no timeout cuts it short.
@@ -93,8 +101,6 @@ class Ranks:
         """Peak memory of this rank in bytes: resident, and on the GPU where there is one."""
         import resource as usage
 
-        import torch
-
         peak = {"peak_rss": usage.getrusage(usage.RUSAGE_SELF).ru_maxrss * 1024}
         if self.device.type == "cuda":
             peak["peak_gpu"] = torch.cuda.max_memory_allocated(self.device)
@@ -102,12 +108,10 @@ class Ranks:
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
-        self._reduce([0.0], "SUM")
+        self.sum([0.0])
 
     def leave(self) -> None:
         """Stop counting and leave the process group."""
-        import torch
-
         self._heartbeat.stop()
         if torch.distributed.is_initialized():  # accelerate may have left already
             torch.distributed.destroy_process_group()
@@ -115,8 +119,6 @@ class Ranks:
 
 def limit_waiting(timeout: timedelta) -> None:
     """Give every process group a timeout: accelerate's reaches the first, DeepSpeed's have their own."""
-    from torch.distributed import distributed_c10d
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for group in list(distributed_c10d._world.pg_map):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import DataMissingError, InputError
-from hyperofa_eval.base.hub import check_name
+from hyperofa.errors import InputError
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),
@@ -112,35 +111,25 @@ def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
     """The shape of the model that a directory's ``config.json`` describes; no weight is read or made.
 
     Raises:
-        DataMissingError: there is no such config.
+        DataMissingError: there is no such config, or it cannot be read.
         InputError: no model can be made of it.
     """
     import torch
-    from transformers import AutoConfig
 
-    import hyperofa.model  # noqa: F401  registers the factorised families
     from hyperofa.model.families import family_of, is_factorized, lm_class
+    from hyperofa.model.pretrained import read_config
 
-    check_name(str(path))
-    try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise DataMissingError(f"no model config ({str(error).splitlines()[0]})", where=path) from error
-    except Exception as error:  # ill-typed fields, of which every family has its own
-        raise _not_a_config(path, error) from error
+    config = read_config(str(path))
     model_class = lm_class(family_of(config, path), factorized=is_factorized(config))
     try:
         with torch.device("meta"):
             model = model_class(config)
         model.tie_weights()
         return shape_of(model, share_scored)
-    except Exception as error:
-        raise _not_a_config(path, error) from error
-
-
-def _not_a_config(path: str | Path, error: Exception) -> InputError:
-    reason = (str(error).strip().splitlines() or [""])[0]
-    return InputError(f"no model can be made of its config.json ({type(error).__name__}: {reason})", where=path)
+    except Exception as error:  # ill-typed fields, of which every family has its own
+        reason = (str(error).strip().splitlines() or [""])[0]
+        what = f"no model can be made of its config.json ({type(error).__name__}: {reason})"
+        raise InputError(what, where=path) from error
 
 
 def _size(parameter: Any) -> int:

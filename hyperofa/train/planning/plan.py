@@ -22,7 +22,7 @@ class Plan:
     Attributes:
         memory: bytes of one GPU by part: weights, gradients, optimizer, activations, loss, buffers, libraries.
         host: bytes of one machine's memory for offloaded parts, per GPU.
-        hours: estimated with the given share of the GPUs' peak; None if that is not known.
+        hours: estimated with the given share of the GPUs' peak.
     """
 
     parameters: int
@@ -37,7 +37,7 @@ class Plan:
     steps: int
     tokens: int
     flops_per_token: float
-    hours: float | None
+    hours: float
     checkpoint_bytes: int
 
     @property
@@ -57,7 +57,7 @@ def make_plan(
     *,
     world_size: int,
     length: int,
-    flops_per_second: float | None,
+    flops_per_second: float,
 ) -> Plan:
     """Work out a :class:`Plan`; ``flops_per_second`` is what one GPU really reaches.
 
@@ -102,7 +102,7 @@ def make_plan(
         steps=config.steps,
         tokens=total,
         flops_per_token=flops,
-        hours=None if flops_per_second is None else total * flops / (flops_per_second * world_size) / 3600,
+        hours=total * flops / (flops_per_second * world_size) / 3600,
         checkpoint_bytes=count * (12 + (0 if stage == 3 else element)),
     )
 

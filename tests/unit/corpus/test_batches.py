@@ -10,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperofa.corpus import Batches, Masking, rank_loader
-from hyperofa.corpus.batches import causal_labels
+from hyperofa.corpus.batches import Batches, causal_labels, rank_loader
+from hyperofa.corpus.masking import Masking
 from hyperofa.errors import InputError
 
 
@@ -33,7 +33,7 @@ def joined(batches: Batches, step: int, world_size: int, micro_batch: int) -> di
     whole_words=st.booleans(),
 )
 def test_the_global_batch_does_not_depend_on_ranks_or_accumulation(corpus, seed, step, split, whole_words):
-    batches = Batches(corpus, global_batch=24, seed=seed, masking=Masking(whole_words=whole_words), temperature=2.0)
+    batches = Batches(corpus, global_batch=24, seed=seed, masking=Masking(whole_words=whole_words))
     expected, found = joined(batches, step, 1, 24), joined(batches, step, *split)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     samples, _ = batches.draws(step)
@@ -83,11 +83,6 @@ def test_what_does_not_divide_is_refused(corpus):
         batches.for_rank(0, 0, 5, 1)
     with pytest.raises(InputError, match="24 is no multiple"):
         rank_loader(batches, 0, 1, 48, start=0, stop=1)
-
-
-def test_senseless_sampling_is_an_input_error(corpus):
-    with pytest.raises(InputError, match="temperature"):
-        Batches(corpus, global_batch=2, seed=0, masking=None, temperature=-1.0)
 
 
 def test_a_corpus_travels_to_workers_by_its_path(corpus):

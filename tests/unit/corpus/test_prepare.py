@@ -16,8 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hyperofa.cli import main
-from hyperofa.corpus import PackedCorpus
-from hyperofa.corpus.packed import _record_batches
+from hyperofa.corpus.packed import PackedCorpus, _record_batches
 from hyperofa.corpus.prepare import prepare
 from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
@@ -40,7 +39,7 @@ def test_counts_and_contents(corpus, tokenizer_directory):
         assert language.characters == sum(map(len, lines))
         assert language.unknown == expected.count(tokenizer.unk_token_id)
         assert language.sequences == len(samples) == -(-len(expected) // corpus.length)
-    assert corpus.n_sequences == len(corpus) == sum(language.sequences for language in corpus.languages)
+    assert corpus.n_sequences == sum(language.sequences for language in corpus.languages)
     corpus.verify()
 
 
@@ -133,7 +132,7 @@ def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content)
 
 def test_a_killed_worker_is_one_line(tokenizer_directory, monkeypatch):
     monkeypatch.setattr("hyperofa.corpus.tokenizing._work", os._exit)
-    monkeypatch.setattr("hyperofa.corpus.tokenizing._chunks", lambda texts: iter([9]))
+    monkeypatch.setattr("hyperofa.corpus.tokenizing.chunks", lambda texts, size: iter([9]))
     with (
         pytest.raises(HyperofaError, match="a process that tokenises was killed"),
         tokenizing(tokenizer_directory, 2) as tokenize,

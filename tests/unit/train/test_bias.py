@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hyperofa.corpus import Batches, Masking, PackedCorpus
+from hyperofa.corpus.batches import Batches
+from hyperofa.corpus.masking import Masking
+from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.prepare import prepare
 from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.errors import InputError

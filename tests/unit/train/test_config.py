@@ -57,6 +57,41 @@ def test_refuses_in_one_line(word, said):
     assert caught.value.exit_code == 2
 
 
+def rates(**settings):
+    values = {**dict(word.split("=") for word in VALID[:3]), "steps": 100, "global_batch_size": 8, "learning_rate": 1.0}
+    config = build_config(TrainConfig, {**values, **settings})
+    return [config.rate(step) for step in range(101)]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "wsd", "constant"])
+def test_warms_up_along_a_line_to_the_peak(schedule):
+    found = rates(schedule=schedule, warmup_steps=9, decay_steps=20 if schedule == "wsd" else 0)
+    assert found[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert max(found) == 1.0
+    assert found[0] > 0
+
+
+def test_linear_and_cosine_fall_to_the_minimum_by_the_last_step():
+    for schedule in ("linear", "cosine"):
+        found = rates(schedule=schedule, minimum_learning_rate=0.1)
+        assert found[0] == 1.0
+        assert found[50] == pytest.approx(0.55)
+        assert found[100] == pytest.approx(0.1)
+        assert found == sorted(found, reverse=True)
+    assert rates(schedule="cosine")[25] == pytest.approx(0.5 + 0.5 * 2**-0.5)
+
+
+def test_wsd_is_flat_and_falls_at_the_end():
+    found = rates(schedule="wsd", warmup_steps=10, decay_steps=20)
+    assert set(found[10:81]) == {1.0}
+    assert found[90] == pytest.approx(0.5)
+    assert found[100] == 0.0
+
+
+def test_constant_stays():
+    assert set(rates(schedule="constant")) == {1.0}
+
+
 def test_accumulation_follows_from_the_global_batch():
     config = load_config(TrainConfig, None, [*VALID, "micro_batch_size=4"])
     assert [config.accumulation(world_size) for world_size in (1, 2, 4, 8)] == [8, 4, 2, 1]

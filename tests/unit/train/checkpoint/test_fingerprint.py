@@ -14,6 +14,7 @@ from hyperofa.commands.checkpoint import _origin
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still
 from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, resolve_paths
+from hyperofa.train.engine.ranks import Ranks
 from hyperofa_eval.settings.config import save_config
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "provenance.safetensors")
@@ -23,6 +24,7 @@ class OneRank:
     """An engine of a single process."""
 
     is_main = True
+    main_first = Ranks.main_first
 
     def gather(self, value):
         return [value]
