@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def run(options: Experiment) -> None:
 
         submit(plan, _again(options), patterns=options.only, start=options.start)
     else:
-        _run(plan, options)
+        run_plan(plan, as_json=options.json, patterns=options.only, start=options.start)
 
 
 def replacements(options: Experiment) -> Replacements:
@@ -84,16 +85,17 @@ def _again(options: Experiment) -> list[str]:
     return words_of(Experiment, {name: getattr(options, name) for name in names})
 
 
-def _run(plan: Plan, options: Experiment) -> None:
+def run_plan(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
+    """Run stages of an experiment and print what it found so far, if its report was asked for."""
     from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.results.collect import summary
     from hyperofa.report.terminal import print_results
     from hyperofa_eval.base.console import console, print_json
 
-    results = carry_out(plan, patterns=options.only, start=options.start)
+    results = carry_out(plan, patterns=patterns, start=start)
     if not results:
         return
-    print_json(summary(results)) if options.json else print_results(results)
+    print_json(summary(results)) if as_json else print_results(results)
     console.print(f"The report: {plan.out / PAGE}", markup=False, soft_wrap=True)
 
 
@@ -103,8 +105,7 @@ def _list(plan: Plan, options: Experiment) -> None:
     from hyperofa_eval.base.console import output, print_json, table
 
     stages = plan.stages()
-    chosen = only(stages, options.only) if options.only else {stage.name for stage in stages}
-    trusted = before(stages, options.start) if options.start is not None else frozenset()
+    chosen, trusted = only(stages, options.only), before(stages, options.start)
     rows = [row for row in states(plan, stages, trusted=trusted) if row["name"] in chosen]
     if options.json:
         print_json(rows)

@@ -29,13 +29,10 @@ def run(options: Quickstart) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.base.files import check_output
     from hyperofa.base.resources import resource
+    from hyperofa.commands.experiment import run_plan
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.recipe.resolve import Replacements, load_recipe, read_variables
-    from hyperofa.experiment.results.collect import summary
     from hyperofa.experiment.workflow.graph import MARKER, Plan
-    from hyperofa.report.terminal import print_results
-    from hyperofa_eval.base.console import console, print_json
 
     given = Replacements(
         options.source, options.tokenizer, options.vectors, options.data, read_variables(options.variables)
@@ -46,9 +43,7 @@ def run(options: Quickstart) -> None:
     given.check()
     plan = Plan(recipe, out, given)
     check_plan(plan)
-    results = carry_out(plan)
-    print_json(summary(results)) if options.json else print_results(results)
-    console.print(f"The report: {out / PAGE}", markup=False, soft_wrap=True)
+    run_plan(plan, as_json=options.json)
 
 
 COMMAND = Command(Quickstart, run)

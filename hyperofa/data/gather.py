@@ -16,7 +16,7 @@ from hyperofa.data.linekeys import has_letters, line_key
 from hyperofa.data.parallel import ENGLISH, AlignedText, parallel_files, read_parallel, write_lines
 from hyperofa.data.settings import GatherSettings
 from hyperofa.data.split import documents
-from hyperofa.data.test_sets import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
+from hyperofa.data.test_sets import SCREENED, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import write_json
 from hyperofa_eval.settings.config import recorded
@@ -91,22 +91,21 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
 
     languages = list(languages)
     found: dict[str, set[str]] = {ENGLISH: set()}
-    with asking():
-        data = DataFolder(test)
-        files = tested_files(test, corpora, languages)
-        for (corpus, language), own in files.items():
-            keys = found.setdefault(language, set())
-            if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
-                continue  # verses are scored in pairs, and English ones come with each
-            if corpus == "bible" or len(own) == 2:
-                pairs = data.pairs(corpus, language)
-                keys.update(map(line_key, pairs.other))
-                found[ENGLISH].update(map(line_key, pairs.english))
-            elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
-                sentences, _ = data.tagged(corpus, language, "test", None)
-                keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
-            else:
-                keys.update(map(line_key, data.text(corpus, language)[0]))
+    data = DataFolder(test)
+    files = tested_files(test, corpora, languages)
+    for (corpus, language), own in files.items():
+        keys = found.setdefault(language, set())
+        if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
+            continue  # verses are scored in pairs, and English ones come with each
+        if corpus == "bible" or len(own) == 2:
+            pairs = data.pairs(corpus, language)
+            keys.update(map(line_key, pairs.other))
+            found[ENGLISH].update(map(line_key, pairs.english))
+        elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
+            sentences, _ = data.tagged(corpus, language, "test", None)
+            keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
+        else:
+            keys.update(map(line_key, data.text(corpus, language)[0]))
     # By bare code: a language's file may or may not name its script, and a line that equals a test line of the language in
     # another script (Chinese has many) is that test line.
     together: dict[str, set[str]] = {}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ from hyperofa.data.inputs import Source, Wheel
 from hyperofa.data.wheels import cache_folder
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.recipe.resolve import training_settings
-from hyperofa.experiment.recipe.schema import Rank
+from hyperofa.experiment.recipe.schema import Hardware, Rank
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.selection import before, only
+from hyperofa_eval.base.console import output, print_json, table
 from hyperofa_eval.base.files import read_json, write_json, write_text
+from hyperofa_eval.base.guard import raised_in_one_line
 from hyperofa_eval.base.hub import is_hub_id
 
 HUB = "hub:"
@@ -27,11 +27,9 @@ HUB = "hub:"
 
 def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
-    from hyperofa_eval.base.console import output, print_json, table
-
     stages, languages = plan.stages(), plan.languages()
-    chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
-    trusted = chosen & before(stages, start) if start is not None else frozenset()
+    chosen, trusted = only(stages, patterns), before(stages, start)
+    trusted &= chosen
     chosen -= trusted
     found: dict[str, Any] = {
         "recipe": plan.recipe.name,
@@ -68,8 +66,6 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
 
 
 def _print_plan(row: dict[str, Any]) -> None:
-    from hyperofa_eval.base.console import output
-
     plan = row["plan"]
     if plan is None:
         output.print(f"{row['source']}, rank {row['rank']}: no plan ({row['why']})", markup=False)
@@ -81,8 +77,7 @@ def _print_plan(row: dict[str, Any]) -> None:
         f"{row['source']}, rank {row['rank']}: {plan['parameters']:,} parameters ({plan['embedding_parameters']:,} in the "
         f"embeddings), {plan['tokens']:,} tokens in {plan['steps']:,} steps, {memory:.1f} of {row['gpu_memory']:g} GB on each "
         f"of {plan['world_size']} x {row['gpu']} ({verdict}), {plan['hours']:.2f} h if they reach {share} of their peak, "
-        f"{speed:,.0f} tokens/s each, checkpoints of "
-        f"{plan['checkpoint_bytes'] / 1e9:.1f} GB",
+        f"{speed:,.0f} tokens/s each, checkpoints of {plan['checkpoint_bytes'] / 1e9:.1f} GB",
         markup=False,
     )
 
@@ -123,40 +118,33 @@ def missing(plan: Plan) -> list[dict[str, str]]:
 
 def plans(plan: Plan) -> list[dict[str, Any]]:
     """What ``hyperofa plan`` says of each source and rank that is trained, on the recipe's hardware."""
-    recipe = plan.recipe
-    hardware = recipe.hardware
+    recipe, hardware = plan.recipe, plan.recipe.hardware
     if hardware is None:
         return []
-    pairs = dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained())
     found = []
-    for name, rank in pairs:
+    for name, rank in dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained()):
         row = {"source": name, "rank": rank, **{key: getattr(hardware, key) for key in ("gpu", "gpu_memory", "mfu")}}
         try:
-            found.append({**row, "plan": _planned(plan, recipe.sources[name], plan.source(name), rank), "why": None})
+            made = _planned(plan, recipe.sources[name], plan.source(name), rank, hardware)
+            found.append({**row, "plan": made, "why": None})
         except HyperofaError as error:
             found.append({**row, "plan": None, "why": str(error)})
     return found
 
 
-def _planned(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, Any]:
-    """Run ``hyperofa plan`` on a config of the extended model; no weight is read or made."""
-    hardware = plan.recipe.hardware
-    assert hardware is not None
-    with tempfile.TemporaryDirectory() as folder:
-        write_json(Path(folder) / "model" / "config.json", extended_config(plan, source, place, rank))
-        config = Path(folder) / "train.yaml"
-        write_text(config, yaml.safe_dump(training_settings(plan.recipe, str(plan.test)), sort_keys=False))
-        words = [sys.executable, "-m", "hyperofa.cli", "plan", str(config), f"model={folder}/model"]
-        words += [f"corpus={plan.out / 'corpus'}", f"run={folder}/run", "--gpus", str(hardware.gpus)]
-        words += ["--gpu-memory", str(hardware.gpu_memory), "--gpu", hardware.gpu, "--mfu", str(hardware.mfu), "--json"]
+def _planned(plan: Plan, source: Source, place: str, rank: Rank, hardware: Hardware) -> dict[str, Any]:
+    """The plan of training the extended model; no weight is read or made."""
+    from hyperofa.commands.plan import PlanOptions, planned
+
+    with tempfile.TemporaryDirectory() as folder, raised_in_one_line():
+        model, config = Path(folder) / "model", Path(folder) / "train.yaml"
+        write_json(model / "config.json", extended_config(plan, source, place, rank))
+        places = {"model": str(model), "corpus": str(plan.out / "corpus"), "run": f"{folder}/run"}
+        write_text(config, yaml.safe_dump({**training_settings(plan.recipe, str(plan.test)), **places}))
         length = plan.recipe.corpus.get("length")
-        words += ["--length", str(length)] if length else []
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    try:
-        return dict(json.loads(done.stdout))
-    except ValueError:
-        lines = done.stderr.strip().splitlines() or ["no output"]
-        raise HyperofaError(lines[-1].split(" error: ", 1)[-1]) from None
+        found = planned(PlanOptions(config=config, length=length, **vars(hardware)))
+    fits = found.fits(hardware.gpu_memory * 1e9)
+    return {**asdict(found), "memory_bytes": found.memory_bytes, "fits": fits}
 
 
 def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, Any]:

@@ -35,16 +35,16 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     Raises:
         HyperofaError: a stage failed, or a cell did (after all others ran, and the report was written).
     """
-    from hyperofa.experiment.checking import check_models
+    from hyperofa.experiment.checking import check_models, check_trusted
     from hyperofa.experiment.workflow.display import Display
     from hyperofa.experiment.workflow.runner import Runner
 
     check_output(plan.out, MARKER)
     stages = plan.stages()  # and what is asked of them, before anything is written
-    trusted = before(stages, start) if start is not None else frozenset()
-    chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
+    trusted, chosen = before(stages, start), only(stages, patterns)
     if not chosen and not (plan.out / MARKER).is_file():
         raise DataMissingError("no experiment here to report on", where=plan.out, todo="run it, or name its --out")
+    check_trusted(stages, trusted)
     check_models(plan, [stage for stage in stages if stage.name in chosen - trusted])
     with working_in(plan):
         display = Display()

@@ -53,6 +53,15 @@ class Curve:
     points: Sequence[tuple[int, float]]
 
 
+@dataclass(frozen=True)
+class Run:
+    """The scores of one training run: ``(step, estimate)``."""
+
+    label: str
+    series: int
+    points: Sequence[tuple[int, Estimate]]
+
+
 def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0) -> float:
     """A round end of an axis of percentages that starts at 0."""
     return min(limit, step * (int(max(values, default=0.0) / step) + 1))
@@ -152,14 +161,10 @@ def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title:
             start += count
             if not count:
                 continue
-            body.append(
-                element("rect", x=begin, y=y, width=max(end - begin - 1, 0.5), height=24, class_=f"part p{part}")
-            )
-            words = next(
-                (w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8), ""
-            )
-            if words:
-                body.append(text(words, begin + 5, y + 16.5, class_=f"inside p{part}"))
+            span = max(end - begin - 1, 0.5)
+            body.append(element("rect", x=begin, y=y, width=span, height=24, class_=f"part p{part}"))
+            fitting = [w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8]
+            body += [text(words, begin + 5, y + 16.5, class_=f"inside p{part}") for words in fitting[:1]]
     description = "; ".join(
         f"{row.label}: " + ", ".join(f"{count} {name}" for name, count in zip(names, row.counts, strict=True) if count)
         for row in rows
@@ -186,15 +191,20 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
         faint = [(x(step), min(max(y(loss), top), bottom)) for step, loss in curve.points]
         body.append(polyline(faint, class_=f"faint s{curve.series}"))
         body.append(polyline([(x(step), y(loss)) for step, loss in points], class_=f"curve s{curve.series}"))
-    ends = spread([y(points[-1][1]) for points in smooth], 15.0)
-    for curve, points, at in zip(curves, smooth, ends, strict=True):
+    for curve, points in zip(curves, smooth, strict=True):
         step, loss = points[-1]
         body.append(marker(shape(curve.series), x(step), y(loss), 3.5, class_=f"mark s{curve.series}"))
-        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
+    body += _names(curves, [y(points[-1][1]) for points in smooth], right)
     description = "; ".join(
         f"{c.label}: from {p[0][1]:.2f} to {p[-1][1]:.2f}" for c, p in zip(curves, smooth, strict=True)
     )
     return picture(width, bottom + 40, body, title=title, description=description)
+
+
+def _names(curves: Sequence[Curve | Run], ends: Sequence[float], right: float) -> list[Element]:
+    """The names of lines beside their ends, at least a line of text apart."""
+    places = zip(curves, spread(ends, 15.0), strict=True)
+    return [text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}") for curve, at in places]
 
 
 def step_axes(x: Scale, y: Scale) -> list[Element]:
@@ -211,35 +221,25 @@ def step_axes(x: Scale, y: Scale) -> list[Element]:
     return [*parts, text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle")]
 
 
-def progress(
-    curves: Sequence[Curve],
-    spans: Mapping[str, Sequence[tuple[int, Estimate]]],
-    width: float,
-    *,
-    title: str,
-    unit: str,
-) -> Element:
+def progress(runs: Sequence[Run], width: float, *, title: str, unit: str) -> Element:
     """Scores by step: a line a run with an interval at each mark, named at the line's end."""
-    name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
+    name_width = max(len(run.label) for run in runs) * BOLD_CHARACTER + 14
     words = textwrap.wrap(unit, int((width - 8) / CHARACTER))  # more than one line on a narrow screen
     left, right, top = 34.0, width - name_width, 22.0 + 13 * (len(words) - 1)
     bottom = top + 210
-    high = upper_end([estimate.high for points in spans.values() for _, estimate in points], step=5.0)
-    x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
+    high = upper_end([score.high for run in runs for _, score in run.points], step=5.0)
+    x = Scale((0, max(step for run in runs for step, _ in run.points)), (left, right))
     y = Scale((0, high), (bottom, top))
     body = [text(part, 4, 12 + 13 * number, class_="note") for number, part in enumerate(words)]
     body += step_axes(x, y)
-    for curve in curves:
-        body.append(polyline([(x(step), y(value)) for step, value in curve.points], class_=f"curve s{curve.series}"))
-        for step, estimate in spans[curve.label]:
-            body.append(line(x(step), y(estimate.low), x(step), y(estimate.high), class_=f"interval s{curve.series}"))
-            body.append(marker(shape(curve.series), x(step), y(estimate.value), 3.5, class_=f"mark s{curve.series}"))
-    ends = spread([y(curve.points[-1][1]) for curve in curves], 15.0)
-    for curve, at in zip(curves, ends, strict=True):
-        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
-    description = "; ".join(
-        f"{curve.label}: from {curve.points[0][1]:.1f} to {curve.points[-1][1]:.1f}" for curve in curves
-    )
+    for run in runs:
+        body.append(polyline([(x(step), y(score.value)) for step, score in run.points], class_=f"curve s{run.series}"))
+        for step, score in run.points:
+            body.append(line(x(step), y(score.low), x(step), y(score.high), class_=f"interval s{run.series}"))
+            body.append(marker(shape(run.series), x(step), y(score.value), 3.5, class_=f"mark s{run.series}"))
+    body += _names(runs, [y(run.points[-1][1].value) for run in runs], right)
+    ends = [(run.label, run.points[0][1].value, run.points[-1][1].value) for run in runs]
+    description = "; ".join(f"{label}: from {first:.1f} to {last:.1f}" for label, first, last in ends)
     return picture(width, bottom + 40, body, title=title, description=description)
 
 

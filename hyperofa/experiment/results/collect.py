@@ -9,13 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.base.files import versions
-from hyperofa.experiment.recipe.commands import init_values
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
 from hyperofa.experiment.recipe.schema import Cell
 from hyperofa.experiment.results.savings import saved
 from hyperofa.experiment.results.scores import (
-    count_provenance,
     from_the_start,
     over_seeds,
     read_losses,
@@ -26,6 +24,7 @@ from hyperofa.experiment.results.scores import (
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.listing import HOLDS, states
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa.init.provenance import Provenance
 from hyperofa_eval.base.files import read_json
 
 Record = dict[str, Any]
@@ -157,7 +156,7 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
         "rank": cell.rank,
         "method": cell.method,
         "seed": cell.seed,
-        "provenance": count_provenance(folder / "init") if f"init-{cell.name}" in done else None,
+        "provenance": Provenance.load(folder / "init").counts if f"init-{cell.name}" in done else None,
         "loss": read_losses(metrics) if trained else [],
         "way": way and from_the_start(way, tasks["before"]),
         "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,
@@ -223,7 +222,7 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     same: dict[str, str] = {}
     for name in plan.recipe.matrix.methods:
-        same.setdefault(init_values(plan.recipe, name)["method"], name)
+        same.setdefault(plan.recipe.init_values(name)["method"], name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():

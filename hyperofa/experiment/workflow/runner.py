@@ -147,14 +147,14 @@ class Runner:
         if stage.name in self.trusted:
             if not (stage.output / stage.marker).is_file():
                 raise DataMissingError(f"no {stage.marker}", where=stage.output, todo="run this stage, without --from")
-            self.display.trusted()
+            self.display.ended("taken as it is")
             return
         key = self.ledger.key(stage)
         if self.ledger.state(stage, key) == "new":
             self.ledger.restore(stage, key)  # settings that were changed and changed back
         state, record = self.ledger.state(stage, key), self.ledger.record(stage)
         if state == "done":
-            self.display.reused(float(record.get("wall_s", 0.0)))
+            self.display.ended(f"unchanged, reused (it took {float(record.get('wall_s', 0.0)):.1f} s)")
             return
         if state == "begun" and float(record.get("failed_at") or 0) > self._began:
             raise StageError(stage, int(record.get("code", EXIT_FAILED)), self._log_file(stage))
@@ -173,11 +173,11 @@ class Runner:
         return self.out / "logs" / f"{stage.name}.log"
 
     def _carry_out(self, stage: Stage, key: str) -> None:
-        """Run one stage to its end, with its interruption if it has one that has not happened yet."""
+        """Run one stage to its end, stopped on the way if that is asked and has not happened yet."""
         self.ledger.begin(stage, key)
         log_file = self._log_file(stage)
-        if stage.interruption and not self.ledger.record(stage).get("resumed_at_step"):
-            ended = self._once(stage, log_file, stop_at=stage.interruption.step)
+        if stage.stop_at is not None and not self.ledger.record(stage).get("resumed_at_step"):
+            ended = self._once(stage, log_file, stop_at=stage.stop_at)
             if ended.code == EXIT_TERMINATED:
                 self.ledger.note(stage, resumed_at_step=logged_step(stage))
                 self.display.interrupted(logged_step(stage))
@@ -194,7 +194,7 @@ class Runner:
             self.ledger.note(stage, failed_at=time.time(), code=ended.code)
             raise StageError(stage, ended.code, log_file)
         self.ledger.finish(stage)
-        self.display.finished(float(self.ledger.record(stage)["wall_s"]))
+        self.display.ended(f"done in {float(self.ledger.record(stage)['wall_s']):.1f} s")
 
     def _once(self, stage: Stage, log_file: Path, stop_at: int | None = None) -> Finished:
         """Run the stage's command once, add its time and memory to the record, and pass signals on."""
@@ -203,7 +203,7 @@ class Runner:
         def tick(seconds: float) -> signal.Signals | None:
             nonlocal sent
             step = logged_step(stage) if stage.metrics else None
-            self.display.tick(seconds, step)
+            self.display.tick(step)
             due = stop_at is not None and step is not None and step >= stop_at and step > before
             if (due or self._asked) and not sent:
                 sent = True

@@ -19,13 +19,6 @@ State = Literal["new", "begun", "done"]
 
 
 @dataclass(frozen=True)
-class Interruption:
-    """Send SIGTERM once ``step`` is in the metrics: the run saves, ends with 143, and resumes by the same command."""
-
-    step: int
-
-
-@dataclass(frozen=True)
 class Stage:
     """One command of an experiment.
 
@@ -43,7 +36,8 @@ class Stage:
     cell: str | None = None
     steps: int | None = None
     metrics: Path | None = None
-    interruption: Interruption | None = None
+    stop_at: int | None = None
+    """Send SIGTERM once this step is in the metrics: the run saves, ends with 143, and resumes by the same command."""
     pattern: Path | None = None
     """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
     decides: tuple[str, ...] | None = None
@@ -90,7 +84,7 @@ class Ledger:
         made_from = {
             "command": stage.command if stage.decides is None else stage.decides,
             "inputs": [self._tree(path) for path in stage.inputs],
-            "interruption": stage.interruption and stage.interruption.step,
+            "interruption": stage.stop_at,
             "versions": versions(),
         }
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

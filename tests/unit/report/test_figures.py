@@ -15,6 +15,7 @@ from hyperofa.report.figures import (
     Curve,
     Parts,
     Row,
+    Run,
     changes,
     intervals,
     losses,
@@ -136,10 +137,9 @@ def test_spread_keeps_order_and_distance(places: list[float]) -> None:
 
 
 def test_a_long_unit_is_broken_where_the_figure_is_narrow() -> None:
-    spans = {"a": [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))]}
+    runs = [Run("a", 0, [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))])]
     unit = "SR-T top-10, mean of 10 languages, the first 150 of each, protocol default"
-    curves = [Curve("a", 0, [(1, 1.0), (2, 3.0)])]
-    assert unit in progress(curves, spans, 900.0, title="t", unit=unit).itertext()
-    narrow = progress(curves, spans, 330.0, title="t", unit=unit)
+    assert unit in progress(runs, 900.0, title="t", unit=unit).itertext()
+    narrow = progress(runs, 330.0, title="t", unit=unit)
     assert unit not in narrow.itertext()
     assert max(len(node.text or "") for node in narrow.iter("text") if node.attrib["class"] == "note") * 6.6 <= 330
