@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import check_output, made_by, new_directory
+from hyperofa.base.files import check_output, made_by, named_inputs, new_directory
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.linekeys import has_letters, line_key
 from hyperofa.data.parallel import ENGLISH, AlignedText, parallel_files, read_parallel, write_lines
@@ -171,24 +171,18 @@ def write_gathered(
         tested = keys_of_tests(test, languages, corpora)
     plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
     found = gather(aligned, plain, tested)
-    pieces = documents(found.parallel, settings)
     lines = {ENGLISH: found.parallel.english, **found.parallel.translations}
-    everything = {
-        language: [line for line in lines.get(language, []) if line] + found.text.get(language, [])
-        for language in languages
-    }
-    documents_of = {
-        language: [line for line in pieces.get(language, []) if line] + found.text.get(language, [])
-        for language in languages
-    }
-    texts = {language: _capped(own, settings) for language, own in everything.items()}
+
+    def with_plain(own: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        kept = {
+            language: [*filter(None, own.get(language, [])), *found.text.get(language, [])] for language in languages
+        }
+        return {language: _capped(texts, settings) for language, texts in kept.items()}
+
+    texts = with_plain(lines)
     if not any(texts.values()):
         raise DataMissingError("no line of text is left", where="--parallel, --text")
-    inputs = {
-        f"{kind}/{number}": path
-        for kind, own in (("parallel", parallel), ("text", text))
-        for number, path in enumerate(own)
-    }
+    inputs = {**named_inputs("parallel", parallel), **named_inputs("text", text)}
     named = [file.name for file in settings.extensions]
     made = {
         **made_by("hyperofa data gather", inputs, recorded(settings) | {"extensions": named}),
@@ -200,8 +194,7 @@ def write_gathered(
     }
     with new_directory(out, MARKER) as folder:
         found.parallel.write(folder / "parallel")
-        capped = {language: _capped(own, settings) for language, own in documents_of.items()}
-        for name, content in (("text", texts), ("documents", capped)):
+        for name, content in (("text", texts), ("documents", with_plain(documents(found.parallel, settings)))):
             for language, own in content.items():
                 if own:
                     write_lines(folder / name / f"{language}.txt", own)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hyperofa.base.files import check_output
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.experiment.workflow.claims import lock
 from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.selection import REPORT, before, only
@@ -63,15 +63,19 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
 
 
 def write_report(
-    plan: Plan, failures: Any = (), *, trusted: Collection[str] = (), ledger: Ledger | None = None
+    plan: Plan,
+    failures: Mapping[str, HyperofaError] | None = None,
+    *,
+    trusted: Collection[str] = (),
+    ledger: Ledger | None = None,
 ) -> dict[str, Any]:
     """Gather what holds and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
     from hyperofa.experiment.results.collect import gather, summary
     from hyperofa.report.page import render, standalone_figures
     from hyperofa.report.tables import render_tables
 
-    told = {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()}
-    results = gather(plan, told, trusted=trusted, ledger=ledger)
+    words = {name: str(error).removeprefix(f"{name}: ") for name, error in (failures or {}).items()}
+    results = gather(plan, words, trusted=trusted, ledger=ledger)
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / PAGE, render(results))
@@ -94,11 +98,8 @@ def working_in(plan: Plan) -> Iterator[None]:
         end = time.monotonic() + PATIENCE
         while not _share(plan, descriptor):
             if time.monotonic() > end:
-                raise InputError(
-                    "another run works here with other settings",
-                    where=plan.out,
-                    todo="wait for it, or name another --out",
-                )
+                todo = "wait for it, or name another --out"
+                raise InputError("another run works here with other settings", where=plan.out, todo=todo)
             time.sleep(0.05)
         yield
     finally:

@@ -21,15 +21,10 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
         raise InputError(f"no {main} result", where=path, todo="evaluate.tasks must begin with it")
     task = tasks[main]
     pairs = sum(row["n"] for row in task["rows"])
+    of_all = {"n": task["n_languages"], "pairs": pairs}
     scores = {
-        metric: {
-            "mean": values["mean"],
-            "ci95": values["ci95"],
-            "n": task["n_languages"],
-            "pairs": pairs,
-            "chance": values.get("chance"),
-        }
-        for metric, values in task["values"].items()
+        metric: {"mean": found["mean"], "ci95": found["ci95"], **of_all, "chance": found.get("chance")}
+        for metric, found in task["values"].items()
     }
     rows = {
         row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]}
