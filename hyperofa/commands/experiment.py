@@ -12,7 +12,6 @@ from hyperofa_eval.settings.commands import Command
 from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
 if TYPE_CHECKING:
-    from hyperofa.experiment.recipe.resolve import Replacements
     from hyperofa.experiment.workflow.graph import Plan
 
 
@@ -24,8 +23,8 @@ class Experiment(Settings):
         help="a YAML file, or the name of a shipped one, such as small", positional=True, metavar="RECIPE"
     )
     data: str | None = place(None, "value of the recipe's variable data", metavar="DIR")
-    variables: tuple[str, ...] = setting(
-        (), "value of a variable of the recipe", flag="--var", append=True, metavar="NAME=VALUE"
+    variables: dict[str, str] = setting(
+        factory=dict, help="value of a variable of the recipe", flag="--var", append=True, metavar="NAME=VALUE"
     )
     settings: tuple[str, ...] = setting(
         (), "a setting, such as train.settings.steps=50", flag="--set", append=True, metavar="KEY=VALUE"
@@ -49,10 +48,14 @@ class Experiment(Settings):
 def run(options: Experiment) -> None:
     """Run, list, plan or submit a recipe; what is finished and still holds is reused."""
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.recipe.resolve import find_recipe, load_recipe
+    from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
     from hyperofa.experiment.workflow.graph import Plan
 
-    path, given = find_recipe(options.recipe), replacements(options)
+    data = {"data": options.data} if options.data is not None else {}
+    path, given = (
+        find_recipe(options.recipe),
+        Replacements(variables=data | options.variables, settings=options.settings),
+    )
     showing = options.list or options.dry_run
     recipe = load_recipe(path, given, lenient=showing)
     plan = Plan(recipe, options.out or Path("runs") / recipe.name, given)
@@ -69,14 +72,6 @@ def run(options: Experiment) -> None:
         submit(plan, _again(options), patterns=options.only, start=options.start)
     else:
         run_plan(plan, as_json=options.json, patterns=options.only, start=options.start)
-
-
-def replacements(options: Experiment) -> Replacements:
-    """What the command line gives in place of the recipe's values."""
-    from hyperofa.experiment.recipe.resolve import Replacements, read_variables
-
-    data = {"data": options.data} if options.data is not None else {}
-    return Replacements(variables={**data, **read_variables(options.variables)}, settings=options.settings)
 
 
 def _again(options: Experiment) -> list[str]:

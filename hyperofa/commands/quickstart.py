@@ -18,8 +18,8 @@ class Quickstart(Settings):
     tokenizer: str | None = place(None, "target tokenizer, in place of training one", metavar="DIR")
     vectors: Path | None = place(None, "word vectors, in place of building them", metavar="DIR")
     data: Path | None = place(None, "parallel text: line-aligned LANG.txt with eng.txt", metavar="DIR")
-    variables: tuple[str, ...] = setting(
-        (), "value of a variable of your recipe", flag="--var", append=True, metavar="NAME=VALUE"
+    variables: dict[str, str] = setting(
+        factory=dict, help="value of a variable of your recipe", flag="--var", append=True, metavar="NAME=VALUE"
     )
     out: Path | None = place(None, "output directory (default: runs/ and the recipe's name)")
     json: bool = shown(False, "print the summary as JSON in place of the table")
@@ -31,12 +31,10 @@ def run(options: Quickstart) -> None:
     from hyperofa.base.resources import resource
     from hyperofa.commands.experiment import run_plan
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe, read_variables
+    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
     from hyperofa.experiment.workflow.graph import MARKER, Plan
 
-    given = Replacements(
-        options.source, options.tokenizer, options.vectors, options.data, read_variables(options.variables)
-    )
+    given = Replacements(options.source, options.tokenizer, options.vectors, options.data, options.variables)
     recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), given)
     out = options.out or Path("runs") / recipe.name
     check_output(out, MARKER)

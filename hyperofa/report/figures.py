@@ -6,12 +6,13 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from xml.etree.ElementTree import Element
 
 from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
 from hyperofa_eval.results.pages import Estimate
 
-GAP = 12.0
+V = TypeVar("V")
 CHARACTER, LABEL_CHARACTER, BOLD_CHARACTER = 6.6, 6.9, 8.0
 """Widths in pixels to allow for a character of the figures' 12-pixel text."""
 
@@ -45,21 +46,12 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One training run: ``(step, loss)``."""
+class Curve(Generic[V]):
+    """One training run: its values by step, such as ``(step, loss)``."""
 
     label: str
     series: int
-    points: Sequence[tuple[int, float]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """The scores of one training run: ``(step, estimate)``."""
-
-    label: str
-    series: int
-    points: Sequence[tuple[int, Estimate]]
+    points: Sequence[tuple[int, V]]
 
 
 def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0) -> float:
@@ -172,7 +164,7 @@ def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title:
     return picture(width, pitch * len(rows) + 4, body, title=title, description=description)
 
 
-def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title: str, window: int) -> Element:
+def losses(curves: Sequence[Curve[float]], resumed: int | None, width: float, *, title: str, window: int) -> Element:
     """Training loss by step: a mean over ``window`` steps on the faint single steps, named at the line's end."""
     name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
     left, right, top, bottom = 34.0, width - name_width, 22.0, 262.0
@@ -201,7 +193,7 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
     return picture(width, bottom + 40, body, title=title, description=description)
 
 
-def _names(curves: Sequence[Curve | Run], ends: Sequence[float], right: float) -> list[Element]:
+def _names(curves: Sequence[Curve[Any]], ends: Sequence[float], right: float) -> list[Element]:
     """The names of lines beside their ends, at least a line of text apart."""
     places = zip(curves, spread(ends, 15.0), strict=True)
     return [text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}") for curve, at in places]
@@ -221,7 +213,7 @@ def step_axes(x: Scale, y: Scale) -> list[Element]:
     return [*parts, text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle")]
 
 
-def progress(runs: Sequence[Run], width: float, *, title: str, unit: str) -> Element:
+def progress(runs: Sequence[Curve[Estimate]], width: float, *, title: str, unit: str) -> Element:
     """Scores by step: a line a run with an interval at each mark, named at the line's end."""
     name_width = max(len(run.label) for run in runs) * BOLD_CHARACTER + 14
     words = textwrap.wrap(unit, int((width - 8) / CHARACTER))  # more than one line on a narrow screen

@@ -19,7 +19,7 @@ from hyperofa.report.cells import (
     training_losses,
     training_scores,
 )
-from hyperofa.report.figures import Change, Curve, Parts, Row, Run
+from hyperofa.report.figures import Change, Curve, Parts, Row
 from hyperofa.report.formats import estimate
 from hyperofa.report.tables import PROVENANCE, SMOOTHING
 
@@ -109,7 +109,7 @@ def scores_by_step(results: Results) -> dict[str, Drawing]:
     found = {}
     for task, scores in training_scores(results).items():
         runs = [
-            Run(name, series[name], [(row["step"], estimate(row)) for row in rows]) for name, rows in scores.items()
+            Curve(name, series[name], [(row["step"], estimate(row)) for row in rows]) for name, rows in scores.items()
         ]
         unit = f"{task.upper()} {formats.measured(next(iter(scores.values()))[-1])}"
         found[task] = _drawing(partial(figures.progress, runs, title=f"{task.upper()} by step", unit=unit))

@@ -18,6 +18,7 @@ from hyperofa.experiment.recipe.commands import INIT, RUN, check_settings
 from hyperofa.experiment.recipe.old import refuse_command_lines
 from hyperofa.experiment.recipe.paths import in_all_texts
 from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
 from hyperofa_eval.base.hub import check_name, is_hub_id
 from hyperofa_eval.settings.config import build_config, override, read_yaml, to_plain
 from hyperofa_eval.text.tokenizer import has_vocabulary
@@ -41,6 +42,7 @@ SCORED_ALIKE = (
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 
+_NO_PLACES = {"model": "-", "corpus": "-", "run": "-"}
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -63,34 +65,18 @@ class Replacements:
         Raises:
             DataMissingError: a named directory is missing or holds something else.
         """
-        if self.source is not None:
-            check_name(self.source, "model directory")
-            if not is_hub_id(self.source):
-                existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
-        if self.tokenizer is not None:
-            check_name(self.tokenizer, "tokenizer directory")
-            if not is_hub_id(self.tokenizer) and not has_vocabulary(Path(self.tokenizer)):
-                raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
+        for model, kind in ((self.source, "model"), (self.tokenizer, "tokenizer")):
+            if model is not None:
+                check_name(model, f"{kind} directory")
+        if self.source is not None and not is_hub_id(self.source):
+            existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
+        if self.tokenizer is not None and not (is_hub_id(self.tokenizer) or has_vocabulary(Path(self.tokenizer))):
+            raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
         if self.vectors is not None:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
         if self.data is not None:
             check_english(self.data)
             read_parallel([self.data])
-
-
-def read_variables(words: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words (``--var``) as values by name.
-
-    Raises:
-        InputError: a word without an equals sign.
-    """
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
-        found[name] = value
-    return found
 
 
 def find_recipe(name: str) -> Path:
@@ -169,47 +155,38 @@ def with_variables(values: dict[str, Any], given: Mapping[str, str], where: obje
         raise InputError("variables must be a mapping of names to values", where=where)
     for name in PLACES:
         if name in declared:
-            raise InputError(
-                f"the variable {name!r} has the name of a place", where=where, todo="call it something else"
-            )
+            what = f"the variable {name!r} has the name of a place"
+            raise InputError(what, where=where, todo="call it something else")
     for name in given:
         if name not in declared:
             raise unknown_name("variable", name, declared, where=where)
     known = {**declared, **given}
 
-    def text(value: str) -> str:
-        def one(match: re.Match[str]) -> str:
-            name = match[1]
-            if name in PLACES:
-                return match[0]
-            if name not in known:
-                raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
-            if known[name] is None and not lenient:
-                todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
-                raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
-            return match[0] if known[name] is None else str(known[name])
-
-        return _VARIABLE.sub(one, value)
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in PLACES:
+            return match[0]
+        if name not in known:
+            raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
+        if known[name] is None and not lenient:
+            todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
+            raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
+        return match[0] if known[name] is None else str(known[name])
 
     rest = {key: value for key, value in values.items() if key != "variables"}
-    return {**in_all_texts(rest, text), "variables": known}
+    return {**in_all_texts(rest, lambda text: _VARIABLE.sub(value_of, text)), "variables": known}
 
 
 def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
-    from hyperofa.train.config import TrainConfig
-
     train = recipe.train
     for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
         if name in train.settings:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
-            raise InputError(
-                f"train.settings.{name} is set for each cell by the experiment itself", where=path, todo=todo
-            )
-    if not recipe.trained():
-        return
-    where = f"{path}: train.settings"
-    build_config(TrainConfig, {**training_settings(recipe, "-"), "model": "-", "corpus": "-", "run": "-"}, where)
+            what = f"train.settings.{name} is set for each cell by the experiment itself"
+            raise InputError(what, where=path, todo=todo)
+    if recipe.trained():
+        build_config(TrainConfig, {**training_settings(recipe, "-"), **_NO_PLACES}, f"{path}: train.settings")
 
 
 def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = ()) -> dict[str, Any]:
@@ -238,9 +215,6 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
 
 def deciding_settings(recipe: Recipe) -> dict[str, Any]:
     """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
-    from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
-
-    values = {**recipe.train.settings, "model": "-", "corpus": "-", "run": "-"}
-    resolved = to_plain(build_config(TrainConfig, values))
+    resolved = to_plain(build_config(TrainConfig, {**recipe.train.settings, **_NO_PLACES}))
     apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
     return {name: value for name, value in resolved.items() if name not in apart}

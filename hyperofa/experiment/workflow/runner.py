@@ -176,17 +176,14 @@ class Runner:
         """Run one stage to its end, stopped on the way if that is asked and has not happened yet."""
         self.ledger.begin(stage, key)
         log_file = self._log_file(stage)
-        if stage.stop_at is not None and not self.ledger.record(stage).get("resumed_at_step"):
-            ended = self._once(stage, log_file, stop_at=stage.stop_at)
-            if ended.code == EXIT_TERMINATED:
-                self.ledger.note(stage, resumed_at_step=logged_step(stage))
-                self.display.interrupted(logged_step(stage))
-                ended = self._once(stage, log_file)
-        else:
+        stop_at = None if self.ledger.record(stage).get("resumed_at_step") else stage.stop_at
+        ended = self._once(stage, log_file, stop_at)
+        if stop_at is not None and ended.code == EXIT_TERMINATED:
+            self.ledger.note(stage, resumed_at_step=logged_step(stage))
+            self.display.interrupted(logged_step(stage))
             ended = self._once(stage, log_file)
         if ended.code == EXIT_OK and not (stage.output / stage.marker).is_file():
-            with log_file.open("a", encoding="utf-8") as handle:
-                handle.write(f"experiment: error: it ended without writing {stage.marker}\n")
+            _append(log_file, f"experiment: error: it ended without writing {stage.marker}")
             ended = replace(ended, code=EXIT_FAILED)
         if ended.code == EXIT_TERMINATED:
             raise StoppedError(stage, signal.SIGTERM)
@@ -210,7 +207,7 @@ class Runner:
                 return signal.SIGTERM
             return None
 
-        head_log(log_file, stage)
+        _append(log_file, f"# {time.strftime('%Y-%m-%d %H:%M:%S')}\n$ {stage.typed}")
         ended = run_command(stage.command, log_file, stage.env, tick, keep_open=(self._lock,))
         record = self.ledger.record(stage)
         self.ledger.note(
@@ -239,11 +236,10 @@ class Runner:
                 signal.signal(number, handler)
 
 
-def head_log(log_file: Path, stage: Stage) -> None:
-    """Head a run of a stage in its log with the time and the command."""
+def _append(log_file: Path, text: str) -> None:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("a", encoding="utf-8") as handle:
-        handle.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')}\n$ {stage.typed}\n")
+        handle.write(f"{text}\n")
 
 
 def logged_step(stage: Stage) -> int:

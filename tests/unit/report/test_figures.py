@@ -15,7 +15,6 @@ from hyperofa.report.figures import (
     Curve,
     Parts,
     Row,
-    Run,
     changes,
     intervals,
     losses,
@@ -137,7 +136,7 @@ def test_spread_keeps_order_and_distance(places: list[float]) -> None:
 
 
 def test_a_long_unit_is_broken_where_the_figure_is_narrow() -> None:
-    runs = [Run("a", 0, [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))])]
+    runs = [Curve("a", 0, [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))])]
     unit = "SR-T top-10, mean of 10 languages, the first 150 of each, protocol default"
     assert unit in progress(runs, 900.0, title="t", unit=unit).itertext()
     narrow = progress(runs, 330.0, title="t", unit=unit)
