@@ -55,11 +55,9 @@ def corpora_of(tasks: Sequence[Any]) -> list[str]:
     for task in tasks:
         corpus = getattr(task, "corpus", None)
         if not isinstance(corpus, str):
-            raise InputError(
-                "it does not say which test sets it reads, so they cannot be kept out of training",
-                where=f"task {task.name}",
-                todo="give it an attribute corpus, the name of their folder",
-            )
+            what = "it does not say which test sets it reads, so they cannot be kept out of training"
+            todo = "give it an attribute corpus, the name of their folder"
+            raise InputError(what, where=f"task {task.name}", todo=todo)
         found[corpus] = None
     return list(found)
 
@@ -92,8 +90,5 @@ def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:
     places = {path.resolve() for path in tested}
     for path in training:
         if path.resolve() in places:
-            raise InputError(
-                "it is training text and a task's test set at once",
-                where=path,
-                todo="hold a part out, in another folder",
-            )
+            what = "it is training text and a task's test set at once"
+            raise InputError(what, where=path, todo="hold a part out, in another folder")

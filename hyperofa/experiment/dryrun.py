@@ -53,16 +53,14 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         output.print("The languages are those that are expected; the data decides.")
     if languages.idle:
         output.print(f"For word vectors only (see further_languages): {', '.join(languages.idle)}", markup=False)
-    columns = ("what", "name", "state")
-    table("Would be downloaded", columns, [[row["kind"], row["name"], row["state"]] for row in found["downloads"]])
+    table("Would be downloaded", ("what", "name", "state"), [list(row.values()) for row in found["downloads"]])
     if found["missing"]:
-        table("Not here yet", ("name", "what"), [[row["name"], row["what"]] for row in found["missing"]])
+        table("Not here yet", ("name", "what"), [list(row.values()) for row in found["missing"]])
     for row in found["plans"]:
         _print_plan(row)
     if plan.recipe.hardware is None and plan.recipe.trained():
-        output.print(
-            "Training is not planned: the recipe names no hardware, such as hardware: {gpus: 8, gpu_memory: 80}."
-        )
+        example = "hardware: {gpus: 8, gpu_memory: 80}"
+        output.print(f"Training is not planned: the recipe names no hardware, such as {example}.")
 
 
 def _print_plan(row: dict[str, Any]) -> None:
@@ -107,13 +105,13 @@ def missing(plan: Plan) -> list[dict[str, str]]:
     ]
     outputs = [stage.output for stage in plan.stages()]
     hub = {row["name"] for row in downloads(plan)}
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for stage in plan.stages():
         for path in (*stage.inputs, *stage.reads):
             ours = path.is_relative_to(plan.out) or path in outputs or str(path) in hub or "${" in str(path)
             if not ours and not path.exists():
-                seen.setdefault(path, f"{stage.name} reads it")
-    return found + [{"name": str(path), "what": what} for path, what in seen.items()]
+                seen.setdefault(str(path), f"{stage.name} reads it")
+    return found + [{"name": name, "what": what} for name, what in seen.items()]
 
 
 def plans(plan: Plan) -> list[dict[str, Any]]:
@@ -158,8 +156,7 @@ def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[
     if "model_type" not in values:
         raise HyperofaError("the model's config is not known before it is fetched", todo="give the source a config")
     values["vocab_size"] = _vocabulary(plan)
-    for name in ("architectures", "auto_map"):
-        values.pop(name, None)
+    values = {name: value for name, value in values.items() if name not in {"architectures", "auto_map"}}
     if rank != "full":
         values |= {"model_type": f"hyperofa_{values['model_type']}", "embedding_rank": rank}
         if values.get("tie_word_embeddings") is False:

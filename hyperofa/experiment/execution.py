@@ -14,7 +14,7 @@ from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.experiment.workflow.claims import lock
 from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.selection import REPORT, before, only
-from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa.experiment.workflow.stage import Ledger
 from hyperofa_eval.base.files import write_json, write_text
 
 PAGE = "report.html"
@@ -50,10 +50,12 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
         display = Display()
         runner = Runner(plan.out, display, trusted)
         try:
-            runner.run(_of(plan.first(), chosen), len(chosen))
+            runner.run([stage for stage in plan.first() if stage.name in chosen], len(chosen))
             plan.write_train_config()
             if chosen - {stage.name for stage in plan.first()}:
-                runner.run(_of(plan.rest(), chosen), len(chosen))  # which now knows the languages
+                runner.run(
+                    [stage for stage in plan.rest() if stage.name in chosen], len(chosen)
+                )  # which now knows the languages
         finally:
             display.close()
         report = not patterns or REPORT in patterns
@@ -111,7 +113,8 @@ def _share(plan: Plan, descriptor: int) -> bool:
     if not _recorded(plan):
         if not lock(descriptor, fcntl.LOCK_EX, plan.out):
             return False
-        plan.write_configs()
+        write_text(plan.out / MARKER, plan.text)
+        plan.write_train_config()
     return lock(descriptor, fcntl.LOCK_SH, plan.out) and _recorded(plan)
 
 
@@ -119,7 +122,3 @@ def _recorded(plan: Plan) -> bool:
     """Whether the directory holds this recipe, with the settings of training."""
     path = plan.out / MARKER
     return plan.train_config.is_file() and path.is_file() and path.read_text(encoding="utf-8") == plan.text
-
-
-def _of(stages: Sequence[Stage], chosen: set[str]) -> list[Stage]:
-    return [stage for stage in stages if stage.name in chosen]

@@ -86,11 +86,9 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
         body += _estimate(x, y, row.after, row.series, hollow=False, size=5.5) if row.after is not None else []
         for (words, at), side in zip(_beside(sorted(written), x), ("end", "start"), strict=False):
             body.append(text(words, at, y - 11, class_="value", text_anchor=side))
-    description = "; ".join(
-        f"{row.label}: before {row.before.value:.1f}"
-        + (f", after {row.after.value:.1f} {unit}" if row.after is not None else f" {unit}")
-        for row in rows
-    )
+    after = [f", after {row.after.value:.1f}" if row.after is not None else "" for row in rows]
+    described = [f"{r.label}: before {r.before.value:.1f}{more} {unit}" for r, more in zip(rows, after, strict=True)]
+    description = "; ".join(described)
     return picture(width, bottom + 36, body, title=title, description=description)
 
 
@@ -187,9 +185,8 @@ def losses(curves: Sequence[Curve[float]], resumed: int | None, width: float, *,
         step, loss = points[-1]
         body.append(marker(shape(curve.series), x(step), y(loss), 3.5, class_=f"mark s{curve.series}"))
     body += _names(curves, [y(points[-1][1]) for points in smooth], right)
-    description = "; ".join(
-        f"{c.label}: from {p[0][1]:.2f} to {p[-1][1]:.2f}" for c, p in zip(curves, smooth, strict=True)
-    )
+    ends = [(curve.label, points[0][1], points[-1][1]) for curve, points in zip(curves, smooth, strict=True)]
+    description = "; ".join(f"{label}: from {first:.2f} to {last:.2f}" for label, first, last in ends)
     return picture(width, bottom + 40, body, title=title, description=description)
 
 
@@ -202,14 +199,10 @@ def _names(curves: Sequence[Curve[Any]], ends: Sequence[float], right: float) ->
 def step_axes(x: Scale, y: Scale) -> list[Element]:
     """Horizontal grid lines with their values, and optimizer steps below."""
     (left, right), (bottom, _) = x.pixels, y.pixels
-    parts = []
-    for tick in ticks(*y.domain, 6):
-        parts += [
-            line(left, y(tick), right, y(tick), class_="grid"),
-            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
-        ]
-    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
-        parts.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
+    rows, columns = ticks(*y.domain, 6), ticks(*x.domain, max(3, int((right - left) / 70)))
+    parts = [line(left, y(at), right, y(at), class_="grid") for at in rows]
+    parts += [text(f"{at:g}", left - 6, y(at) + 4, class_="tick", text_anchor="end") for at in rows]
+    parts += [text(f"{at:g}", x(at), bottom + 16, class_="tick", text_anchor="middle") for at in columns]
     return [*parts, text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle")]
 
 

@@ -9,7 +9,8 @@ import yaml
 
 from hyperofa.base.resources import resource
 from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
-from hyperofa.experiment.workflow.graph import Plan
+from hyperofa.experiment.workflow.graph import MARKER, Plan
+from hyperofa_eval.base.files import write_text
 
 SHIPPED = sorted(
     file.relative_to(resource("recipes")).with_suffix("").as_posix() for file in resource("recipes").rglob("*.yaml")
@@ -36,5 +37,6 @@ def plan_of(recipe: Path, *settings: str) -> Plan:
     declared = yaml.safe_load(recipe.read_text(encoding="utf-8")).get("variables", {})
     given = Replacements(variables={"data": str(recipe.parent)} if "data" in declared else {}, settings=settings)
     plan = Plan(load_recipe(recipe, given), recipe.parent / "out", given)
-    plan.write_configs()
+    write_text(plan.out / MARKER, plan.text)
+    plan.write_train_config()
     return plan

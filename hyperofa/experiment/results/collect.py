@@ -179,19 +179,17 @@ def _scored(plan: Plan, shown: Sequence[Record]) -> list[str]:
 
 
 def _without_data(shown: Sequence[Record], main: str) -> dict[str, str]:
-    for cell in shown:
-        for when in WHEN:
-            if main in cell["tasks"][when]:
-                codes = cell["tasks"][when][main]["without_data"] or []
-                return dict.fromkeys(codes, f"no test data for {main}")
-    return {}
+    found = (
+        cell["tasks"][when][main]["without_data"] for cell in shown for when in WHEN if main in cell["tasks"][when]
+    )
+    return dict.fromkeys(next(found, None) or [], f"no test data for {main}")
 
 
 def _data(plan: Plan, made: Record) -> Record | None:
-    if plan.inputs is None:
-        return {key: made[key] for key in ("messages", "train", "test")} if made else None
     if not made:
         return None
+    if plan.inputs is None:
+        return {key: made[key] for key in ("messages", "train", "test")}
     found = {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
     return {**found, "as_it_is": sorted(plan.inputs.corpus)}
 

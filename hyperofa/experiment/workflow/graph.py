@@ -73,7 +73,7 @@ class Plan:
         if self.given.vectors is not None:
             return self.given.vectors
         given = self.inputs.vectors if self.inputs is not None else None
-        return Path(given) if given is not None and not is_vector_file(given) else self.out / "vectors"
+        return self.out / "vectors" if given is None or is_vector_file(given) else Path(given)
 
     @property
     def tokenizer(self) -> str:
@@ -115,17 +115,10 @@ class Plan:
         head = "".join(f"# {option} {path}\n" for option, path in given.items() if path is not None)
         return head + yaml.safe_dump(to_plain(self.recipe), sort_keys=False, allow_unicode=True)
 
-    def write_configs(self) -> None:
-        """Write the resolved recipe, and the settings that all cells' training shares."""
-        write_text(self.out / MARKER, self.text)
-        self.write_train_config()
-
     def write_train_config(self) -> None:
-        """Write the settings of training if they changed: the data decides which languages are scored on the way."""
+        """Write the settings that all cells' training shares; the data decides which languages are scored on the way."""
         settings = training_settings(self.recipe, str(self.test), self.languages().scored)
-        text = yaml.safe_dump(settings, sort_keys=False)
-        if not self.train_config.is_file() or self.train_config.read_text(encoding="utf-8") != text:
-            write_text(self.train_config, text)
+        write_text(self.train_config, yaml.safe_dump(settings, sort_keys=False))
 
     def languages(self) -> Languages:
         """The languages that are learnt and scored, as the recipe names them and the data has them."""
@@ -325,8 +318,7 @@ class Plan:
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""
         matrix = self.recipe.matrix
-        parts = [cell.method]
-        parts += [cell.source] if len(self.recipe.sources) > 1 else []
+        parts = [cell.method, *([cell.source] if len(self.recipe.sources) > 1 else [])]
         parts += [f"rank {cell.rank}"] if len(matrix.ranks) > 1 else []
         parts += [f"seed {cell.seed}"] if len(matrix.seeds) > 1 else []
         return ", ".join(parts)

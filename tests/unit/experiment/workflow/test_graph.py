@@ -33,7 +33,6 @@ def test_the_matrix_becomes_stages(matrix: Path) -> None:
     assert full[full.index("--parallel") + 1] == str(plan.data / "parallel")
     assert plan.data / "parallel" in stages["init-tiny-rfull-ours-s1"].inputs
     assert str(matrix.parent / "text" / "tur.txt") in stages["gather"].command
-    plan.write_configs()
     settings = yaml.safe_load(plan.train_config.read_text())
     assert settings["eval_every"] == 5
     own = {"tasks": ["sr-t"], "protocol": "default", "dtype": "float32", "languages": ["tur"]}
