@@ -25,7 +25,7 @@ from hyperofa_eval.settings.commands import commands_of, fill_parser
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "eval" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = ("hyperofa", "hyperofa-eval", "accelerate", "sbatch", "./launch/quickstart.sh", "./launch/test.sh")
+PROGRAMS = ("hyperofa ", "hyperofa-eval ", "accelerate ", "sbatch ", "./launch/quickstart.sh", "./launch/test.sh")
 LEAST = {
     "name": "x",
     "sources": {"s": {"model": "m"}},
