@@ -52,12 +52,9 @@ def run(options: Experiment) -> None:
     from hyperofa.experiment.workflow.graph import Plan
 
     data = {"data": options.data} if options.data is not None else {}
-    path, given = (
-        find_recipe(options.recipe),
-        Replacements(variables=data | options.variables, settings=options.settings),
-    )
+    given = Replacements(variables=data | options.variables, settings=options.settings)
     showing = options.list or options.dry_run
-    recipe = load_recipe(path, given, lenient=showing)
+    recipe = load_recipe(find_recipe(options.recipe), given, lenient=showing)
     plan = Plan(recipe, options.out or Path("runs") / recipe.name, given)
     check_plan(plan, lenient=showing, data=not options.list)
     if options.list:

@@ -38,14 +38,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """One stacked bar: counts by part."""
-
-    label: str
-    counts: Sequence[int]
-
-
-@dataclass(frozen=True)
 class Curve(Generic[V]):
     """One training run: its values by step, such as ``(step, loss)``."""
 
@@ -135,30 +127,29 @@ def intervals(
     return picture(width, bottom + 36, body, title=title, description=description)
 
 
-def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title: str) -> Element:
-    """One bar a method, divided by where its tokens come from, with the counts written inside where they fit."""
+def stacked(rows: Mapping[str, Mapping[str, int]], width: float, *, title: str) -> Element:
+    """One bar a method, divided by where its tokens come from, with the counts written inside where they fit.
+
+    All of ``rows`` (method -> part -> tokens) have the same parts in the same order.
+    """
     left, right, pitch = 4.0, width - 4, 50.0
-    most = max(sum(row.counts) for row in rows)
-    x = Scale((0, most), (left, right))
+    x = Scale((0, max(sum(counts.values()) for counts in rows.values())), (left, right))
     body = []
-    for number, row in enumerate(rows):
-        y = pitch * number + 20
-        body.append(text(row.label, left, y - 6, class_="label"))
-        body.append(text(f"{sum(row.counts):,} tokens", right, y - 6, class_="note", text_anchor="end"))
-        start = 0
-        for part, count in enumerate(row.counts):
+    for number, (label, counts) in enumerate(rows.items()):
+        y, start = pitch * number + 20, 0
+        body.append(text(label, left, y - 6, class_="label"))
+        body.append(text(f"{sum(counts.values()):,} tokens", right, y - 6, class_="note", text_anchor="end"))
+        for part, (name, count) in enumerate(counts.items()):
             begin, end = x(start), x(start + count)
             start += count
             if not count:
                 continue
             span = max(end - begin - 1, 0.5)
             body.append(element("rect", x=begin, y=y, width=span, height=24, class_=f"part p{part}"))
-            fitting = [w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8]
+            fitting = [w for w in (f"{name} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8]
             body += [text(words, begin + 5, y + 16.5, class_=f"inside p{part}") for words in fitting[:1]]
-    description = "; ".join(
-        f"{row.label}: " + ", ".join(f"{count} {name}" for name, count in zip(names, row.counts, strict=True) if count)
-        for row in rows
-    )
+    described = {label: [f"{n} {name}" for name, n in counts.items() if n] for label, counts in rows.items()}
+    description = "; ".join(f"{label}: {', '.join(parts)}" for label, parts in described.items())
     return picture(width, pitch * len(rows) + 4, body, title=title, description=description)
 
 

@@ -19,7 +19,7 @@ from hyperofa.report.cells import (
     training_losses,
     training_scores,
 )
-from hyperofa.report.figures import Change, Curve, Parts, Row
+from hyperofa.report.figures import Change, Curve, Row
 from hyperofa.report.formats import estimate
 from hyperofa.report.tables import PROVENANCE, SMOOTHING
 
@@ -89,8 +89,8 @@ def legend(results: Results) -> dict[str, Element]:
 def provenance(results: Results) -> Drawing | None:
     """Where each token's row comes from, by method."""
     counts = {name: cell["provenance"] for name, cell in shown_cells(results).items() if cell["provenance"]}
-    rows = [Parts(name, [count[kind] for kind in PROVENANCE]) for name, count in counts.items()]
-    draw = partial(figures.stacked, rows, list(PROVENANCE), title="Where each token's row comes from")
+    rows = {name: {kind: count[kind] for kind in PROVENANCE} for name, count in counts.items()}
+    draw = partial(figures.stacked, rows, title="Where each token's row comes from")
     return _drawing(draw) if rows else None
 
 
