@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from hyperofa_eval.settings.commands import Command
 from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
 if TYPE_CHECKING:
-    from hyperofa.experiment.recipe.resolve import Replacements
     from hyperofa.experiment.workflow.graph import Plan
 
 
@@ -23,8 +23,8 @@ class Experiment(Settings):
         help="a YAML file, or the name of a shipped one, such as small", positional=True, metavar="RECIPE"
     )
     data: str | None = place(None, "value of the recipe's variable data", metavar="DIR")
-    variables: tuple[str, ...] = setting(
-        (), "value of a variable of the recipe", flag="--var", append=True, metavar="NAME=VALUE"
+    variables: dict[str, str] = setting(
+        factory=dict, help="value of a variable of the recipe", flag="--var", append=True, metavar="NAME=VALUE"
     )
     settings: tuple[str, ...] = setting(
         (), "a setting, such as train.settings.steps=50", flag="--set", append=True, metavar="KEY=VALUE"
@@ -48,12 +48,13 @@ class Experiment(Settings):
 def run(options: Experiment) -> None:
     """Run, list, plan or submit a recipe; what is finished and still holds is reused."""
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.recipe.resolve import find_recipe, load_recipe
+    from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
     from hyperofa.experiment.workflow.graph import Plan
 
-    path, given = find_recipe(options.recipe), replacements(options)
+    data = {"data": options.data} if options.data is not None else {}
+    given = Replacements(variables=data | options.variables, settings=options.settings)
     showing = options.list or options.dry_run
-    recipe = load_recipe(path, given, lenient=showing)
+    recipe = load_recipe(find_recipe(options.recipe), given, lenient=showing)
     plan = Plan(recipe, options.out or Path("runs") / recipe.name, given)
     check_plan(plan, lenient=showing, data=not options.list)
     if options.list:
@@ -67,15 +68,7 @@ def run(options: Experiment) -> None:
 
         submit(plan, _again(options), patterns=options.only, start=options.start)
     else:
-        _run(plan, options)
-
-
-def replacements(options: Experiment) -> Replacements:
-    """What the command line gives in place of the recipe's values."""
-    from hyperofa.experiment.recipe.resolve import Replacements, read_variables
-
-    data = {"data": options.data} if options.data is not None else {}
-    return Replacements(variables={**data, **read_variables(options.variables)}, settings=options.settings)
+        run_plan(plan, as_json=options.json, patterns=options.only, start=options.start)
 
 
 def _again(options: Experiment) -> list[str]:
@@ -84,16 +77,17 @@ def _again(options: Experiment) -> list[str]:
     return words_of(Experiment, {name: getattr(options, name) for name in names})
 
 
-def _run(plan: Plan, options: Experiment) -> None:
+def run_plan(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
+    """Run stages of an experiment and print what it found so far, if its report was asked for."""
     from hyperofa.experiment.execution import PAGE, carry_out
     from hyperofa.experiment.results.collect import summary
     from hyperofa.report.terminal import print_results
     from hyperofa_eval.base.console import console, print_json
 
-    results = carry_out(plan, patterns=options.only, start=options.start)
+    results = carry_out(plan, patterns=patterns, start=start)
     if not results:
         return
-    print_json(summary(results)) if options.json else print_results(results)
+    print_json(summary(results)) if as_json else print_results(results)
     console.print(f"The report: {plan.out / PAGE}", markup=False, soft_wrap=True)
 
 
@@ -103,8 +97,7 @@ def _list(plan: Plan, options: Experiment) -> None:
     from hyperofa_eval.base.console import output, print_json, table
 
     stages = plan.stages()
-    chosen = only(stages, options.only) if options.only else {stage.name for stage in stages}
-    trusted = before(stages, options.start) if options.start is not None else frozenset()
+    chosen, trusted = only(stages, options.only), before(stages, options.start)
     rows = [row for row in states(plan, stages, trusted=trusted) if row["name"] in chosen]
     if options.json:
         print_json(rows)

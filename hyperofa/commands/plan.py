@@ -34,18 +34,21 @@ class PlanOptions(ConfigFile):
     json: bool = shown(False, "print JSON")
 
 
-def run(options: PlanOptions) -> int:
-    """Print the plan; exit code 1 if it does not fit."""
+def planned(options: PlanOptions) -> Plan:
+    """The plan of a run; nothing of the model is loaded or made but its shape.
+
+    Raises:
+        InputError: a setting cannot be. DataMissingError: the model has no config.
+    """
     config = options.load()
     from hyperofa.train.engine.dsconfig import deepspeed_config
     from hyperofa.train.planning.cost import PEAK_FLOPS, peak_flops, shape_of_directory
     from hyperofa.train.planning.plan import make_plan
-    from hyperofa_eval.base.console import print_json
 
     peak = peak_flops(options.gpu, config.precision)
     if peak is None:
         raise unknown_name("GPU", options.gpu, PEAK_FLOPS)
-    plan = make_plan(
+    return make_plan(
         config,
         shape_of_directory(config.model, config.mask_rate),
         deepspeed_config(config, options.gpus, cuda=True),
@@ -53,6 +56,13 @@ def run(options: PlanOptions) -> int:
         length=options.length or _length_of(config.corpus),
         flops_per_second=peak * options.mfu,
     )
+
+
+def run(options: PlanOptions) -> int:
+    """Print the plan; exit code 1 if it does not fit."""
+    from hyperofa_eval.base.console import print_json
+
+    plan = planned(options)
     fits = plan.fits(options.gpu_memory * 1e9)
     if options.json:
         print_json({**dataclasses.asdict(plan), "memory_bytes": plan.memory_bytes, "fits": fits})

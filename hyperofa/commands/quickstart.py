@@ -18,8 +18,8 @@ class Quickstart(Settings):
     tokenizer: str | None = place(None, "target tokenizer, in place of training one", metavar="DIR")
     vectors: Path | None = place(None, "word vectors, in place of building them", metavar="DIR")
     data: Path | None = place(None, "parallel text: line-aligned LANG.txt with eng.txt", metavar="DIR")
-    variables: tuple[str, ...] = setting(
-        (), "value of a variable of your recipe", flag="--var", append=True, metavar="NAME=VALUE"
+    variables: dict[str, str] = setting(
+        factory=dict, help="value of a variable of your recipe", flag="--var", append=True, metavar="NAME=VALUE"
     )
     out: Path | None = place(None, "output directory (default: runs/ and the recipe's name)")
     json: bool = shown(False, "print the summary as JSON in place of the table")
@@ -29,26 +29,19 @@ def run(options: Quickstart) -> None:
     """Run the recipe; what is finished and still holds is reused."""
     from hyperofa.base.files import check_output
     from hyperofa.base.resources import resource
+    from hyperofa.commands.experiment import run_plan
     from hyperofa.experiment.checking import check_plan
-    from hyperofa.experiment.execution import PAGE, carry_out
-    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe, read_variables
-    from hyperofa.experiment.results.collect import summary
+    from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
     from hyperofa.experiment.workflow.graph import MARKER, Plan
-    from hyperofa.report.terminal import print_results
-    from hyperofa_eval.base.console import console, print_json
 
-    given = Replacements(
-        options.source, options.tokenizer, options.vectors, options.data, read_variables(options.variables)
-    )
+    given = Replacements(options.source, options.tokenizer, options.vectors, options.data, options.variables)
     recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), given)
     out = options.out or Path("runs") / recipe.name
     check_output(out, MARKER)
     given.check()
     plan = Plan(recipe, out, given)
     check_plan(plan)
-    results = carry_out(plan)
-    print_json(summary(results)) if options.json else print_results(results)
-    console.print(f"The report: {out / PAGE}", markup=False, soft_wrap=True)
+    run_plan(plan, as_json=options.json)
 
 
 COMMAND = Command(Quickstart, run)

@@ -30,12 +30,6 @@ class Extend(ExtendSettings, _Places):
     """The options of ``hyperofa tokenizer extend``."""
 
     source: str = place(help="hub id or directory of the model or tokenizer", metavar="MODEL")
-    source_text: tuple[str, ...] = place(
-        (),
-        "text of the source's own languages: measured before and after, not learnt from",
-        metavar="LANG=FILE",
-        recipe=True,
-    )
 
 
 def train(options: Train) -> None:

@@ -104,19 +104,15 @@ def align(catalogues: Mapping[str, Iterable[Entry]]) -> AlignedText:
         for entry in entries:
             english, translation = clean(entry.english), clean(entry.translation)
             key = near_key(english)
-            if not any(len(word) > 1 for word in key.split()) or not has_letters(translation):
-                continue
-            if near_key(translation) == key:
+            words = any(len(word) > 1 for word in key.split()) and has_letters(translation)
+            if not words or near_key(translation) == key:
                 continue
             kept = rows.setdefault(english, {}).get(language)
             if kept is None or (kept[0] and not entry.context):
                 rows[english][language] = (entry.context, translation)
-    return AlignedText(
-        english=list(rows),
-        translations={
-            language: [row[language][1] if language in row else "" for row in rows.values()] for language in catalogues
-        },
-    )
+    nothing = (False, "")
+    columns = {language: [row.get(language, nothing)[1] for row in rows.values()] for language in catalogues}
+    return AlignedText(list(rows), columns)
 
 
 def read_catalogues(file: Path, locales: Mapping[str, str]) -> dict[str, list[Entry]]:

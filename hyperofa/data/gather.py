@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyperofa.base.files import check_output, made_by, new_directory
+from hyperofa.base.files import check_output, made_by, named_inputs, new_directory
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.linekeys import has_letters, line_key
 from hyperofa.data.parallel import ENGLISH, AlignedText, parallel_files, read_parallel, write_lines
 from hyperofa.data.settings import GatherSettings
 from hyperofa.data.split import documents
-from hyperofa.data.test_sets import SCREENED, asking, corpora_of, find_tasks, refuse_tested, tested_files
+from hyperofa.data.test_sets import SCREENED, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import write_json
 from hyperofa_eval.settings.config import recorded
@@ -91,22 +91,21 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
 
     languages = list(languages)
     found: dict[str, set[str]] = {ENGLISH: set()}
-    with asking():
-        data = DataFolder(test)
-        files = tested_files(test, corpora, languages)
-        for (corpus, language), own in files.items():
-            keys = found.setdefault(language, set())
-            if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
-                continue  # verses are scored in pairs, and English ones come with each
-            if corpus == "bible" or len(own) == 2:
-                pairs = data.pairs(corpus, language)
-                keys.update(map(line_key, pairs.other))
-                found[ENGLISH].update(map(line_key, pairs.english))
-            elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
-                sentences, _ = data.tagged(corpus, language, "test", None)
-                keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
-            else:
-                keys.update(map(line_key, data.text(corpus, language)[0]))
+    data = DataFolder(test)
+    files = tested_files(test, corpora, languages)
+    for (corpus, language), own in files.items():
+        keys = found.setdefault(language, set())
+        if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
+            continue  # verses are scored in pairs, and English ones come with each
+        if corpus == "bible" or len(own) == 2:
+            pairs = data.pairs(corpus, language)
+            keys.update(map(line_key, pairs.other))
+            found[ENGLISH].update(map(line_key, pairs.english))
+        elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
+            sentences, _ = data.tagged(corpus, language, "test", None)
+            keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
+        else:
+            keys.update(map(line_key, data.text(corpus, language)[0]))
     # By bare code: a language's file may or may not name its script, and a line that equals a test line of the language in
     # another script (Chinese has many) is that test line.
     together: dict[str, set[str]] = {}
@@ -172,24 +171,18 @@ def write_gathered(
         tested = keys_of_tests(test, languages, corpora)
     plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
     found = gather(aligned, plain, tested)
-    pieces = documents(found.parallel, settings)
     lines = {ENGLISH: found.parallel.english, **found.parallel.translations}
-    everything = {
-        language: [line for line in lines.get(language, []) if line] + found.text.get(language, [])
-        for language in languages
-    }
-    documents_of = {
-        language: [line for line in pieces.get(language, []) if line] + found.text.get(language, [])
-        for language in languages
-    }
-    texts = {language: _capped(own, settings) for language, own in everything.items()}
+
+    def with_plain(own: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        kept = {
+            language: [*filter(None, own.get(language, [])), *found.text.get(language, [])] for language in languages
+        }
+        return {language: _capped(texts, settings) for language, texts in kept.items()}
+
+    texts = with_plain(lines)
     if not any(texts.values()):
         raise DataMissingError("no line of text is left", where="--parallel, --text")
-    inputs = {
-        f"{kind}/{number}": path
-        for kind, own in (("parallel", parallel), ("text", text))
-        for number, path in enumerate(own)
-    }
+    inputs = {**named_inputs("parallel", parallel), **named_inputs("text", text)}
     named = [file.name for file in settings.extensions]
     made = {
         **made_by("hyperofa data gather", inputs, recorded(settings) | {"extensions": named}),
@@ -201,8 +194,7 @@ def write_gathered(
     }
     with new_directory(out, MARKER) as folder:
         found.parallel.write(folder / "parallel")
-        capped = {language: _capped(own, settings) for language, own in documents_of.items()}
-        for name, content in (("text", texts), ("documents", capped)):
+        for name, content in (("text", texts), ("documents", with_plain(documents(found.parallel, settings)))):
             for language, own in content.items():
                 if own:
                     write_lines(folder / name / f"{language}.txt", own)

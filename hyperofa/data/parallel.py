@@ -129,11 +129,8 @@ def check_english(folder: Path) -> None:
     except DataMissingError:
         names = set()
     if names.isdisjoint(ENGLISH_NAMES) or len(names) < 2:
-        raise DataMissingError(
-            "no parallel text here",
-            where=folder,
-            todo="it needs eng.txt and one LANG.txt a language, line by line the same messages (or .tsv with ids)",
-        )
+        todo = "it needs eng.txt and one LANG.txt a language, line by line the same messages (or .tsv with ids)"
+        raise DataMissingError("no parallel text here", where=folder, todo=todo)
 
 
 def _languages(folder: Path) -> set[str]:
@@ -158,12 +155,9 @@ def _corpora(
             found += 1
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
             if corpus.setdefault(match["language"], file) != file:
-                other = corpus[match["language"]].name
-                raise InputError(
-                    f"two files in {match['language']}: {other} and {file.name}",
-                    where=file.parent,
-                    todo="name the files to read instead of their folder",
-                )
+                what = f"two files in {match['language']}: {corpus[match['language']].name} and {file.name}"
+                todo = "name the files to read instead of their folder"
+                raise InputError(what, where=file.parent, todo=todo)
         if not found:
             raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
     if languages is None:
@@ -177,11 +171,8 @@ def _wanted(languages: Sequence[str], available: set[str], log_line: Callable[..
     """The languages to read: each that is asked for, or its bare code where only that is there."""
     found = {language: language_for(language, available) for language in languages}
     if absent := sorted(language for language, own in found.items() if own is None):
-        raise DataMissingError(
-            f"no parallel text in {', '.join(absent)}",
-            where="--languages",
-            todo=f"there: {', '.join(sorted(available))}",
-        )
+        todo = f"there: {', '.join(sorted(available))}"
+        raise DataMissingError(f"no parallel text in {', '.join(absent)}", where="--languages", todo=todo)
     for language, own in found.items():
         if own != language:
             log_line("%s: there is no text of that code; reading %s", language, own)

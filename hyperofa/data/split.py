@@ -98,27 +98,18 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: Sequence[str], 
     scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}
     if not scored:
         most = max(map(len, candidates.values()), default=0)
-        raise DataMissingError(
-            f"no language has {settings.min_test} test pairs of {settings.min_words} words (the most is {most})",
-            where=parallel,
-            todo="give more parallel text or lower split.min_test",
-        )
+        what = f"no language has {settings.min_test} test pairs of {settings.min_words} words (the most is {most})"
+        raise DataMissingError(what, where=parallel, todo="give more parallel text or lower split.min_test")
+    few = {lang: f"{len(candidates[lang])} test pairs, fewer than {settings.min_test}" for lang in candidates}
+    train, test = len(parts.train.english), parts.held_out_messages
     summary = {
         **made_by("hyperofa data split", {"parallel": parallel}, recorded(settings)),
-        "messages": {
-            "train": len(parts.train.english),
-            "test": parts.held_out_messages,
-            "left_out": len(text.english) - len(parts.train.english) - parts.held_out_messages,
-        },
+        "messages": {"train": train, "test": test, "left_out": len(text.english) - train - test},
         "train": {lang: sum(map(bool, lines)) for lang, lines in parts.train.translations.items()},
         "test": {lang: len(pairs) for lang, pairs in parts.test.items()},
         "languages": list(scored),
         "pivots": [language for language in parts.test if language in pivots],
-        "languages_unscored": {
-            language: f"{len(pairs)} test pairs, fewer than {settings.min_test}"
-            for language, pairs in candidates.items()
-            if language not in scored
-        },
+        "languages_unscored": {language: words for language, words in few.items() if language not in scored},
     }
     with new_directory(out, MARKER) as folder:
         parts.train.write(folder / "parallel")

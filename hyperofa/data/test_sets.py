@@ -7,33 +7,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
 
 SCREENED = ("tatoeba", "bible", "ner", "pos")
 """Test sets that are kept out of training text whichever tasks are asked for."""
 
 
 @contextmanager
-def asking(where: object = None) -> Iterator[None]:
-    """Add the place that asked to the harness's errors (they are ours)."""
+def asking(where: object) -> Iterator[None]:
+    """Put the place that asked before the errors of a block."""
     try:
         yield
     except HyperofaError as error:
-        if where is None:
-            raise
-        raise type(error)(str(error), where=where) from error
+        kind = next(kind for kind in (DataMissingError, InputError, HyperofaError) if isinstance(error, kind))
+        raise kind(str(error), where=where) from error
 
 
-def find_tasks(
-    names: Sequence[str], extensions: Sequence[Path] = (), protocol: str | None = None, where: object = None
-) -> list[Any]:
+def find_tasks(names: Sequence[str], extensions: Sequence[Path] = (), protocol: str | None = None) -> list[Any]:
     """The harness's tasks of these names; a user's own ``extensions`` (``--with FILE.py``) are run first.
 
     Args:
         names: Names of tasks.
         extensions: Files that add tasks or languages.
         protocol: The protocol they must be of (None: any, where only the data matters).
-        where: What names them, for the error.
 
     Raises:
         InputError: no such task or protocol. DataMissingError: a file is not there.
@@ -42,12 +38,11 @@ def find_tasks(
     from hyperofa_eval.tasks.protocols import PROTOCOLS
     from hyperofa_eval.tasks.registry import choose, tasks
 
-    with asking(where):
-        added.load(extensions)
-        if protocol is not None:
-            return list(choose(",".join(names), protocol))
-        home = {name: each for each in reversed(PROTOCOLS) for name in tasks(each)}
-        return [choose(name, home.get(name, "default"))[0] for name in dict.fromkeys(names)]
+    added.load(extensions)
+    if protocol is not None:
+        return list(choose(",".join(names), protocol))
+    home = {name: each for each in reversed(PROTOCOLS) for name in tasks(each)}
+    return [choose(name, home.get(name, "default"))[0] for name in dict.fromkeys(names)]
 
 
 def corpora_of(tasks: Sequence[Any]) -> list[str]:
@@ -60,11 +55,9 @@ def corpora_of(tasks: Sequence[Any]) -> list[str]:
     for task in tasks:
         corpus = getattr(task, "corpus", None)
         if not isinstance(corpus, str):
-            raise InputError(
-                "it does not say which test sets it reads, so they cannot be kept out of training",
-                where=f"task {task.name}",
-                todo="give it an attribute corpus, the name of their folder",
-            )
+            what = "it does not say which test sets it reads, so they cannot be kept out of training"
+            todo = "give it an attribute corpus, the name of their folder"
+            raise InputError(what, where=f"task {task.name}", todo=todo)
         found[corpus] = None
     return list(found)
 
@@ -77,8 +70,7 @@ def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -
     from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import SCRIPT, bare
 
-    with asking():
-        data = DataFolder(test)
+    data = DataFolder(test)
     found, stems = {}, {bare(code) for code in languages}
     for corpus in corpora:
         others = [code for code in data.others(corpus) if SCRIPT.fullmatch(code.partition("_")[2])]
@@ -98,8 +90,5 @@ def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:
     places = {path.resolve() for path in tested}
     for path in training:
         if path.resolve() in places:
-            raise InputError(
-                "it is training text and a task's test set at once",
-                where=path,
-                todo="hold a part out, in another folder",
-            )
+            what = "it is training text and a task's test set at once"
+            raise InputError(what, where=path, todo="hold a part out, in another folder")

@@ -27,8 +27,7 @@ READABLE = frozenset({".safetensors", ".json", ".txt", ".mo", ".po"})
 
 def cache_folder() -> Path:
     """Where fetched wheels are kept: ``HYPEROFA_CACHE``, else ``hyperofa`` in the user's cache folder."""
-    named = os.environ.get("HYPEROFA_CACHE")
-    if named:
+    if named := os.environ.get("HYPEROFA_CACHE"):
         return Path(named).expanduser()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "hyperofa"
@@ -55,11 +54,8 @@ def fetch(wheel: Wheel) -> Path:
         file = _download(wheel, temporary)
         found = sha256_file(file)
         if found != wheel.sha256:
-            raise InputError(
-                f"SHA-256 is {found}, the pin says {wheel.sha256}",
-                where=file.name,
-                todo="the file was discarded; check the pin and the package index",
-            )
+            todo = "the file was discarded; check the pin and the package index"
+            raise InputError(f"SHA-256 is {found}, the pin says {wheel.sha256}", where=file.name, todo=todo)
         folder.mkdir(exist_ok=True)
         return file.replace(folder / file.name)
     finally:
@@ -78,11 +74,9 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     if "No module named pip" in result.stderr:
         raise HyperofaError("this Python has no pip", where=sys.executable, todo="run it with -m ensurepip")
     lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or result.stderr.splitlines()
-    raise DataMissingError(
-        f"pip could not fetch it ({lines[-1] if lines else 'no message'})",
-        where=wheel.pin,
-        todo="check the network, or name your own input in its place (--source, --data)",
-    )
+    what = f"pip could not fetch it ({lines[-1] if lines else 'no message'})"
+    todo = "check the network, or name your own input in its place (--source, --data)"
+    raise DataMissingError(what, where=wheel.pin, todo=todo)
 
 
 def members(file: Path, folder: str, suffixes: frozenset[str] = READABLE) -> dict[str, str]:

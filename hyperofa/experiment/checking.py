@@ -1,24 +1,25 @@
-"""What can be known to be wrong before a recipe's first stage: words, tasks, languages, options, test sets, all read for real."""
+"""What can be known to be wrong before a recipe's first stage: places, languages, tasks and test sets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hyperofa.base.wordkeys import is_language
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
-from hyperofa.experiment.recipe.commands import evaluation, extensions, read_command
 from hyperofa.experiment.recipe.paths import expand
+from hyperofa.experiment.recipe.schema import Recipe, Scored
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Stage
+from hyperofa_eval.base.files import read_json
 from hyperofa_eval.base.hub import check_name
 
 
 def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
-    """Read every command of a plan with the parser that will read it, and ask the rooms about what it names.
+    """Refuse what a stage would refuse hours later; every command of the plan is made and checked by the way.
 
     Args:
         plan: The experiment; nothing of it has to be there yet.
@@ -26,51 +27,34 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
         data: Look into the folder of test sets too.
 
     Raises:
-        InputError: a command would refuse its words; an unknown task, protocol, language, method option or refinement;
-            training text that is a test set as well.
+        InputError: a command would refuse its settings; an unknown task, protocol or language; training text that is a
+            test set as well.
         DataMissingError: a task has no test set in any language.
     """
     from hyperofa_eval.tasks.registry import with_settings
 
     _check_languages(plan)
     _check_places(plan)
-    known = not lenient or all(path.is_file() for path in extensions(plan.recipe))  # else what they define is not
-    for where, tasks, values in _evaluations(plan) if known else ():
-        settings = evaluation(values)
-        found = find_tasks(tasks, settings.extensions, settings.protocol, where)
+    known = not lenient or all(path.is_file() for path in plan.recipe.extensions)  # else what they define is not
+    for where, part in _evaluations(plan.recipe).items() if known else ():
+        settings = part.resolved
         with asking(where):
+            found = find_tasks(part.tasks, settings.extensions, settings.protocol)
             found = [with_settings(task, vars(settings)) for task in found]
             if data:
-                _check_data(plan, where, found, settings.aliases)
-    for stage in plan.stages():
-        with _named(stage.name):
-            read = read_command(stage.command)
-            if stage.kind == "init" and read is not None:
-                _check_method(read)
+                _check_data(plan, found, settings.aliases)
     if data and known:
         _check_training_text(plan)
 
 
-@contextmanager
-def _named(stage: str) -> Iterator[None]:
-    """Put a stage's name before the errors of a block."""
-    try:
-        yield
-    except HyperofaError as error:
-        kind = next(kind for kind in (DataMissingError, InputError, HyperofaError) if isinstance(error, kind))
-        raise kind(str(error), where=stage) from error
-
-
-def _evaluations(plan: Plan) -> list[tuple[str, list[str], dict[str, Any]]]:
-    """Where the recipe says it, which tasks, and with which settings."""
-    main, train = plan.recipe.evaluate, plan.recipe.train
-    found = [("evaluate", main.tasks, main.settings)]
-    found += [(f"evaluate.further.{name}", more.tasks, more.settings) for name, more in main.further.items()]
-    if train.evaluate_every and train.evaluate.get("tasks"):
-        protocol = train.evaluate.get("protocol") or evaluation(main.settings).protocol
-        settings = {"protocol": str(protocol), "extensions": extensions(plan.recipe)}
-        found.append(("train.evaluate", list(train.evaluate["tasks"]), settings))
-    return found
+def _evaluations(recipe: Recipe) -> dict[str, Scored]:
+    """What is scored, by the key of the recipe that says so."""
+    train = recipe.train
+    if not train.evaluate_every or not train.evaluate.get("tasks"):
+        return recipe.evaluate.parts
+    protocol = train.evaluate.get("protocol") or recipe.evaluate.resolved.protocol
+    settings = {"protocol": str(protocol), "extensions": recipe.extensions}
+    return {**recipe.evaluate.parts, "train.evaluate": Scored(list(train.evaluate["tasks"]), settings)}
 
 
 def check_models(plan: Plan, stages: Sequence[Stage]) -> None:
@@ -84,8 +68,23 @@ def check_models(plan: Plan, stages: Sequence[Stage]) -> None:
     named = {f"sources.{name}.model": source.model for name, source in plan.recipe.sources.items()}
     for where, model in {**named, "target.model": target.model if target is not None else None}.items():
         if model is not None and Path(model) in read:
-            with _named(where):
+            with asking(where):
                 check_name(model)
+
+
+def check_trusted(stages: Sequence[Stage], trusted: Collection[str]) -> None:
+    """Refuse to take a model as it is that was made when a method had another name.
+
+    Raises:
+        InputError: the method's present name is given.
+    """
+    from hyperofa.init.registry import renamed
+
+    for stage in stages:
+        made = stage.output / stage.marker
+        if stage.name in trusted and stage.kind == "init" and made.is_file() and (name := renamed(read_json(made))):
+            what = f"made by what was called hyperofa and is {name} now"
+            raise InputError(what, where=made, todo="make it again, without --from")
 
 
 def _check_languages(plan: Plan) -> None:
@@ -110,33 +109,19 @@ def _check_places(plan: Plan) -> None:
     for folder in given:
         if folder.is_dir() and plan.out.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"it lies inside the data, {folder}", where=f"--out {plan.out}", todo="name another")
-    for stage in plan.stages():
-        if (
-            stage.name == "tokenizer"
-            and plan.data / "text" in stage.inputs
-            and inputs is not None
-            and not inputs.gathered
-        ):
-            todo = "name a target (model or wheel), or parallel or text among the inputs"
-            raise InputError("there is no text to train a tokenizer on", where="target", todo=todo)
+    learnt = [stage for stage in plan.stages() if stage.name == "tokenizer" and plan.data / "text" in stage.inputs]
+    if learnt and inputs is not None and not inputs.gathered:
+        todo = "name a target (model or wheel), or parallel or text among the inputs"
+        raise InputError("there is no text to train a tokenizer on", where="target", todo=todo)
 
 
-def _check_method(words: Any) -> None:
-    """Refuse options that a method or a refinement does not have."""
-    from hyperofa.init.registry import resolve
-
-    resolve(words)
-
-
-def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> None:
+def _check_data(plan: Plan, tasks: Sequence[Any], aliases: bool) -> None:
     """Refuse a task that has no test set, and a language that nobody knows and that has none."""
     if plan.inputs is None:
         for task in tasks:
             if getattr(task, "corpus", "tatoeba") != "tatoeba":
-                todo = "name inputs with test sets in place of parallel"
-                raise InputError(
-                    f"there will be no test set for task {task.name}: pairs are held out", where=where, todo=todo
-                )
+                what = f"there will be no test set for task {task.name}: pairs are held out"
+                raise InputError(what, todo="name inputs with test sets in place of parallel")
         return
     if not plan.test.is_dir():
         return  # the dry run lists it, and the stage that reads it says so
@@ -147,10 +132,10 @@ def _check_data(plan: Plan, where: str, tasks: Sequence[Any], aliases: bool) -> 
     for task in tasks:
         if not any(task.has(data, code) for code in codes):
             words = f"no test set for task {task.name} in {', '.join(codes)}"
-            raise DataMissingError(words, where=f"{where}, {plan.test}", todo="docs/evaluation.md has the layouts")
+            raise DataMissingError(words, where=plan.test, todo="docs/evaluation.md has the layouts")
     for code in codes:
         if not is_known(code) and not any(task.has(data, code) for task in tasks):
-            raise unknown_name("language", code, languages(), where=f"{where}, inputs.languages")
+            raise unknown_name("language", code, languages(), where="inputs.languages")
 
 
 def _check_training_text(plan: Plan) -> None:
@@ -160,8 +145,7 @@ def _check_training_text(plan: Plan) -> None:
         return
     from hyperofa.data.parallel import parallel_files
 
-    with asking():
-        corpora = corpora_of(find_tasks(plan.recipe.tasks))
+    corpora = corpora_of(find_tasks(plan.recipe.tasks))
     languages = sorted({*inputs.languages, *inputs.corpus, "eng"})
     tested = [file for files in tested_files(plan.test, corpora, languages).values() for file in files]
     text = [file for path in expand(inputs.text) for file in (path.glob("*.txt*") if path.is_dir() else [path])]

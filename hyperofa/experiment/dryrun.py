@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ from hyperofa.data.inputs import Source, Wheel
 from hyperofa.data.wheels import cache_folder
 from hyperofa.errors import HyperofaError
 from hyperofa.experiment.recipe.resolve import training_settings
-from hyperofa.experiment.recipe.schema import Rank
+from hyperofa.experiment.recipe.schema import Hardware, Rank
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.selection import before, only
+from hyperofa_eval.base.console import output, print_json, table
 from hyperofa_eval.base.files import read_json, write_json, write_text
+from hyperofa_eval.base.guard import raised_in_one_line
 from hyperofa_eval.base.hub import is_hub_id
 
 HUB = "hub:"
@@ -27,11 +27,9 @@ HUB = "hub:"
 
 def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
-    from hyperofa_eval.base.console import output, print_json, table
-
     stages, languages = plan.stages(), plan.languages()
-    chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
-    trusted = chosen & before(stages, start) if start is not None else frozenset()
+    chosen, trusted = only(stages, patterns), before(stages, start)
+    trusted &= chosen
     chosen -= trusted
     found: dict[str, Any] = {
         "recipe": plan.recipe.name,
@@ -55,21 +53,17 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         output.print("The languages are those that are expected; the data decides.")
     if languages.idle:
         output.print(f"For word vectors only (see further_languages): {', '.join(languages.idle)}", markup=False)
-    columns = ("what", "name", "state")
-    table("Would be downloaded", columns, [[row["kind"], row["name"], row["state"]] for row in found["downloads"]])
+    table("Would be downloaded", ("what", "name", "state"), [list(row.values()) for row in found["downloads"]])
     if found["missing"]:
-        table("Not here yet", ("name", "what"), [[row["name"], row["what"]] for row in found["missing"]])
+        table("Not here yet", ("name", "what"), [list(row.values()) for row in found["missing"]])
     for row in found["plans"]:
         _print_plan(row)
     if plan.recipe.hardware is None and plan.recipe.trained():
-        output.print(
-            "Training is not planned: the recipe names no hardware, such as hardware: {gpus: 8, gpu_memory: 80}."
-        )
+        example = "hardware: {gpus: 8, gpu_memory: 80}"
+        output.print(f"Training is not planned: the recipe names no hardware, such as {example}.")
 
 
 def _print_plan(row: dict[str, Any]) -> None:
-    from hyperofa_eval.base.console import output
-
     plan = row["plan"]
     if plan is None:
         output.print(f"{row['source']}, rank {row['rank']}: no plan ({row['why']})", markup=False)
@@ -81,8 +75,7 @@ def _print_plan(row: dict[str, Any]) -> None:
         f"{row['source']}, rank {row['rank']}: {plan['parameters']:,} parameters ({plan['embedding_parameters']:,} in the "
         f"embeddings), {plan['tokens']:,} tokens in {plan['steps']:,} steps, {memory:.1f} of {row['gpu_memory']:g} GB on each "
         f"of {plan['world_size']} x {row['gpu']} ({verdict}), {plan['hours']:.2f} h if they reach {share} of their peak, "
-        f"{speed:,.0f} tokens/s each, checkpoints of "
-        f"{plan['checkpoint_bytes'] / 1e9:.1f} GB",
+        f"{speed:,.0f} tokens/s each, checkpoints of {plan['checkpoint_bytes'] / 1e9:.1f} GB",
         markup=False,
     )
 
@@ -112,51 +105,44 @@ def missing(plan: Plan) -> list[dict[str, str]]:
     ]
     outputs = [stage.output for stage in plan.stages()]
     hub = {row["name"] for row in downloads(plan)}
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for stage in plan.stages():
         for path in (*stage.inputs, *stage.reads):
             ours = path.is_relative_to(plan.out) or path in outputs or str(path) in hub or "${" in str(path)
             if not ours and not path.exists():
-                seen.setdefault(path, f"{stage.name} reads it")
-    return found + [{"name": str(path), "what": what} for path, what in seen.items()]
+                seen.setdefault(str(path), f"{stage.name} reads it")
+    return found + [{"name": name, "what": what} for name, what in seen.items()]
 
 
 def plans(plan: Plan) -> list[dict[str, Any]]:
     """What ``hyperofa plan`` says of each source and rank that is trained, on the recipe's hardware."""
-    recipe = plan.recipe
-    hardware = recipe.hardware
+    recipe, hardware = plan.recipe, plan.recipe.hardware
     if hardware is None:
         return []
-    pairs = dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained())
     found = []
-    for name, rank in pairs:
+    for name, rank in dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained()):
         row = {"source": name, "rank": rank, **{key: getattr(hardware, key) for key in ("gpu", "gpu_memory", "mfu")}}
         try:
-            found.append({**row, "plan": _planned(plan, recipe.sources[name], plan.source(name), rank), "why": None})
+            made = _planned(plan, recipe.sources[name], plan.source(name), rank, hardware)
+            found.append({**row, "plan": made, "why": None})
         except HyperofaError as error:
             found.append({**row, "plan": None, "why": str(error)})
     return found
 
 
-def _planned(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, Any]:
-    """Run ``hyperofa plan`` on a config of the extended model; no weight is read or made."""
-    hardware = plan.recipe.hardware
-    assert hardware is not None
-    with tempfile.TemporaryDirectory() as folder:
-        write_json(Path(folder) / "model" / "config.json", extended_config(plan, source, place, rank))
-        config = Path(folder) / "train.yaml"
-        write_text(config, yaml.safe_dump(training_settings(plan.recipe, str(plan.test)), sort_keys=False))
-        words = [sys.executable, "-m", "hyperofa.cli", "plan", str(config), f"model={folder}/model"]
-        words += [f"corpus={plan.out / 'corpus'}", f"run={folder}/run", "--gpus", str(hardware.gpus)]
-        words += ["--gpu-memory", str(hardware.gpu_memory), "--gpu", hardware.gpu, "--mfu", str(hardware.mfu), "--json"]
+def _planned(plan: Plan, source: Source, place: str, rank: Rank, hardware: Hardware) -> dict[str, Any]:
+    """The plan of training the extended model; no weight is read or made."""
+    from hyperofa.commands.plan import PlanOptions, planned
+
+    with tempfile.TemporaryDirectory() as folder, raised_in_one_line():
+        model, config = Path(folder) / "model", Path(folder) / "train.yaml"
+        write_json(model / "config.json", extended_config(plan, source, place, rank))
+        places = {"model": str(model), "corpus": str(plan.out / "corpus"), "run": f"{folder}/run"}
+        write_text(config, yaml.safe_dump({**training_settings(plan.recipe, str(plan.test)), **places}))
         length = plan.recipe.corpus.get("length")
-        words += ["--length", str(length)] if length else []
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-    try:
-        return dict(json.loads(done.stdout))
-    except ValueError:
-        lines = done.stderr.strip().splitlines() or ["no output"]
-        raise HyperofaError(lines[-1].split(" error: ", 1)[-1]) from None
+        found = planned(PlanOptions(config=config, length=length, **vars(hardware)))
+    fits = found.fits(hardware.gpu_memory * 1e9)
+    return {**asdict(found), "memory_bytes": found.memory_bytes, "fits": fits}
 
 
 def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, Any]:
@@ -170,8 +156,7 @@ def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[
     if "model_type" not in values:
         raise HyperofaError("the model's config is not known before it is fetched", todo="give the source a config")
     values["vocab_size"] = _vocabulary(plan)
-    for name in ("architectures", "auto_map"):
-        values.pop(name, None)
+    values = {name: value for name, value in values.items() if name not in {"architectures", "auto_map"}}
     if rank != "full":
         values |= {"model_type": f"hyperofa_{values['model_type']}", "embedding_rank": rank}
         if values.get("tie_word_embeddings") is False:

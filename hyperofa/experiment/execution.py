@@ -5,16 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hyperofa.base.files import check_output
-from hyperofa.errors import DataMissingError, InputError
+from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.experiment.workflow.claims import lock
 from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.selection import REPORT, before, only
-from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa.experiment.workflow.stage import Ledger
 from hyperofa_eval.base.files import write_json, write_text
 
 PAGE = "report.html"
@@ -35,25 +35,27 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     Raises:
         HyperofaError: a stage failed, or a cell did (after all others ran, and the report was written).
     """
-    from hyperofa.experiment.checking import check_models
+    from hyperofa.experiment.checking import check_models, check_trusted
     from hyperofa.experiment.workflow.display import Display
     from hyperofa.experiment.workflow.runner import Runner
 
     check_output(plan.out, MARKER)
     stages = plan.stages()  # and what is asked of them, before anything is written
-    trusted = before(stages, start) if start is not None else frozenset()
-    chosen = only(stages, patterns) if patterns else {stage.name for stage in stages}
+    trusted, chosen = before(stages, start), only(stages, patterns)
     if not chosen and not (plan.out / MARKER).is_file():
         raise DataMissingError("no experiment here to report on", where=plan.out, todo="run it, or name its --out")
+    check_trusted(stages, trusted)
     check_models(plan, [stage for stage in stages if stage.name in chosen - trusted])
     with working_in(plan):
         display = Display()
         runner = Runner(plan.out, display, trusted)
         try:
-            runner.run(_of(plan.first(), chosen), len(chosen))
+            runner.run([stage for stage in plan.first() if stage.name in chosen], len(chosen))
             plan.write_train_config()
             if chosen - {stage.name for stage in plan.first()}:
-                runner.run(_of(plan.rest(), chosen), len(chosen))  # which now knows the languages
+                runner.run(
+                    [stage for stage in plan.rest() if stage.name in chosen], len(chosen)
+                )  # which now knows the languages
         finally:
             display.close()
         report = not patterns or REPORT in patterns
@@ -63,15 +65,19 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
 
 
 def write_report(
-    plan: Plan, failures: Any = (), *, trusted: Collection[str] = (), ledger: Ledger | None = None
+    plan: Plan,
+    failures: Mapping[str, HyperofaError] | None = None,
+    *,
+    trusted: Collection[str] = (),
+    ledger: Ledger | None = None,
 ) -> dict[str, Any]:
     """Gather what holds and write ``results.json``, ``summary.json``, ``report.html``, ``tables.md`` and figures."""
     from hyperofa.experiment.results.collect import gather, summary
     from hyperofa.report.page import render, standalone_figures
     from hyperofa.report.tables import render_tables
 
-    told = {name: str(error).removeprefix(f"{name}: ") for name, error in dict(failures).items()}
-    results = gather(plan, told, trusted=trusted, ledger=ledger)
+    words = {name: str(error).removeprefix(f"{name}: ") for name, error in (failures or {}).items()}
+    results = gather(plan, words, trusted=trusted, ledger=ledger)
     write_json(plan.out / "results.json", results)
     write_json(plan.out / "summary.json", summary(results))
     write_text(plan.out / PAGE, render(results))
@@ -94,11 +100,8 @@ def working_in(plan: Plan) -> Iterator[None]:
         end = time.monotonic() + PATIENCE
         while not _share(plan, descriptor):
             if time.monotonic() > end:
-                raise InputError(
-                    "another run works here with other settings",
-                    where=plan.out,
-                    todo="wait for it, or name another --out",
-                )
+                todo = "wait for it, or name another --out"
+                raise InputError("another run works here with other settings", where=plan.out, todo=todo)
             time.sleep(0.05)
         yield
     finally:
@@ -110,7 +113,8 @@ def _share(plan: Plan, descriptor: int) -> bool:
     if not _recorded(plan):
         if not lock(descriptor, fcntl.LOCK_EX, plan.out):
             return False
-        plan.write_configs()
+        write_text(plan.out / MARKER, plan.text)
+        plan.write_train_config()
     return lock(descriptor, fcntl.LOCK_SH, plan.out) and _recorded(plan)
 
 
@@ -118,7 +122,3 @@ def _recorded(plan: Plan) -> bool:
     """Whether the directory holds this recipe, with the settings of training."""
     path = plan.out / MARKER
     return plan.train_config.is_file() and path.is_file() and path.read_text(encoding="utf-8") == plan.text
-
-
-def _of(stages: Sequence[Stage], chosen: set[str]) -> list[Stage]:
-    return [stage for stage in stages if stage.name in chosen]

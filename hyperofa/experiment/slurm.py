@@ -46,8 +46,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     check_output(plan.out, MARKER)
     script = str(resource("launch/slurm/stage.sh"))
     stages = plan.stages()  # and what is asked of them, before anything is written
-    wanted = only(stages, patterns) if patterns else {stage.name for stage in stages}
-    trusted = before(stages, start) if start is not None else frozenset()
+    wanted, trusted = only(stages, patterns), before(stages, start)
     waiting = _still_there(plan.out / JOBS)
     with working_in(plan):
         plan.write_train_config()
@@ -66,13 +65,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
         tail = ["--from", start] if start is not None else []
         for stage in stages:
             if stage.name in wanted and stage.name not in done and stage.name not in jobs:
-                put(
-                    stage.name,
-                    stage.kind,
-                    "afterok",
-                    [jobs[name] for name in sorted(needs[stage.name]) if name in jobs],
-                    tail,
-                )
+                put(stage.name, stage.kind, "afterok", [jobs[n] for n in sorted(needs[stage.name]) if n in jobs], tail)
         if (not patterns or REPORT in patterns) and (new or REPORT not in jobs):
             put(REPORT, REPORT, "afterany", [job for name, job in jobs.items() if name != REPORT], tail)
         write_json(plan.out / JOBS, jobs)
@@ -92,9 +85,8 @@ def _still_there(path: Path) -> dict[str, str]:
         return {}
     todo = f"remove {path} if none of them waits or runs any more"
     if shutil.which("squeue") is None:
-        raise HyperofaError(
-            "not found, so what became of the jobs submitted before is unknown", where="squeue", todo=todo
-        )
+        what = "not found, so what became of the jobs submitted before is unknown"
+        raise HyperofaError(what, where="squeue", todo=todo)
     words = ["squeue", "--noheader", "--format=%i", f"--user={getpass.getuser()}"]
     asked = subprocess.run(words, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
@@ -105,23 +97,15 @@ def _still_there(path: Path) -> dict[str, str]:
 
 
 def _options(plan: Plan, kind: str, name: str) -> list[str]:
-    given = plan.recipe.slurm
-    log = plan.out / "logs" / f"{name}.slurm.log"
-    return [
-        "--parsable",
-        f"--job-name={plan.recipe.name}:{name}",
-        f"--output={log}",
-        *given.get(kind, given.get("default", [])),
-    ]
+    given, log = plan.recipe.slurm, plan.out / "logs" / f"{name}.slurm.log"
+    own = given.get(kind, given.get("default", []))
+    return ["--parsable", f"--job-name={plan.recipe.name}:{name}", f"--output={log}", *own]
 
 
 def _sbatch(words: Sequence[str]) -> str:
     """Submit one job; returns its number."""
-    environment = {
-        **os.environ,
-        "HYPEROFA_PYTHON": sys.executable,
-        "HYPEROFA_ROOT": str(Path(resource("launch")).parent),
-    }
+    root = str(resource("launch").parent)
+    environment = {**os.environ, "HYPEROFA_PYTHON": sys.executable, "HYPEROFA_ROOT": root}
     done = subprocess.run(["sbatch", *words], capture_output=True, text=True, check=False, env=environment)
     number = done.stdout.strip().split(";")[0]
     if done.returncode != 0 or not number.isdigit():

@@ -28,9 +28,8 @@ class InitSettings(Settings):
         help="text to distil with (with refine=distill), and to report the model's loss on",
         metavar="LANG=FILE",
         read=_text_files,
-        recipe=True,
     )
-    parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR", recipe=True)
+    parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR")
     method: str = setting("ofa-ridge", "see --list-methods; or FILE.py:NAME, your own", metavar="NAME")
     options: dict[str, Any] = setting(
         factory=dict, help="a setting of the method", flag="--option", append=True, metavar="KEY=VALUE"

@@ -52,6 +52,12 @@ def metrics(results: Results) -> list[str]:
     return list(next(iter(cells))[next(iter(moments(results)))]["scores"]) if cells else []
 
 
+def training_losses(results: Results) -> dict[str, list[tuple[int, float]]]:
+    """By method that was trained, its loss by step."""
+    cells = shown_cells(results)
+    return {name: cells[name]["loss"] for name in methods(results) if name in cells and cells[name]["loss"]}
+
+
 def training_scores(results: Results) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """By task, then by method, the scores measured during training."""
     cells = {name: cell for name, cell in shown_cells(results).items() if cell.get("way")}

@@ -6,12 +6,13 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from xml.etree.ElementTree import Element
 
 from hyperofa.report.svg import Scale, element, line, marker, picture, polyline, shape, text, ticks
 from hyperofa_eval.results.pages import Estimate
 
-GAP = 12.0
+V = TypeVar("V")
 CHARACTER, LABEL_CHARACTER, BOLD_CHARACTER = 6.6, 6.9, 8.0
 """Widths in pixels to allow for a character of the figures' 12-pixel text."""
 
@@ -37,20 +38,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """One stacked bar: counts by part."""
-
-    label: str
-    counts: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One training run: ``(step, loss)``."""
+class Curve(Generic[V]):
+    """One training run: its values by step, such as ``(step, loss)``."""
 
     label: str
     series: int
-    points: Sequence[tuple[int, float]]
+    points: Sequence[tuple[int, V]]
 
 
 def upper_end(values: Sequence[float], step: float = 10.0, limit: float = 100.0) -> float:
@@ -85,11 +78,9 @@ def changes(rows: Sequence[Change], lines: Mapping[str, float], width: float, *,
         body += _estimate(x, y, row.after, row.series, hollow=False, size=5.5) if row.after is not None else []
         for (words, at), side in zip(_beside(sorted(written), x), ("end", "start"), strict=False):
             body.append(text(words, at, y - 11, class_="value", text_anchor=side))
-    description = "; ".join(
-        f"{row.label}: before {row.before.value:.1f}"
-        + (f", after {row.after.value:.1f} {unit}" if row.after is not None else f" {unit}")
-        for row in rows
-    )
+    after = [f", after {row.after.value:.1f}" if row.after is not None else "" for row in rows]
+    described = [f"{r.label}: before {r.before.value:.1f}{more} {unit}" for r, more in zip(rows, after, strict=True)]
+    description = "; ".join(described)
     return picture(width, bottom + 36, body, title=title, description=description)
 
 
@@ -136,38 +127,33 @@ def intervals(
     return picture(width, bottom + 36, body, title=title, description=description)
 
 
-def stacked(rows: Sequence[Parts], names: Sequence[str], width: float, *, title: str) -> Element:
-    """One bar a method, divided by where its tokens come from, with the counts written inside where they fit."""
+def stacked(rows: Mapping[str, Mapping[str, int]], width: float, *, title: str) -> Element:
+    """One bar a method, divided by where its tokens come from, with the counts written inside where they fit.
+
+    All of ``rows`` (method -> part -> tokens) have the same parts in the same order.
+    """
     left, right, pitch = 4.0, width - 4, 50.0
-    most = max(sum(row.counts) for row in rows)
-    x = Scale((0, most), (left, right))
+    x = Scale((0, max(sum(counts.values()) for counts in rows.values())), (left, right))
     body = []
-    for number, row in enumerate(rows):
-        y = pitch * number + 20
-        body.append(text(row.label, left, y - 6, class_="label"))
-        body.append(text(f"{sum(row.counts):,} tokens", right, y - 6, class_="note", text_anchor="end"))
-        start = 0
-        for part, count in enumerate(row.counts):
+    for number, (label, counts) in enumerate(rows.items()):
+        y, start = pitch * number + 20, 0
+        body.append(text(label, left, y - 6, class_="label"))
+        body.append(text(f"{sum(counts.values()):,} tokens", right, y - 6, class_="note", text_anchor="end"))
+        for part, (name, count) in enumerate(counts.items()):
             begin, end = x(start), x(start + count)
             start += count
             if not count:
                 continue
-            body.append(
-                element("rect", x=begin, y=y, width=max(end - begin - 1, 0.5), height=24, class_=f"part p{part}")
-            )
-            words = next(
-                (w for w in (f"{names[part]} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8), ""
-            )
-            if words:
-                body.append(text(words, begin + 5, y + 16.5, class_=f"inside p{part}"))
-    description = "; ".join(
-        f"{row.label}: " + ", ".join(f"{count} {name}" for name, count in zip(names, row.counts, strict=True) if count)
-        for row in rows
-    )
+            span = max(end - begin - 1, 0.5)
+            body.append(element("rect", x=begin, y=y, width=span, height=24, class_=f"part p{part}"))
+            fitting = [w for w in (f"{name} {count:,}", f"{count:,}") if len(w) * CHARACTER < end - begin - 8]
+            body += [text(words, begin + 5, y + 16.5, class_=f"inside p{part}") for words in fitting[:1]]
+    described = {label: [f"{n} {name}" for name, n in counts.items() if n] for label, counts in rows.items()}
+    description = "; ".join(f"{label}: {', '.join(parts)}" for label, parts in described.items())
     return picture(width, pitch * len(rows) + 4, body, title=title, description=description)
 
 
-def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title: str, window: int) -> Element:
+def losses(curves: Sequence[Curve[float]], resumed: int | None, width: float, *, title: str, window: int) -> Element:
     """Training loss by step: a mean over ``window`` steps on the faint single steps, named at the line's end."""
     name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
     left, right, top, bottom = 34.0, width - name_width, 22.0, 262.0
@@ -186,60 +172,50 @@ def losses(curves: Sequence[Curve], resumed: int | None, width: float, *, title:
         faint = [(x(step), min(max(y(loss), top), bottom)) for step, loss in curve.points]
         body.append(polyline(faint, class_=f"faint s{curve.series}"))
         body.append(polyline([(x(step), y(loss)) for step, loss in points], class_=f"curve s{curve.series}"))
-    ends = spread([y(points[-1][1]) for points in smooth], 15.0)
-    for curve, points, at in zip(curves, smooth, ends, strict=True):
+    for curve, points in zip(curves, smooth, strict=True):
         step, loss = points[-1]
         body.append(marker(shape(curve.series), x(step), y(loss), 3.5, class_=f"mark s{curve.series}"))
-        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
-    description = "; ".join(
-        f"{c.label}: from {p[0][1]:.2f} to {p[-1][1]:.2f}" for c, p in zip(curves, smooth, strict=True)
-    )
+    body += _names(curves, [y(points[-1][1]) for points in smooth], right)
+    ends = [(curve.label, points[0][1], points[-1][1]) for curve, points in zip(curves, smooth, strict=True)]
+    description = "; ".join(f"{label}: from {first:.2f} to {last:.2f}" for label, first, last in ends)
     return picture(width, bottom + 40, body, title=title, description=description)
+
+
+def _names(curves: Sequence[Curve[Any]], ends: Sequence[float], right: float) -> list[Element]:
+    """The names of lines beside their ends, at least a line of text apart."""
+    places = zip(curves, spread(ends, 15.0), strict=True)
+    return [text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}") for curve, at in places]
 
 
 def step_axes(x: Scale, y: Scale) -> list[Element]:
     """Horizontal grid lines with their values, and optimizer steps below."""
     (left, right), (bottom, _) = x.pixels, y.pixels
-    parts = []
-    for tick in ticks(*y.domain, 6):
-        parts += [
-            line(left, y(tick), right, y(tick), class_="grid"),
-            text(f"{tick:g}", left - 6, y(tick) + 4, class_="tick", text_anchor="end"),
-        ]
-    for tick in ticks(*x.domain, max(3, int((right - left) / 70))):
-        parts.append(text(f"{tick:g}", x(tick), bottom + 16, class_="tick", text_anchor="middle"))
+    rows, columns = ticks(*y.domain, 6), ticks(*x.domain, max(3, int((right - left) / 70)))
+    parts = [line(left, y(at), right, y(at), class_="grid") for at in rows]
+    parts += [text(f"{at:g}", left - 6, y(at) + 4, class_="tick", text_anchor="end") for at in rows]
+    parts += [text(f"{at:g}", x(at), bottom + 16, class_="tick", text_anchor="middle") for at in columns]
     return [*parts, text("optimizer step", (left + right) / 2, bottom + 32, class_="note", text_anchor="middle")]
 
 
-def progress(
-    curves: Sequence[Curve],
-    spans: Mapping[str, Sequence[tuple[int, Estimate]]],
-    width: float,
-    *,
-    title: str,
-    unit: str,
-) -> Element:
+def progress(runs: Sequence[Curve[Estimate]], width: float, *, title: str, unit: str) -> Element:
     """Scores by step: a line a run with an interval at each mark, named at the line's end."""
-    name_width = max(len(curve.label) for curve in curves) * BOLD_CHARACTER + 14
+    name_width = max(len(run.label) for run in runs) * BOLD_CHARACTER + 14
     words = textwrap.wrap(unit, int((width - 8) / CHARACTER))  # more than one line on a narrow screen
     left, right, top = 34.0, width - name_width, 22.0 + 13 * (len(words) - 1)
     bottom = top + 210
-    high = upper_end([estimate.high for points in spans.values() for _, estimate in points], step=5.0)
-    x = Scale((0, max(step for curve in curves for step, _ in curve.points)), (left, right))
+    high = upper_end([score.high for run in runs for _, score in run.points], step=5.0)
+    x = Scale((0, max(step for run in runs for step, _ in run.points)), (left, right))
     y = Scale((0, high), (bottom, top))
     body = [text(part, 4, 12 + 13 * number, class_="note") for number, part in enumerate(words)]
     body += step_axes(x, y)
-    for curve in curves:
-        body.append(polyline([(x(step), y(value)) for step, value in curve.points], class_=f"curve s{curve.series}"))
-        for step, estimate in spans[curve.label]:
-            body.append(line(x(step), y(estimate.low), x(step), y(estimate.high), class_=f"interval s{curve.series}"))
-            body.append(marker(shape(curve.series), x(step), y(estimate.value), 3.5, class_=f"mark s{curve.series}"))
-    ends = spread([y(curve.points[-1][1]) for curve in curves], 15.0)
-    for curve, at in zip(curves, ends, strict=True):
-        body.append(text(curve.label, right + 8, at + 4, class_=f"label s{curve.series}"))
-    description = "; ".join(
-        f"{curve.label}: from {curve.points[0][1]:.1f} to {curve.points[-1][1]:.1f}" for curve in curves
-    )
+    for run in runs:
+        body.append(polyline([(x(step), y(score.value)) for step, score in run.points], class_=f"curve s{run.series}"))
+        for step, score in run.points:
+            body.append(line(x(step), y(score.low), x(step), y(score.high), class_=f"interval s{run.series}"))
+            body.append(marker(shape(run.series), x(step), y(score.value), 3.5, class_=f"mark s{run.series}"))
+    body += _names(runs, [y(run.points[-1][1].value) for run in runs], right)
+    ends = [(run.label, run.points[0][1].value, run.points[-1][1].value) for run in runs]
+    description = "; ".join(f"{label}: from {first:.1f} to {last:.1f}" for label, first, last in ends)
     return picture(width, bottom + 40, body, title=title, description=description)
 
 

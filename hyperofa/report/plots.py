@@ -9,8 +9,17 @@ from itertools import product
 from xml.etree.ElementTree import Element
 
 from hyperofa.report import figures, formats
-from hyperofa.report.cells import METRIC, Results, methods, moments, scored_cells, shown_cells, training_scores
-from hyperofa.report.figures import Change, Curve, Parts, Row
+from hyperofa.report.cells import (
+    METRIC,
+    Results,
+    methods,
+    moments,
+    scored_cells,
+    shown_cells,
+    training_losses,
+    training_scores,
+)
+from hyperofa.report.figures import Change, Curve, Row
 from hyperofa.report.formats import estimate
 from hyperofa.report.tables import PROVENANCE, SMOOTHING
 
@@ -55,24 +64,17 @@ def languages(results: Results) -> dict[str, Drawing]:
     best = max(cells.values(), key=lambda cell: cell[list(whens)[-1]]["scores"][METRIC]["mean"])
     ranked = best[list(whens)[-1]]["languages"]
     order = sorted(results["languages"], key=lambda code: -ranked[code][METRIC]["value"])
-    tops = [
-        row[METRIC]["ci95"][1]
-        for cell, when in product(cells.values(), whens)
-        for row in cell[when]["languages"].values()
-    ]
+    scored = (cell[when]["languages"].values() for cell, when in product(cells.values(), whens))
+    tops = [row[METRIC]["ci95"][1] for rows in scored for row in rows]
     names, high = {number: name for name, number in series.items()}, figures.upper_end(tops)
     found = {}
     for when, title in whens.items():
         own = best[when]["languages"]
-        rows = [
-            Row(
-                own[code]["name"],
-                f"{code}, n {own[code]['n']}",
-                own[code][METRIC]["chance"],
-                [(series[name], estimate(cells[name][when]["languages"][code][METRIC])) for name in series],
-            )
-            for code in order
-        ]
+        rows = []
+        for code in order:
+            scores = [(series[name], estimate(cells[name][when]["languages"][code][METRIC])) for name in series]
+            note, chance = f"{code}, n {own[code]['n']}", own[code][METRIC]["chance"]
+            rows.append(Row(own[code]["name"], note, chance, scores))
         draw = partial(figures.intervals, rows, names, high, title=f"{title}: retrieval by language", unit="top-10, %")
         found[title] = _drawing(draw, PANEL)
     return found
@@ -87,19 +89,15 @@ def legend(results: Results) -> dict[str, Element]:
 def provenance(results: Results) -> Drawing | None:
     """Where each token's row comes from, by method."""
     counts = {name: cell["provenance"] for name, cell in shown_cells(results).items() if cell["provenance"]}
-    rows = [Parts(name, [count[kind] for kind in PROVENANCE]) for name, count in counts.items()]
-    draw = partial(figures.stacked, rows, list(PROVENANCE), title="Where each token's row comes from")
+    rows = {name: {kind: count[kind] for kind in PROVENANCE} for name, count in counts.items()}
+    draw = partial(figures.stacked, rows, title="Where each token's row comes from")
     return _drawing(draw) if rows else None
 
 
 def losses(results: Results) -> Drawing | None:
     """The training losses by step, None where nothing was trained."""
-    cells = shown_cells(results)
-    curves = [
-        Curve(name, series, cells[name]["loss"])
-        for name, series in methods(results).items()
-        if name in cells and cells[name]["loss"]
-    ]
+    series = methods(results)
+    curves = [Curve(name, series[name], loss) for name, loss in training_losses(results).items()]
     step = results["resumed_at_step"]
     draw = partial(figures.losses, curves, step, title="Training loss by step", window=SMOOTHING)
     return _drawing(draw) if curves else None
@@ -110,10 +108,9 @@ def scores_by_step(results: Results) -> dict[str, Drawing]:
     series = methods(results)
     found = {}
     for task, scores in training_scores(results).items():
-        curves = [
-            Curve(name, series[name], [(row["step"], row["mean"]) for row in rows]) for name, rows in scores.items()
+        runs = [
+            Curve(name, series[name], [(row["step"], estimate(row)) for row in rows]) for name, rows in scores.items()
         ]
-        spans = {name: [(row["step"], estimate(row)) for row in rows] for name, rows in scores.items()}
         unit = f"{task.upper()} {formats.measured(next(iter(scores.values()))[-1])}"
-        found[task] = _drawing(partial(figures.progress, curves, spans, title=f"{task.upper()} by step", unit=unit))
+        found[task] = _drawing(partial(figures.progress, runs, title=f"{task.upper()} by step", unit=unit))
     return found

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from hyperofa.report import formats
-from hyperofa.report.cells import WHEN, Results, methods, metrics, moments, scored_cells, shown_cells
+from hyperofa.report.cells import WHEN, Results, metrics, moments, scored_cells, shown_cells, training_losses
 from hyperofa.report.figures import moving_mean
 from hyperofa.report.formats import estimate
 from hyperofa_eval.results.pages import Cell, Estimate, Heat, Table, markdown_table
@@ -45,23 +45,17 @@ def _text(cell: Cell) -> str:
 def means(results: Results) -> Table:
     """Retrieval by method at each moment, with every cut-off."""
     columns = list(product(moments(results).items(), metrics(results)))
-    return Table(
-        ["method", *(f"{title}, {formats.short(cut)}" for (_, title), cut in columns)],
-        [
-            [name, *(estimate(cell[when]["scores"][cut]) for (when, _), cut in columns)]
-            for name, cell in scored_cells(results).items()
-        ],
-    )
+    head = ["method", *(f"{title}, {formats.short(cut)}" for (_, title), cut in columns)]
+    cells = scored_cells(results).items()
+    return Table(head, [[n, *(estimate(cell[when]["scores"][cut]) for (when, _), cut in columns)] for n, cell in cells])
 
 
 def paired(results: Results) -> Table:
     """The paired differences, and whether their intervals leave out 0."""
     rows = results.get("paired") or []
+    head = ["difference", "mean", "paired 95 % interval", "leaves out 0"]
     clear = ["yes" if row["ci95"][0] > 0 or row["ci95"][1] < 0 else "no" for row in rows]
-    return Table(
-        ["difference", "mean", "paired 95 % interval", "leaves out 0"],
-        [[row["what"], *formats.difference(row), words] for row, words in zip(rows, clear, strict=True)],
-    )
+    return Table(head, [[row["what"], *formats.difference(row), c] for row, c in zip(rows, clear, strict=True)])
 
 
 def scores(results: Results) -> Table:
@@ -86,15 +80,12 @@ def task_notes(results: Results) -> dict[str, str]:
     for task in _unique(table, "task"):
         rows = [row for row in table if row["task"] == task]
         row, seeds = rows[0], sorted(_unique(rows, "seeds"))
-        parts = [
-            f"{formats.titled(results, task)}: {formats.short(row['metric'])}",
-            f"mean of {row['n_languages']} languages"
-            + (f", the first {row['limit']} items of each" if row["limit"] else ""),
-            *([f"chance {row['chance']:.1f}"] if row["chance"] is not None else []),
-            *([f"{' or '.join(map(str, seeds))} seeds"] if seeds != [1] else []),
-            f"protocol {row['protocol']}",
-        ]
-        notes[task] = ", ".join(parts)
+        parts = [f"{formats.titled(results, task)}: {formats.short(row['metric'])}"]
+        parts += [f"mean of {row['n_languages']} languages"]
+        parts += [f"the first {row['limit']} items of each"] if row["limit"] else []
+        parts += [f"chance {row['chance']:.1f}"] if row["chance"] is not None else []
+        parts += [f"{' or '.join(map(str, seeds))} seeds"] if seeds != [1] else []
+        notes[task] = ", ".join([*parts, f"protocol {row['protocol']}"])
     return notes
 
 
@@ -105,9 +96,8 @@ def _unique(rows: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
 def heat_maps(results: Results) -> dict[str, Table]:
     """By task in words, language by method; a cell is the stronger, the nearer its score is to the table's highest."""
     cells = shown_cells(results)
-    tasks = dict.fromkeys(
-        task for cell in cells.values() for when in WHEN for task in cell.get("tasks", {}).get(when, {})
-    )
+    by_moment = [cell.get("tasks", {}).get(when, {}) for cell in cells.values() for when in WHEN]
+    tasks = dict.fromkeys(task for scored in by_moment for task in scored)
     found = {formats.titled(results, task): _heat_map(cells, task) for task in tasks}
     return {title: table for title, table in found.items() if table}
 
@@ -136,65 +126,41 @@ def provenance(results: Results) -> Table:
     """Table 2: how many rows came about in which way, by method."""
     counts = {name: cell["provenance"] for name, cell in shown_cells(results).items() if cell.get("provenance")}
     kinds = [kind for kind in PROVENANCE if any(count[kind] for count in counts.values())]
-    return Table(
-        ["method", *kinds, "all"],
-        [
-            [name, *(f"{number:,}" for number in (*(count[kind] for kind in kinds), sum(count.values())))]
-            for name, count in counts.items()
-        ],
-    )
+    numbers = {name: [*(count[kind] for kind in kinds), sum(count.values())] for name, count in counts.items()}
+    return Table(["method", *kinds, "all"], [[name, *(f"{n:,}" for n in own)] for name, own in numbers.items()])
 
 
 def losses(results: Results) -> Table:
     """The smoothed loss of each method at the start, the end and three steps between."""
-    cells = shown_cells(results)
-    ends = {
-        name: moving_mean(cells[name]["loss"], SMOOTHING)
-        for name in methods(results)
-        if name in cells and cells[name]["loss"]
-    }
-    last = min((points[-1][0] for points in ends.values()), default=0)
+    ends = {name: dict(moving_mean(loss, SMOOTHING)) for name, loss in training_losses(results).items()}
+    last = min((max(points) for points in ends.values()), default=0)
     marks = sorted({max(1, round(last * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
-    return Table(
-        ["method", *(f"step {step}" for step in marks)],
-        [[name, *(f"{dict(points).get(step, float('nan')):.3f}" for step in marks)] for name, points in ends.items()],
-    )
+    rows = [[name, *(f"{points.get(step, float('nan')):.3f}" for step in marks)] for name, points in ends.items()]
+    return Table(["method", *(f"step {step}" for step in marks)], rows)
 
 
 def scores_by_step(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
     """The scores of one task during training, by method and step."""
     marks = sorted({row["step"] for rows in scores.values() for row in rows})
-    found = {
-        name: {row["step"]: f"{row['mean']:.{formats.digits(row)}f}" for row in rows} for name, rows in scores.items()
-    }
-    return Table(
-        ["method", *(f"step {step}" for step in marks)],
-        [[name, *(values.get(step, "") for step in marks)] for name, values in found.items()],
-    )
+    body = []
+    for name, rows in scores.items():
+        values = {row["step"]: f"{row['mean']:.{formats.digits(row)}f}" for row in rows}
+        body.append([name, *(values.get(step, "") for step in marks)])
+    return Table(["method", *(f"step {step}" for step in marks)], body)
 
 
 def saved(results: Results) -> Table:
     """Steps and hours until a method's loss is where the baseline's ends."""
     rows = results.get("saved") or []
-    baseline = rows[0]["baseline"] if rows else ""
-    return Table(
-        [
-            *("method", "cell", f"{baseline}'s last loss", "own last loss"),
-            *("steps to it (95 % interval)", "steps saved", "hours to it"),
-        ],
-        [
-            [
-                row["method"],
-                f"rank {row['rank']}, seed {row['seed']}, {row['source']}",
-                f"{row['loss']:.3f}",
-                f"{row['final_loss']:.3f}",
-                formats.steps_reached(row),
-                "never" if row["share"] is None else f"{100 * (1 - row['share']):.0f} %",
-                "" if row["hours"] is None else f"{row['hours']:.2f} of {row['of_hours']:.2f}",
-            ]
-            for row in rows
-        ],
-    )
+    head = ["method", "cell", f"{rows[0]['baseline'] if rows else ''}'s last loss", "own last loss"]
+    body = []
+    for row in rows:
+        place = f"rank {row['rank']}, seed {row['seed']}, {row['source']}"
+        steps = "never" if row["share"] is None else f"{100 * (1 - row['share']):.0f} %"
+        hours = "" if row["hours"] is None else f"{row['hours']:.2f} of {row['of_hours']:.2f}"
+        losses_at_end = [f"{row['loss']:.3f}", f"{row['final_loss']:.3f}"]
+        body.append([row["method"], place, *losses_at_end, formats.steps_reached(row), steps, hours])
+    return Table([*head, "steps to it (95 % interval)", "steps saved", "hours to it"], body)
 
 
 def published(results: Results) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
+from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, setting
 
 SPECIALS = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
 """Role to special token of a trained tokenizer, in the order of their ids; cls is bos and sep is eos."""
@@ -60,6 +60,11 @@ class TrainSettings(VocabularySettings):
 class ExtendSettings(VocabularySettings):
     """How a model's tokenizer is extended."""
 
+    source_text: tuple[str, ...] = place(
+        (),
+        "text of the source's own languages: measured before and after, not learnt from",
+        metavar="LANG=FILE",
+    )
     keep_source_text: bool = setting(
         False,
         "take no new entry that would cut a line of --source-text differently (the first 50,000 lines of a language)",

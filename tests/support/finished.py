@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa.init.provenance import Provenance
 
 
 def finish(plan: Plan, *, score: float = 20.0, task: str = "sr-t") -> None:
@@ -43,7 +43,8 @@ def make(stage: Stage, score: float = 20.0, task: str = "sr-t") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
     if stage.kind == "init":
-        save_file({"code": np.array([0, 1, 1, 2, 3], dtype=np.int8)}, stage.output / "provenance.safetensors")
+        codes = np.array([0, 1, 1, 2, 3], dtype=np.int8)
+        Provenance(codes, np.full(5, -1), np.zeros(5, np.int32)).save(stage.output)
     if stage.metrics is not None:
         rows = [{"step": step, "loss": 9 - step / 10, "seconds": 1.0, "tokens": 10 * step} for step in range(1, 11)]
         way = {"metric": "top10", "mean": score + 1, "ci95": [score, score + 2], "n_languages": 1}

@@ -25,7 +25,7 @@ from typing import Any
 
 READY = b"the warm interpreter is ready\n"
 
-STARTERS = ("hyperofa.base.processes", "hyperofa.experiment.dryrun")
+STARTERS = ("hyperofa.base.processes",)
 """Modules of the package that start its own commands."""
 
 CODE = "code: "

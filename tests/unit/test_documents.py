@@ -18,15 +18,14 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from hyperofa import cli
-from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.experiment.recipe.resolve import build_recipe
 from hyperofa_eval import cli as eval_cli
 from hyperofa_eval.settings.commandline import Parser
 from hyperofa_eval.settings.commands import commands_of, fill_parser
-from hyperofa_eval.settings.config import build_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "eval" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = ("hyperofa", "hyperofa-eval", "accelerate", "sbatch", "./launch/quickstart.sh", "./launch/test.sh")
+PROGRAMS = ("hyperofa ", "hyperofa-eval ", "accelerate ", "sbatch ", "./launch/quickstart.sh", "./launch/test.sh")
 LEAST = {
     "name": "x",
     "sources": {"s": {"model": "m"}},
@@ -73,16 +72,8 @@ FOUND = list(commands())
 
 def parse(words: list[str], module: ModuleType, prog: str) -> argparse.Namespace:
     parser = Parser(prog=prog)
-    fill(parser, module)
+    fill_parser(parser, commands_of(module))
     return parser.parse_args(words)
-
-
-def fill(parser: argparse.ArgumentParser, module: ModuleType) -> None:
-    """Add a command's options."""
-    if hasattr(module, "add_arguments"):
-        module.add_arguments(parser)
-    else:
-        fill_parser(parser, commands_of(module))
 
 
 def check(words: list[str]) -> None:
@@ -138,7 +129,7 @@ def parsers_of(program: str, command: str, words: list[str]) -> list[argparse.Ar
     """The parser of a command, and those of the subcommands that its words name."""
     table = cli.COMMANDS if program == "hyperofa" else eval_cli.COMMANDS
     parser: argparse.ArgumentParser = Parser(prog=f"{program} {command}")
-    fill(parser, importlib.import_module(table[command][0]))
+    fill_parser(parser, commands_of(importlib.import_module(table[command][0])))
     found = [parser]
     for word in words:
         below = [action for action in found[-1]._actions if isinstance(action, argparse._SubParsersAction)]
@@ -172,13 +163,7 @@ def test_every_recipe_is_one_that_is_accepted(block: Block) -> None:
     if not set(values) & {"matrix", "slurm", "sources", "evaluate"}:
         pytest.skip("not a recipe")
     least = {key: value for key, value in LEAST.items() if key != "parallel" or "inputs" not in values}
-    build_config(
-        Recipe, {**least, "matrix": {**LEAST["matrix"], **values.get("matrix", {})}, **_without(values)}, block.place
-    )
-
-
-def _without(values: dict) -> dict:  # type: ignore[type-arg]
-    return {key: value for key, value in values.items() if key != "matrix"}
+    build_recipe({**least, **values, "matrix": {**LEAST["matrix"], **values.get("matrix", {})}}, block.place)
 
 
 PYTHON = [block for block in blocks() if block.language == "python"]

@@ -73,6 +73,8 @@ def words_of(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
             words += [flag] if value is not field.default else []
             continue
         texts = [] if value is None else _texts(value)
+        if value is None and field.name in values and field.default not in (None, MISSING):
+            texts = ["none"]
         if known.append:
             words += [word for text in texts for word in (flag, text)]
         elif texts:

@@ -77,6 +77,7 @@ def build_config(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message, todo = str(first["msg"]).removeprefix("Value error, "), None
+        message = "it must be given" if first["type"] == "missing" else message
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, SettingError):
             key, message, todo = ".".join(filter(None, (key, cause.name))), cause.what, cause.todo

@@ -27,7 +27,7 @@ class TaskSettings(Settings):
     )
     aliases: bool = setting(False, "let zho stand for cmn, fas for pes, msa for zsm, swa for swh")
     extensions: tuple[Path, ...] = place(
-        (), "files of your own tasks or languages", flag="--with", append=True, metavar="FILE.py", recipe=True
+        (), "files of your own tasks or languages", flag="--with", append=True, metavar="FILE.py"
     )
 
     def check(self) -> None:
@@ -46,5 +46,5 @@ class RunSettings(TaskSettings):
     batch_size: int = setting(64, "sequences in one forward pass", range=Range(1))
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 …")
     dtype: NumberFormat = setting("float32", "number format of the weights")
-    cache: Path | None = place(None, "keep encodings in this folder, found by content", recipe=True)
+    cache: Path | None = place(None, "keep encodings in this folder, found by content")
     remote_code: bool = setting(False, "run Python code that comes with the checkpoint")

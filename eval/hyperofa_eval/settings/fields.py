@@ -48,7 +48,6 @@ class About:
         append: an option takes one value and may be given several times (else one option takes several values).
         group: of the settings of one group at most one may be given on the command line.
         read: what reads the word of the command line (a list of words where it may hold several), where the type does not say.
-        recipe: a ``place`` that a recipe may give all the same.
         free: it may change when interrupted work goes on: it does not decide the result.
     """
 
@@ -62,7 +61,6 @@ class About:
     append: bool = False
     group: str | None = None
     read: Callable[[Any], Any] | None = None
-    recipe: bool = False
     free: bool = False
 
 

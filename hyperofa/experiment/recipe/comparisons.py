@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-from hyperofa.experiment.recipe.schema import Cell, Recipe
+from hyperofa.experiment.recipe.schema import Cell, Recipe, Scored
 
 When = Literal["before", "after"]
 WHEN: tuple[When, ...] = ("before", "after")
@@ -20,8 +20,7 @@ class Scoring:
     cell: Cell
     when: When
     part: str
-    tasks: tuple[str, ...]
-    settings: dict[str, Any] = field(compare=False)
+    scored: Scored = field(compare=False)
 
     @property
     def folder(self) -> str:
@@ -51,16 +50,13 @@ class Comparison:
 
 def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
     """Every evaluation of every cell at one moment; only trained cells have one after training."""
-    main = recipe.evaluate
-    for cell in recipe.cells():
-        trained = recipe.train.covers(cell)
-        if trained or when == "before":
-            yield Scoring(cell, when, "", tuple(main.tasks), main.settings)
-    for name, more in main.further.items():
-        for cell in recipe.cells():
-            trained = recipe.train.covers(cell)
-            if when in more.when and (trained or (when == "before" and more.cells == "all")):
-                yield Scoring(cell, when, name, tuple(more.tasks), more.settings)
+    everything, trained = list(recipe.cells()), recipe.trained()
+    for cell in everything if when == "before" else trained:
+        yield Scoring(cell, when, "", recipe.evaluate)
+    for name, more in recipe.evaluate.further.items():
+        for cell in everything if when == "before" and more.cells == "all" else trained:
+            if when in more.when:
+                yield Scoring(cell, when, name, more)
 
 
 def comparisons(recipe: Recipe) -> Iterator[Comparison]:

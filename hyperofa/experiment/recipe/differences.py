@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperofa.experiment.recipe.commands import evaluation, initialisation
 from hyperofa.experiment.recipe.resolve import Replacements
 from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.init.settings import InitSettings
+from hyperofa.train.config import TrainConfig
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
-DEFAULTS = {"learning_rate": 5e-5, "mask_rate": 0.15}
-"""What a training setting is where the recipe does not name it."""
 SWITCHES: dict[str, tuple[Any, str]] = {
     "dropout": (None, "continued-pre-training"),
     "separate_documents": (False, "continued-pre-training"),
@@ -24,20 +22,13 @@ SWITCHES: dict[str, tuple[Any, str]] = {
 }
 """Further settings of training: their value in the paper's run, and the section that explains another one."""
 
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference, and the anchor of the section that explains it."""
-
-    what: str
-    paper: str
-    here: str
-    anchor: str
+Difference = tuple[str, str, str, str]
+"""What it is, in the paper, here, and the anchor of the section that explains it."""
 
 
 def differences(
     recipe: Recipe, protocols: Sequence[str], length: int | None, given: Replacements | None = None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, str]]:
     """What of the paper's experiment is different in a recipe, in the order of the document.
 
     Args:
@@ -46,71 +37,62 @@ def differences(
         length: Tokens of a training sequence, where the corpus says.
         given: What the command line gave in place of the recipe's tokenizer and word vectors.
     """
-    found: list[Difference] = []
-    published = [source.published for source in recipe.sources.values()]
-    if None in published:
+    found = _differences(recipe, protocols, length, given or Replacements())
+    return [dict(zip(("what", "paper", "here", "anchor"), difference, strict=True)) for difference in found]
+
+
+def _differences(
+    recipe: Recipe, protocols: Sequence[str], length: int | None, given: Replacements
+) -> Iterator[Difference]:
+    if any(source.published is None for source in recipe.sources.values()):
         named = ", ".join(source.model or name for name, source in recipe.sources.items())
-        found.append(Difference("source models", "RoBERTa-base and XLM-R-base", named, "source-models"))
-    found += _inputs(recipe, given)
-    settings = {name: initialisation(recipe, name) for name in recipe.matrix.methods}
-    ours = [name for name, own in settings.items() if own.method == "ofa-ridge"]
-    if ours:
-        here = f"{', '.join(ours)}: our default, without a network"
-        found.append(Difference("hypernetwork", "the published one", here, "our-default-without-a-hypernetwork"))
+        yield "source models", "RoBERTa-base and XLM-R-base", named, "source-models"
+    yield from _inputs(recipe, given)
+    settings = {name: recipe.init_settings(name) for name in recipe.matrix.methods}
+    if ours := ", ".join(name for name, own in settings.items() if own.method == "ofa-ridge"):
+        here = f"{ours}: our default, without a network"
+        yield "hypernetwork", "the published one", here, "our-default-without-a-hypernetwork"
     for name, own in settings.items():
         if own.method == "hyperofa" and own.options:
             here = ", ".join(f"{key}={value}" for key, value in own.options.items())
-            found.append(Difference(f"network of {name}", "its table 1", here, "a-smaller-network"))
-    found += _scale(recipe, settings)
-    refined = [name for name, own in settings.items() if own.refine is not None]
-    if refined:
-        found.append(Difference("refinement", "none", ", ".join(refined), "refinement"))
+            yield f"network of {name}", "its table 1", here, "a-smaller-network"
+    yield from _scale(recipe, settings)
+    if refined := ", ".join(name for name, own in settings.items() if own.refine is not None):
+        yield "refinement", "none", refined, "refinement"
     if recipe.trained():
-        found += _training(recipe, length)
+        yield from _training(recipe, length)
     if len(recipe.matrix.seeds) > 1:
-        found.append(Difference("seeds", "one", str(len(recipe.matrix.seeds)), "seeds-and-intervals"))
+        yield "seeds", "one", str(len(recipe.matrix.seeds)), "seeds-and-intervals"
     if any(protocol != "paper" for protocol in protocols):
-        found.append(
-            Difference("evaluation protocol", "the public code's", ", ".join(protocols), "evaluation-protocol")
-        )
-    found += _evaluation(recipe)
-    languages = (
-        recipe.inputs.languages if recipe.inputs is not None else list(getattr(recipe.parallel, "languages", {}))
-    )
-    found.append(
-        Difference(
-            "languages in a mean",
-            "369 / 98 / 164 / 91 (SR-B, SR-T, NER, POS)",
-            f"at most {len(languages)}, those with data" if languages else "those with data",
-            "languages-in-a-mean",
-        )
-    )
-    return [vars(difference) for difference in found]
+        yield "evaluation protocol", "the public code's", ", ".join(protocols), "evaluation-protocol"
+    yield from _evaluation(recipe)
+    languages = recipe.inputs.languages if recipe.inputs is not None else getattr(recipe.parallel, "languages", {})
+    here = f"at most {len(languages)}, those with data" if languages else "those with data"
+    yield "languages in a mean", "369 / 98 / 164 / 91 (SR-B, SR-T, NER, POS)", here, "languages-in-a-mean"
 
 
-def _inputs(recipe: Recipe, given: Replacements | None) -> list[Difference]:
+def _inputs(recipe: Recipe, given: Replacements) -> Iterator[Difference]:
     """Target tokenizer, word vectors and training text."""
-    found = []
-    target, inputs = recipe.target, recipe.inputs
-    if given is not None and given.tokenizer is not None:
-        here = f"{Path(given.tokenizer).name}, given with --tokenizer"
-        found.append(Difference("target tokenizer", "Glot500's, 401,145 entries", here, "target-tokenizer"))
-    elif target is None or target.model is None or "glot500" not in target.model.lower():
-        own = "trained on the recipe's text" if target is None else target.model or (target.wheel and target.wheel.pin)
-        own = own or f"the tokenizer of {target.extend if target else ''}, extended"
-        found.append(Difference("target tokenizer", "Glot500's, 401,145 entries", str(own), "target-tokenizer"))
-    vectors = inputs.vectors if inputs is not None else None
-    if given is not None and given.vectors is not None:
-        here = f"{given.vectors.name}, given with --vectors"
-        found.append(Difference("word vectors", "ColexNet+, 3.6 M words x 200", here, "word-vectors"))
-    elif vectors is None or "colexnet" not in vectors.lower():
+    target, vectors = recipe.target, recipe.inputs.vectors if recipe.inputs is not None else None
+    tokenizer: str | None = None
+    if given.tokenizer is not None:
+        tokenizer = f"{Path(given.tokenizer).name}, given with --tokenizer"
+    elif target is None:
+        tokenizer = "trained on the recipe's text"
+    elif target.model is None:
+        tokenizer = target.wheel.pin if target.wheel else f"the tokenizer of {target.extend}, extended"
+    elif "glot500" not in target.model.lower():
+        tokenizer = target.model
+    if tokenizer is not None:
+        yield "target tokenizer", "Glot500's, 401,145 entries", tokenizer, "target-tokenizer"
+    if given.vectors is not None or vectors is None or "colexnet" not in vectors.lower():
         here = vectors or "built from the recipe's parallel text"
-        found.append(Difference("word vectors", "ColexNet+, 3.6 M words x 200", here, "word-vectors"))
+        here = here if given.vectors is None else f"{given.vectors.name}, given with --vectors"
+        yield "word vectors", "ColexNet+, 3.6 M words x 200", here, "word-vectors"
     text = _text(recipe)
     if text is not None and recipe.trained():
         published = "Glot500-c in 22 languages, at most 5 M sentences of each"
-        found.append(Difference("training text", published, text, "training-text"))
-    return found
+        yield "training text", published, text, "training-text"
 
 
 def _text(recipe: Recipe) -> str | None:
@@ -131,66 +113,54 @@ def _text(recipe: Recipe) -> str | None:
     return ", ".join(words)
 
 
-def _evaluation(recipe: Recipe) -> list[Difference]:
+def _evaluation(recipe: Recipe) -> Iterator[Difference]:
     """Shares of the test sets, and how taggers are fine-tuned."""
-    parts = [(recipe.evaluate.tasks, recipe.evaluate.settings)]
-    parts += [(more.tasks, more.settings) for more in recipe.evaluate.further.values()]
     limits, tuning = [], []
-    for tasks, values in parts:
-        own, named = evaluation(values), ", ".join(task.upper() for task in tasks)
+    for part in recipe.evaluate.parts.values():
+        own, named = part.resolved, ", ".join(task.upper() for task in part.tasks)
         limits += [f"the first {own.limit} of a language ({named})"] if own.limit is not None else []
         changed = {"rate": own.learning_rate, "epochs": own.epochs}
-        told = [f"{name} {value:g}" for name, value in changed.items() if value is not None]
-        tuning += [f"{' and '.join(told)} ({named})"] if told else []
-    on_the_way = recipe.train.evaluate.get("limit") if recipe.train.evaluate_every else None
-    limits += [f"the first {on_the_way} during training"] if on_the_way is not None else []
-    found = []
+        words = " and ".join(f"{name} {value:g}" for name, value in changed.items() if value is not None)
+        tuning += [f"{words} ({named})"] if words else []
+    in_training = recipe.train.evaluate.get("limit") if recipe.train.evaluate_every else None
+    limits += [f"the first {in_training} during training"] if in_training is not None else []
     if limits:
-        found.append(Difference("test items", "all", ", ".join(limits), "items-of-a-test-set"))
+        yield "test items", "all", ", ".join(limits), "items-of-a-test-set"
     if tuning:
-        found.append(
-            Difference("fine-tuning of taggers", "2e-5, 10 epochs", ", ".join(tuning), "fine-tuning-of-taggers")
-        )
-    return found
+        yield "fine-tuning of taggers", "2e-5, 10 epochs", ", ".join(tuning), "fine-tuning-of-taggers"
 
 
-def _scale(recipe: Recipe, settings: Mapping[str, Any]) -> list[Difference]:
+def _scale(recipe: Recipe, settings: Mapping[str, InitSettings]) -> Iterator[Difference]:
     """Where the factors' scale lies otherwise than in the public code, which puts all of it into the primitives."""
-    here: dict[float, list[str]] = {}
+    splits: dict[float, list[str]] = {}
     for name, own in settings.items():
         split = own.scale_split if own.scale_split is not None else 0.0 if own.method == "hyperofa" else 1.0
-        here.setdefault(split, []).append(name)
-    if all(rank == "full" for rank in recipe.matrix.ranks) or set(here) == {0.0}:
-        return []
-    one = next(iter(here)) if len(here) == 1 else None
-    told = (
-        f"{one:g} for all methods"
-        if one is not None
-        else "; ".join(f"{split:g}: {', '.join(names)}" for split, names in here.items())
-    )
-    return [Difference("scale of the coordinates (--scale-split)", "0: all in the primitives", told, "scale-split")]
+        splits.setdefault(split, []).append(name)
+    if any(rank != "full" for rank in recipe.matrix.ranks) and set(splits) != {0.0}:
+        here = "; ".join(f"{split:g}: {', '.join(names)}" for split, names in splits.items())
+        here = here if len(splits) > 1 else f"{next(iter(splits)):g} for all methods"
+        yield "scale of the coordinates (--scale-split)", "0: all in the primitives", here, "scale-split"
 
 
-def _training(recipe: Recipe, length: int | None) -> list[Difference]:
-    found, settings = [], {**DEFAULTS, **recipe.train.settings}
+def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
+    settings, section = recipe.train.settings, "continued-pre-training"
     for name, paper in PAPER.items():
-        if settings.get(name) != paper:
+        value = settings[name] if name in settings else getattr(TrainConfig, name)
+        if value != paper:
             words = name.replace("_", " ").replace("global batch size", "effective batch")
-            found.append(Difference(words, f"{paper:g}", f"{settings.get(name):g}", "continued-pre-training"))
+            yield words, f"{paper:g}", f"{value:g}", section
     if length is not None and length != 512:
-        found.append(Difference("sequence length", "512", str(length), "continued-pre-training"))
+        yield "sequence length", "512", str(length), section
     rates = settings.get("learning_rates") or {}
-    if learning := {part: rate for part, rate in rates.items() if rate}:
-        here = ", ".join(f"{part} {rate:g}" for part, rate in learning.items())
-        found.append(Difference("learning rates by part", "one for all", here, "continued-pre-training"))
-    if frozen := [part for part, rate in rates.items() if not rate]:
-        found.append(Difference("frozen parts", "none", ", ".join(frozen), "frozen-parts"))
+    if learning := ", ".join(f"{part} {rate:g}" for part, rate in rates.items() if rate):
+        yield "learning rates by part", "one for all", learning, section
+    if frozen := ", ".join(part for part, rate in rates.items() if not rate):
+        yield "frozen parts", "none", frozen, "frozen-parts"
     if settings.get("phase_steps") and settings.get("phase", "all") != "all":
         here = f"{settings['phase'].replace('_', ' ')} alone for {settings['phase_steps']} steps"
-        found.append(Difference("phases", "none: all learns from the start", here, "a-new-head-and-phases"))
+        yield "phases", "none: all learns from the start", here, "a-new-head-and-phases"
     for name, (paper, anchor) in SWITCHES.items():
         if (value := settings.get(name)) is not None and value != paper:
-            told = "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+            here = "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
             words = {None: "the model's own", False: "no"}.get(paper, str(paper))
-            found.append(Difference(name.replace("_", " "), words, told, anchor))
-    return found
+            yield name.replace("_", " "), words, here, anchor

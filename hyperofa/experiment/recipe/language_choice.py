@@ -58,9 +58,8 @@ def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
     further = [] if inputs.further_languages == "all" else inputs.further_languages
     named = [*inputs.languages, *further]
     if not made:
-        return Languages(
-            sorted({*named, ENGLISH}), sorted(set(named)), list(inputs.languages), [], known=not inputs.gathered
-        )
+        learnt, own = sorted({*named, ENGLISH}), sorted(set(named))
+        return Languages(learnt, own, list(inputs.languages), [], known=not inputs.gathered)
     text = sorted({*made["train"], *([ENGLISH] if made["english"] else [])})
     everything = inputs.further_languages == "all"
     extended = [code for code in text if (everything and code != ENGLISH) or _among(code, named)]
@@ -71,6 +70,4 @@ def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
 
 def _among(code: str, named: Collection[str]) -> bool:
     """Whether a code is named: ``swh`` and ``swh_Latn`` are the same, ``aze_Latn`` and ``aze_Arab`` are not."""
-    if code in named:
-        return True
-    return bare(code) in named or (bare(code) == code and code in map(bare, named))
+    return code in named or bare(code) in named or (bare(code) == code and code in map(bare, named))

@@ -1,13 +1,33 @@
-"""Paths as recipes name them: patterns spelled out, and shortened as one would type them."""
+"""Texts and paths as recipes hold them: changed wherever they stand, patterns spelled out, shortened as one would type them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hyperofa.errors import DataMissingError
 
 VECTOR_FILES = (".wv", ".vec", ".bin", ".txt", ".gz", ".xz")
+
+
+def in_all_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """``value`` with every text in it changed, however deep it stands in mappings and lists; keys stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: in_all_texts(item, change) for key, item in value.items()}
+    return [in_all_texts(item, change) for item in value] if isinstance(value, list | tuple) else value
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in ``value``, however deep it stands in mappings and lists; keys are left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(item)
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:
@@ -21,16 +41,12 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         if "*" not in pattern or "$" in pattern:
             found.append(Path(pattern))
             continue
-        fixed = Path(*[part for part in Path(pattern).parts if "*" not in part][: _first_star(pattern)])
+        fixed = Path(*itertools.takewhile(lambda part: "*" not in part, Path(pattern).parts))
         matched = sorted(fixed.glob(str(Path(pattern).relative_to(fixed))))
         if not matched:
             raise DataMissingError("no file matches", where=pattern)
         found += matched
     return found
-
-
-def _first_star(pattern: str) -> int:
-    return next(index for index, part in enumerate(Path(pattern).parts) if "*" in part)
 
 
 def is_vector_file(name: str) -> bool:

@@ -12,10 +12,13 @@ from hyperofa.base.files import existing_file
 from hyperofa.base.resources import resource
 from hyperofa.data.inputs import Parallel, Source
 from hyperofa.data.parallel import check_english, read_parallel
+from hyperofa.data.test_sets import asking
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
-from hyperofa.experiment.recipe.commands import INIT, RUN, check_section, evaluation, init_values
-from hyperofa.experiment.recipe.paths import is_vector_file
-from hyperofa.experiment.recipe.schema import OWN, Recipe, folded
+from hyperofa.experiment.recipe.commands import INIT, RUN, check_settings
+from hyperofa.experiment.recipe.old import refuse_command_lines
+from hyperofa.experiment.recipe.paths import in_all_texts
+from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
 from hyperofa_eval.base.hub import check_name, is_hub_id
 from hyperofa_eval.settings.config import build_config, override, read_yaml, to_plain
 from hyperofa_eval.text.tokenizer import has_vocabulary
@@ -23,6 +26,23 @@ from hyperofa_eval.text.tokenizer import has_vocabulary
 PLACES = ("out", "parallel", "text", "test", "vectors")
 """What ``${name}`` means without being a variable: the output directory, and folders that stages write or read."""
 
+OWN = {INIT: ("rank", "seed"), RUN: ("languages",)}
+"""Settings of commands that the experiment itself gives: another value would belie the names of its cells."""
+SCORED_ALIKE = (
+    "protocol",
+    "block",
+    "pooling",
+    "direction",
+    "csls",
+    "dtype",
+    "aliases",
+    "limit",
+    "learning_rate",
+    "epochs",
+)
+"""Settings of an evaluation that hold for evaluation in training too."""
+
+_NO_PLACES = {"model": "-", "corpus": "-", "run": "-"}
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -45,34 +65,18 @@ class Replacements:
         Raises:
             DataMissingError: a named directory is missing or holds something else.
         """
-        if self.source is not None:
-            check_name(self.source, "model directory")
-            if not is_hub_id(self.source):
-                existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
-        if self.tokenizer is not None:
-            check_name(self.tokenizer, "tokenizer directory")
-            if not is_hub_id(self.tokenizer) and not has_vocabulary(Path(self.tokenizer)):
-                raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
+        for model, kind in ((self.source, "model"), (self.tokenizer, "tokenizer")):
+            if model is not None:
+                check_name(model, f"{kind} directory")
+        if self.source is not None and not is_hub_id(self.source):
+            existing_file(Path(self.source) / "config.json", "model directory (no config.json)")
+        if self.tokenizer is not None and not (is_hub_id(self.tokenizer) or has_vocabulary(Path(self.tokenizer))):
+            raise DataMissingError("no such tokenizer directory (no tokenizer.json)", where=self.tokenizer)
         if self.vectors is not None:
             existing_file(self.vectors / "meta.json", "word-vector directory (no meta.json)")
         if self.data is not None:
             check_english(self.data)
             read_parallel([self.data])
-
-
-def read_variables(words: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words (``--var``) as values by name.
-
-    Raises:
-        InputError: a word without an equals sign.
-    """
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"{word!r} is not NAME=VALUE", where="--var")
-        found[name] = value
-    return found
 
 
 def find_recipe(name: str) -> Path:
@@ -97,25 +101,46 @@ def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Re
         lenient: Leave a variable that has no value as ``${name}`` instead of raising: enough to list the stages.
 
     Raises:
-        InputError: an unknown key (the nearest is named), a wrong value, or training settings that contradict each
-            other.
+        InputError: an unknown key, method or option (the nearest is named), a wrong value, or training settings that
+            contradict each other.
         DataMissingError: no such file, or a variable has no value.
     """
     values = override(read_yaml(path), given.settings)
-    values = with_variables(values, given.variables, path, lenient=lenient)
-    check_sections(values, path)
-    matrix = values.get("matrix")
-    if isinstance(matrix, dict) and "methods" in matrix:
-        values = {**values, "matrix": {**matrix, "methods": folded(matrix["methods"])}}
-    recipe = build_config(Recipe, values, path)
+    recipe = build_recipe(with_variables(values, given.variables, path, lenient=lenient), path)
     if given.source is not None:
         if len(recipe.sources) > 1:
             raise InputError("--source replaces the only source model, this recipe has several", where=path)
         recipe = replace(recipe, sources={name: Source(model=given.source) for name in recipe.sources})
     if given.data is not None:
         recipe = replace(recipe, parallel=Parallel(dir=str(given.data)), inputs=None)
-    _check_methods(recipe)
+    from hyperofa.init.registry import resolve
+
+    for name in recipe.matrix.methods:
+        with asking(f"{path}: matrix.methods.{name}"):
+            resolve(recipe.init_settings(name))
     _check_training(recipe, path)
+    return recipe
+
+
+def build_recipe(values: Mapping[str, Any], where: object) -> Recipe:
+    """A recipe out of what its file holds, with all that it says of commands checked.
+
+    Raises:
+        InputError: command-line words, as recipes held them before; an unknown key or setting, or a value that cannot be.
+    """
+    refuse_command_lines(values, where)
+    recipe = build_config(Recipe, values, where)
+    sections = {
+        "vectors": (recipe.vectors_command, recipe.vectors),
+        "tokenizer": (recipe.tokenizer_command, recipe.tokenizer),
+        "corpus": ("hyperofa corpus prepare", recipe.corpus),
+        "init": (INIT, recipe.init),
+    }
+    sections |= {f"matrix.methods.{name}": (INIT, recipe.init_values(name)) for name in recipe.matrix.methods}
+    sections |= {f"{place}.settings": (RUN, part.settings) for place, part in recipe.evaluate.parts.items()}
+    for place, (command, settings) in sections.items():
+        if settings:
+            check_settings(command, settings, f"{where}: {place}", OWN.get(command, ()))
     return recipe
 
 
@@ -130,110 +155,38 @@ def with_variables(values: dict[str, Any], given: Mapping[str, str], where: obje
         raise InputError("variables must be a mapping of names to values", where=where)
     for name in PLACES:
         if name in declared:
-            raise InputError(
-                f"the variable {name!r} has the name of a place", where=where, todo="call it something else"
-            )
+            what = f"the variable {name!r} has the name of a place"
+            raise InputError(what, where=where, todo="call it something else")
     for name in given:
         if name not in declared:
             raise unknown_name("variable", name, declared, where=where)
     known = {**declared, **given}
 
-    def text(value: str) -> str:
-        def one(match: re.Match[str]) -> str:
-            name = match[1]
-            if name in PLACES:
-                return match[0]
-            if name not in known:
-                raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
-            if known[name] is None and not lenient:
-                todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
-                raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
-            return match[0] if known[name] is None else str(known[name])
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in PLACES:
+            return match[0]
+        if name not in known:
+            raise unknown_name("variable", f"${{{name}}}", [f"${{{k}}}" for k in (*known, *PLACES)], where=where)
+        if known[name] is None and not lenient:
+            todo = f"give --var {name}=…" + (" or --data DIR" if name == "data" else "")
+            raise DataMissingError(f"the variable {name!r} has no value", where=where, todo=todo)
+        return match[0] if known[name] is None else str(known[name])
 
-        return _VARIABLE.sub(one, value)
-
-    return {**_walk({key: value for key, value in values.items() if key != "variables"}, text), "variables": known}
-
-
-def _walk(value: Any, change: Any) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _walk(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item, change) for item in value]
-    return value
-
-
-def check_sections(values: Mapping[str, Any], path: object) -> None:
-    """Check what a recipe says of its commands' settings.
-
-    Raises:
-        InputError: command-line words, as recipes held them before; an unknown setting, or a value that cannot be.
-    """
-    inputs, target = _mapping(values, "inputs"), _mapping(values, "target")
-    imported = inputs.get("vectors") is not None and is_vector_file(str(inputs["vectors"]))
-    commands = {
-        "vectors": f"hyperofa vectors {'import' if imported else 'build'}",
-        "tokenizer": f"hyperofa tokenizer {'extend' if target.get('extend') else 'train'}",
-        "corpus": "hyperofa corpus prepare",
-        "init": INIT,
-    }
-    for section, command in commands.items():
-        if section in values:
-            check_section(command, values[section], f"{path}: {section}", OWN.get(section, ()))
-    for name, row in _mapping(_mapping(values, "matrix"), "methods").items():
-        where = f"{path}: matrix.methods.{name}"
-        if isinstance(row, Mapping):
-            _refuse_args(INIT, row, where, "the settings beside ranks and seeds, such as")
-            own = {key: value for key, value in row.items() if key not in {"ranks", "seeds"}}
-            check_section(INIT, own, where, OWN["init"])
-    evaluate = _mapping(values, "evaluate")
-    parts = {"evaluate": evaluate}
-    parts |= {f"evaluate.further.{name}": part for name, part in _mapping(evaluate, "further").items()}
-    for where, part in parts.items():
-        if isinstance(part, Mapping):
-            _refuse_args(RUN, part, f"{path}: {where}", "settings:")
-            check_section(RUN, part.get("settings", {}), f"{path}: {where}.settings", OWN["evaluate"])
-
-
-def _refuse_args(command: str, part: Mapping[str, Any], where: str, instead: str) -> None:
-    if "args" in part:
-        try:
-            check_section(command, part["args"], f"{where}.args")
-        except InputError as error:
-            raise InputError(str(error).replace("; write ", f"; write {instead} ")) from None
-        raise InputError("recipes hold settings now", where=f"{where}.args", todo=f"write {instead}")
-
-
-def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _check_methods(recipe: Recipe) -> None:
-    """Refuse an unknown method now and not after the stages before it."""
-    from hyperofa.init.registry import find_method
-
-    for name in recipe.matrix.methods:
-        find_method(init_values(recipe, name)["method"])
+    rest = {key: value for key, value in values.items() if key != "variables"}
+    return {**in_all_texts(rest, lambda text: _VARIABLE.sub(value_of, text)), "variables": known}
 
 
 def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
-    from hyperofa.train.config import TrainConfig
-
     train = recipe.train
     for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
         if name in train.settings:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
-            raise InputError(
-                f"train.settings.{name} is set for each cell by the experiment itself", where=path, todo=todo
-            )
-    if not recipe.trained():
-        return
-    where = f"{path}: train.settings"
-    build_config(TrainConfig, {**training_settings(recipe, "-"), "model": "-", "corpus": "-", "run": "-"}, where)
+            what = f"train.settings.{name} is set for each cell by the experiment itself"
+            raise InputError(what, where=path, todo=todo)
+    if recipe.trained():
+        build_config(TrainConfig, {**training_settings(recipe, "-"), **_NO_PLACES}, f"{path}: train.settings")
 
 
 def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = ()) -> dict[str, Any]:
@@ -253,30 +206,15 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
     """The settings of the evaluation that scores the (first) task of evaluation in training, by their names there."""
     main = recipe.evaluate
     tasks = list(recipe.train.evaluate.get("tasks") or main.tasks[:1])
-    every = [(main.tasks, main.settings), *((more.tasks, more.settings) for more in main.further.values())]
-    found = vars(evaluation(next((values for scored, values in every if tasks[0] in scored), main.settings)))
-    names = (
-        "protocol",
-        "block",
-        "pooling",
-        "direction",
-        "csls",
-        "dtype",
-        "aliases",
-        "limit",
-        "learning_rate",
-        "epochs",
-    )
-    settings = {name: found[name] for name in names if found[name] is not None and found[name] is not False}
-    files = [str(file) for file in found["extensions"]]
+    part = next((part for part in main.parts.values() if tasks[0] in part.tasks), main)
+    settings = {name: getattr(part.resolved, name) for name in SCORED_ALIKE}
+    settings = {name: value for name, value in settings.items() if value is not None and value is not False}
+    files = [str(file) for file in part.resolved.extensions]
     return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
 
 
 def deciding_settings(recipe: Recipe) -> dict[str, Any]:
     """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
-    from hyperofa.train.config import FREE_TO_CHANGE, TrainConfig
-
-    values = {**recipe.train.settings, "model": "-", "corpus": "-", "run": "-"}
-    resolved = to_plain(build_config(TrainConfig, values))
+    resolved = to_plain(build_config(TrainConfig, {**recipe.train.settings, **_NO_PLACES}))
     apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
     return {name: value for name, value in resolved.items() if name not in apart}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from hyperofa.data.inputs import Inputs, Parallel, Source, Target
 from hyperofa.data.settings import SplitSettings
+from hyperofa.experiment.recipe.paths import is_vector_file
+from hyperofa.init.settings import InitSettings
+from hyperofa_eval.settings.config import build_config
+from hyperofa_eval.settings.evaluation import RunSettings
+from hyperofa_eval.settings.fields import SettingError
 
 Rank = int | Literal["full"]
 """Columns of the coordinates; ``full``: not factorised."""
@@ -19,8 +25,6 @@ KINDS = (
     "default",
 )  # fmt: skip
 """What ``slurm`` may give words for."""
-OWN = {"init": ("rank", "seed"), "evaluate": ("languages",)}
-"""Settings of commands that the experiment itself gives: another value would belie the names of its cells."""
 
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -66,56 +70,51 @@ class TrainStage:
 
     def covers(self, cell: Cell) -> bool:
         """Whether a cell is trained."""
-        wanted = (
-            (self.sources, cell.source),
-            (self.ranks, cell.rank),
-            (self.methods, cell.method),
-            (self.seeds, cell.seed),
-        )
-        return all(values is None or value in values for values, value in wanted)
+        lists = (self.sources, self.ranks, self.methods, self.seeds)
+        own = (cell.source, cell.rank, cell.method, cell.seed)
+        return all(values is None or value in values for values, value in zip(lists, own, strict=True))
 
 
 @dataclass(frozen=True)
-class Further:
-    """An evaluation besides the main one, such as taggers, which take longer and have settings of their own."""
+class Scored:
+    """Tasks that the harness scores, and how."""
 
     tasks: list[str]
     settings: dict[str, Any] = field(default_factory=dict)
-    cells: Literal["all", "trained"] = "trained"
-    when: list[Literal["before", "after"]] = field(default_factory=lambda: ["before", "after"])
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What the harness runs before and after training."""
-
-    tasks: list[str] = field(default_factory=lambda: ["sr-t"])
-    settings: dict[str, Any] = field(default_factory=dict)
     """Settings of ``hyperofa-eval run``, such as ``limit: 300``."""
-    against: list[str] = field(default_factory=lambda: ["random"])
-    """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
-    further: dict[str, Further] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The figures show the first task, so there must be one."""
         if not self.tasks:
             raise ValueError("tasks must name at least one task")
 
+    @property
+    def resolved(self) -> RunSettings:
+        """The settings with their defaults."""
+        return build_config(RunSettings, self.settings, "evaluate")
+
 
 @dataclass(frozen=True)
-class Method:
-    """One row of the comparison. In a recipe the settings stand beside ``ranks`` and ``seeds`` (:func:`folded`)."""
+class Further(Scored):
+    """An evaluation besides the main one, such as taggers, which take longer and have settings of their own."""
 
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Settings of ``hyperofa init``; without ``method`` the row's own name is the method."""
-    ranks: list[Rank] | None = None
-    seeds: list[int] | None = None
-    """Only these of the matrix, for a method that takes long (None: all)."""
+    cells: Literal["all", "trained"] = "trained"
+    when: list[Literal["before", "after"]] = field(default_factory=lambda: ["before", "after"])
 
-    def covers(self, rank: Rank, seed: int) -> bool:
-        """Whether the method is run at this rank with this seed."""
-        wanted = ((self.ranks, rank), (self.seeds, seed))
-        return all(values is None or value in values for values, value in wanted)
+
+@dataclass(frozen=True)
+class Evaluation(Scored):
+    """What the harness runs before and after training."""
+
+    tasks: list[str] = field(default_factory=lambda: ["sr-t"])
+    against: list[str] = field(default_factory=lambda: ["random"])
+    """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
+    further: dict[str, Further] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Scored]:
+        """The main evaluation and the further ones, by the key of the recipe that holds them."""
+        return {"evaluate": self, **{f"evaluate.further.{name}": more for name, more in self.further.items()}}
 
 
 @dataclass(frozen=True)
@@ -123,11 +122,14 @@ class Matrix:
     """The cells: every combination of source, rank, seed and method."""
 
     ranks: list[Rank]
-    methods: dict[str, Method]
+    methods: dict[str, dict[str, Any]]
+    """By the name of the row, settings of ``hyperofa init``; without ``method`` the row's name is the method.
+
+    ``ranks`` and ``seeds`` beside them: only these of the matrix, for a method that takes long."""
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
-        """No empty and no repeated axis; ranks positive; names fit for folders."""
+        """No empty and no repeated axis; ranks positive; names fit for folders; a row's ranks and seeds among the matrix's."""
         for name, values in (("ranks", self.ranks), ("seeds", self.seeds)):
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name} must be a list of different values")
@@ -136,6 +138,21 @@ class Matrix:
         if any(isinstance(rank, int) and rank < 1 for rank in self.ranks):
             raise ValueError("ranks must be at least 1")
         _check_names(self.methods, "method")
+        for name, row in self.methods.items():
+            for axis, known in (("ranks", self.ranks), ("seeds", self.seeds)):
+                own = row.get(axis, [])
+                if not isinstance(own, list):
+                    raise SettingError(f"methods.{name}.{axis}", f"{own!r} is no list")
+                _check_known(f"matrix.methods.{name}.{axis}", own, known, f"matrix.{axis}")
+
+    def covers(self, method: str, rank: Rank, seed: int) -> bool:
+        """Whether a method is run at this rank with this seed."""
+        row = self.methods[method]
+        return rank in row.get("ranks", [rank]) and seed in row.get("seeds", [seed])
+
+    def settings(self, method: str) -> dict[str, Any]:
+        """What a row says of ``hyperofa init``."""
+        return {key: value for key, value in self.methods[method].items() if key not in {"ranks", "seeds"}}
 
 
 @dataclass(frozen=True)
@@ -198,39 +215,57 @@ class Recipe:
         _check_names([self.name], "recipe")
         _check_names(self.sources, "source")
         _check_names(self.evaluate.further, "evaluation")
-        self._check_known("evaluate.against", self.evaluate.against, self.matrix.methods, "matrix.methods")
-        self._check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
-        self._check_known("train.sources", self.train.sources, self.sources, "sources")
-        self._check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
-        self._check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")
-        for name, method in self.matrix.methods.items():
-            self._check_known(f"matrix.methods.{name}.ranks", method.ranks, self.matrix.ranks, "matrix.ranks")
-            self._check_known(f"matrix.methods.{name}.seeds", method.seeds, self.matrix.seeds, "matrix.seeds")
+        _check_known("evaluate.against", self.evaluate.against, self.matrix.methods, "matrix.methods")
+        _check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
+        _check_known("train.sources", self.train.sources, self.sources, "sources")
+        _check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
+        _check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")
         if unknown := [kind for kind in self.slurm if kind not in KINDS]:
             raise ValueError(f"slurm.{unknown[0]} is no kind of stage; known: {', '.join(KINDS)}")
         if self.target is not None and self.target.extend is not None:
-            self._check_known("target.extend", [self.target.extend], self.sources, "sources")
-
-    @staticmethod
-    def _check_known(where: str, names: Any, known: Any, place: str) -> None:
-        for name in names or ():
-            if name not in known:
-                raise ValueError(f"{where} names {name!r}, which {place} does not have")
+            _check_known("target.extend", [self.target.extend], self.sources, "sources")
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of the matrix."""
         matrix = self.matrix
         for source, rank, seed, method in itertools.product(self.sources, matrix.ranks, matrix.seeds, matrix.methods):
-            if matrix.methods[method].covers(rank, seed):
+            if matrix.covers(method, rank, seed):
                 yield Cell(source, rank, method, seed)
 
     @property
     def tasks(self) -> list[str]:
         """Every task that is scored at some time, once each."""
-        found = [*self.evaluate.tasks, *(task for more in self.evaluate.further.values() for task in more.tasks)]
-        return list(
-            dict.fromkeys([*found, *(self.train.evaluate.get("tasks", ()) if self.train.evaluate_every else ())])
-        )
+        found = [task for part in self.evaluate.parts.values() for task in part.tasks]
+        found += self.train.evaluate.get("tasks", ()) if self.train.evaluate_every else ()
+        return list(dict.fromkeys(found))
+
+    @property
+    def extensions(self) -> list[Path]:
+        """The files that evaluations name as ``extensions``, once each."""
+        return list(dict.fromkeys(file for part in self.evaluate.parts.values() for file in part.resolved.extensions))
+
+    def init_values(self, method: str) -> dict[str, Any]:
+        """What is said of ``hyperofa init`` for a method: ``init`` for all, over it the method's own settings."""
+        own = self.matrix.settings(method)
+        for key in own.keys() & {"options", "refine_options"}:
+            own[key] = {**self.init.get(key, {}), **own[key]}
+        return {"method": method, **self.init, **own}
+
+    def init_settings(self, method: str) -> InitSettings:
+        """The settings of ``hyperofa init`` for a method, with their defaults."""
+        return build_config(InitSettings, self.init_values(method), f"matrix.methods.{method}")
+
+    @property
+    def vectors_command(self) -> str:
+        """The command that makes the word vectors."""
+        given = self.inputs is not None and self.inputs.vectors is not None and is_vector_file(self.inputs.vectors)
+        return f"hyperofa vectors {'import' if given else 'build'}"
+
+    @property
+    def tokenizer_command(self) -> str:
+        """The command that makes the target tokenizer, where it is not given."""
+        extended = self.target is not None and self.target.extend is not None
+        return f"hyperofa tokenizer {'extend' if extended else 'train'}"
 
     def trained(self) -> list[Cell]:
         """The cells that are trained."""
@@ -243,25 +278,7 @@ def _check_names(names: Any, what: str) -> None:
             raise ValueError(f"the {what} name {name!r} must be lower-case letters, digits, '.', '_' or '-'")
 
 
-def folded(methods: Any) -> Any:
-    """The rows of a recipe as :class:`Method` has them: all but ``ranks`` and ``seeds`` are settings."""
-    if not isinstance(methods, dict):
-        return methods
-    apart = ("ranks", "seeds")
-    return {
-        name: {
-            **{key: row[key] for key in apart if key in row},
-            "settings": {k: v for k, v in row.items() if k not in apart},
-        }
-        if isinstance(row, dict)
-        else row
-        for name, row in methods.items()
-    }
-
-
-def unfolded(methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The rows as a recipe holds them; the inverse of :func:`folded`."""
-    return {
-        name: {**row["settings"], **{key: row[key] for key in ("ranks", "seeds") if row[key] is not None}}
-        for name, row in methods.items()
-    }
+def _check_known(where: str, names: Iterable[Any] | None, known: Collection[Any], place: str) -> None:
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"{where} names {name!r}, which {place} does not have")

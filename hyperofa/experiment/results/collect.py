@@ -9,13 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.base.files import versions
-from hyperofa.experiment.recipe.commands import init_values
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
 from hyperofa.experiment.recipe.schema import Cell
 from hyperofa.experiment.results.savings import saved
 from hyperofa.experiment.results.scores import (
-    count_provenance,
     from_the_start,
     over_seeds,
     read_losses,
@@ -26,6 +24,7 @@ from hyperofa.experiment.results.scores import (
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.listing import HOLDS, states
 from hyperofa.experiment.workflow.stage import Ledger, Stage
+from hyperofa.init.provenance import Provenance
 from hyperofa_eval.base.files import read_json
 
 Record = dict[str, Any]
@@ -66,6 +65,7 @@ def gather(
     resumed = [cell["resumed_at_step"] for cell in cells.values() if cell["resumed_at_step"]]
     references = {name: plan.reference(name) / "summary.json" for name in recipe.sources if f"eval-{name}" in done}
     table = scores_table(list(cells.values()))
+    length = int(read_json(plan.out / "corpus" / "corpus.json")["length"]) if "corpus" in done else None
     failed = dict(failures or {})
     failed |= {name: "failed" for name, known in state.items() if known == "failed" and name not in failed}
     pairs, protocols = _paired(plan, done), sorted({row["protocol"] for row in table})
@@ -95,7 +95,7 @@ def gather(
         "shown": [cell["name"] for cell in shown],
         "table": table,
         "published": _published(plan, table),
-        "differences": differences(recipe, protocols, _length(plan) if "corpus" in done else None, plan.given),
+        "differences": differences(recipe, protocols, length, plan.given),
         "cells": cells,
         "stages": [
             {
@@ -153,11 +153,8 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     way = read_way(metrics) if trained else None
     return {
         "name": cell.name,
-        "source": cell.source,
-        "rank": cell.rank,
-        "method": cell.method,
-        "seed": cell.seed,
-        "provenance": count_provenance(folder / "init") if f"init-{cell.name}" in done else None,
+        **vars(cell),
+        "provenance": Provenance.load(folder / "init").counts if f"init-{cell.name}" in done else None,
         "loss": read_losses(metrics) if trained else [],
         "way": way and from_the_start(way, tasks["before"]),
         "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,
@@ -182,19 +179,17 @@ def _scored(plan: Plan, shown: Sequence[Record]) -> list[str]:
 
 
 def _without_data(shown: Sequence[Record], main: str) -> dict[str, str]:
-    for cell in shown:
-        for when in WHEN:
-            if main in cell["tasks"][when]:
-                codes = cell["tasks"][when][main]["without_data"] or []
-                return dict.fromkeys(codes, f"no test data for {main}")
-    return {}
+    found = (
+        cell["tasks"][when][main]["without_data"] for cell in shown for when in WHEN if main in cell["tasks"][when]
+    )
+    return dict.fromkeys(next(found, None) or [], f"no test data for {main}")
 
 
 def _data(plan: Plan, made: Record) -> Record | None:
-    if plan.inputs is None:
-        return {key: made[key] for key in ("messages", "train", "test")} if made else None
     if not made:
         return None
+    if plan.inputs is None:
+        return {key: made[key] for key in ("messages", "train", "test")}
     found = {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
     return {**found, "as_it_is": sorted(plan.inputs.corpus)}
 
@@ -211,11 +206,6 @@ def _tested_on(plan: Plan, cells: Sequence[Record]) -> dict[str, str]:
     return dict.fromkeys(corpora, f"pairs held out of {text}")
 
 
-def _length(plan: Plan) -> int | None:
-    path = plan.out / "corpus" / "corpus.json"
-    return int(read_json(path)["length"]) if path.is_file() else None
-
-
 def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
     """The published means of the recipe's tasks; ``ours`` says which of our rows has the same source, rank and method."""
     from hyperofa_eval.results.comparison import published
@@ -223,7 +213,7 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     same: dict[str, str] = {}
     for name in plan.recipe.matrix.methods:
-        same.setdefault(init_values(plan.recipe, name)["method"], name)
+        same.setdefault(plan.recipe.init_values(name)["method"], name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():
@@ -237,40 +227,32 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
 
 def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
     """Paired differences of each task's main metric, over seeds; intervals as in :func:`over_seeds`."""
-    groups: dict[tuple[Any, ...], list[tuple[str, Record]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[Cell, Record, Record]]] = {}
     for pair in comparisons(plan.recipe):
         if f"compare-{pair.name}" not in done:
             continue
-        found = read_json(plan.comparison(pair) / "compare.json")
-        label = found["runs"][1]
-        own, other = pair.second, pair.first
+        found, own, other = read_json(plan.comparison(pair) / "compare.json"), pair.second, pair.first
         for task, entry in found["tasks"].items():
-            difference = {
-                **entry["against_first"][label]["difference"],
-                "metric": entry["metric"],
-                "unit": entry["unit"],
-            }
+            difference = entry["against_first"][found["runs"][1]]["difference"]
             key = (task, own.cell.source, own.cell.rank, own.cell.method, own.when, other.cell.method, other.when)
-            groups.setdefault(key, []).append((own.cell.name, difference))
+            groups.setdefault(key, []).append((own.cell, entry, difference))
     rows = []
     several = len(plan.recipe.evaluate.tasks) > 1 or bool(plan.recipe.evaluate.further)
-    for (task, source, rank, method, when, other, _), entries in groups.items():
-        cell = next(cell for cell in plan.recipe.cells() if cell.name == entries[0][0])
-        called = plan.called(cell).split(", ")[1:]
-        place = ", ".join(part for part in called if len(entries) == 1 or not part.startswith("seed "))
-        what = (
-            f"{method} against {other}, {when} training"
-            if method != other
-            else f"{method}, after against before training"
-        )
-        what += f" ({place})" if place else ""
-        merged = over_seeds([entry["mean"] for _, entry in entries], [entry["ci95"] for _, entry in entries])
+    for (task, source, rank, method, when, with_method, _), entries in groups.items():
+        cell, entry, _ = entries[0]
+        trained = method == with_method
+        what = f"{method}, after against before" if trained else f"{method} against {with_method}, {when}"
+        called = [
+            part for part in plan.called(cell).split(", ")[1:] if len(entries) == 1 or not part.startswith("seed ")
+        ]
+        what += f" training ({', '.join(called)})" if called else " training"
+        found = over_seeds([each["mean"] for *_, each in entries], [each["ci95"] for *_, each in entries])
         row = {
             "what": f"{task}: {what}" if several else what,
-            "cell": entries[0][0],
-            "difference": merged.pop("mean"),
-            **merged,
+            "cell": cell.name,
+            "difference": found.pop("mean"),
+            **found,
         }
-        row |= {"task": task, "source": source, "rank": rank, "method": method, "with": other, "when": when}
-        rows.append({**row, "metric": entries[0][1]["metric"], "unit": entries[0][1]["unit"]})
+        row |= {"task": task, "source": source, "rank": rank, "method": method, "with": with_method, "when": when}
+        rows.append({**row, "metric": entry["metric"], "unit": entry["unit"]})
     return rows

@@ -71,13 +71,9 @@ def saved(cells: Sequence[Mapping[str, Any]], baseline: str) -> list[dict[str, A
     """
     trained = [cell for cell in cells if cell["loss"]]
     ends = {(c["source"], c["rank"], c["seed"]): c for c in trained if c["method"] == baseline}
-    rows = []
-    for cell in trained:
-        other = ends.get((cell["source"], cell["rank"], cell["seed"]))
-        if other is not None and cell is not other:
-            row = _row(cell, other)
-            rows += [{**row, "baseline": baseline}] if row is not None else []
-    return rows
+    pairs = [(cell, ends.get((cell["source"], cell["rank"], cell["seed"]))) for cell in trained]
+    rows = [_row(cell, other) for cell, other in pairs if other is not None and cell is not other]
+    return [{**row, "baseline": baseline} for row in rows if row is not None]
 
 
 def _row(cell: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.errors import InputError
-from hyperofa.init.provenance import Provenance
-from hyperofa.init.registry import renamed
 from hyperofa_eval.base.files import read_json
 
 
@@ -23,15 +21,10 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
         raise InputError(f"no {main} result", where=path, todo="evaluate.tasks must begin with it")
     task = tasks[main]
     pairs = sum(row["n"] for row in task["rows"])
+    of_all = {"n": task["n_languages"], "pairs": pairs}
     scores = {
-        metric: {
-            "mean": values["mean"],
-            "ci95": values["ci95"],
-            "n": task["n_languages"],
-            "pairs": pairs,
-            "chance": values.get("chance"),
-        }
-        for metric, values in task["values"].items()
+        metric: {"mean": found["mean"], "ci95": found["ci95"], **of_all, "chance": found.get("chance")}
+        for metric, found in task["values"].items()
     }
     rows = {
         row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]}
@@ -84,20 +77,6 @@ def from_the_start(way: dict[str, Any], before: Mapping[str, Any]) -> dict[str, 
         first = [{"step": 0, **{key: start[key] for key in (*same, "mean", "ci95")}}] if alike and start else []
         scores[task] = [*first, *points]
     return {**way, "scores": scores}
-
-
-def count_provenance(model: Path) -> dict[str, int]:
-    """How many rows of an initialised model came about in which way.
-
-    Raises:
-        InputError: the model was made when a method had another name.
-    """
-    made = model / "init.json"
-    name = renamed(read_json(made)) if made.is_file() else None
-    if name is not None:
-        what = f"made by what was called hyperofa and is {name} now"
-        raise InputError(what, where=made, todo="delete the folder, and the experiment makes it again")
-    return Provenance.load(model).counts
 
 
 def over_seeds(values: Sequence[float], intervals: Sequence[Sequence[float]]) -> dict[str, Any]:

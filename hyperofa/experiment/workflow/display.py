@@ -34,18 +34,15 @@ class Display:
         self._task = self._live.add_task("  working", total=stage.steps)
         self._live.start()
 
-    def tick(self, seconds: float, step: int | None) -> None:
+    def tick(self, step: int | None) -> None:
         """Move the bar to ``step``."""
         if self._live is not None and self._task is not None and step is not None:
             self._live.update(self._task, completed=step)
 
-    def reused(self, seconds: float) -> None:
-        """Say that a stage still holds."""
-        self._end(f"unchanged, reused (it took {seconds:.1f} s)")
-
-    def trusted(self) -> None:
-        """Say that a stage before ``--from`` is taken as it is."""
-        self._end("taken as it is")
+    def ended(self, line: str) -> None:
+        """Say how a stage ended."""
+        self.close()
+        console.print(f"  {line}", style="green", soft_wrap=True)
 
     def failed(self, error: str) -> None:
         """Say that a stage failed, and that the others go on."""
@@ -63,16 +60,8 @@ class Display:
         line = f"  stopped by SIGTERM after step {step}, checkpoint committed; the same command goes on"
         console.print(line, soft_wrap=True)
 
-    def finished(self, seconds: float) -> None:
-        """Say how long a stage took."""
-        self._end(f"done in {seconds:.1f} s")
-
     def close(self) -> None:
         """Stop drawing."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-    def _end(self, line: str) -> None:
-        self.close()
-        console.print(f"  {line}", style="green", soft_wrap=True)

@@ -41,9 +41,8 @@ def states(
         elif any(found[name] not in HOLDS for name in needs[stage.name]) or not record:
             state = "to do"
         else:
-            state = {"new": "to do", "begun": "failed" if "failed_at" in record else "begun"}.get(
-                known := ledger.state(stage, ledger.key(stage)), known
-            )
+            state = {"new": "to do"}.get(known := ledger.state(stage, ledger.key(stage)), known)
+            state = "failed" if state == "begun" and "failed_at" in record else state
         found[stage.name] = state
         rows.append({"name": stage.name, "state": state, "seconds": record.get("wall_s", "")})
     return rows

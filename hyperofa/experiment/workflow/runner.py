@@ -147,14 +147,14 @@ class Runner:
         if stage.name in self.trusted:
             if not (stage.output / stage.marker).is_file():
                 raise DataMissingError(f"no {stage.marker}", where=stage.output, todo="run this stage, without --from")
-            self.display.trusted()
+            self.display.ended("taken as it is")
             return
         key = self.ledger.key(stage)
         if self.ledger.state(stage, key) == "new":
             self.ledger.restore(stage, key)  # settings that were changed and changed back
         state, record = self.ledger.state(stage, key), self.ledger.record(stage)
         if state == "done":
-            self.display.reused(float(record.get("wall_s", 0.0)))
+            self.display.ended(f"unchanged, reused (it took {float(record.get('wall_s', 0.0)):.1f} s)")
             return
         if state == "begun" and float(record.get("failed_at") or 0) > self._began:
             raise StageError(stage, int(record.get("code", EXIT_FAILED)), self._log_file(stage))
@@ -173,20 +173,17 @@ class Runner:
         return self.out / "logs" / f"{stage.name}.log"
 
     def _carry_out(self, stage: Stage, key: str) -> None:
-        """Run one stage to its end, with its interruption if it has one that has not happened yet."""
+        """Run one stage to its end, stopped on the way if that is asked and has not happened yet."""
         self.ledger.begin(stage, key)
         log_file = self._log_file(stage)
-        if stage.interruption and not self.ledger.record(stage).get("resumed_at_step"):
-            ended = self._once(stage, log_file, stop_at=stage.interruption.step)
-            if ended.code == EXIT_TERMINATED:
-                self.ledger.note(stage, resumed_at_step=logged_step(stage))
-                self.display.interrupted(logged_step(stage))
-                ended = self._once(stage, log_file)
-        else:
+        stop_at = None if self.ledger.record(stage).get("resumed_at_step") else stage.stop_at
+        ended = self._once(stage, log_file, stop_at)
+        if stop_at is not None and ended.code == EXIT_TERMINATED:
+            self.ledger.note(stage, resumed_at_step=logged_step(stage))
+            self.display.interrupted(logged_step(stage))
             ended = self._once(stage, log_file)
         if ended.code == EXIT_OK and not (stage.output / stage.marker).is_file():
-            with log_file.open("a", encoding="utf-8") as handle:
-                handle.write(f"experiment: error: it ended without writing {stage.marker}\n")
+            _append(log_file, f"experiment: error: it ended without writing {stage.marker}")
             ended = replace(ended, code=EXIT_FAILED)
         if ended.code == EXIT_TERMINATED:
             raise StoppedError(stage, signal.SIGTERM)
@@ -194,7 +191,7 @@ class Runner:
             self.ledger.note(stage, failed_at=time.time(), code=ended.code)
             raise StageError(stage, ended.code, log_file)
         self.ledger.finish(stage)
-        self.display.finished(float(self.ledger.record(stage)["wall_s"]))
+        self.display.ended(f"done in {float(self.ledger.record(stage)['wall_s']):.1f} s")
 
     def _once(self, stage: Stage, log_file: Path, stop_at: int | None = None) -> Finished:
         """Run the stage's command once, add its time and memory to the record, and pass signals on."""
@@ -203,14 +200,14 @@ class Runner:
         def tick(seconds: float) -> signal.Signals | None:
             nonlocal sent
             step = logged_step(stage) if stage.metrics else None
-            self.display.tick(seconds, step)
+            self.display.tick(step)
             due = stop_at is not None and step is not None and step >= stop_at and step > before
             if (due or self._asked) and not sent:
                 sent = True
                 return signal.SIGTERM
             return None
 
-        head_log(log_file, stage)
+        _append(log_file, f"# {time.strftime('%Y-%m-%d %H:%M:%S')}\n$ {stage.typed}")
         ended = run_command(stage.command, log_file, stage.env, tick, keep_open=(self._lock,))
         record = self.ledger.record(stage)
         self.ledger.note(
@@ -239,11 +236,10 @@ class Runner:
                 signal.signal(number, handler)
 
 
-def head_log(log_file: Path, stage: Stage) -> None:
-    """Head a run of a stage in its log with the time and the command."""
+def _append(log_file: Path, text: str) -> None:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("a", encoding="utf-8") as handle:
-        handle.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')}\n$ {stage.typed}\n")
+        handle.write(f"{text}\n")
 
 
 def logged_step(stage: Stage) -> int:

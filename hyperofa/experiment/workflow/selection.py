@@ -21,11 +21,13 @@ def matches(stage: Stage, pattern: str) -> bool:
 
 
 def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
-    """The names of the stages that any pattern means, and of all that these need.
+    """The names of the stages that any pattern means, and of all that these need; of all stages without patterns.
 
     Raises:
         InputError: a pattern means no stage.
     """
+    if not patterns:
+        return {stage.name for stage in stages}
     needs = dependencies(stages)
     wanted: list[str] = []
     for pattern in patterns:
@@ -44,12 +46,14 @@ def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
     return chosen
 
 
-def before(stages: Sequence[Stage], pattern: str) -> frozenset[str]:
-    """The names of the stages that stand before the first one that ``pattern`` means.
+def before(stages: Sequence[Stage], pattern: str | None) -> frozenset[str]:
+    """The names of the stages that stand before the first one that ``pattern`` means; none without a pattern.
 
     Raises:
         InputError: the pattern means no stage.
     """
+    if pattern is None:
+        return frozenset()
     for index, stage in enumerate(stages):
         if matches(stage, pattern):
             return frozenset(earlier.name for earlier in stages[:index])

@@ -19,13 +19,6 @@ State = Literal["new", "begun", "done"]
 
 
 @dataclass(frozen=True)
-class Interruption:
-    """Send SIGTERM once ``step`` is in the metrics: the run saves, ends with 143, and resumes by the same command."""
-
-    step: int
-
-
-@dataclass(frozen=True)
 class Stage:
     """One command of an experiment.
 
@@ -43,7 +36,8 @@ class Stage:
     cell: str | None = None
     steps: int | None = None
     metrics: Path | None = None
-    interruption: Interruption | None = None
+    stop_at: int | None = None
+    """Send SIGTERM once this step is in the metrics: the run saves, ends with 143, and resumes by the same command."""
     pattern: Path | None = None
     """Files of the command that a person would name by a pattern, such as ``data/text/*.txt``."""
     decides: tuple[str, ...] | None = None
@@ -90,7 +84,7 @@ class Ledger:
         made_from = {
             "command": stage.command if stage.decides is None else stage.decides,
             "inputs": [self._tree(path) for path in stage.inputs],
-            "interruption": stage.interruption and stage.interruption.step,
+            "interruption": stage.stop_at,
             "versions": versions(),
         }
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -107,11 +101,8 @@ class Ledger:
 
     def record(self, stage: Stage) -> dict[str, Any]:
         """What was recorded of a stage; empty if nothing was."""
-        path = self.folder / f"{stage.name}.json"
-        if not path.is_file():
-            return {}
         try:
-            return dict(read_json(path))
+            return dict(read_json(self.folder / f"{stage.name}.json"))
         except (HyperofaError, TypeError, ValueError):
             return {}
 
@@ -145,16 +136,14 @@ class Ledger:
         write_json(stage.aside / "record.json", record)
         stage.output.rename(kept)
 
-    def restore(self, stage: Stage, key: str) -> bool:
-        """Bring back what waits aside if it was made (or begun) with ``key``; returns whether it was."""
+    def restore(self, stage: Stage, key: str) -> None:
+        """Bring back what waits aside if it was made (or begun) with ``key``."""
         kept, record = stage.aside / "output", stage.aside / "record.json"
-        if not kept.exists() or not record.is_file() or dict(read_json(record)).get("key") != key:
-            return False
-        _remove(stage.output)
-        kept.rename(stage.output)
-        self._write(stage, read_json(record))
-        _remove(stage.aside)
-        return True
+        if kept.exists() and record.is_file() and dict(read_json(record)).get("key") == key:
+            _remove(stage.output)
+            kept.rename(stage.output)
+            self._write(stage, read_json(record))
+            _remove(stage.aside)
 
     def _write(self, stage: Stage, record: Mapping[str, Any]) -> None:
         write_json(self.folder / f"{stage.name}.json", dict(record))
@@ -188,13 +177,8 @@ def _remove(path: Path) -> None:
 def dependencies(stages: Sequence[Stage]) -> dict[str, set[str]]:
     """The stages that each stage needs: those whose output it reads, or a part of it."""
     makers = {stage.output: stage.name for stage in stages}
-    return {
-        stage.name: {
-            makers[place]
-            for path in (*stage.inputs, *stage.reads)
-            for place in (path, *path.parents)
-            if place in makers
-        }
-        - {stage.name}
-        for stage in stages
-    }
+    needs = {}
+    for stage in stages:
+        places = {place for path in (*stage.inputs, *stage.reads) for place in (path, *path.parents)}
+        needs[stage.name] = {makers[place] for place in places & makers.keys()} - {stage.name}
+    return needs

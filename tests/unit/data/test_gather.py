@@ -67,7 +67,7 @@ def test_inputs_of_one_name_and_translations_without_english_are_kept(files: Pat
     text = [files / "text" / "swh.txt", files / "more" / "swh.txt"]
     out = files / "out"
     made = write_gathered([files / "verses"], text, None, GatherSettings(document="pair"), out)
-    assert list(made["inputs"]) == ["parallel/0", "text/0", "text/1"]
+    assert list(made["inputs"]) == ["parallel/verses", "text/swh.txt", "text/swh.txt#2"]
     lines = (out / "documents" / "swh.txt").read_text(encoding="utf-8").splitlines()
     assert "Ikawa hivyo kweli" in lines
     assert [line for line in lines if line != line.strip()] == []

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 Given = dict[str, Any]
@@ -103,11 +102,9 @@ def every_program(given: Given) -> None:
 
 
 def every_recipe(given: Given) -> None:
-    """Every shipped recipe has its dry run; ``hyperofa plan``, which that starts, runs in this process."""
-    import hyperofa.experiment.dryrun
+    """Every shipped recipe has its dry run."""
     from hyperofa.base.resources import resource
 
-    hyperofa.experiment.dryrun.subprocess = SimpleNamespace(run=_in_this_process)
     folder = resource("recipes")
     names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
     assert {"quickstart", "small", "paper/xlm-roberta", "llm/llama-8b"} <= set(names)
@@ -116,11 +113,6 @@ def every_recipe(given: Given) -> None:
         found = json.loads(call("hyperofa", "experiment", name, *data, "--out", "runs", "--dry-run", "--json"))
         assert found["stages"], name
         assert all(row["plan"] is not None for row in found["plans"]), (name, found["plans"])
-
-
-def _in_this_process(words: list[str], **options: object) -> SimpleNamespace:
-    assert words[:3] == [sys.executable, "-m", "hyperofa.cli"]
-    return SimpleNamespace(stdout=call("hyperofa", *words[3:]), stderr="")
 
 
 def refined_model(given: Given) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hyperofa.report.figures import (
     Change,
     Curve,
-    Parts,
     Row,
     changes,
     intervals,
@@ -48,7 +47,7 @@ def test_ticks_are_round_few_and_inside(place: tuple[float, float], most: int) -
 def test_elements_escape_text_and_attributes() -> None:
     made = markup(element("g", "<i>", class_='a"<b>', stroke_width=1.26, x=None))
     assert made == '<g class="a&quot;&lt;b&gt;" stroke-width="1.3">&lt;i&gt;</g>'
-    svg = markup(stacked([Parts("<b>&", [3, 2])], ["x", "<i>"], 300, title="<t>"))
+    svg = markup(stacked({"<b>&": {"x": 3, "<i>": 2}}, 300, title="<t>"))
     assert "<b>" not in svg
     ET.fromstring(svg)
 
@@ -108,7 +107,7 @@ def test_intervals_draw_one_mark_per_language_and_method() -> None:
 
 
 def test_stacked_widths_are_proportional_to_counts() -> None:
-    svg = stacked([Parts("a", [100, 0, 300])], ["x", "y", "z"], 408, title="t")
+    svg = stacked({"a": {"x": 100, "y": 0, "z": 300}}, 408, title="t")
     widths = [float(bar["width"]) for bar in marks(svg, "rect", "part")]
     assert widths == pytest.approx([99, 299], abs=0.1)
 
@@ -136,10 +135,9 @@ def test_spread_keeps_order_and_distance(places: list[float]) -> None:
 
 
 def test_a_long_unit_is_broken_where_the_figure_is_narrow() -> None:
-    spans = {"a": [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))]}
+    runs = [Curve("a", 0, [(1, Estimate(1.0, 0.5, 2.0)), (2, Estimate(3.0, 2.0, 4.0))])]
     unit = "SR-T top-10, mean of 10 languages, the first 150 of each, protocol default"
-    curves = [Curve("a", 0, [(1, 1.0), (2, 3.0)])]
-    assert unit in progress(curves, spans, 900.0, title="t", unit=unit).itertext()
-    narrow = progress(curves, spans, 330.0, title="t", unit=unit)
+    assert unit in progress(runs, 900.0, title="t", unit=unit).itertext()
+    narrow = progress(runs, 330.0, title="t", unit=unit)
     assert unit not in narrow.itertext()
     assert max(len(node.text or "") for node in narrow.iter("text") if node.attrib["class"] == "note") * 6.6 <= 330

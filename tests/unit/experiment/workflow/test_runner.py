@@ -15,7 +15,7 @@ import pytest
 
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import Runner, StageError, StoppedError
-from hyperofa.experiment.workflow.stage import Interruption, Stage
+from hyperofa.experiment.workflow.stage import Stage
 from hyperofa_eval.base.files import read_json
 
 COPY = """
@@ -47,7 +47,7 @@ for step in range(first + 1, steps + 1):
 ORCHESTRATE = """
 import sys
 from pathlib import Path
-from hyperofa.cli import run_guarded
+from hyperofa_eval.base.guard import run_guarded
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import Runner
 from hyperofa.experiment.workflow.stage import Stage
@@ -72,7 +72,7 @@ def train(out: Path, steps: int = 40, stop: int | None = None) -> Stage:
         "done.txt",
         steps=steps,
         metrics=out / "run" / "metrics.jsonl",
-        interruption=Interruption(stop) if stop else None,
+        stop_at=stop,
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from hyperofa.errors import HyperofaError
-from hyperofa.experiment.workflow.claims import Claims
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import CellsFailedError, Runner
 from hyperofa.experiment.workflow.stage import Stage, dependencies
@@ -34,7 +33,7 @@ ORCHESTRATE = """
 import sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from hyperofa.cli import run_guarded
+from hyperofa_eval.base.guard import run_guarded
 from hyperofa.experiment.workflow.display import Display
 from hyperofa.experiment.workflow.runner import Runner
 from test_sharing import matrix
@@ -81,31 +80,6 @@ def test_two_orchestrators_share_the_cells(tmp_path: Path) -> None:
     assert workers == {"one", "two"}
 
 
-BEGIN = """
-import sys, time
-from pathlib import Path
-from hyperofa.experiment.execution import working_in
-out = Path(sys.argv[1])
-class Plan:
-    train_config, text = out / "train.yaml", sys.argv[2]
-    def write_configs(self):
-        time.sleep(0.5)
-        (out / "recipe.yaml").write_text(self.text)
-        self.train_config.write_text("x")
-Plan.out = out
-with working_in(Plan()):
-    print("in", flush=True)
-    time.sleep(1)
-"""
-
-
-def test_two_that_begin_together_share_a_new_directory(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", BEGIN, str(tmp_path / "out"), "one recipe"]
-    pair = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [process.communicate(timeout=120) for process in pair]
-    assert [process.returncode for process in pair] == [0, 0], printed
-
-
 def test_a_failed_cell_loses_nothing_but_what_needs_it(tmp_path: Path) -> None:
     process = start(tmp_path, "one", cells=4)
     _, errors = process.communicate(timeout=120)
@@ -133,25 +107,6 @@ def test_a_shared_stage_that_fails_ends_it(tmp_path: Path) -> None:
         Runner(tmp_path, Display()).run([bad, *stages[1:]], 3)
     assert caught.value.exit_code == 3  # type: ignore[attr-defined]
     assert not (tmp_path / "init-c0").exists()
-
-
-def test_the_lock_of_a_dead_process_does_not_block(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from hyperofa.experiment.workflow.claims import Claims\n"
-    code += "with Claims(Path(sys.argv[1])).take('x'): print('taken', flush=True); time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "taken\n"
-    claims = Claims(tmp_path)
-    assert claims.taken("x")
-    assert f"process {holder.pid} on" in claims.holder("x")
-    with claims.take("x") as claim:
-        assert claim is None
-    holder.kill()
-    holder.wait()
-    with claims.take("x") as claim:
-        assert claim is not None
-    assert not claims.taken("x")
-    assert claims.holder("x") == "another process"
 
 
 def test_what_another_runner_failed_is_not_tried_at_once_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
