@@ -131,6 +131,8 @@ def trace_rows(
     Raises:
         InputError: no word matches a token of the target, or of the source.
     """
+    from hyperofa.vectors.store import WordVectors
+    from hyperofa.vocab.matching import match
     from hyperofa.vocab.surfaces import token_surfaces
 
     surfaces = token_surfaces(inputs.target_tokenizer)
@@ -138,7 +140,10 @@ def trace_rows(
     new = places.work is not None and not places.work.exists()
     words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
     if places.vectors is not None:
-        words = _match_both(places.vectors, inputs.source_tokenizer, inputs.target_tokenizer, places.work)
+        store = WordVectors.open(places.vectors)
+        ours = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
+        theirs = match(store.words, inputs.source_tokenizer, cache=places.work, told=True).matrix
+        words = Words(store.words, store.vectors, theirs, ours)
         n_words = np.diff(words.target.indptr)
     found = origin.trace(source_ids, n_words, special, _predictable(n_words, surfaces, words, method))
     if words is not None and places.vectors is not None and method.predict is not None and method.uses_words:
@@ -149,17 +154,6 @@ def trace_rows(
                 shutil.rmtree(places.work, ignore_errors=True)
             raise
     return words, found
-
-
-def _match_both(vectors: Path, source: Any, target: Any, cache: Path | None) -> Words:
-    """The words of the store ``vectors`` matched to the tokens of both tokenizers; results are kept in ``cache``."""
-    from hyperofa.vectors.store import WordVectors
-    from hyperofa.vocab.matching import match
-
-    store = WordVectors.open(vectors)
-    ours = match(store.words, target, weights="share", cache=cache).matrix
-    theirs = match(store.words, source, weights="share", cache=cache, told=True).matrix
-    return Words(store.words, store.vectors, theirs, ours)
 
 
 def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:

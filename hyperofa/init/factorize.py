@@ -25,9 +25,9 @@ class Factorization:
     energy: float
 
     @property
-    def rank(self) -> int:
-        """The number of columns of the coordinates."""
-        return int(self.coordinates.shape[1])
+    def rank(self) -> int | None:
+        """The number r of columns of the coordinates; None where nothing was factorised."""
+        return None if self.primitives is None else int(self.coordinates.shape[1])
 
     def embed(self, coordinates: np.ndarray) -> np.ndarray:
         """Rows in the embedding space (n, D) of rows of coordinates (n, r)."""

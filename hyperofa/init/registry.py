@@ -18,18 +18,7 @@ from hyperofa.init.settings import InitSettings
 from hyperofa_eval.settings.config import build_config
 from hyperofa_eval.settings.fields import Settings
 
-__all__ = [
-    "GONE",
-    "METHODS",
-    "RECORD_SCHEMA",
-    "Method",
-    "Resolved",
-    "find_method",
-    "method_file",
-    "renamed",
-    "resolve",
-    "settings_for",
-]
+__all__ = ["METHODS", "Method", "find_method", "resolve", "settings_for"]
 
 METHODS: dict[str, Method] = {
     method.name: method

@@ -121,27 +121,18 @@ class _Table:
         self.plain = {folded: token_id for folded, (_, token_id) in best.items()}
 
     def find(self, surface: Surface) -> int:
-        tables = (self.bytes, self.plain) if surface.kind == "byte" else (self.plain, self.bytes)
-        key = self.key(surface)
-        for table in tables:
-            if key in table:
-                return table[key]
-        return -1
+        key, (first, second) = self.key(surface), (self.plain, self.bytes)
+        if surface.kind == "byte":
+            first, second = second, first
+        return first.get(key, second.get(key, -1))
 
 
 def _isolated(theirs: list[Surface]) -> Callable[[Surface], int]:
     """Meet a token with either boundary where one side's pre-tokenizer isolates it: the flag says nothing there."""
-    lone = _Table([s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs], _text)
-    every = _Table(theirs, _text, prefer_folded=False)  # the smaller id is the more frequent of ``,`` and ``▁,``
-
-    def find(surface: Surface) -> int:
-        return (every if surface.kind == "isolated" else lone).find(surface)
-
-    return find
-
-
-def _text(surface: Surface) -> _Key:
-    return surface.text, False
+    lone = [s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs]
+    # The smaller id is the more frequent of ``,`` and ``▁,``.
+    tables = [_Table(surfaces, lambda s: (s.text, False), prefer_folded=False) for surfaces in (lone, theirs)]
+    return lambda surface: tables[surface.kind == "isolated"].find(surface)
 
 
 def _lower(text: bytes) -> bytes:

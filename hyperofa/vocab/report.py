@@ -99,7 +99,7 @@ def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) 
         language: {
             "before": fertility(source, lines),
             "after": fertility(grown, lines),
-            "changed": changed_share(source, grown, lines).summary(),
+            "changed": changed_share(source, grown, lines),
         }
         for language, lines in texts.items()
     }

@@ -161,15 +161,11 @@ def fit(
     if best is not None and config.patience is not None:
         model.load_state_dict(best)
     cosine = _validate(state, sets, wanted, held, seed)[1] if len(held) else None
-    kept = (
-        int(np.argmin(history["validation"])) + 1
-        if config.patience is not None and history["validation"]
-        else len(history["train"])
-    )
+    stops = config.patience is not None and history["validation"]
     report = FitReport(
         train_loss=history["train"],
         validation_loss=history["validation"],
-        best_epoch=kept,
+        best_epoch=int(np.argmin(history["validation"])) + 1 if stops else len(history["train"]),
         held_out=len(held),
         held_out_cosine=cosine,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -185,15 +181,14 @@ def predict(network: nn.Module, sets: WordSets, vectors: VectorTable, config: Fi
     state = _Fit(network, vectors, config, Team(config.device))
     network.eval()
     rng = np.random.default_rng([seed, 11])
-    found: np.ndarray | None = None
+    found = np.zeros((0, 0), dtype=np.float32)
     with torch.inference_mode(), progress_bar("predicting rows", len(sets)) as advance:
         for batch in sets.ordered(config.batch_size, rng):
             rows = state.rows(batch).cpu().numpy()
-            if found is None:
+            if not len(found):
                 found = np.empty((len(sets), rows.shape[1]), dtype=np.float32)
             found[batch.items] = rows
             advance(len(batch.items))
-    assert found is not None
     return found
 
 
@@ -223,9 +218,8 @@ def _train_epoch(
                 return_freed_memory()
     mean = state.team.agree(float(total) / count)
     if not np.isfinite(mean):
-        raise HyperofaError(
-            f"the loss became {mean} in epoch {epoch + 1}", where="hypernetwork", todo="lower learning_rate"
-        )
+        what = f"the loss became {mean} in epoch {epoch + 1}"
+        raise HyperofaError(what, where="hypernetwork", todo="lower learning_rate")
     return mean
 
 

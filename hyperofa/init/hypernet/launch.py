@@ -75,13 +75,7 @@ def fit_in_processes(
 def _write(folder: Path, sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> None:
     """The arrays of the task as ``.npy``, with only those word vectors that a token has, numbered anew."""
     used, indices = np.unique(sets.indices, return_inverse=True)
-    small: list[np.ndarray] = [
-        sets.starts,
-        indices.astype(np.int64),
-        sets.shares,
-        np.asarray(targets),
-        np.asarray(groups),
-    ]
+    small = (sets.starts, indices.astype(np.int64), sets.shares, np.asarray(targets), np.asarray(groups))
     for name, array in zip(worker.ARRAYS, small, strict=False):
         np.save(folder / f"{name}.npy", array)
     kind = np.asarray(vectors[used[:1]]).dtype

@@ -52,9 +52,7 @@ class Distill:
             lines = [line for line in texts[language] if line.strip()]
             if not lines:
                 continue
-            ours, theirs = (
-                _encode(tokenizer, lines, config.max_length) for tokenizer in (target_tokenizer, source_tokenizer)
-            )
+            ours, theirs = (_encode(one, lines, config.max_length) for one in (target_tokenizer, source_tokenizer))
             before = len(groups)
             for (target_ids, target_ends), (source_ids, source_ends) in zip(ours, theirs, strict=True):
                 target_spans, source_spans = common_spans(target_ends, source_ends, source_ids == unknown)
@@ -98,9 +96,8 @@ def _encode(tokenizer: Any, lines: list[str], max_length: int) -> list[tuple[np.
         verbose=False,
     )
     found = []
-    for ids, offsets, special in zip(
-        encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True
-    ):
+    columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
+    for ids, offsets, special in zip(*columns, strict=True):
         ends = np.array([end for _, end in offsets], dtype=np.int64)
         found.append((np.asarray(ids, dtype=np.int64), np.where(np.asarray(special, dtype=bool), 0, ends)))
     return found

@@ -100,9 +100,8 @@ def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineCo
             loss.backward()
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
-                raise HyperofaError(
-                    f"the loss became {losses[-1]} in step {step + 1}", where="refinement", todo="lower learning_rate"
-                )
+                what = f"the loss became {losses[-1]} in step {step + 1}"
+                raise HyperofaError(what, where="refinement", todo="lower learning_rate")
             for optimizer, _ in optimizers:
                 optimizer.step()
             if (step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps:

@@ -54,8 +54,7 @@ class Draws:
         self, groups: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, *, smoothing: float
     ) -> None:
         """Take ``groups`` (n,) and ``lengths`` (n,) of n sentences."""
-        names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        del names
+        _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
         self.groups = groups
         self._members = np.argsort(inverse, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(counts)])
@@ -76,9 +75,8 @@ class Draws:
         rng = np.random.default_rng([self._seed, 300, number])
         groups = rng.choice(len(self._shares), size=_POOL * self._batch_size, p=self._shares)
         sizes = np.diff(self._starts)[groups]
-        chosen = self._members[
-            self._starts[groups] + np.minimum((rng.random(len(groups)) * sizes).astype(int), sizes - 1)
-        ]
+        places = np.minimum((rng.random(len(groups)) * sizes).astype(int), sizes - 1)
+        chosen = self._members[self._starts[groups] + places]
         chosen = chosen[np.argsort(self._lengths[chosen], kind="stable")]
         batches = chosen.reshape(_POOL, self._batch_size)
         return [batches[i] for i in rng.permutation(_POOL)]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import HyperofaError
 from hyperofa.vocab.learning.carry import with_backend
 from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.learning.keeping import KeptText
@@ -20,15 +20,15 @@ from hyperofa.vocab.learning.sampling import LanguageText, count_words
 from hyperofa.vocab.learning.train import balance
 from hyperofa.vocab.settings import ExtendSettings
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
+from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
 _BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
 _STRETCH = 48  # characters (bytes, for byte-level tokenizers) of a part of a long word
 _WHOLE = 96  # of the longest word that is counted whole: words in scripts of three bytes a letter have 60
-_NEVER = (
-    -100.0
-)  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
+# Score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it.
+_NEVER = -100.0
 
 
 def grow_tokenizer(
@@ -48,15 +48,14 @@ def grow_tokenizer(
         kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
 
     Raises:
-        InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is
-            unknown.
+        InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is unknown.
     """
     spec = backend_spec(source)
     kind = family(spec)
     old_size = rows_needed(source)
     if settings.vocab_size <= old_size:
-        raise InputError(
-            f"{settings.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
+        raise SettingError(
+            "vocab_size", f"{settings.vocab_size} is not above the source's {old_size}", todo="ask for more"
         )
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
     words = balance({language: cutter.count(text) for language, text in texts.items()}, settings.alpha)
@@ -85,9 +84,8 @@ def _grow(
         addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
         characters = {piece: unknown[piece] for piece in addable[:number]}
         if characters != before:
-            cut = [
-                (pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)
-            ]
+            ordered = sorted(words.items())
+            cut = [(pieces, weight) for word, weight in ordered for pieces in cutter.cut(word, characters)]
         merges = learn_merges(
             cut,
             {*cutter.vocabulary, *cutter.added, *characters},
@@ -231,11 +229,12 @@ def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Mer
         vocabulary = model["vocab"]
         score = dict(vocabulary)
         for content, token_id in sorted(added.items(), key=lambda item: item[1]):
-            if content not in score:
-                if token_id != len(vocabulary):
-                    raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
-                vocabulary.append([content, _NEVER])
-                score[content] = _NEVER
+            if content in score:
+                continue
+            if token_id != len(vocabulary):
+                raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
+            vocabulary.append([content, _NEVER])
+            score[content] = _NEVER
         for piece, weight in characters.items():
             score[piece] = math.log(max(weight, 1.0) / total)
         for merge in merges:
@@ -258,6 +257,5 @@ def _check_ids(source: Any, grown: Any) -> None:
     new = grown.get_vocab()
     for token, token_id in source.get_vocab().items():
         if new.get(token) != token_id:
-            raise HyperofaError(
-                f"the token {token!r} would move from id {token_id} to {new.get(token)}", where="extend"
-            )
+            what = f"the token {token!r} would move from id {token_id} to {new.get(token)}"
+            raise HyperofaError(what, where="extend")

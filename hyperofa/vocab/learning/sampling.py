@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import logging
 import random
 import re
@@ -94,13 +95,8 @@ class LanguageText:
     @property
     def record(self) -> dict[str, int]:
         """Counts for ``training.json``."""
-        return {
-            "lines": self.lines,
-            "drawn": self.drawn,
-            "characters": self.characters,
-            "left_out": self.left_out,
-            "held_out": len(self.held_out),
-        }
+        counts = {name: getattr(self, name) for name in ("lines", "drawn", "characters", "left_out")}
+        return {**counts, "held_out": len(self.held_out)}
 
 
 def log_counts(texts: Collection[LanguageText]) -> None:
@@ -246,12 +242,10 @@ def most_frequent(counts: Mapping[str, int], characters: int) -> dict[str, int]:
     """The most frequent words that have so many characters together; of equally frequent ones, those that a hash picks."""
     if sum(map(len, counts)) <= characters:
         return dict(counts)
-    kept: dict[str, int] = {}
-    for word in sorted(
-        counts, key=lambda word: (-counts[word], zlib.crc32(word.encode("utf-8", "surrogatepass")), word)
-    ):
-        characters -= len(word)
-        if characters < 0:
-            break
-        kept[word] = counts[word]
-    return kept
+
+    def rank(word: str) -> tuple[int, int, str]:
+        return -counts[word], zlib.crc32(word.encode("utf-8", "surrogatepass")), word
+
+    ranked = sorted(counts, key=rank)
+    ends = itertools.accumulate(map(len, ranked))
+    return {word: counts[word] for word, end in zip(ranked, ends, strict=True) if end <= characters}
