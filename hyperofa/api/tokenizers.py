@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import check_output
-from hyperofa.base.textfiles import Texts, language_files
-from hyperofa.errors import InputError
+from hyperofa.base.textfiles import Texts, language_files, path_of
 from hyperofa.vocab.settings import ExtendSettings, TrainSettings
 from hyperofa_eval.settings.config import build_config, recorded
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.settings.keywords import takes
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def extend_tokenizer(
 
     config = build_config(ExtendSettings, {"vocab_size": vocab_size, **settings}, "extend_tokenizer")
     if config.keep_source_text and not source_text:
-        raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
+        raise SettingError("keep_source_text", "no text to keep", todo="name it as the source's text")
     target = _target(out)
-    files, source_files = language_files(text), language_files(source_text or (), where="--source-text")
+    files, source_files = language_files(text), language_files(source_text or {}, "source_text")
     own_lines = source_lines(source_files, config.seed)
     loaded = load_tokenizer(source)
     texts = survey(files, config)
@@ -106,9 +106,10 @@ def extend_tokenizer(
 def _target(out: str | Path | None) -> Path | None:
     from hyperofa.vocab.report import MARKER
 
-    if out is not None:
-        check_output(Path(out), MARKER)
-    return None if out is None else Path(out)
+    if out is None:
+        return None
+    check_output(path_of(out, "out"), MARKER)
+    return Path(out)
 
 
 def _finished(

@@ -14,6 +14,7 @@ from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.languages import language_numbers
 from hyperofa.init.problem import Problem
+from hyperofa_eval.settings.fields import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +96,10 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     if (device := getattr(resolved.options, "device", None)) is not None:
         device_named(device, f"method {method.name}")
     if places.vectors is None and method.predict is not None and method.uses_words:
-        raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
+        raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
     if asked.refine is not None and not asked.parallel and (asked.refine == "parallel" or not asked.text):
-        todo = "name its folder with --parallel" if asked.refine == "parallel" else "name it with --text or --parallel"
-        raise InputError("needs text to learn from", where=f"--refine {asked.refine}", todo=todo)
+        name = "parallel text" if asked.refine == "parallel" else "text or parallel text"
+        raise SettingError("refine", f"{asked.refine} needs {name} to learn from", todo="name its files")
     texts = read_texts(asked.text, whole=asked.refine == "distill")
     if places.vectors is not None:
         WordVectors.open(places.vectors)

@@ -86,7 +86,7 @@ def check_rank(rank: int | None, tokens: int, width: int) -> None:
     """Refuse, as :class:`InputError`, a rank that a (tokens, width) matrix cannot have, unless it asks for no factorisation."""
     if rank is not None and tokens < rank < width:
         what = f"rank {rank} is above the number of source tokens, {tokens}"
-        raise InputError(what, where="factorisation", todo="lower --rank, or leave it out")
+        raise InputError(what, where="factorisation", todo="lower the rank, or leave it out")
 
 
 def _right_singular(

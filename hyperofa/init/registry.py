@@ -39,8 +39,8 @@ METHODS: dict[str, Method] = {
 RECORD_SCHEMA = 2
 """Of ``init.json``; one without a schema was written when ``hyperofa`` named two methods."""
 GONE = {
-    "preset": "say --method ofa-ridge (the default), or --method hyperofa (the published network)",
-    "network_weight": "--method ofa-ridge has no network; --method hyperofa is the published one",
+    "preset": "use the method ofa-ridge (the default), or hyperofa (the published network)",
+    "network_weight": "the method ofa-ridge has no network; hyperofa is the published one",
     "checkpoint": "leave it out: work is kept beside the output",
 }
 """Options that methods had, and what to do instead."""
@@ -68,7 +68,7 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
         others = [one.name for one in METHODS.values() if name in {f.name for f in dataclasses.fields(one.settings)}]
         if name not in GONE and not others:
             raise unknown_name(f"option of method {method.name}", name, known)
-        todo = GONE[name] if name in GONE else " or ".join(f"--method {other} has it" for other in others)
+        todo = GONE[name] if name in GONE else f"it belongs to {' and '.join(others)}"
         raise InputError(f"no option {name!r}", where=f"method {method.name}", todo=todo)
     return make_settings(method, options)
 

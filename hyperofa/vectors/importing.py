@@ -110,7 +110,7 @@ def _keys(words: list[str], config: ImportSettings, seen: set[str], summary: Imp
 
 def _why(summary: ImportSummary) -> str:
     if summary.unwanted:
-        return "check --languages"
+        return "check the languages asked for"
     if summary.bad_rows:
         return f"every row is bad: {', '.join(summary.bad_rows)}"
-    return "check --separator and --default-language" if summary.malformed else "the file holds no vectors"
+    return "check the separator and the default language" if summary.malformed else "the file holds no vectors"

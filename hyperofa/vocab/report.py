@@ -84,8 +84,8 @@ def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, li
     found = {language: sample_lines(paths, seed) for language, paths in sorted(files.items())}
     for language, lines in found.items():
         if not lines:
-            where = f"--source-text, {language}: {', '.join(map(str, files[language]))}"
-            raise InputError("no words in the text", where=where, todo="give text, or leave it out")
+            where = f"{language}: {', '.join(map(str, files[language]))}"
+            raise InputError("no words in the source's text", where=where, todo="give text, or leave it out")
     return found
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentences import Draws, digest_of, used_ids
 from hyperofa.init.refine.settings import RefineConfig
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.plain_text import PlainText
 
 
@@ -63,7 +63,7 @@ class Distill:
             if len(groups) > before:
                 self.languages[language] = len(groups) - before
         if not groups:
-            raise InputError("the source tokenizer can spell nothing of the text", where="--refine distill")
+            raise SettingError("text", "the source tokenizer can spell nothing of it")
         self.used = used_ids([ids for ids, _ in self._target])
         lengths = np.array([len(ids) for ids, _ in self._target])
         self._draws = Draws(np.array(groups), lengths, config.batch_size, seed, smoothing=config.smoothing)

@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyperofa.data.parallel import ParallelText
-from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded, pooled
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentences import Draws, digest_of, tokenise, used_ids
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.settings.fields import SettingError
 
 
 def check_pivot(text: ParallelText, pivot: str) -> None:
     """Refuse, as :class:`InputError`, text without the pivot's language or without translations of it."""
     known = text.texts.get(pivot, {})
     if not known:
-        there = ", ".join(sorted(text.texts))
-        raise InputError(f"no text in {pivot}, the language of the pivot", where="--parallel", todo=f"there: {there}")
+        what = f"no text in {pivot}, the language of the pivot"
+        raise SettingError("parallel", what, todo=f"there: {', '.join(sorted(text.texts))}")
     if not any(known.keys() & lines.keys() for language, lines in text.texts.items() if language != pivot):
-        raise InputError(f"nothing is a translation of a sentence in {pivot}", where="--parallel")
+        raise SettingError("parallel", f"nothing is a translation of a sentence in {pivot}")
 
 
 class Parallel:

@@ -33,7 +33,7 @@ class Faults:
     def bad(self, what: str, place: str) -> None:
         """Report a bad row at ``place`` (``line 7``); raises :class:`InputError` unless bad rows are skipped."""
         if not self.skip:
-            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or pass --skip-bad")
+            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or skip bad rows")
         self.counts[what] = self.counts.get(what, 0) + 1
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyperofa.base.files import existing_file
-from hyperofa.errors import InputError, unknown_name
+from hyperofa.errors import InputError
 from hyperofa.vectors.readers.fasttext import MAGIC, read_fasttext
 from hyperofa.vectors.readers.gensim import read_gensim
 from hyperofa.vectors.readers.rows import HEADER, NUMBER, Faults, Rows
 from hyperofa.vectors.readers.word2vec import read_binary, read_text
+from hyperofa_eval.base.names import advice
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be, what_to_do
 from hyperofa_eval.text.textfiles import DAMAGED, PACKED
 
@@ -40,7 +42,7 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
     if name is None:
         name = _format_of(path, head)
     if name not in READERS:
-        raise unknown_name("vector format", name, READERS, where="--format")
+        raise SettingError("format", f"unknown {name!r}", todo=advice(name, READERS))
     refuse_other_kinds(path, head, name)
     return name, READERS[name]
 

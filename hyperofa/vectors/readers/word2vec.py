@@ -63,7 +63,7 @@ def read_binary(path: Path, faults: Faults) -> Rows:
     with path.open("rb") as handle:
         header = HEADER.fullmatch(handle.readline(64))
     if header is None or int(header[2]) < 1:
-        raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
+        raise InputError("no header 'count dimension'", where=path, todo="name the right format")
     return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
 
 

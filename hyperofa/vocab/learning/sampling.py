@@ -18,6 +18,7 @@ from hyperofa.errors import InputError
 from hyperofa.vocab.learning.junk import without_junk
 from hyperofa.vocab.settings import SamplingSettings
 from hyperofa_eval.base.console import track
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.textfiles import read_lines
 
 log = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ def survey(files: Mapping[str, Sequence[Path]], settings: SamplingSettings) -> d
     Raises:
         InputError: a language has no text.
     """
+    if not files:
+        raise SettingError("text", "names no file")
     found = {}
     share = min(WORD_CHARACTERS, ALL_CHARACTERS // max(len(files), 1))
     for language, paths in sorted(files.items()):

@@ -36,8 +36,6 @@ def learn_tokenizer(texts: Mapping[str, LanguageText], settings: TrainSettings) 
         coverage=settings.coverage,
         forbidden=frozenset(fixed),
     )
-    if not pieces:
-        raise SettingError("text", "no words in it")
     if len(pieces) > wanted:
         what = f"{len(pieces)} characters and {len(fixed)} fixed entries do not fit into {settings.vocab_size}"
         todo = f"ask for {len(fixed) + len(pieces)} or more, or lower the coverage"
