@@ -131,12 +131,10 @@ def _figures(quality: Mapping[str, Any], scores: Mapping[str, Any] | None) -> st
         rows = [(name, f"{row['loss']:.3f}", f"{row['tokens']:,}") for name, row in losses.items()]
         parts.append(f"Loss on given text (nats a token):\n\n{_table(('language', 'loss', 'tokens'), rows)}")
     if scores:
-        tasks = [
-            (name, row["metric"], f"{row['mean']:.1f}", str(row["n_languages"]))
-            for name, row in scores["tasks"].items()
-        ]
-        title = f"Scores (protocol `{scores['protocol']}`)"
-        parts.append(f"{title}:\n\n{_table(('task', 'metric', 'mean', 'languages'), tasks)}")
+        tasks = scores["tasks"].items()
+        scored = [(name, row["metric"], f"{row['mean']:.1f}", str(row["n_languages"])) for name, row in tasks]
+        table = _table(("task", "metric", "mean", "languages"), scored)
+        parts.append(f"Scores (protocol `{scores['protocol']}`):\n\n{table}")
     return "\n\n".join(parts)
 
 

@@ -144,7 +144,7 @@ def initialise(
     state = None if work is None else path_of(work, "work")
     with _folder_of(tokenizer) as place:
         made = extend_model(Places(str(source), place, words, state), resolved)
-    return Extended(made.model, made.tokenizer, made.report, made.provenance, str(source))
+    return Extended(*made, str(source))
 
 
 @contextmanager

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of U spellings: how many tokens each has (U,), the ids of all, and the lengths of the spellings (U,)."""
 _VERSION = 2
 _BATCH = 1 << 15
 _JOINED = 256
@@ -50,15 +51,6 @@ class Matching:
     malformed: int
     examples: tuple[str, ...]
     spellings: int
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The tokens of U spellings: offsets (U + 1,), token ids and weights of all, one spelling after another."""
-
-    offsets: np.ndarray
-    ids: np.ndarray
-    weights: np.ndarray
 
 
 def match_words(words: Sequence[str], tokenizer: Any) -> csr_matrix:
@@ -179,35 +171,34 @@ def _tokenise(context: Context, texts: list[str], counts: np.ndarray, unknown: i
     return size, flat[keep], size + lost
 
 
-def _joined(parts: list[_Tokens]) -> _Found:
-    """The parts one after another."""
+def _joined(parts: list[_Tokens]) -> _Tokens:
+    """The parts one after another: offsets (U + 1,), token ids, and a weight for each."""
     size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _, _ in parts]])
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids, _ in parts]])
     lengths = np.concatenate([np.ones(1, dtype=np.int64), *[lengths for _, _, lengths in parts]])
-    return _Found(np.cumsum(size), flat, np.repeat((1.0 / np.maximum(lengths, 1)).astype(np.float32), size))
+    return (np.cumsum(size), flat, np.repeat((1.0 / np.maximum(lengths, 1)).astype(np.float32), size))
 
 
-def _spread(parts: list[tuple[_Found, np.ndarray, np.ndarray]], shape: tuple[int, int]) -> csr_matrix:
+def _spread(parts: list[tuple[_Tokens, np.ndarray, np.ndarray]], shape: tuple[int, int]) -> csr_matrix:
     """The tokens of spellings given to the words that have them, as a (V_t, n) matrix with sorted indices.
 
-    ``parts`` are (tokens of the spellings, spelling, word) for each context and pair of word and spelling; the largest weight
-    of a token in a word stays.
+    ``parts`` are (what :func:`_joined` gives, spelling, word) for each context and pair of word and spelling; the largest
+    weight of a token in a word stays.
     """
     from scipy.sparse import csr_matrix
 
     word = np.concatenate([words for _, _, words in parts])
     order = np.argsort(word, kind="stable")
-    ids = np.concatenate([found.ids for found, _, _ in parts])
-    bases = np.cumsum([0, *[len(found.ids) for found, _, _ in parts[:-1]]])
-    firsts = [found.offsets[spelling] + base for (found, spelling, _), base in zip(parts, bases, strict=True)]
-    sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])[order]
+    ids, weights = (np.concatenate([found[i] for found, _, _ in parts]) for i in (1, 2))
+    bases = np.cumsum([0, *[len(found[1]) for found, _, _ in parts[:-1]]])
+    firsts = [offsets[spelling] + base for ((offsets, _, _), spelling, _), base in zip(parts, bases, strict=True)]
+    sizes = np.concatenate([np.diff(offsets)[spelling] for (offsets, _, _), spelling, _ in parts])[order]
     where = np.repeat(np.concatenate(firsts)[order] - (np.cumsum(sizes) - sizes), sizes)
     where += np.arange(len(where))
-    data = np.concatenate([found.weights for found, _, _ in parts])[where]
     ends = np.cumsum(np.bincount(word[order], weights=sizes, minlength=shape[1]))
     starts = np.concatenate([[0], ends]).astype(np.int64)
     # A transposition sorts without comparing: the words of a token come in order, the same word more than once side by side.
-    by_token = csr_matrix((data, ids[where], starts), shape=shape[::-1]).tocsc()
+    by_token = csr_matrix((weights[where], ids[where], starts), shape=shape[::-1]).tocsc()
     words = by_token.indices
     first = np.ones(len(words), dtype=bool)
     first[1:] = words[1:] != words[:-1]

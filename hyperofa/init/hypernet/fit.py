@@ -19,10 +19,11 @@ from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.losses import LOSSES
 from hyperofa.init.hypernet.networks import build_network
-from hyperofa.init.hypernet.progress import Checkpoint
+from hyperofa.init.hypernet.progress import load_fit, save_fit
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import Team
+from hyperofa.init.kept_work import SavedState
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory
@@ -140,8 +141,9 @@ def fit(
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
-    store = Checkpoint(checkpoint, _key(checkpoint, sets, targets, groups, vectors, network, config, seed))
-    history, best = store.load(model, optimizer)
+    key = _key(checkpoint, sets, targets, groups, vectors, network, config, seed)
+    store = SavedState(checkpoint, "hypernet", key)
+    history, best = load_fit(store, model, optimizer)
     with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
         advance(len(history["train"]))
         for epoch in range(len(history["train"]), config.epochs):
@@ -155,7 +157,7 @@ def fit(
                 if config.patience is not None and int(np.argmin(history["validation"])) == epoch:
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if team.rank == 0:
-                store.save(model, optimizer, history, best)
+                save_fit(store, model, optimizer, history, best)
             after_epoch(len(history["train"]))
             advance()
     if best is not None and config.patience is not None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.distill import Distill
 from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.settings import RefineConfig
+from hyperofa.init.refine.translations import Parallel
 from hyperofa_eval.base.console import progress_bar
 
 log = logging.getLogger(__name__)
@@ -27,25 +29,8 @@ log = logging.getLogger(__name__)
 _SAVE_EVERY = 50
 
 
-class Objective(Protocol):
-    """What a refinement learns from.
-
-    Attributes:
-        used: (u,) the target tokens that occur in its text, ascending.
-        languages: texts per language.
-    """
-
-    used: np.ndarray
-    languages: dict[str, int]
-
-    def digest(self) -> str:
-        """SHA-256 of the tokens of all texts, what they are to learn and how they are drawn."""
-
-    def prepare(self, body: Body) -> None:
-        """Compute once what every step needs."""
-
-    def loss(self, rows: LearnedRows, body: Body, step: int) -> Tensor:
-        """The loss of a step, a function of the rows, the seed and the step alone."""
+Objective = Parallel | Distill
+"""What a refinement learns from: the target tokens that occur in its text, and the loss of a step."""
 
 
 def refine(

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from hyperofa.errors import HyperofaError
@@ -174,8 +175,8 @@ class _Cutter:
         for piece in ranked:
             if missing <= (1 - coverage) * everything:
                 break
-            missing -= weights[piece]
             chosen[piece] = weights[piece]
+            missing -= weights[piece]
         return chosen
 
     def cut(self, word: str, characters: Collection[str]) -> list[list[str]]:
@@ -184,20 +185,16 @@ class _Cutter:
         if all(piece in self.vocabulary for piece in singles):
             return [[token.value for token in self.backend.model.tokenize(word)]]
         parts: list[list[str]] = [[]]
-        run = ""
-        for piece in singles:
-            if not self.prefix and piece in self.vocabulary:
-                run += piece
+        # With a prefix every character of the source is a piece by itself; without one, a run of them is cut as the source does.
+        for whole, run in groupby(singles, lambda piece: not self.prefix and piece in self.vocabulary):
+            if whole:
+                parts[-1] += [token.value for token in self.backend.model.tokenize("".join(run))]
                 continue
-            if run:
-                parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
-                run = ""
-            if piece in characters or piece in self.vocabulary:
-                parts[-1].append(piece)
-            else:
-                parts.append([])
-        if run:
-            parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
+            for piece in run:
+                if piece in characters or piece in self.vocabulary:
+                    parts[-1].append(piece)
+                else:
+                    parts.append([])
         return [part for part in parts if part]
 
     def _characters(self, word: str) -> list[str]:

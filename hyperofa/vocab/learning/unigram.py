@@ -163,9 +163,7 @@ def _seed(text: _Text, longest: int, limit: int) -> _Pieces:
             current = current * alphabet + text.characters[alive + length - 1]
         _, place, current = np.unique(current, return_index=True, return_inverse=True)
         frequency = np.bincount(current, weights=weight[alive]).astype(np.float64)
-        keep = np.ones(len(place), dtype=bool)
-        if length > 1:  # what occurs once is no piece, nor is anything longer there
-            keep = frequency > _ONCE
+        keep = (frequency > _ONCE) | (length == 1)  # what occurs once is no piece, nor is anything longer there
         new = np.where(keep, np.cumsum(keep) - 1, -1)
         lengths.append(np.full(int(keep.sum()), length))
         places.append(alive[place[keep]])
@@ -218,17 +216,9 @@ class _Lattice:
         start = place + word  # one node more than characters in each word before
         firsts = text.first + np.arange(len(text.first))
         lasts = np.append(firsts[1:], len(text.characters) + len(text.weight)) - 1
-        return cls(
-            at[length, place],
-            start,
-            start + length + 1,
-            word,
-            _groups(offset + length + 1),
-            _groups(offset),
-            firsts,
-            lasts,
-            text.weight,
-        )
+        by_end, by_start = _groups(offset + length + 1), _groups(offset)
+        piece, end = at[length, place], start + length + 1
+        return cls(piece, start, end, word, by_end, by_start, firsts, lasts, text.weight)
 
     def expected_counts(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
         """How often each piece is expected in the text: forward-backward over all words at once."""
@@ -274,14 +264,11 @@ def _stretches(text: _Text, at: NDArray[np.int32]) -> Iterator[tuple[_Text, NDAr
     words = np.unique(np.append(borders, len(text.first)))
     starts = np.append(text.first, len(text.characters))[words]
     for (first, last), (start, end) in zip(pairwise(words), pairwise(starts), strict=True):
-        part = _Text(
-            text.characters[start:end],
-            text.word[start:end] - first,
-            text.left[start:end],
-            text.weight[first:last],
-            text.first[first:last] - start,
+        characters, left, weight = text.characters[start:end], text.left[start:end], text.weight[first:last]
+        yield (
+            _Text(characters, text.word[start:end] - first, left, weight, text.first[first:last] - start),
+            at[:, start:end],
         )
-        yield part, at[:, start:end]
 
 
 def _groups(offset: NDArray[np.int64]) -> list[NDArray[np.int64]]:

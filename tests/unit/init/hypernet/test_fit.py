@@ -81,16 +81,16 @@ def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
     # An interruption: the same question, stopped from outside after its second epoch.
     room = sys.modules[fit.__module__]
 
-    save, saved = room.Checkpoint.save, []
+    save, saved = room.save_fit, []
 
-    def stop_after_two(self, *arguments):
-        save(self, *arguments)
+    def stop_after_two(*arguments):
+        save(*arguments)
         saved.append(1)
         if len(saved) == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room.Checkpoint, "save", stop_after_two)
+        patch.setattr(room, "save_fit", stop_after_two)
         with pytest.raises(KeyboardInterrupt):
             fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
     resumed, second = fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
