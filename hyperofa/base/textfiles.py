@@ -41,11 +41,7 @@ def _listed(given: Paths, name: str) -> list[str | Path]:
 
 def language_words(given: Texts, name: str, *, is_name: Callable[[str], bool] = is_language) -> dict[str, list[str]]:
     """Files as they are written, by language; a bare file takes the language from its name (``ces.txt.xz`` is ``ces``).
-
-    Args:
-        given: What was given for them.
-        name: Of the argument, for errors.
-        is_name: What a language may be called.
+    ``name`` is the argument's, for errors; ``is_name`` says what a language may be called.
 
     Raises:
         SettingError: no language is named, or no file.
@@ -72,11 +68,7 @@ def language_words(given: Texts, name: str, *, is_name: Callable[[str], bool] = 
 
 def language_files(given: Texts, name: str = "text", *, plain: bool = True) -> dict[str, list[Path]]:
     """Files by language (see :func:`language_words`), of which each is there.
-
-    Args:
-        given: What was given for them.
-        name: Of the argument, for errors.
-        plain: Whether the files are read as plain text, so that one with objects or columns by its name is refused.
+    With ``plain`` they are read as plain text, so that one with objects or columns by its name is refused.
 
     Raises:
         InputError: no language code is there, or the file is no plain text by its name.

@@ -35,8 +35,7 @@ class Stages:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The (rows, notes) of stage ``name``: from disk, or made now and kept."""
         path = self.folder / f"{name}.safetensors"
-        found = self._load(path)
-        if found is not None:
+        if (found := self._load(path)) is not None:
             log.info("going on from the finished stage %r", name)
             return found
         rows, notes = make()

@@ -56,12 +56,6 @@ def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boun
     Where several source tokens share a surface (a byte-fallback piece and its character), one of the target token's
     own kind wins, then any that is not a byte piece, then the smallest id: the result depends on the two vocabularies
     only.
-
-    Args:
-        source: The source model's fast tokenizer (V_s tokens).
-        target: The target fast tokenizer (V_t tokens).
-        fold_case: Meet tokens that differ in case only.
-        fold_boundary: Meet tokens that differ in their word boundary only.
     """
     ours, theirs = token_surfaces(target), token_surfaces(source)
     specials = {surface.text: i for i, surface in enumerate(theirs) if surface.role == "other"}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -59,13 +60,33 @@ def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> 
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
-def source_table(sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> SourceTable:
-    """The source tokens (a,) with their mean word vectors, for a network that looks at them."""
+def start_network(data: FitData, network: NetworkConfig, seed: int) -> nn.Module:
+    """A network that is not fitted yet; one that looks at source tokens gets them (a,) with their mean word vectors."""
     from scipy.sparse import csr_matrix
 
+    sets, targets, groups, vectors = data
+    if network.network != "attention":
+        return build_network(network, vectors.shape[1], targets.shape[1], seed)
     words = csr_matrix((sets.shares, sets.indices, sets.starts), shape=(len(sets), len(vectors)))
     keys = normalise_rows(sparse_times_vectors(words, vectors))
-    return SourceTable(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (keys, targets, groups)))
+    table = SourceTable(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (keys, targets, groups)))
+    return build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+
+
+class FitData(NamedTuple):
+    """What a network is fitted to: a tokens, each with its words and its row.
+
+    Attributes:
+        sets: the words of each token.
+        targets: (a, r) float32, the rows to predict.
+        groups: (a,) for the held-out split; see :func:`split_groups`.
+        vectors: (n, d) frozen word vectors; they never enter a checkpoint.
+    """
+
+    sets: WordSets
+    targets: np.ndarray
+    groups: np.ndarray
+    vectors: VectorTable
 
 
 class _Fit:
@@ -99,10 +120,7 @@ class _Fit:
 
 @denormals_flushed()
 def fit(
-    sets: WordSets,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    vectors: VectorTable,
+    data: FitData,
     network: NetworkConfig,
     config: FitConfig,
     *,
@@ -114,10 +132,7 @@ def fit(
     """Fit a hypernetwork from word sets to rows.
 
     Args:
-        sets: The word sets of a tokens.
-        targets: (a, r) float32, the rows to predict.
-        groups: (a,) for the held-out split; see :func:`split_groups`.
-        vectors: (n, d) frozen word vectors; they never enter a checkpoint.
+        data: What it is fitted to.
         network: The network's shape.
         config: How to fit.
         seed: Of the network's start, the split, and every epoch's order and sampling.
@@ -131,18 +146,17 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
+    sets, targets, groups, vectors = data
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     if not len(train):
         what = f"held_out {config.held_out} of {len(np.unique(groups))} groups leaves no token to learn from"
         raise InputError(what, where="hypernetwork", todo="lower held_out, or give vectors of more words")
-    table = source_table(sets, targets, groups, vectors) if network.network == "attention" else None
-    model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+    model = start_network(data, network, seed)
     team = team or Team(config.device)
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
-    key = _key(checkpoint, sets, targets, groups, vectors, network, config, seed)
-    store = SavedState(checkpoint, "hypernet", key)
+    store = SavedState(checkpoint, "hypernet", _key(data, network, config, seed) if checkpoint else "")
     history, best = load_fit(store, model, optimizer)
     with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
         advance(len(history["train"]))
@@ -249,23 +263,13 @@ def _exhausted(validation: list[float], patience: int | None) -> bool:
     return len(validation) - 1 - int(np.argmin(validation)) >= patience
 
 
-def _key(
-    folder: Path | None,
-    sets: WordSets,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    vectors: VectorTable,
-    network: NetworkConfig,
-    config: FitConfig,
-    seed: int,
-) -> str:
-    """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over; empty without a folder.
+def _key(data: FitData, network: NetworkConfig, config: FitConfig, seed: int) -> str:
+    """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over.
 
     Words are numbered by their order among those used, and only the vectors of those are read: several processes, which get no
     others, have the key of one.
     """
-    if folder is None:
-        return ""
+    sets, targets, groups, vectors = data
     fitting = dataclasses.asdict(config)
     del fitting["device"], fitting["processes"]  # they do not change what is fitted
     asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)

@@ -12,7 +12,7 @@ import psutil
 from safetensors.torch import save_file
 from scipy.sparse import csr_matrix
 
-from hyperofa.init.hypernet.fit import fit
+from hyperofa.init.hypernet.fit import FitData, fit
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import AcceleratedTeam
@@ -41,11 +41,9 @@ def main(folder: Path) -> int:
             os._exit(1)
 
     try:
+        sets = WordSets(words, np.arange(words.shape[0]), limit=task["limit"])
         network, report = fit(
-            WordSets(words, np.arange(words.shape[0]), limit=task["limit"]),
-            np.array(arrays["targets"]),
-            np.array(arrays["groups"]),
-            arrays["vectors"],
+            FitData(sets, np.array(arrays["targets"]), np.array(arrays["groups"]), arrays["vectors"]),
             NetworkConfig(**task["network"]),
             config,
             seed=task["seed"],

@@ -36,11 +36,7 @@ def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) 
     ``words`` counts its keys, ``matched`` the ones that yield a token; a token is a language's if one of its words yields it, so
     tokens of several languages count in each. ``known`` is the mean share of a word's matches that are copied or predicted: the
     rest starts from noise.
-
-    Args:
-        keys: n keys ``lang:word``.
-        words: (V, n) matches of tokens and words.
-        found: of the V tokens (and rows appended beyond them).
+    ``keys`` are n ``lang:word``, ``words`` (V, n) their matches, ``found`` of the V tokens (and rows appended beyond them).
     """
     from scipy.sparse import csr_matrix
 

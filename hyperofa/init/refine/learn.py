@@ -38,13 +38,8 @@ def refine(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The refined rows (V, r) and a record of what was done.
 
-    Args:
-        start: The rows, and which of them may move.
-        objective: What is learned from.
-        body: The frozen model.
-        config: How.
-        seed: What the objective's draws were seeded with; it is part of what a checkpoint answers to.
-        checkpoint: A folder for the state every 50 steps; an interrupted refinement ends where an undisturbed one would.
+    ``seed`` is what the objective's draws were seeded with. The folder ``checkpoint`` keeps the state every 50 steps: an
+    interrupted refinement ends where an undisturbed one would.
 
     Raises:
         HyperofaError: the loss became NaN or infinite.
@@ -52,7 +47,8 @@ def refine(
     began = time.monotonic()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    store = SavedState(checkpoint, "refine", _key(checkpoint, start, objective, body, config, seed))
+    key = _key(start, objective, body, config, seed) if checkpoint else ""
+    store = SavedState(checkpoint, "refine", key)
     with body.frozen():
         objective.prepare(body)
         losses = _learn(rows, objective, body, config, store)
@@ -103,10 +99,8 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-def _key(folder: Path | None, start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
-    """SHA-256 of all that decides a refinement: only a state with this key is taken over; empty without a folder."""
-    if folder is None:
-        return ""
+def _key(start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
+    """SHA-256 of all that decides a refinement: only a state with this key is taken over."""
     asked = json.dumps([dataclasses.asdict(config), seed, objective.digest(), body.digest()], sort_keys=True)
     parts = (getattr(start, field.name) for field in dataclasses.fields(start))
     return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()

@@ -34,11 +34,9 @@ class _Record:
                 self.__dict__.update(part)
 
 
-class _Defaults(dict[Any, Any]):
+def _defaults(*_: object) -> dict[Any, Any]:
     """Stands in for ``collections.defaultdict``: a dict, whose factory is dropped."""
-
-    def __init__(self, *_: object) -> None:
-        super().__init__()
+    return {}
 
 
 class _Dtype:
@@ -101,7 +99,7 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("collections", "OrderedDict"): OrderedDict,
-    ("collections", "defaultdict"): _Defaults,
+    ("collections", "defaultdict"): _defaults,
     ("_codecs", "encode"): _encode,
     ("copyreg", "_reconstructor"): _reconstructor,
     ("copy_reg", "_reconstructor"): _reconstructor,

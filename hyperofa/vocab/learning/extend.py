@@ -42,11 +42,7 @@ def grow_tokenizer(
     WordPiece the pieces, unigram the pieces with a score that lets each win over its parts. A new piece joins only what
     pieces of the source join (:class:`hyperofa.vocab.learning.joins.Joins`): digits stay single where the source has them single.
 
-    Args:
-        source: The tokenizer that grows; it is not changed.
-        texts: What :func:`~hyperofa.vocab.learning.sampling.survey` made of the files of each language.
-        settings: How far it grows.
-        kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
+    ``source`` is not changed. Lines that are ``kept`` are cut as the source does: no entry is taken that would change one.
 
     Raises:
         InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is unknown.
