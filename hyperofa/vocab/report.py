@@ -59,7 +59,7 @@ def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, li
     for language, lines in found.items():
         if not lines:
             where = f"{language}: {', '.join(map(str, files[language]))}"
-            raise InputError("no words in the source's text", where=where, todo="give text, or leave it out")
+            raise InputError("no words in the text", where=where, todo="give text, or leave it out")
     return found
 
 

@@ -165,7 +165,11 @@ def fit(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_every)
-            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, seed, epoch))
+            rng = np.random.default_rng([seed, 12, epoch])
+            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, rng))
+            if not np.isfinite(history["train"][-1]):
+                what = f"the loss became {history['train'][-1]} in epoch {epoch + 1}"
+                raise HyperofaError(what, where="hypernetwork", todo="lower learning_rate")
             if len(held):
                 history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
                 if config.patience is not None and int(np.argmin(history["validation"])) == epoch:
@@ -214,11 +218,9 @@ def _train_epoch(
     sets: WordSets,
     targets: Tensor,
     items: np.ndarray,
-    seed: int,
-    epoch: int,
+    rng: np.random.Generator,
 ) -> float:
     config = state.config
-    rng = np.random.default_rng([seed, 12, epoch])
     state.network.train()
     total, count = torch.zeros((), device=state.device), 0
     with torch.random.fork_rng():
@@ -232,11 +234,7 @@ def _train_epoch(
             count += len(batch.items)
             if state.device.type == "cpu" and batch.lengths.sum() > _LARGE:
                 return_freed_memory()
-    mean = state.team.agree(float(total) / count)
-    if not np.isfinite(mean):
-        what = f"the loss became {mean} in epoch {epoch + 1}"
-        raise HyperofaError(what, where="hypernetwork", todo="lower learning_rate")
-    return mean
+    return state.team.agree(float(total) / count)
 
 
 def _validate(state: _Fit, sets: WordSets, targets: Tensor, items: np.ndarray, seed: int) -> tuple[float, float]:

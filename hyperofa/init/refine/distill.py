@@ -12,10 +12,9 @@ from torch.nn import functional
 
 from hyperofa.init.refine.body import Body, padded
 from hyperofa.init.refine.learned_rows import LearnedRows
-from hyperofa.init.refine.sentences import Draws, digest_of, used_ids
+from hyperofa.init.refine.sentences import Draws, digest_of, encode, used_ids
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa_eval.settings.fields import SettingError
-from hyperofa_eval.text.plain_text import PlainText
 
 
 class Distill:
@@ -87,14 +86,7 @@ class Distill:
 
 def _encode(tokenizer: Any, lines: list[str], max_length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(ids, end of each token in the text) of every line; the end is 0 for specials."""
-    encoded = PlainText(tokenizer)(
-        lines,
-        truncation=True,
-        max_length=max_length,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        verbose=False,
-    )
+    encoded = encode(tokenizer, lines, max_length, return_offsets_mapping=True)
     found = []
     columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
     for ids, offsets, special in zip(*columns, strict=True):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hyperofa.errors import InputError
 
@@ -43,12 +42,6 @@ class Rows:
 
     dim: int
     blocks: Iterator[Block]
-
-
-def finite_rows(vectors: np.ndarray) -> NDArray[np.bool_]:
-    """Which rows of (k, d) have numbers only, (k,)."""
-    good: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
-    return good
 
 
 def blocks_of(rows: Iterable[tuple[bytes, np.ndarray, str]], faults: Faults) -> Iterator[Block]:

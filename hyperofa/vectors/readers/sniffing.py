@@ -42,7 +42,7 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
     if name is None:
         name = _format_of(path, head)
     if name not in READERS:
-        raise SettingError("format", f"unknown {name!r}", todo=advice(name, READERS))
+        raise SettingError("format", f"unknown vector format {name!r}", todo=advice(name, READERS))
     refuse_other_kinds(path, head, name)
     return name, READERS[name]
 

@@ -20,7 +20,7 @@ from hyperofa.vocab.learning.merges import Merge, learn_merges
 from hyperofa.vocab.learning.sampling import LanguageText, count_words
 from hyperofa.vocab.learning.train import balance
 from hyperofa.vocab.settings import ExtendSettings
-from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, model_words, rows_needed
 from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
@@ -199,10 +199,7 @@ class _Cutter:
         return [character if i == 0 else f"{self.prefix}{character}" for i, character in enumerate(word)]
 
     def _words(self, line: str) -> list[str]:
-        text = line if self.backend.normalizer is None else self.backend.normalizer.normalize_str(line)
-        words = [text]
-        if self.backend.pre_tokenizer is not None:
-            words = [word for word, _ in self.backend.pre_tokenizer.pre_tokenize_str(text)]
+        words = model_words(self.backend, line)
         if self.kind != "sentencepiece":
             return [word for word in words if word]
         # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
