@@ -47,12 +47,9 @@ def hub_language(code: str) -> str:
 
 
 def write_card(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> None:
-    """Write ``README.md`` into a model directory.
+    """Write ``README.md`` into a model directory, from the ``record`` that its ``init.json`` holds.
 
-    Args:
-        folder: of the model.
-        record: what its ``init.json`` holds.
-        scores: a ``summary.json`` of the harness; by default the one in the folder, if there is one.
+    ``scores`` are a ``summary.json`` of the harness; by default the one in the folder, if there is one.
 
     Raises:
         InputError: the record is of an earlier version, whose method may have another name now.

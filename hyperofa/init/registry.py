@@ -85,7 +85,7 @@ class Resolved:
 
 
 def resolve(settings: InitSettings) -> Resolved:
-    """Look up what settings name, and check it as far as that can be without reading anything.
+    """Look up what settings name, and check what can be checked without reading anything.
 
     Raises:
         InputError: a method, an option of it or of the refinement is unknown, or cannot be.

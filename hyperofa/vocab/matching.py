@@ -89,12 +89,9 @@ def match(
     """
     if scheme is None:
         scheme = getattr(words, "scheme", wordkeys.STORED)
-    path = None
-    if cache is not None:
-        path = cache / f"matching-{_key(words, tokenizer, scheme)[:32]}.safetensors"
-        stored = _load(path)
-        if stored is not None:
-            return stored
+    path = cache and cache / f"matching-{_key(words, tokenizer, scheme)[:32]}.safetensors"
+    if path is not None and (stored := _load(path)) is not None:
+        return stored
     result = _match(words, tokenizer, scheme)
     if result.malformed and not told:
         some = ", ".join(repr(key) for key in result.examples)

@@ -44,8 +44,7 @@ def prepare(config: RefineConfig, source: Source, parallel: Sequence[Path], text
     """
     body = Body(source, config.layer, device_named(config.device, "refinement"))
     text = read_parallel(list(parallel)) if parallel else None
-    if config.kind == "parallel":
-        assert text is not None
+    if config.kind == "parallel" and text is not None:
         check_pivot(text, config.pivot)
     config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
     return Refinement(config, body, text, texts)
@@ -62,8 +61,7 @@ def refine_inputs(
     config, body, text, texts = refinement
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
     objective: Objective
-    if config.kind == "parallel":
-        assert text is not None
+    if config.kind == "parallel" and text is not None:
         objective = Parallel(text, *tokenizers, config, problem.seed)
     else:
         if text is not None:

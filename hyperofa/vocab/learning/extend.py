@@ -121,7 +121,12 @@ class _Cutter:
     def words(self, line: str) -> Iterator[str]:
         """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
         for part in self._at_added.split(line):
-            yield from self._words(part)
+            for word in model_words(self.backend, part):
+                if self.kind != "sentencepiece":
+                    yield from filter(None, [word])
+                    continue
+                # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
+                yield from (f"▁{piece}" if i else piece for i, piece in enumerate(word.split("▁")) if piece)
 
     def _stretches(self, word: str) -> list[str]:
         """A word of a script without spaces in stretches, so that a change in one is not the work of all.
@@ -197,13 +202,6 @@ class _Cutter:
         if not self.prefix:
             return list(word)
         return [character if i == 0 else f"{self.prefix}{character}" for i, character in enumerate(word)]
-
-    def _words(self, line: str) -> list[str]:
-        words = model_words(self.backend, line)
-        if self.kind != "sentencepiece":
-            return [word for word in words if word]
-        # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
-        return [f"▁{part}" if i else part for word in words for i, part in enumerate(word.split("▁")) if part]
 
 
 def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Merge], total: float) -> Any:
