@@ -49,8 +49,8 @@ def run(options: Init) -> None:
         keep_freed_memory()
     out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
     work = out.parent / f".{out.name}.work"
-    places: dict[str, Any] = {"text": options.text, "parallel": options.parallel, "work": work}
-    extended = initialise(options.source, options.tokenizer, options.vectors, **places, **keywords(options))
+    given = keywords(options) | {"text": options.text, "parallel": options.parallel, "work": work}
+    extended = initialise(options.source, options.tokenizer, options.vectors, **given)
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
     log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)

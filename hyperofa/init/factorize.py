@@ -50,6 +50,7 @@ def factorize(
     moves a row of F as it would a row of E; at 0 all scale lies in P, as in the public code of the paper.
 
     Args:
+        embeddings: (V, D).
         rank: Columns kept. None with ``energy`` None, or ``rank >= D``, leaves the matrix unfactorised.
         energy: Instead of a rank, the least share (0, 1] of the squared Frobenius norm to keep.
         scale_split: The exponent a.

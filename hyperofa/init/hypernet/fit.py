@@ -133,6 +133,8 @@ def fit(
 
     Args:
         data: What it is fitted to.
+        network: The network's shape.
+        config: How to fit.
         seed: Of the network's start, the split, and every epoch's order and sampling.
         checkpoint: A folder to save to after every epoch and to resume from; each epoch's randomness depends on (seed, epoch)
             alone, so an interrupted fit ends where an undisturbed one would.

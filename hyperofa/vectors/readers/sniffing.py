@@ -32,7 +32,7 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
 
     Raises:
         DataMissingError: the file is not there.
-        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
+        InputError: ``name`` is unknown, or the file is empty, packed and no text, or plainly something else.
     """
     existing_file(path, "vector file")
     with path.open("rb") as handle:
@@ -43,7 +43,10 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
         name = _format_of(path, head)
     if name not in READERS:
         raise SettingError("format", f"unknown vector format {name!r}", todo=advice(name, READERS))
-    refuse_other_kinds(path, head, name)
+    if name == "text":
+        head = _unpacked(path, head)
+    if not _fits(head, name) and (kind := seems_to_be(head)) is not None:
+        raise InputError(f"no word vectors: it seems to be {kind}", where=path, todo=what_to_do(kind))
     return name, READERS[name]
 
 
@@ -58,21 +61,6 @@ def _format_of(path: Path, head: bytes) -> str:
     if HEADER.fullmatch(first):
         return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
     return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
-
-
-def refuse_other_kinds(path: Path, head: bytes, reader: str) -> None:
-    """Refuse a file that is plainly something else than the format of ``reader``.
-
-    Raises:
-        InputError: with what the file seems to be.
-    """
-    if reader == "text":
-        head = _unpacked(path, head)
-    if _fits(head, reader):
-        return
-    kind = seems_to_be(head)
-    if kind is not None:
-        raise InputError(f"no word vectors: it seems to be {kind}", where=path, todo=what_to_do(kind))
 
 
 def _fits(head: bytes, reader: str) -> bool:

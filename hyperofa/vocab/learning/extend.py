@@ -122,11 +122,12 @@ class _Cutter:
         """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
         for part in self._at_added.split(line):
             for word in model_words(self.backend, part):
-                if self.kind != "sentencepiece":
-                    yield from filter(None, [word])
-                    continue
-                # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
-                yield from (f"▁{piece}" if i else piece for i, piece in enumerate(word.split("▁")) if piece)
+                if (
+                    self.kind == "sentencepiece"
+                ):  # where the whole text is one word (Llama), no piece shall reach over a boundary
+                    yield from (f"▁{piece}" if i else piece for i, piece in enumerate(word.split("▁")) if piece)
+                elif word:
+                    yield word
 
     def _stretches(self, word: str) -> list[str]:
         """A word of a script without spaces in stretches, so that a change in one is not the work of all.

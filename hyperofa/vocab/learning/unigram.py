@@ -90,9 +90,10 @@ def train_unigram(
     rounds = 0
     with progress_bar("training the vocabulary", None) as advance:
         while True:
-            lattices = _Lattices(text, pieces)
+            # An edge takes some 60 bytes, and a character has up to 16 edges: only the lattice of a small text is held.
+            whole = _Lattice.of(text, pieces.at) if len(text.characters) <= _CHARACTERS_AT_A_TIME else None
             for _ in range(_EM_STEPS):
-                expected = lattices.expected_counts(pieces.score)
+                expected = _expected(text, pieces, whole)
                 pieces.score = _maximise(expected)
             rounds += 1
             advance()
@@ -238,24 +239,12 @@ class _Lattice:
         return np.bincount(self.piece, weights=paths, minlength=len(score)).astype(np.float64)
 
 
-class _Lattices:
-    """The lattice of a text: held as a whole if it is small, else made anew of a stretch of words at a time.
-
-    An edge takes some 60 bytes, and a character has up to 16 edges.
-    """
-
-    def __init__(self, text: _Text, pieces: _Pieces) -> None:
-        self._text, self._pieces = text, pieces
-        self._whole = _Lattice.of(text, pieces.at) if len(text.characters) <= _CHARACTERS_AT_A_TIME else None
-
-    def expected_counts(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How often each piece is expected in the text."""
-        if self._whole is not None:
-            return self._whole.expected_counts(score)
-        expected = np.zeros(len(score))
-        for part, at in _stretches(self._text, self._pieces.at):
-            expected += _Lattice.of(part, at).expected_counts(score)
-        return expected
+def _expected(text: _Text, pieces: _Pieces, whole: _Lattice | None) -> NDArray[np.float64]:
+    """How often each piece is expected in the text: by its lattice as a ``whole``, or a stretch of words at a time."""
+    if whole is not None:
+        return whole.expected_counts(pieces.score)
+    parts = _stretches(text, pieces.at)
+    return sum((_Lattice.of(*part).expected_counts(pieces.score) for part in parts), start=np.zeros(len(pieces.score)))
 
 
 def _stretches(text: _Text, at: NDArray[np.int32]) -> Iterator[tuple[_Text, NDArray[np.int32]]]:
