@@ -62,9 +62,7 @@ class SavedState:
 
     def __init__(self, folder: Path | None, name: str, key: str) -> None:
         """Keep ``NAME.json`` and its tensors in ``folder`` (None keeps none); ``key`` is a hash of all that decides the fit."""
-        self.folder = folder
-        self.name = name
-        self.key = key
+        self.folder, self.name, self.key = folder, name, key
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The tensors and facts saved last for the same question; None where there are none, or they are damaged."""
