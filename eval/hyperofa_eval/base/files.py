@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +92,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def versions(packages: Iterable[str] = VERSIONED) -> dict[str, str]:
     """The versions of those packages that are installed; without a list, of those that decide a score."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and --help needs none
+
     found: dict[str, str] = {}
     for name in packages:
         with suppress(PackageNotFoundError):
