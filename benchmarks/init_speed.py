@@ -186,7 +186,7 @@ def epoch_side(side: str, share: float, threads: int) -> dict[str, Any]:
     import torch
     from scipy.sparse import csr_matrix
 
-    from hyperofa.init.hypernet.fit import fit
+    from hyperofa.init.hypernet.fit import FitData, fit
     from hyperofa.init.hypernet.networks import build_network
     from hyperofa.init.hypernet.sets import WordSets
     from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
@@ -214,7 +214,7 @@ def epoch_side(side: str, share: float, threads: int) -> dict[str, Any]:
         return found | {"seconds": seconds, "loss": loss}
     speed_up_cpu()
     sets = WordSets(words, np.arange(tokens))
-    seconds, (_, report) = timed(lambda: fit(sets, targets, np.arange(tokens), vectors, shape, config, seed=0))
+    seconds, (_, report) = timed(lambda: fit(FitData(sets, targets, np.arange(tokens), vectors), shape, config, seed=0))
     return found | {"seconds": seconds, "loss": report.train_loss[-1], "bf16": report.bf16}
 
 

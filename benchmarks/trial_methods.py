@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from hyperofa.init.hypernet.fit import fit, predict
+from hyperofa.init.hypernet.fit import FitData, fit, predict
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.linalg import combine, nearest, normalise_rows, softmax
@@ -85,7 +85,7 @@ def predict_residual(problem: Problem) -> np.ndarray:
     missing = normalise_rows(parts.rows - parts.centre) - seen
     vectors, seed = problem.centred_vectors, problem.seed
     sets = WordSets(parts.known, ids, limit=48)
-    network, report = fit(sets, missing, problem.source_groups[ids], vectors, _NETWORK, _FIT, seed=seed)
+    network, report = fit(FitData(sets, missing, problem.source_groups[ids], vectors), _NETWORK, _FIT, seed=seed)
     problem.notes["residual"] = {"train": report.train_loss, "validation": report.validation_loss}
     new = WordSets(problem.target_words, problem.predict_ids, limit=48)
     return parts.at_length(normalise_rows(begun - parts.centre) + predict(network, new, vectors, _FIT, seed=seed))
@@ -144,7 +144,7 @@ def _network(problem: Problem, known: np.ndarray, new: np.ndarray, parts: Direct
     config = dataclasses.replace(_FIT, loss="direction", contrastive_weight=0.1)
     groups, targets = problem.source_groups[parts.anchors], parts.rows - parts.centre
     sets = WordSets(eye_array(len(known), format="csr"), np.arange(len(known)))
-    network, report = fit(sets, targets, groups, known, _NETWORK, config, seed=problem.seed)
+    network, report = fit(FitData(sets, targets, groups, known), _NETWORK, config, seed=problem.seed)
     problem.notes["pieces"] = {"train": report.train_loss, "validation": report.validation_loss}
     ahead = WordSets(eye_array(len(new), format="csr"), np.arange(len(new)))
     return normalise_rows(predict(network, ahead, new, config, seed=problem.seed))

@@ -47,12 +47,9 @@ def hub_language(code: str) -> str:
 
 
 def write_card(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> None:
-    """Write ``README.md`` into a model directory.
+    """Write ``README.md`` into a model directory, from the ``record`` that its ``init.json`` holds.
 
-    Args:
-        folder: of the model.
-        record: what its ``init.json`` holds.
-        scores: a ``summary.json`` of the harness; by default the one in the folder, if there is one.
+    ``scores`` are a ``summary.json`` of the harness; by default the one in the folder, if there is one.
 
     Raises:
         InputError: the record is of an earlier version, whose method may have another name now.
@@ -131,12 +128,10 @@ def _figures(quality: Mapping[str, Any], scores: Mapping[str, Any] | None) -> st
         rows = [(name, f"{row['loss']:.3f}", f"{row['tokens']:,}") for name, row in losses.items()]
         parts.append(f"Loss on given text (nats a token):\n\n{_table(('language', 'loss', 'tokens'), rows)}")
     if scores:
-        tasks = [
-            (name, row["metric"], f"{row['mean']:.1f}", str(row["n_languages"]))
-            for name, row in scores["tasks"].items()
-        ]
-        title = f"Scores (protocol `{scores['protocol']}`)"
-        parts.append(f"{title}:\n\n{_table(('task', 'metric', 'mean', 'languages'), tasks)}")
+        tasks = scores["tasks"].items()
+        scored = [(name, row["metric"], f"{row['mean']:.1f}", str(row["n_languages"])) for name, row in tasks]
+        table = _table(("task", "metric", "mean", "languages"), scored)
+        parts.append(f"Scores (protocol `{scores['protocol']}`):\n\n{table}")
     return "\n\n".join(parts)
 
 

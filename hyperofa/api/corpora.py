@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import temporary_directory
-from hyperofa.base.textfiles import Texts, language_words
+from hyperofa.base.textfiles import Texts, language_words, path_of
 from hyperofa.corpus.settings import CorpusSettings
 from hyperofa_eval.settings.config import build_config
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.settings.keywords import takes
 
 if TYPE_CHECKING:
@@ -38,10 +39,13 @@ def prepare_corpus(tokenizer: Any, text: Texts, *, out: str | Path, **settings: 
     from hyperofa.vocab.report import load_tokenizer, name_of
 
     config = build_config(CorpusSettings, settings, "prepare_corpus")
-    texts = language_words(text, "--text", is_name=lambda name: name.replace("_", "").replace("-", "").isalnum())
+    texts = language_words(text, "text", is_name=lambda name: name.replace("_", "").replace("-", "").isalnum())
+    target = path_of(out, "out")
+    if not texts:
+        raise SettingError("text", "names no file")
     if isinstance(tokenizer, str | Path):
-        return prepare(tokenizer, texts, Path(out), config)
+        return prepare(tokenizer, texts, target, config)
     folder, keep = temporary_directory(Path(name_of(tokenizer)).name or "tokenizer")
     with keep:
         load_tokenizer(tokenizer).save_pretrained(str(folder))
-        return prepare(folder, texts, Path(out), config)
+        return prepare(folder, texts, target, config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from hyperofa.base.files import new_directory
+from hyperofa.base.files import new_directory, temporary_directory
+from hyperofa.base.textfiles import Paths, Texts, language_files, path_of, paths_of
 from hyperofa.errors import HyperofaError
 from hyperofa.init.settings import InitSettings
 from hyperofa_eval.base.files import write_json
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hyperofa.vectors.store import WordVectors
 
 MARKER = "init.json"
-
-Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Extended:
         from hyperofa.api.cards import write_card
         from hyperofa.base.sentence_modules import carry_sentence_modules
 
-        with new_directory(Path(folder), MARKER) as new:
+        with new_directory(path_of(folder, "folder"), MARKER) as new:
             try:
                 self.model.save_pretrained(new)
                 self.tokenizer.save_pretrained(new)
@@ -95,8 +93,8 @@ class Extended:
             raise HyperofaError(line, where=f"hub repository {repo_id}")
 
         api = HfApi(token=token)
-        with tempfile.TemporaryDirectory(prefix="hyperofa-") as parent:
-            folder = Path(parent) / "model"
+        folder, keep = temporary_directory("model")
+        with keep:
             self.save_pretrained(folder)
             kwargs.setdefault("commit_message", "Extended vocabulary")
             with told(refuse):
@@ -111,7 +109,7 @@ def initialise(
     tokenizer: str | Path | PreTrainedTokenizerBase,
     vectors: str | Path | WordVectors | None = None,
     *,
-    text: Mapping[str, Paths] | None = None,
+    text: Texts | None = None,
     parallel: Paths = (),
     work: str | Path | None = None,
     **settings: Any,
@@ -124,7 +122,8 @@ def initialise(
         source: the model to extend, a directory or hub id.
         tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
         vectors: word vectors, or their directory; the methods mean, multivariate, subword-mean and random need none.
-        text: files by language, to distil with (``refine="distill"``), and to report the model's loss on.
+        text: files by language, to distil with (``refine="distill"``), and to report the model's loss on: a mapping from a
+            language to a file or several, or files named ``LANG.txt``.
         parallel: folders of parallel text, to refine with.
         work: a folder for what takes long, from which an interrupted run goes on; it is left there.
         **settings: listed below.
@@ -133,20 +132,19 @@ def initialise(
         InputError: a setting, the tokenizer or the vectors do not fit.
         DataMissingError: an input is not there.
     """
-    files = {language: _paths(paths) for language, paths in (text or {}).items()}
-    asked = build_config(InitSettings, {"text": files, "parallel": _paths(parallel), **settings}, "initialise")
+    inputs = {"text": language_files(text or {}), "parallel": paths_of(parallel, "parallel")}
+    asked = build_config(InitSettings, {**inputs, **settings}, "initialise")
     from hyperofa.init.evidence import Places
     from hyperofa.init.pipeline import extend_model
     from hyperofa.init.registry import resolve
 
     resolved = resolve(asked)
-    words = vectors if vectors is None or isinstance(vectors, str | Path) else vectors.path
+    path_of(source, "source")
+    words = None if vectors is None else path_of(getattr(vectors, "path", vectors), "vectors")
+    state = None if work is None else path_of(work, "work")
     with _folder_of(tokenizer) as place:
-        places = Places(
-            str(source), place, None if words is None else Path(words), None if work is None else Path(work)
-        )
-        made = extend_model(places, resolved)
-    return Extended(made.model, made.tokenizer, made.report, made.provenance, str(source))
+        made = extend_model(Places(str(source), place, words, state), resolved)
+    return Extended(*made, str(source))
 
 
 @contextmanager
@@ -155,11 +153,9 @@ def _folder_of(tokenizer: Any) -> Iterator[str]:
     if isinstance(tokenizer, str | Path):
         yield str(tokenizer)
         return
-    with tempfile.TemporaryDirectory(prefix="hyperofa-") as parent:
-        folder = Path(parent) / "tokenizer"
-        tokenizer.save_pretrained(folder)
+    from hyperofa.vocab.report import load_tokenizer
+
+    folder, keep = temporary_directory("tokenizer")
+    with keep:
+        load_tokenizer(tokenizer).save_pretrained(folder)
         yield str(folder)
-
-
-def _paths(given: Paths) -> list[Path]:
-    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import check_output
-from hyperofa.base.textfiles import Texts, language_files
-from hyperofa.errors import InputError
+from hyperofa.base.textfiles import Texts, language_files, path_of
 from hyperofa.vocab.settings import ExtendSettings, TrainSettings
 from hyperofa_eval.settings.config import build_config, recorded
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.settings.keywords import takes
 
 if TYPE_CHECKING:
@@ -41,15 +41,13 @@ def train_tokenizer(
     """
     from hyperofa.vocab.learning.sampling import survey
     from hyperofa.vocab.learning.train import learn_tokenizer
-    from hyperofa.vocab.report import fertilities
 
     config = build_config(TrainSettings, {"vocab_size": vocab_size, **settings}, "train_tokenizer")
     target = _target(out)
     files = language_files(text)
     texts = survey(files, config)
     tokenizer = learn_tokenizer(texts, config)
-    fertility = {"new": fertilities(tokenizer, texts)}
-    return _finished(target, tokenizer, "tokenizer train", files, recorded(config), texts, fertility)
+    return _finished(target, tokenizer, "tokenizer train", files, recorded(config), texts, {"new": tokenizer})
 
 
 @takes(ExtendSettings)
@@ -84,31 +82,32 @@ def extend_tokenizer(
     from hyperofa.vocab.learning.extend import grow_tokenizer
     from hyperofa.vocab.learning.keeping import kept_lines
     from hyperofa.vocab.learning.sampling import survey
-    from hyperofa.vocab.report import fertilities, load_tokenizer, name_of, source_changes, source_lines
+    from hyperofa.vocab.report import load_tokenizer, name_of, source_changes, source_lines
 
     config = build_config(ExtendSettings, {"vocab_size": vocab_size, **settings}, "extend_tokenizer")
     if config.keep_source_text and not source_text:
-        raise InputError("no text to keep", where="--keep-source-text", todo="name it with --source-text LANG=FILE")
+        raise SettingError("keep_source_text", "no text to keep", todo="name it as the source's text")
     target = _target(out)
-    files, source_files = language_files(text), language_files(source_text or (), where="--source-text")
+    files, source_files = language_files(text), language_files(source_text or {}, "source_text")
     own_lines = source_lines(source_files, config.seed)
     loaded = load_tokenizer(source)
     texts = survey(files, config)
     kept = kept_lines(source_files, own_lines) if config.keep_source_text else []
     tokenizer = grow_tokenizer(loaded, texts, config, kept)
-    fertility = {"before": fertilities(loaded, texts), "after": fertilities(tokenizer, texts)}
     changes = source_changes(loaded, tokenizer, own_lines)
     files |= {f"source-text/{language}": paths for language, paths in source_files.items()}
     values = {"source": Path(name_of(source)).name, **recorded(config)}
-    return _finished(target, tokenizer, "tokenizer extend", files, values, texts, fertility, changes)
+    measured = {"before": loaded, "after": tokenizer}
+    return _finished(target, tokenizer, "tokenizer extend", files, values, texts, measured, changes)
 
 
 def _target(out: str | Path | None) -> Path | None:
     from hyperofa.vocab.report import MARKER
 
-    if out is not None:
-        check_output(Path(out), MARKER)
-    return None if out is None else Path(out)
+    if out is None:
+        return None
+    check_output(path_of(out, "out"), MARKER)
+    return Path(out)
 
 
 def _finished(
@@ -118,14 +117,22 @@ def _finished(
     files: Mapping[str, list[Path]],
     settings: Mapping[str, Any],
     texts: Mapping[str, LanguageText],
-    fertility: Mapping[str, Any],
+    measured: Mapping[str, Any],
     changes: Mapping[str, Any] | None = None,
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer with its report, saved where it shall be."""
+    """The tokenizer with its report, saved where it shall be; fertility is that of the ``measured`` tokenizers, by name."""
     from hyperofa.vocab.learning.sampling import log_counts
-    from hyperofa.vocab.report import save_tokenizer, training_record
+    from hyperofa.vocab.report import fertility, save_tokenizer
 
-    record = training_record(tokenizer, fertility, texts, changes or {})
+    record = {
+        "entries": len(tokenizer),
+        "fertility": {
+            name: {language: fertility(one, text.measured) for language, text in texts.items()}
+            for name, one in measured.items()
+        },
+        "text": {language: text.record for language, text in texts.items()},
+        **({"source_text": dict(changes)} if changes else {}),
+    }
     if out is not None:
         save_tokenizer(out, tokenizer, command, files, settings, record)
     log_counts(texts.values())

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import check_output, made_by, named_inputs, temporary_directory
+from hyperofa.base.textfiles import Paths, path_of, paths_of
 from hyperofa.vectors.settings import BuildSettings, ImportSettings
 from hyperofa_eval.settings.config import build_config, recorded
 from hyperofa_eval.settings.keywords import takes
 
 if TYPE_CHECKING:
     from hyperofa.vectors.store import WordVectors
-
-Paths = str | Path | Sequence[str | Path]
 
 
 @takes(BuildSettings)
@@ -38,15 +36,16 @@ def build_vectors(parallel: Paths, *, out: str | Path | None = None, **settings:
     from hyperofa.vectors.store import MARKER, WordVectors, write_store
 
     config = build_config(BuildSettings, settings, "build_vectors")
-    target, keep = temporary_directory("vectors") if out is None else (Path(out), None)
+    target, keep = temporary_directory("vectors") if out is None else (path_of(out, "out"), None)
     check_output(target, MARKER)
-    paths = _paths(parallel)
+    paths = paths_of(parallel, "parallel")
     text = read_parallel(paths, config.languages)
     words, vectors = embed_words(text, config)
     files = parallel_files(paths, config.languages)
-    inputs: dict[str, Path] = {}
-    for folder in dict.fromkeys(path.parent.name for path in files):
-        inputs |= named_inputs(folder, [path for path in files if path.parent.name == folder])
+    by_folder: dict[str, list[Path]] = {}
+    for path in files:
+        by_folder.setdefault(path.parent.name, []).append(path)
+    inputs = {key: path for folder, own in by_folder.items() for key, path in named_inputs(folder, own).items()}
     meta = {
         "sentences": text.n_sentences,
         "languages": languages_of(words),
@@ -79,8 +78,8 @@ def import_vectors(file: str | Path, *, out: str | Path | None = None, **setting
     from hyperofa.vectors.store import WordVectors
 
     config = build_config(ImportSettings, settings, "import_vectors")
-    target, keep = temporary_directory("vectors") if out is None else (Path(out), None)
-    import_file(Path(file), target, config)
+    target, keep = temporary_directory("vectors") if out is None else (path_of(out, "out"), None)
+    import_file(path_of(file, "file"), target, config)
     return WordVectors.open(target, keep=keep)
 
 
@@ -93,8 +92,4 @@ def load_vectors(folder: str | Path) -> WordVectors:
     """
     from hyperofa.vectors.store import WordVectors
 
-    return WordVectors.open(folder)
-
-
-def _paths(given: Paths) -> list[Path]:
-    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
+    return WordVectors.open(path_of(folder, "folder"))

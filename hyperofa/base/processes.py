@@ -100,35 +100,32 @@ def _children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants; none where it has ended."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
 def tree_rss(pid: int) -> int:
     """Resident bytes of a process and all its descendants (pages they share are counted in each)."""
     total = 0
-    try:
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for member in family:
-        try:
+    for member in _family(pid):
+        with contextlib.suppress(psutil.Error):
             total += member.memory_info().rss
-        except psutil.Error:
-            continue
     return total
 
 
 def kill_session(pid: int) -> None:
     """Kill the process group that ``pid`` leads, and what of its descendants moved to a group of its own."""
-    try:
-        family = psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        family = []
+    family = _family(pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    for member in family:
-        try:
+    for member in family[1:]:
+        with contextlib.suppress(psutil.Error):
             member.kill()
-        except psutil.Error:
-            continue
 
 
 def last_error(log: Path) -> str:

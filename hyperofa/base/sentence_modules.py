@@ -16,7 +16,7 @@ MODULES = "modules.json"
 SETTINGS = ("config_sentence_transformers.json", "sentence_*_config.json")
 """Settings at the top of such a directory: of the whole, and of its transformer (``max_seq_length``, ``do_lower_case``)."""
 OF_THE_VOCABULARY = frozenset(
-    {
+    [
         "BoW",
         "IDF",
         "MLMTransformer",
@@ -25,7 +25,7 @@ OF_THE_VOCABULARY = frozenset(
         "StaticEmbedding",
         "WordEmbeddings",
         "WordWeights",
-    }
+    ]
 )
 """Modules that have an entry for each token: another vocabulary's are of no use."""
 

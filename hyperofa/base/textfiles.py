@@ -1,4 +1,4 @@
-"""Text by language, as a command line or a caller gives it."""
+"""Paths, and text by language, as a command line or a caller gives them; what is none is refused by the argument's name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.textfiles import plain_name
 
 JSON = (".jsonl", ".ndjson", ".json")
@@ -14,55 +15,66 @@ JSON = (".jsonl", ".ndjson", ".json")
 TABLES = (".parquet", ".arrow")
 """Endings of files with a column of texts."""
 
-
-Texts = str | Path | Sequence[str | Path] | Mapping[str, str | Path | Sequence[str | Path]]
+Paths = str | Path | Sequence[str | Path]
+Texts = Paths | Mapping[str, Paths]
 """Text by language: a mapping to a file or several, or files and ``LANG=FILE`` words."""
 
 
-def language_words(given: Texts, where: str, *, is_name: Callable[[str], bool] = is_language) -> dict[str, list[str]]:
-    """Files as they are written, by language; a bare file takes the language from its name (``ces.txt.xz`` is ``ces``).
+def path_of(given: object, name: str) -> Path:
+    """The path ``given`` as the argument ``name``; raises :class:`SettingError` for anything else."""
+    if not isinstance(given, str | Path):
+        raise SettingError(name, f"{type(given).__name__} is no path")
+    return Path(given)
 
-    Args:
-        given: What was given for them.
-        where: The option, for errors.
-        is_name: What a language may be called.
+
+def paths_of(given: Paths, name: str) -> list[Path]:
+    """One path or several, as a list; see :func:`path_of`."""
+    return [Path(path) for path in _listed(given, name)]
+
+
+def _listed(given: Paths, name: str) -> list[str | Path]:
+    listed = [given] if isinstance(given, str | Path) else list(given) if isinstance(given, Sequence) else [given]
+    for path in listed:
+        path_of(path, name)
+    return listed
+
+
+def language_words(given: Texts, name: str, *, is_name: Callable[[str], bool] = is_language) -> dict[str, list[str]]:
+    """Files as they are written, by language; a bare file takes the language from its name (``ces.txt.xz`` is ``ces``).
+    ``name`` is the argument's, for errors; ``is_name`` says what a language may be called.
 
     Raises:
-        InputError: no language is named.
+        SettingError: no language is named, or no file.
     """
     if isinstance(given, Mapping):
-        words: list[str | Path] = [f"{language}={file}" for language, own in given.items() for file in _listed(own)]
+        words: list[str | Path] = [
+            f"{language}={file}" for language, own in given.items() for file in _listed(own, name)
+        ]
     else:
-        words = _listed(given)
+        words = _listed(given, name)
     files: dict[str, list[str]] = {}
     for word in words:
         language, equals, file = str(word).partition("=")
         if not equals or isinstance(word, Path):
             language, file = Path(word).name.partition(".")[0], str(word)
         if not is_name(language) or not file:
-            what = f"no language code in {str(word)!r}"
-            raise InputError(what, where=where, todo="write LANG=FILE, such as eng=news.txt")
+            todo = (
+                "write LANG=FILE, such as eng=news.txt" if not isinstance(given, Mapping) else "use codes such as eng"
+            )
+            raise SettingError(name, f"no language code in {str(word)!r}", todo=todo)
         files.setdefault(language, []).append(file)
     return files
 
 
-def _listed(given: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    return [given] if isinstance(given, str | Path) else list(given)
-
-
-def language_files(given: Texts, where: str = "--text", *, plain: bool = True) -> dict[str, list[Path]]:
+def language_files(given: Texts, name: str = "text", *, plain: bool = True) -> dict[str, list[Path]]:
     """Files by language (see :func:`language_words`), of which each is there.
-
-    Args:
-        given: What was given for them.
-        where: The option, for errors.
-        plain: Whether the files are read as plain text, so that one with objects or columns by its name is refused.
+    With ``plain`` they are read as plain text, so that one with objects or columns by its name is refused.
 
     Raises:
         InputError: no language code is there, or the file is no plain text by its name.
         DataMissingError: a file is not there.
     """
-    files = {language: [Path(file) for file in own] for language, own in language_words(given, where).items()}
+    files = {language: [Path(file) for file in own] for language, own in language_words(given, name).items()}
     for path in (path for own in files.values() for path in own):
         if not path.is_file():
             raise DataMissingError("no such file", where=path)

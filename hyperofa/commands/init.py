@@ -49,8 +49,8 @@ def run(options: Init) -> None:
         keep_freed_memory()
     out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
     work = out.parent / f".{out.name}.work"
-    places: dict[str, Any] = {"text": options.text, "parallel": options.parallel, "work": work}
-    extended = initialise(options.source, options.tokenizer, options.vectors, **places, **keywords(options))
+    given = keywords(options) | {"text": options.text, "parallel": options.parallel, "work": work}
+    extended = initialise(options.source, options.tokenizer, options.vectors, **given)
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
     log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)
@@ -70,71 +70,56 @@ def refuse_preset(namespace: argparse.Namespace) -> None:
 def _print(record: dict[str, Any], out: Path) -> None:
     from hyperofa_eval.base.console import console, table
 
-    counts = record["counts"]
-    total = sum(counts.values())
+    counts, refined, quality = record["counts"], record["refine"], record["quality"]
     made = f"method {record['method']}, rank {record['rank'] or 'full'}"
-    if record["refine"]:
-        made += f", refined: {record['refine']['kind']}"
+    made += f", refined: {refined['kind']}" if refined else ""
     table(
         f"Rows of {out} by provenance ({made})",
         ("provenance", "rows", "%"),
-        [(name, n, 100 * n / total) for name, n in counts.items() if n],
+        [(name, n, 100 * n / sum(counts.values())) for name, n in counts.items() if n],
     )
-    _print_quality(record["quality"])
-    if record["refine"]:
-        done = record["refine"]
-        console.print(
-            f"Refined {done['tokens_learned']:,} rows in {done['steps']} steps: "
-            f"loss {done['loss_first']:.3f} → {done['loss_last']:.3f}"
-        )
-    if record["head"]["is_new"]:
-        console.print("The source has no language-model head: one was made new, and must be trained.")
-
-
-def _print_quality(quality: dict[str, Any]) -> None:
-    from hyperofa_eval.base.console import console, table
-
+    output = quality["output"] or {}
     _print_matrix("Rows in the embedding space", quality)
-    if quality["output"]:
-        _print_matrix("Rows of the output matrix", quality["output"])
-    languages = list(quality["languages"].items())
-    if languages:
+    _print_matrix("Rows of the output matrix", output)
+    if languages := list(quality["languages"].items()):
         columns = ("words", "matched", "copied", "predicted", "drawn")
         table(
             "Tokens by language" + (f" (the largest 25 of {len(languages)})" if len(languages) > 25 else ""),
             ("language", *columns, "% known"),
             [(name, *(row[c] for c in columns), 100 * row["known"]) for name, row in languages[:25]],
         )
-    for what, check in (("Of", quality["held_out"]), ("Output matrix: of", (quality["output"] or {}).get("held_out"))):
-        if not check:
-            continue
-        console.print(
-            f"{what} {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
-            f"{check['among']:,} (median); first {100 * check['top1']:.1f} %, among ten {100 * check['top10']:.1f} %"
-        )
-    if quality["text_loss"]:
-        table(
-            "Loss on the given text, before training (nats a token)",
-            ("language", "loss", "tokens"),
-            [(name, row["loss"], row["tokens"]) for name, row in quality["text_loss"].items()],
-        )
-    for token, neighbours in list(quality.get("neighbours", {}).items())[:8]:
+    for what, check in (("Of", quality["held_out"]), ("Output matrix: of", output.get("held_out"))):
+        if check:
+            console.print(
+                f"{what} {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
+                f"{check['among']:,} (median); first {100 * check['top1']:.1f} %, among ten {100 * check['top10']:.1f} %"
+            )
+    if losses := quality["text_loss"]:
+        title = "Loss on the given text, before training (nats a token)"
+        rows = [(name, row["loss"], row["tokens"]) for name, row in losses.items()]
+        table(title, ("language", "loss", "tokens"), rows)
+    for token, neighbours in list(quality["neighbours"].items())[:8]:
         console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
+    if refined:
+        console.print(
+            f"Refined {refined['tokens_learned']:,} rows in {refined['steps']} steps: "
+            f"loss {refined['loss_first']:.3f} → {refined['loss_last']:.3f}"
+        )
+    if record["head"]["is_new"]:
+        console.print("The source has no language-model head: one was made new, and must be trained.")
 
 
 def _print_matrix(title: str, figures: dict[str, Any]) -> None:
     from hyperofa_eval.base.console import table
 
     kinds = ("source", "copied", "predicted", "drawn")
-    if figures.get("predicted_norm") is not None:
-        table(
-            title,
-            ("", *kinds),
-            [
-                (name, *("–" if figures[f"{kind}_{key}"] is None else figures[f"{kind}_{key}"] for kind in kinds))
-                for name, key in (("mean norm", "norm"), ("mean centred cosine to others", "centred_cosine"))
-            ],
-        )
+    if figures.get("predicted_norm") is None:
+        return
+    rows = []
+    for name, key in (("mean norm", "norm"), ("mean centred cosine to others", "centred_cosine")):
+        found = [figures[f"{kind}_{key}"] for kind in kinds]
+        rows.append((name, *("–" if figure is None else figure for figure in found)))
+    table(title, ("", *kinds), rows)
 
 
 def list_methods(namespace: argparse.Namespace) -> None:
@@ -151,11 +136,8 @@ def list_methods(namespace: argparse.Namespace) -> None:
             ]
         )
         return
-    table(
-        "Methods of initialisation",
-        ("name", "what", "source"),
-        [(m.name, m.summary, m.reference) for m in METHODS.values()],
-    )
+    rows = [(m.name, m.summary, m.reference) for m in METHODS.values()]
+    table("Methods of initialisation", ("name", "what", "source"), rows)
 
 
 COMMAND = Command(Init, run, instead={"list_methods": list_methods, "preset": refuse_preset})

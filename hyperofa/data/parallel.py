@@ -171,8 +171,8 @@ def _wanted(languages: Sequence[str], available: set[str], log_line: Callable[..
     """The languages to read: each that is asked for, or its bare code where only that is there."""
     found = {language: language_for(language, available) for language in languages}
     if absent := sorted(language for language, own in found.items() if own is None):
-        todo = f"there: {', '.join(sorted(available))}"
-        raise DataMissingError(f"no parallel text in {', '.join(absent)}", where="--languages", todo=todo)
+        what = f"no parallel text in {', '.join(absent)}"
+        raise DataMissingError(what, where="languages", todo=f"there: {', '.join(sorted(available))}")
     for language, own in found.items():
         if own != language:
             log_line("%s: there is no text of that code; reading %s", language, own)

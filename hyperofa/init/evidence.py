@@ -14,6 +14,7 @@ from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.languages import language_numbers
 from hyperofa.init.problem import Problem
+from hyperofa_eval.settings.fields import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +96,10 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     if (device := getattr(resolved.options, "device", None)) is not None:
         device_named(device, f"method {method.name}")
     if places.vectors is None and method.predict is not None and method.uses_words:
-        raise InputError(f"method {method.name} needs word vectors", where="--vectors", todo="name their directory")
+        raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
     if asked.refine is not None and not asked.parallel and (asked.refine == "parallel" or not asked.text):
-        todo = "name its folder with --parallel" if asked.refine == "parallel" else "name it with --text or --parallel"
-        raise InputError("needs text to learn from", where=f"--refine {asked.refine}", todo=todo)
+        name = "parallel text" if asked.refine == "parallel" else "text or parallel text"
+        raise SettingError("refine", f"{asked.refine} needs {name} to learn from", todo="name its files")
     texts = read_texts(asked.text, whole=asked.refine == "distill")
     if places.vectors is not None:
         WordVectors.open(places.vectors)
@@ -131,6 +132,8 @@ def trace_rows(
     Raises:
         InputError: no word matches a token of the target, or of the source.
     """
+    from hyperofa.vectors.store import WordVectors
+    from hyperofa.vocab.matching import match
     from hyperofa.vocab.surfaces import token_surfaces
 
     surfaces = token_surfaces(inputs.target_tokenizer)
@@ -138,7 +141,10 @@ def trace_rows(
     new = places.work is not None and not places.work.exists()
     words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
     if places.vectors is not None:
-        words = _match_both(places.vectors, inputs.source_tokenizer, inputs.target_tokenizer, places.work)
+        store = WordVectors.open(places.vectors)
+        ours = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
+        theirs = match(store.words, inputs.source_tokenizer, cache=places.work, told=True).matrix
+        words = Words(store.words, store.vectors, theirs, ours)
         n_words = np.diff(words.target.indptr)
     found = origin.trace(source_ids, n_words, special, _predictable(n_words, surfaces, words, method))
     if words is not None and places.vectors is not None and method.predict is not None and method.uses_words:
@@ -149,17 +155,6 @@ def trace_rows(
                 shutil.rmtree(places.work, ignore_errors=True)
             raise
     return words, found
-
-
-def _match_both(vectors: Path, source: Any, target: Any, cache: Path | None) -> Words:
-    """The words of the store ``vectors`` matched to the tokens of both tokenizers; results are kept in ``cache``."""
-    from hyperofa.vectors.store import WordVectors
-    from hyperofa.vocab.matching import match
-
-    store = WordVectors.open(vectors)
-    ours = match(store.words, target, weights="share", cache=cache).matrix
-    theirs = match(store.words, source, weights="share", cache=cache, told=True).matrix
-    return Words(store.words, store.vectors, theirs, ours)
 
 
 def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:

@@ -25,9 +25,9 @@ class Factorization:
     energy: float
 
     @property
-    def rank(self) -> int:
-        """The number of columns of the coordinates."""
-        return int(self.coordinates.shape[1])
+    def rank(self) -> int | None:
+        """The number r of columns of the coordinates; None where nothing was factorised."""
+        return None if self.primitives is None else int(self.coordinates.shape[1])
 
     def embed(self, coordinates: np.ndarray) -> np.ndarray:
         """Rows in the embedding space (n, D) of rows of coordinates (n, r)."""
@@ -86,7 +86,7 @@ def check_rank(rank: int | None, tokens: int, width: int) -> None:
     """Refuse, as :class:`InputError`, a rank that a (tokens, width) matrix cannot have, unless it asks for no factorisation."""
     if rank is not None and tokens < rank < width:
         what = f"rank {rank} is above the number of source tokens, {tokens}"
-        raise InputError(what, where="factorisation", todo="lower --rank, or leave it out")
+        raise InputError(what, where="factorisation", todo="lower the rank, or leave it out")
 
 
 def _right_singular(

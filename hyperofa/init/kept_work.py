@@ -35,8 +35,7 @@ class Stages:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The (rows, notes) of stage ``name``: from disk, or made now and kept."""
         path = self.folder / f"{name}.safetensors"
-        found = self._load(path)
-        if found is not None:
+        if (found := self._load(path)) is not None:
             log.info("going on from the finished stage %r", name)
             return found
         rows, notes = make()
@@ -63,9 +62,7 @@ class SavedState:
 
     def __init__(self, folder: Path | None, name: str, key: str) -> None:
         """Keep ``NAME.json`` and its tensors in ``folder`` (None keeps none); ``key`` is a hash of all that decides the fit."""
-        self.folder = folder
-        self.name = name
-        self.key = key
+        self.folder, self.name, self.key = folder, name, key
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The tensors and facts saved last for the same question; None where there are none, or they are damaged."""

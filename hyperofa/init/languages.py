@@ -78,10 +78,7 @@ def known_words(source_words: csr_matrix, languages: np.ndarray) -> np.ndarray:
 
     A model knows the languages whose words its vocabulary holds whole; the pieces that it cuts other languages' words into
     mean little. Each word has its language's share of words that are one token, relative to the best language's, squared.
-
-    Args:
-        source_words: (V_s, n), the tokens' shares of the words.
-        languages: (n,) int64, from :func:`language_numbers`.
+    ``source_words`` (V_s, n) are the tokens' shares of the words, ``languages`` (n,) from :func:`language_numbers`.
     """
     whole = np.zeros(len(languages), dtype=bool)
     whole[source_words.indices[source_words.data >= WHOLE]] = True

@@ -80,8 +80,7 @@ def run_method(method: Method, problem: Problem) -> np.ndarray | None:
         json.dumps(problem.notes)
     except (TypeError, ValueError) as error:
         raise InputError(f"left notes that are no JSON ({error})", where=where) from None
-    expected = (len(problem.predict_ids), problem.rows.shape[1])
-    if rows.shape != expected:
+    if rows.shape != (expected := (len(problem.predict_ids), problem.rows.shape[1])):
         raise InputError(f"returned rows of shape {rows.shape}, not {expected}", where=where)
     if not np.isfinite(rows).all():
         raise InputError("returned rows that are NaN or infinite", where=where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,17 +21,11 @@ if TYPE_CHECKING:
     from hyperofa.init.registry import Resolved
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The extended model in memory, its tokenizer, where its rows come from, and what ``init.json`` holds."""
-
-    model: PreTrainedModel
-    tokenizer: Any
-    provenance: origin.Provenance
-    report: dict[str, Any]
+Made = tuple["PreTrainedModel", Any, dict[str, Any], origin.Provenance]
+"""The extended model in memory, its tokenizer, what ``init.json`` holds, and where its rows come from."""
 
 
-def extend_model(places: Places, resolved: Resolved) -> Outcome:
+def extend_model(places: Places, resolved: Resolved) -> Made:
     """The model with the embeddings of the target vocabulary.
 
     Work that takes long (matching, predicted rows, the hypernetwork's epochs, the refinement's steps) is kept in
@@ -50,7 +43,7 @@ def extend_model(places: Places, resolved: Resolved) -> Outcome:
         return _extend(places, resolved, read_inputs(places, resolved))
 
 
-def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Outcome:
+def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
 
@@ -98,7 +91,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Outcome:
     )
     report = record_of(places, resolved, source, [matrix for matrix, _ in matrices], found, met.counts)
     quality = quality_of(resolved, matrices, words, found, model, inputs.texts)
-    return Outcome(model, target_tokenizer, found, report | {"refine": refined, "quality": quality})
+    return model, target_tokenizer, report | {"refine": refined, "quality": quality}, found
 
 
 def _decided_by(places: Places, resolved: Resolved, inputs: Inputs, found: origin.Provenance) -> dict[str, Any]:

@@ -18,18 +18,7 @@ from hyperofa.init.settings import InitSettings
 from hyperofa_eval.settings.config import build_config
 from hyperofa_eval.settings.fields import Settings
 
-__all__ = [
-    "GONE",
-    "METHODS",
-    "RECORD_SCHEMA",
-    "Method",
-    "Resolved",
-    "find_method",
-    "method_file",
-    "renamed",
-    "resolve",
-    "settings_for",
-]
+__all__ = ["METHODS", "Method", "find_method", "resolve", "settings_for"]
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -50,8 +39,8 @@ METHODS: dict[str, Method] = {
 RECORD_SCHEMA = 2
 """Of ``init.json``; one without a schema was written when ``hyperofa`` named two methods."""
 GONE = {
-    "preset": "say --method ofa-ridge (the default), or --method hyperofa (the published network)",
-    "network_weight": "--method ofa-ridge has no network; --method hyperofa is the published one",
+    "preset": "use the method ofa-ridge (the default), or hyperofa (the published network)",
+    "network_weight": "the method ofa-ridge has no network; hyperofa is the published one",
     "checkpoint": "leave it out: work is kept beside the output",
 }
 """Options that methods had, and what to do instead."""
@@ -79,7 +68,7 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
         others = [one.name for one in METHODS.values() if name in {f.name for f in dataclasses.fields(one.settings)}]
         if name not in GONE and not others:
             raise unknown_name(f"option of method {method.name}", name, known)
-        todo = GONE[name] if name in GONE else " or ".join(f"--method {other} has it" for other in others)
+        todo = GONE[name] if name in GONE else f"it belongs to {' and '.join(others)}"
         raise InputError(f"no option {name!r}", where=f"method {method.name}", todo=todo)
     return make_settings(method, options)
 
@@ -96,7 +85,7 @@ class Resolved:
 
 
 def resolve(settings: InitSettings) -> Resolved:
-    """Look up what settings name, and check it as far as that can be without reading anything.
+    """Look up what settings name, and check what can be checked without reading anything.
 
     Raises:
         InputError: a method, an option of it or of the refinement is unknown, or cannot be.

@@ -30,7 +30,9 @@ class InitSettings(Settings):
         read=_text_files,
     )
     parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR")
-    method: str = setting("ofa-ridge", "see --list-methods; or FILE.py:NAME, your own", metavar="NAME")
+    method: str = setting(
+        "ofa-ridge", "its name (hyperofa init --list-methods shows all), or FILE.py:NAME, your own", metavar="NAME"
+    )
     options: dict[str, Any] = setting(
         factory=dict, help="a setting of the method", flag="--option", append=True, metavar="KEY=VALUE"
     )

@@ -91,7 +91,12 @@ def export_dense(model: PreTrainedModel) -> PreTrainedModel:
 
     Works for every registered class, with or without a language-model head. The result shares no memory with ``model``;
     a model that is plain already is returned as it is.
+
+    Raises:
+        InputError: it is no model.
     """
+    if not hasattr(model, "config"):
+        raise InputError(f"{type(model).__name__} is no transformers model", where="model", todo="load it first")
     if not is_factorized(model.config):
         return model
     family = family_of(model.config)

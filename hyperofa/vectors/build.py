@@ -102,9 +102,9 @@ def embed(matrix: csr_matrix, weights: np.ndarray, config: BuildSettings) -> np.
 
 def _row_weights(words: list[str], balance: float) -> np.ndarray:
     """Weights (n,) by which a language's words together count as much as its number of words to the power 1 - balance."""
-    languages = [word.partition(":")[0] for word in words]
-    counts = Counter(languages)
-    weights: np.ndarray = np.array([counts[language] for language in languages], dtype=np.float32) ** (-balance / 2)
+    counts = languages_of(words)
+    sizes = [counts[word.partition(":")[0]] for word in words]
+    weights: np.ndarray = np.array(sizes, dtype=np.float32) ** (-balance / 2)
     return weights / weights.mean()
 
 

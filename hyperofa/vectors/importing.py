@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ class ImportSummary:
     """
 
     format: str
-    dim: int
     languages: dict[str, int] = field(default_factory=dict)
     malformed: int = 0
     duplicates: int = 0
@@ -51,34 +49,27 @@ def import_file(path: Path, out: Path, config: ImportSettings) -> ImportSummary:
         DataMissingError: a file is not there.
         InputError: a bad row, a damaged file, a pickle that asks for more than vectors, or no word left.
     """
-    scheme, languages = KeyScheme(config.separator, config.default_language, config.boundary), config.languages
     check_output(out, MARKER)
     name, read = reader_for(path, config.format)
     faults = Faults(path, skip=config.skip_bad)
     rows = read(path, faults)
-    keys = _Keys(scheme, languages)
-    summary = ImportSummary(name, rows.dim)
-    meta: dict[str, Any] = {}
+    summary, seen, meta = ImportSummary(name, bad_rows=faults.counts), set[str](), dict[str, Any]()
     with (
         new_store(out, rows.dim, meta, dtype=config.dtype) as writer,
         progress_bar("importing vectors", None) as advance,
     ):
         for words, vectors in rows.blocks:
             fit = _fitting(words, vectors, writer.dtype, faults)
-            chosen, kept = keys.choose([words[row] for row in fit], summary)
-            writer.append(kept, vectors[fit[chosen]])
+            keys = _keys([words[row] for row in fit], config, seen, summary)
+            writer.append([key for key in keys if key], vectors[fit[[bool(key) for key in keys]]])
             advance(len(words))
-        summary.bad_rows = faults.counts
         if not writer.count:
             raise InputError("no word left", where=path, todo=_why(summary))
-        if absent := sorted(set(languages or ()).difference(summary.languages)):
+        if absent := sorted(set(config.languages or ()).difference(summary.languages)):
             log.warning("%s: no word of %s", path, ", ".join(absent))
-        meta |= {"boundary": scheme.boundary, "languages": summary.languages}
+        meta |= {"boundary": config.boundary, "languages": summary.languages}
         meta["left_out"] = {
-            "malformed": summary.malformed,
-            "duplicates": summary.duplicates,
-            "unwanted": summary.unwanted,
-            "bad_rows": summary.bad_rows,
+            what: getattr(summary, what) for what in ("malformed", "duplicates", "unwanted", "bad_rows")
         }
         inputs = {"file": path} | (arrays_beside(path) if name == "gensim" else {})
         meta["made_by"] = made_by("vectors import", inputs, recorded(config) | {"format": name})
@@ -93,39 +84,33 @@ def _fitting(words: list[str], vectors: np.ndarray, dtype: np.dtype[Any], faults
     return np.flatnonzero(fits)
 
 
-class _Keys:
-    """Chooses and names the rows to keep."""
-
-    def __init__(self, scheme: KeyScheme, languages: Collection[str] | None) -> None:
-        self.scheme = scheme
-        self.stored = KeyScheme(boundary=scheme.boundary)
-        self.languages = None if languages is None else frozenset(languages)
-        self.seen: set[str] = set()
-
-    def choose(self, words: list[str], summary: ImportSummary) -> tuple[np.ndarray, list[str]]:
-        """Rows to keep and their keys ``lang:word``."""
-        rows: list[int] = []
-        keys: list[str] = []
-        for row, word in enumerate(words):
-            parsed = self.scheme.parse(word)
-            key = "" if parsed is None else f"{parsed[0]}:{parsed[1]}"
-            if parsed is None or self.stored.parse(key) != parsed:
-                summary.malformed += 1
-            elif self.languages is not None and parsed[0] not in self.languages:
-                summary.unwanted += 1
-            elif key in self.seen:
-                summary.duplicates += 1
-            else:
-                self.seen.add(key)
-                rows.append(row)
-                keys.append(key)
-                summary.languages[parsed[0]] = summary.languages.get(parsed[0], 0) + 1
-        return np.array(rows, dtype=np.int64), keys
+def _keys(words: list[str], config: ImportSettings, seen: set[str], summary: ImportSummary) -> list[str]:
+    """The key ``lang:word`` that each word is stored under, empty where it is left out; ``seen`` are those stored before."""
+    scheme = KeyScheme(config.separator, config.default_language, config.boundary)
+    stored = KeyScheme(boundary=config.boundary)
+    keys = []
+    for word in words:
+        parsed = scheme.parse(word)
+        key = "" if parsed is None else ":".join(parsed)
+        if parsed is None or stored.parse(key) != parsed:
+            summary.malformed += 1
+            key = ""
+        elif config.languages is not None and parsed[0] not in config.languages:
+            summary.unwanted += 1
+            key = ""
+        elif key in seen:
+            summary.duplicates += 1
+            key = ""
+        else:
+            seen.add(key)
+            summary.languages[parsed[0]] = summary.languages.get(parsed[0], 0) + 1
+        keys.append(key)
+    return keys
 
 
 def _why(summary: ImportSummary) -> str:
     if summary.unwanted:
-        return "check --languages"
+        return "check the languages asked for"
     if summary.bad_rows:
         return f"every row is bad: {', '.join(summary.bad_rows)}"
-    return "check --separator and --default-language" if summary.malformed else "the file holds no vectors"
+    return "check the separator and the default language" if summary.malformed else "the file holds no vectors"

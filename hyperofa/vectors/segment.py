@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
+from itertools import groupby
 
 _RANGES = (  # scripts without spaces between words; Korean has them
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -35,7 +36,8 @@ def words_of(text: str, ngrams: int) -> set[str]:
         if not any(is_unspaced(character) for character in word):
             found.add(word)
             continue
-        for run, unspaced in _runs(word):
+        for unspaced, units in groupby(_units(word), lambda unit: is_unspaced(unit[0])):
+            run = "".join(units)
             if unspaced:
                 found.update(_ngrams(run, ngrams))
             elif stripped := run.strip(_INNER):
@@ -64,24 +66,18 @@ class _Separate(dict[int, str]):
 _SEPARATE = _Separate()
 
 
-def _runs(word: str) -> list[tuple[str, bool]]:
-    """``word`` cut where its script changes between spaced and unspaced; marks stay with what they follow."""
-    runs: list[tuple[str, bool]] = []
-    for character in word:
-        unspaced = is_unspaced(character)
-        if runs and (runs[-1][1] == unspaced or unicodedata.category(character)[0] == "M"):
-            runs[-1] = (runs[-1][0] + character, runs[-1][1])
-        else:
-            runs.append((character, unspaced))
-    return runs
-
-
-def _ngrams(run: str, longest: int) -> set[str]:
+def _units(text: str) -> list[str]:
+    """The characters of a text, each with the marks that follow it."""
     units: list[str] = []
-    for character in run:
+    for character in text:
         if units and unicodedata.category(character)[0] == "M":
             units[-1] += character
         else:
             units.append(character)
+    return units
+
+
+def _ngrams(run: str, longest: int) -> set[str]:
+    units = _units(run)
     count = len(units)
     return {"".join(units[i : i + n]) for n in range(1, longest + 1) for i in range(count - n + 1)}

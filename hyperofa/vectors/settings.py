@@ -15,7 +15,7 @@ NumberFormat = Literal["float16", "float32"]
 def _codes(words: Sequence[str]) -> list[str]:
     codes = language_codes(words)
     if not codes:
-        raise SettingError("--languages", "no language named", todo="write codes such as eng,tur, or leave it out")
+        raise SettingError("languages", "no language named", todo="write codes such as eng,tur, or leave it out")
     return codes
 
 

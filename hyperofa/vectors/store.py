@@ -160,13 +160,10 @@ class WordVectors:
 class StoreWriter:
     """Streams words and rows into a new store, so that a vector file never has to fit into memory."""
 
-    def __init__(self, folder: Path, dim: int, dtype: str) -> None:
-        if dtype not in {"float16", "float32"}:
-            raise InputError(f"vectors cannot be stored as {dtype}", todo="use float16 or float32")
+    def __init__(self, rows: BinaryIO, words: BinaryIO, dim: int, dtype: str) -> None:
         self.dim, self.dtype, self.count = dim, np.dtype(dtype).newbyteorder("<"), 0
-        self._rows: BinaryIO = (folder / VECTORS).open("wb")
-        self._words: BinaryIO = (folder / WORDS).open("wb")
-        self._rows.write(b"\0" * (8 + _HEADER_BYTES))
+        self._rows, self._words = rows, words
+        rows.write(b"\0" * (8 + _HEADER_BYTES))
 
     def append(self, words: Sequence[str], rows: np.ndarray) -> None:
         """Add ``words`` and their ``rows`` (len(words), d); raises :class:`InputError` where they are not storable."""
@@ -176,51 +173,35 @@ class StoreWriter:
             stored = np.ascontiguousarray(rows, dtype=self.dtype)
         finite = np.isfinite(stored).all(axis=1)
         if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise InputError(f"a vector with NaN or infinite values as {self.dtype.name}", where=f"word {words[row]!r}")
-        text = "\n".join(words)
-        if text.count("\n") != max(len(words) - 1, 0):
+            word = words[int(np.argmin(finite))]
+            raise InputError(f"a vector with NaN or infinite values as {self.dtype.name}", where=f"word {word!r}")
+        if any("\n" in word for word in words):
             raise InputError("a word with a line break cannot be stored")
-        if words:
-            self._words.write(text.encode("utf-8") + b"\n")
+        self._words.write("".join(f"{word}\n" for word in words).encode("utf-8"))
         self._rows.write(stored.data if stored.size else b"")
         self.count += len(words)
 
-    def close(self) -> None:
-        """Fill in the header and close both files."""
+    def finish(self) -> None:
+        """Fill in the header."""
         name = {"float16": "F16", "float32": "F32"}[self.dtype.name]
         size = self.count * self.dim * self.dtype.itemsize
         tensor = {"dtype": name, "shape": [self.count, self.dim], "data_offsets": [0, size]}
         header = json.dumps({"vectors": tensor}).encode().ljust(_HEADER_BYTES)
         self._rows.seek(0)
         self._rows.write(struct.pack("<Q", len(header)) + header)
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Close both files as they are."""
-        self._rows.close()
-        self._words.close()
 
 
 @contextmanager
 def new_store(out: Path, dim: int, meta: dict[str, Any], *, dtype: str = "float16") -> Iterator[StoreWriter]:
     """Yield a writer for a store that appears at ``out``, whole, when the block ends (``meta`` may grow until then)."""
     with new_directory(out, MARKER) as folder:
-        writer = StoreWriter(folder, dim, dtype)
-        try:
+        with (folder / VECTORS).open("wb") as rows, (folder / WORDS).open("wb") as words:
+            writer = StoreWriter(rows, words, dim, dtype)
             yield writer
-            writer.close()
-        finally:
-            writer.abandon()
-        size = (folder / WORDS).stat().st_size
-        shape = {
-            "words": writer.count,
-            "words_bytes": size,
-            "dim": dim,
-            "dtype": dtype,
-            "boundary": wordkeys.STORED.boundary,
-        }
-        write_json(folder / MARKER, {"format": FORMAT, **shape, **meta})
+            writer.finish()
+        facts = {"format": FORMAT, "words": writer.count, "words_bytes": (folder / WORDS).stat().st_size}
+        facts |= {"dim": dim, "dtype": dtype, "boundary": wordkeys.STORED.boundary}
+        write_json(folder / MARKER, facts | meta)
 
 
 def write_store(

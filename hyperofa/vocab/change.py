@@ -6,7 +6,6 @@ import copy
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,29 +14,13 @@ from hyperofa_eval.text.plain_text import BARE, PlainText
 _LINES = 1000  # encoded at a time
 _WORD = re.compile(r"\S+")
 
-Tokens = set[tuple[int, int, int]]
 
+def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> dict[str, float]:
+    """How many of ``lines``, and of their words (what spaces separate), ``grown`` cuts otherwise than ``source`` does.
 
-@dataclass(frozen=True)
-class Change:
-    """Lines and words (what spaces separate) of a text, and how many of them are cut differently."""
-
-    lines: int
-    words: int
-    changed_lines: int
-    changed_words: int
-
-    def summary(self) -> dict[str, float]:
-        """The counts, and the shares ``changed_lines_share`` and ``changed_words_share`` (0 … 1)."""
-        shares = {
-            "changed_lines_share": self.changed_lines / max(self.lines, 1),
-            "changed_words_share": self.changed_words / max(self.words, 1),
-        }
-        return {**asdict(self), **shares}
-
-
-def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:
-    """How many of ``lines``, and of their words, the tokenizer ``grown`` cuts otherwise than ``source`` does."""
+    Returns ``lines``, ``words``, ``changed_lines``, ``changed_words`` and the shares ``changed_lines_share`` and
+    ``changed_words_share`` (0 … 1).
+    """
     words = changed_lines = changed_words = 0
     for line, old, new in _both(source, grown, lines):
         spans = [match.span() for match in _WORD.finditer(line)]
@@ -45,9 +28,16 @@ def changed_share(source: Any, grown: Any, lines: Sequence[str]) -> Change:
         if old == new:
             continue
         changed_lines += 1
-        places = [(start, end) for start, end, _ in _difference(old, new)]
+        places = [(start, end) for start, end, _ in set(old) ^ set(new)]
         changed_words += sum(any(start < last and end > first for start, end in places) for first, last in spans)
-    return Change(len(lines), words, changed_lines, changed_words)
+    return {
+        "lines": len(lines),
+        "words": words,
+        "changed_lines": changed_lines,
+        "changed_words": changed_words,
+        "changed_lines_share": changed_lines / max(len(lines), 1),
+        "changed_words_share": changed_words / max(words, 1),
+    }
 
 
 def token_ids(tokenizer: Any, lines: Sequence[str]) -> Iterator[array[int]]:
@@ -62,12 +52,8 @@ def new_tokens(source: Any, grown: Any, lines: Sequence[str]) -> set[int]:
     found: set[int] = set()
     for _, old, new in _both(source, grown, lines):
         if old != new:
-            found |= {token_id for _, _, token_id in set(new) - set(old)}
+            found.update(token_id for _, _, token_id in set(new) - set(old))
     return found
-
-
-def _difference(old: list[tuple[int, int, int]], new: list[tuple[int, int, int]]) -> Tokens:
-    return set(old) ^ set(new)
 
 
 def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperofa.errors import InputError
-from hyperofa.vocab.surfaces import backend_spec, components
+from hyperofa.vocab.surfaces import backend_spec, components, model_words
 
 BREAK, _NOWHERE = "\ue0ff", "\ue0fe"  # private use: a word key that holds one is malformed, so they are in no word
 
@@ -63,15 +63,8 @@ def _continued(backend: Any, text: str, prefix: str) -> list[int]:
 
     Not where the tokenizer starts a word with it all the same, as with punctuation and Chinese characters.
     """
-    before = "a"
-    joined = before + text
-    if backend.normalizer is not None:
-        joined = backend.normalizer.normalize_str(joined)
-    words = [joined]
-    if backend.pre_tokenizer is not None:
-        words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(joined)]
-    first, *others = words
-    rest = first.removeprefix(before)
+    first, *others = model_words(backend, f"a{text}")
+    rest = first.removeprefix("a")
     pieces = [f"{prefix}{rest}"] if rest else []
     return [token.id for word in (*pieces, *others) for token in backend.model.tokenize(word)]
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Weights = Literal["binary", "share"]
 _Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of U spellings: how many tokens each has (U,), the ids of all, and the lengths of the spellings (U,)."""
 _VERSION = 2
 _BATCH = 1 << 15
 _JOINED = 256
@@ -53,18 +53,11 @@ class Matching:
     spellings: int
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The tokens of U spellings: offsets (U + 1,), token ids and weights of all, one spelling after another."""
-
-    offsets: np.ndarray
-    ids: np.ndarray
-    weights: np.ndarray
-
-
 def match_words(words: Sequence[str], tokenizer: Any) -> csr_matrix:
     """The (V_t, n) float32 matrix with 1.0 where a word matches a token; see :func:`match`."""
-    return match(words, tokenizer).matrix
+    matrix = match(words, tokenizer).matrix
+    matrix.data[:] = 1
+    return matrix
 
 
 def match(
@@ -72,11 +65,13 @@ def match(
     tokenizer: Any,
     *,
     scheme: KeyScheme | None = None,
-    weights: Weights = "binary",
     cache: Path | None = None,
     told: bool = False,
 ) -> Matching:
     """Match words to tokens: a word matches a token if tokenising some spelling of it yields that token (HyperOFA).
+
+    Its weight is the largest share of a spelling's tokens that the token makes up, the unknown one among them, so that 1.0
+    says that the token is the whole word.
 
     Spellings: as is (the inside of a word, where the tokenizer can express that), with a boundary before it,
     capitalised, and capitalised with a boundary. A key that starts with a boundary mark has the two bounded ones
@@ -87,8 +82,6 @@ def match(
         words: n keys ``lang:word``, such as :attr:`hyperofa.vectors.store.WordVectors.words`.
         tokenizer: The target fast tokenizer (V_t tokens).
         scheme: How keys are read; by default what the words say (a store's list knows), else :data:`wordkeys.STORED`.
-        weights: ``binary`` gives 1.0; ``share`` the largest share of a spelling's tokens that the token makes up, the
-            unknown one among them, so that 1.0 says that the token is the whole word.
         cache: A folder for results, keyed by the hashes of tokenizer, words and settings.
         told: Malformed keys of these words have been logged already.
 
@@ -96,13 +89,10 @@ def match(
     """
     if scheme is None:
         scheme = getattr(words, "scheme", wordkeys.STORED)
-    path = None
-    if cache is not None:
-        path = cache / f"matching-{_key(words, tokenizer, scheme, weights)[:32]}.safetensors"
-        stored = _load(path)
-        if stored is not None:
-            return stored
-    result = _match(words, tokenizer, scheme, weights)
+    path = cache and cache / f"matching-{_key(words, tokenizer, scheme)[:32]}.safetensors"
+    if path is not None and (stored := _load(path)) is not None:
+        return stored
+    result = _match(words, tokenizer, scheme)
     if result.malformed and not told:
         some = ", ".join(repr(key) for key in result.examples)
         log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, some)
@@ -111,7 +101,7 @@ def match(
     return result
 
 
-def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> Matching:
+def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme) -> Matching:
     counts, unknown = tokens_with_text(tokenizer), tokenizer.unk_token_id
     contexts = contexts_of(tokenizer)
     speller = Speller(scheme, capitalised=not _folds_case(contexts))
@@ -130,24 +120,21 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Wei
             if len(found[0]) > 2:
                 found[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
             advance(len(block))
-    pairs = speller.pairs()
+    columns, spellings, bounded_only = speller.pairs()
     given = []
     for context, parts in zip(contexts, found, strict=True):
         # Every word's spellings in this context; the inside of a word is no context for keys that start one.
-        use = slice(None) if context.bounded else ~pairs.bounded_only
-        tokens = _joined([part.result() for part in parts], weights)
-        given.append((tokens, pairs.spellings[use], pairs.words[use]))
-    total = _spread(given, (len(counts), len(words)), weights)
+        use = slice(None) if context.bounded else ~bounded_only
+        tokens = _joined([part.result() for part in parts])
+        given.append((tokens, spellings[use], columns[use]))
+    total = _spread(given, (len(counts), len(words)))
     return Matching(total, len(words), speller.malformed, tuple(speller.examples), len(speller))
 
 
 @contextmanager
 def _uncached(model: Any) -> Iterator[None]:
     """Switch off the model's cache of words: every string comes once, so it would only be filled and locked."""
-    resize = getattr(model, "_resize_cache", None)  # BPE and unigram have one, WordPiece has not
-    if resize is None:
-        yield
-        return
+    resize = getattr(model, "_resize_cache", lambda size: None)  # BPE and unigram have one, WordPiece has not
     resize(0)
     try:
         yield
@@ -156,12 +143,10 @@ def _uncached(model: Any) -> Iterator[None]:
 
 
 def _folds_case(contexts: list[Context]) -> bool:
-    backend = contexts[0].backend
-    return all(
-        backend.encode(f"{contexts[0].prefix}{upper}", add_special_tokens=False).ids
-        == backend.encode(f"{contexts[0].prefix}{upper.lower()}", add_special_tokens=False).ids
-        for upper in ("A", "The")
-    )
+    backend, prefix = contexts[0].backend, contexts[0].prefix
+    upper, lower = ([f"{prefix}A", f"{prefix}The"], [f"{prefix}a", f"{prefix}the"])
+    cut = [[item.ids for item in backend.encode_batch(texts, add_special_tokens=False)] for texts in (upper, lower)]
+    return cut[0] == cut[1]
 
 
 def _tokenise(context: Context, texts: list[str], counts: np.ndarray, unknown: int | None) -> _Tokens:
@@ -183,66 +168,52 @@ def _tokenise(context: Context, texts: list[str], counts: np.ndarray, unknown: i
     return size, flat[keep], size + lost
 
 
-def _joined(parts: list[_Tokens], weights: Weights) -> _Found:
-    """The parts one after another."""
+def _joined(parts: list[_Tokens]) -> _Tokens:
+    """The parts one after another: offsets (U + 1,), token ids, and a weight for each."""
     size = np.concatenate([np.zeros(1, dtype=np.int64), *[sizes for sizes, _, _ in parts]])
     flat = np.concatenate([np.zeros(0, dtype=np.int32), *[ids for _, ids, _ in parts]])
-    data = np.ones(len(flat), dtype=np.float32)
-    if weights == "share":
-        lengths = np.concatenate([np.ones(1, dtype=np.int64), *[lengths for _, _, lengths in parts]])
-        data = np.repeat((1.0 / np.maximum(lengths, 1)).astype(np.float32), size)
-    return _Found(np.cumsum(size), flat, data)
+    lengths = np.concatenate([np.ones(1, dtype=np.int64), *[lengths for _, _, lengths in parts]])
+    return (np.cumsum(size), flat, np.repeat((1.0 / np.maximum(lengths, 1)).astype(np.float32), size))
 
 
-def _spread(parts: list[tuple[_Found, np.ndarray, np.ndarray]], shape: tuple[int, int], weights: Weights) -> csr_matrix:
+def _spread(parts: list[tuple[_Tokens, np.ndarray, np.ndarray]], shape: tuple[int, int]) -> csr_matrix:
     """The tokens of spellings given to the words that have them, as a (V_t, n) matrix with sorted indices.
 
-    ``parts`` are (tokens of the spellings, spelling, word) for each context and pair of word and spelling; the largest weight
-    of a token in a word stays.
+    ``parts`` are (what :func:`_joined` gives, spelling, word) for each context and pair of word and spelling; the largest
+    weight of a token in a word stays.
     """
     from scipy.sparse import csr_matrix
 
     word = np.concatenate([words for _, _, words in parts])
     order = np.argsort(word, kind="stable")
-    ids = np.concatenate([found.ids for found, _, _ in parts])
-    bases = np.cumsum([0, *[len(found.ids) for found, _, _ in parts[:-1]]])
-    firsts = [found.offsets[spelling] + base for (found, spelling, _), base in zip(parts, bases, strict=True)]
-    sizes = np.concatenate([np.diff(found.offsets)[spelling] for found, spelling, _ in parts])[order]
+    ids, weights = (np.concatenate([found[i] for found, _, _ in parts]) for i in (1, 2))
+    bases = np.cumsum([0, *[len(found[1]) for found, _, _ in parts[:-1]]])
+    firsts = [offsets[spelling] + base for ((offsets, _, _), spelling, _), base in zip(parts, bases, strict=True)]
+    sizes = np.concatenate([np.diff(offsets)[spelling] for (offsets, _, _), spelling, _ in parts])[order]
     where = np.repeat(np.concatenate(firsts)[order] - (np.cumsum(sizes) - sizes), sizes)
     where += np.arange(len(where))
-    data = np.ones(len(where), dtype=np.int8)  # one weight only: nothing to carry along
-    if weights != "binary":
-        data = np.concatenate([found.weights for found, _, _ in parts])[where]
     ends = np.cumsum(np.bincount(word[order], weights=sizes, minlength=shape[1]))
     starts = np.concatenate([[0], ends]).astype(np.int64)
     # A transposition sorts without comparing: the words of a token come in order, the same word more than once side by side.
-    by_token = csr_matrix((data, ids[where], starts), shape=shape[::-1]).tocsc()
+    by_token = csr_matrix((weights[where], ids[where], starts), shape=shape[::-1]).tocsc()
     words = by_token.indices
     first = np.ones(len(words), dtype=bool)
     first[1:] = words[1:] != words[:-1]
     first[by_token.indptr[:-1][np.diff(by_token.indptr) > 0]] = True
-    if weights == "binary":
-        data = np.ones(int(first.sum()), dtype=np.float32)
-    else:
-        data = np.maximum.reduceat(by_token.data, np.flatnonzero(first)) if len(words) else by_token.data
+    data = np.maximum.reduceat(by_token.data, np.flatnonzero(first)) if len(words) else by_token.data
     indptr = np.concatenate([[0], np.cumsum(first)])[by_token.indptr]
     total = csr_matrix((data, words[first], indptr), shape=shape)
     total.has_canonical_format = True
     return total
 
 
-def _key(words: Sequence[str], tokenizer: Any, scheme: KeyScheme, weights: Weights) -> str:
+def _key(words: Sequence[str], tokenizer: Any, scheme: KeyScheme) -> str:
     """A hash of all that decides a result."""
-    sha256 = getattr(words, "sha256", None)
-    if sha256 is None:
-        digest = hashlib.sha256()
-        for word in words:
-            digest.update(word.encode("utf-8", "surrogatepass") + b"\n")
-        words_hash = digest.hexdigest()
+    if hasattr(words, "sha256"):  # a store's list
+        hashed = words.sha256()
     else:
-        words_hash = sha256()
-    settings = {"version": _VERSION, "words": words_hash, "scheme": asdict(scheme), "weights": weights}
-    settings["roles"] = special_roles(tokenizer)
+        hashed = hashlib.sha256("".join(f"{word}\n" for word in words).encode("utf-8", "surrogatepass")).hexdigest()
+    settings = {"version": _VERSION, "words": hashed, "scheme": asdict(scheme), "roles": special_roles(tokenizer)}
     text = json.dumps(settings, sort_keys=True) + tokenizer.backend_tokenizer.to_str()
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -252,8 +223,7 @@ def _save(path: Path, result: Matching) -> None:
     from safetensors.numpy import save
 
     matrix = result.matrix
-    facts: dict[str, Any] = {"words": result.words, "malformed": result.malformed, "spellings": result.spellings}
-    facts["examples"] = list(result.examples)
+    facts = {name: getattr(result, name) for name in ("words", "malformed", "examples", "spellings")}
     tensors = {"indptr": matrix.indptr, "indices": matrix.indices, "data": matrix.data}
     metadata = {"facts": json.dumps(facts), "shape": json.dumps(list(matrix.shape))}
     write_bytes(path, save(tensors, metadata))

@@ -56,12 +56,6 @@ def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boun
     Where several source tokens share a surface (a byte-fallback piece and its character), one of the target token's
     own kind wins, then any that is not a byte piece, then the smallest id: the result depends on the two vocabularies
     only.
-
-    Args:
-        source: The source model's fast tokenizer (V_s tokens).
-        target: The target fast tokenizer (V_t tokens).
-        fold_case: Meet tokens that differ in case only.
-        fold_boundary: Meet tokens that differ in their word boundary only.
     """
     ours, theirs = token_surfaces(target), token_surfaces(source)
     specials = {surface.text: i for i, surface in enumerate(theirs) if surface.role == "other"}
@@ -121,27 +115,18 @@ class _Table:
         self.plain = {folded: token_id for folded, (_, token_id) in best.items()}
 
     def find(self, surface: Surface) -> int:
-        tables = (self.bytes, self.plain) if surface.kind == "byte" else (self.plain, self.bytes)
-        key = self.key(surface)
-        for table in tables:
-            if key in table:
-                return table[key]
-        return -1
+        key, (first, second) = self.key(surface), (self.plain, self.bytes)
+        if surface.kind == "byte":
+            first, second = second, first
+        return first.get(key, second.get(key, -1))
 
 
 def _isolated(theirs: list[Surface]) -> Callable[[Surface], int]:
     """Meet a token with either boundary where one side's pre-tokenizer isolates it: the flag says nothing there."""
-    lone = _Table([s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs], _text)
-    every = _Table(theirs, _text, prefer_folded=False)  # the smaller id is the more frequent of ``,`` and ``▁,``
-
-    def find(surface: Surface) -> int:
-        return (every if surface.kind == "isolated" else lone).find(surface)
-
-    return find
-
-
-def _text(surface: Surface) -> _Key:
-    return surface.text, False
+    lone = [s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs]
+    # The smaller id is the more frequent of ``,`` and ``▁,``.
+    tables = [_Table(surfaces, lambda s: (s.text, False), prefer_folded=False) for surfaces in (lone, theirs)]
+    return lambda surface: tables[surface.kind == "isolated"].find(surface)
 
 
 def _lower(text: bytes) -> bytes:

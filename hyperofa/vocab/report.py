@@ -10,7 +10,7 @@ from typing import Any
 from hyperofa.base.files import made_by, named_inputs, new_directory
 from hyperofa.errors import InputError
 from hyperofa.vocab.change import changed_share, whole_text
-from hyperofa.vocab.learning.sampling import LanguageText, sample_lines
+from hyperofa.vocab.learning.sampling import sample_lines
 from hyperofa_eval.base.console import print_json, table
 from hyperofa_eval.base.files import write_json
 from hyperofa_eval.base.hub import check_name
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 MARKER = "training.json"
 """Not ``tokenizer.json``: a model's directory holds one too, and must not be replaced by a tokenizer."""
-Fertility = dict[str, dict[str, float]]
-"""Language to ``tokens_per_word``, ``characters_per_token``, ``unknown`` (share of tokens), ``lines`` and ``words``."""
 
 
 def load_tokenizer(source: Any) -> Any:
@@ -51,30 +49,6 @@ def name_of(source: Any) -> str:
     return str(source if isinstance(source, str | Path) else getattr(source, "name_or_path", "") or "tokenizer")
 
 
-def training_record(
-    tokenizer: Any, fertility: Mapping[str, Fertility], texts: Mapping[str, LanguageText], changes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What is printed and recorded of a tokenizer: its entries, its fertility, and the text it was made from.
-
-    ``fertility`` maps ``new``, or ``before`` and ``after``, to the languages' figures; ``changes`` is
-    :func:`source_changes`.
-    """
-    found = {
-        "entries": len(tokenizer),
-        "fertility": dict(fertility),
-        "text": {language: text.record for language, text in texts.items()},
-    }
-    return {**found, "source_text": dict(changes)} if changes else found
-
-
-def fertilities(tokenizer: Any, texts: Mapping[str, LanguageText]) -> Fertility:
-    """Fertility per language on the lines that were kept out (or on the training text where none were).
-
-    Words are what spaces separate; where a script has none, ``characters_per_token`` is the figure to compare.
-    """
-    return {language: fertility(tokenizer, text.measured) for language, text in texts.items()}
-
-
 def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, list[str]]:
     """A sample of the text of each of the source's own languages, to measure what extending changes there.
 
@@ -84,7 +58,7 @@ def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, li
     found = {language: sample_lines(paths, seed) for language, paths in sorted(files.items())}
     for language, lines in found.items():
         if not lines:
-            where = f"--source-text, {language}: {', '.join(map(str, files[language]))}"
+            where = f"{language}: {', '.join(map(str, files[language]))}"
             raise InputError("no words in the text", where=where, todo="give text, or leave it out")
     return found
 
@@ -99,7 +73,7 @@ def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) 
         language: {
             "before": fertility(source, lines),
             "after": fertility(grown, lines),
-            "changed": changed_share(source, grown, lines).summary(),
+            "changed": changed_share(source, grown, lines),
         }
         for language, lines in texts.items()
     }
@@ -128,7 +102,7 @@ def save_tokenizer(
     settings: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> None:
-    """Write the tokenizer's directory atomically, with ``training.json``: what made it, and its :func:`training_record`.
+    """Write the tokenizer's directory atomically, with ``training.json``: the ``record``, and what made it.
 
     ``files`` are the text files under the names that the record has for them: a language, or ``source-text/LANG``.
     """
@@ -141,7 +115,7 @@ def save_tokenizer(
 
 
 def print_record(out: Path, record: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print fertility per language, a column for each tokenizer and figure; or the whole :func:`training_record` as JSON."""
+    """Print fertility per language, a column for each tokenizer and figure; or the whole record as JSON."""
     if as_json:
         print_json({"out": str(out), **record})
         return

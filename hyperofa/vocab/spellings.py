@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,20 +11,6 @@ from hyperofa.base.wordkeys import KeyScheme
 
 _DOTTED = frozenset({"tur", "aze", "azj", "crh", "tr", "az"})  # languages whose capital of i is İ
 _EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Which word has which spelling.
-
-    ``words`` and ``spellings`` are parallel int64 arrays of (column of the word, number of the string); a word's pairs are
-    neighbours. ``bounded_only`` marks, per pair, keys whose own text starts at a boundary (``$dog``): those are never tokenised
-    as the inside of a word.
-    """
-
-    words: np.ndarray
-    spellings: np.ndarray
-    bounded_only: np.ndarray
 
 
 class Speller:
@@ -68,33 +53,24 @@ class Speller:
             text, starts = spoken(word)
             if starts:
                 self._bounded.append(column)
-            number = index.get(text)
-            if number is None:
-                number = index[text] = len(index)
-                fresh.append(text)
-            words.append(column)
-            spellings.append(number)
-            if not capitals:
-                continue
-            other = capital(text, language)
-            if other is text:
-                continue
-            number = index.get(other)
-            if number is None:
-                number = index[other] = len(index)
-                fresh.append(other)
-            words.append(column)
-            spellings.append(number)
+            other = capital(text, language) if capitals else text
+            for spelling in (text,) if other is text else (text, other):
+                number = index.get(spelling)
+                if number is None:
+                    number = index[spelling] = len(index)
+                    fresh.append(spelling)
+                words.append(column)
+                spellings.append(number)
         return fresh
 
-    def pairs(self) -> Pairs:
-        """Which word has which spelling, over all keys so far."""
-        columns = np.array(self._words, dtype=np.int64)
-        return Pairs(
-            columns,
-            np.array(self._spellings, dtype=np.int64),
-            np.isin(columns, np.array(self._bounded, dtype=np.int64)),
-        )
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which word has which spelling, over all keys so far; a word's pairs are neighbours.
+
+        Returns the column of the word and the number of the string, both (pairs,) int64, and whether the key's own text starts
+        at a boundary (``$dog``; such a key is never tokenised as the inside of a word), (pairs,) bool.
+        """
+        columns, spellings = (np.array(numbers, dtype=np.int64) for numbers in (self._words, self._spellings))
+        return columns, spellings, np.isin(columns, np.array(self._bounded, dtype=np.int64))
 
 
 def capital(text: str, language: str) -> str:

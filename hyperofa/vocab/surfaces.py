@@ -114,6 +114,15 @@ def backend_spec(tokenizer: Any) -> dict[str, Any]:
     return spec
 
 
+def model_words(backend: Any, text: str) -> list[str]:
+    """The words that a tokenizer of the ``tokenizers`` library gives to its model: ``text`` normalised and cut."""
+    if backend.normalizer is not None:
+        text = backend.normalizer.normalize_str(text)
+    if backend.pre_tokenizer is None:
+        return [text]
+    return [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+
+
 def family(spec: dict[str, Any]) -> str:
     """``wordpiece``, ``byte-level`` or ``sentencepiece``, from the content of a ``tokenizer.json``.
 
@@ -191,18 +200,10 @@ def _wordpiece_reader(tokenizer: Any, spec: dict[str, Any]) -> Callable[[str], S
     prefix = spec["model"].get("continuing_subword_prefix") or ""
     backend = tokenizer.backend_tokenizer
 
-    def isolated(character: str) -> bool:
-        text = f"a{character}a"
-        if backend.normalizer is not None:
-            text = backend.normalizer.normalize_str(text)
-        if backend.pre_tokenizer is None:
-            return False
-        return character in [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
-
     def read(piece: str) -> Surface:
         inner = bool(prefix) and piece.startswith(prefix) and piece != prefix
         text = piece[len(prefix) :] if inner else piece
-        if len(text) == 1 and isolated(text):
+        if len(text) == 1 and text in model_words(backend, f"a{text}a"):
             return Surface(text.encode("utf-8"), not inner, kind="unreachable" if inner else "isolated")
         return Surface(text.encode("utf-8"), not inner)
 

@@ -92,7 +92,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def versions(packages: Iterable[str] = VERSIONED) -> dict[str, str]:
     """The versions of those packages that are installed; without a list, of those that decide a score."""
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError, version  # slow, and --help needs none
 
     found: dict[str, str] = {}
     for name in packages:

@@ -39,9 +39,8 @@ class Command:
             if getattr(namespace, name, False):
                 function(namespace)
                 return None
-        options = from_arguments(self.settings, vars(namespace), todo="see --help")
         try:
-            return self.run(options)
+            return self.run(from_arguments(self.settings, vars(namespace), todo="see --help"))
         except SettingError as error:
             if error.where is not None:  # of a file
                 raise

@@ -38,7 +38,6 @@ class SourceAttention(nn.Module):
     keys: Tensor
     rows: Tensor
     groups: Tensor
-    needs_source = True
 
     def __init__(self, config: NetworkConfig, width: int, rank: int, source: SourceTable) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.hypernet.attention import SourceTable
 from hyperofa.init.hypernet.losses import LOSSES
 from hyperofa.init.hypernet.networks import build_network
-from hyperofa.init.hypernet.progress import Checkpoint
+from hyperofa.init.hypernet.progress import load_fit, save_fit
 from hyperofa.init.hypernet.sets import SetBatch, WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import Team
+from hyperofa.init.kept_work import SavedState
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory
@@ -58,13 +60,33 @@ def split_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> 
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
-def source_table(sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> SourceTable:
-    """The source tokens (a,) with their mean word vectors, for a network that looks at them."""
+def start_network(data: FitData, network: NetworkConfig, seed: int) -> nn.Module:
+    """A network that is not fitted yet; one that looks at source tokens gets them (a,) with their mean word vectors."""
     from scipy.sparse import csr_matrix
 
+    sets, targets, groups, vectors = data
+    if network.network != "attention":
+        return build_network(network, vectors.shape[1], targets.shape[1], seed)
     words = csr_matrix((sets.shares, sets.indices, sets.starts), shape=(len(sets), len(vectors)))
     keys = normalise_rows(sparse_times_vectors(words, vectors))
-    return SourceTable(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (keys, targets, groups)))
+    table = SourceTable(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (keys, targets, groups)))
+    return build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+
+
+class FitData(NamedTuple):
+    """What a network is fitted to: a tokens, each with its words and its row.
+
+    Attributes:
+        sets: the words of each token.
+        targets: (a, r) float32, the rows to predict.
+        groups: (a,) for the held-out split; see :func:`split_groups`.
+        vectors: (n, d) frozen word vectors; they never enter a checkpoint.
+    """
+
+    sets: WordSets
+    targets: np.ndarray
+    groups: np.ndarray
+    vectors: VectorTable
 
 
 class _Fit:
@@ -98,10 +120,7 @@ class _Fit:
 
 @denormals_flushed()
 def fit(
-    sets: WordSets,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    vectors: VectorTable,
+    data: FitData,
     network: NetworkConfig,
     config: FitConfig,
     *,
@@ -113,10 +132,7 @@ def fit(
     """Fit a hypernetwork from word sets to rows.
 
     Args:
-        sets: The word sets of a tokens.
-        targets: (a, r) float32, the rows to predict.
-        groups: (a,) for the held-out split; see :func:`split_groups`.
-        vectors: (n, d) frozen word vectors; they never enter a checkpoint.
+        data: What it is fitted to.
         network: The network's shape.
         config: How to fit.
         seed: Of the network's start, the split, and every epoch's order and sampling.
@@ -130,18 +146,18 @@ def fit(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
+    sets, targets, groups, vectors = data
     train, held = split_groups(groups, config.held_out, np.random.default_rng([seed, 10]))
     if not len(train):
         what = f"held_out {config.held_out} of {len(np.unique(groups))} groups leaves no token to learn from"
         raise InputError(what, where="hypernetwork", todo="lower held_out, or give vectors of more words")
-    table = source_table(sets, targets, groups, vectors) if network.network == "attention" else None
-    model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+    model = start_network(data, network, seed)
     team = team or Team(config.device)
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
-    store = Checkpoint(checkpoint, _key(checkpoint, sets, targets, groups, vectors, network, config, seed))
-    history, best = store.load(model, optimizer)
+    store = SavedState(checkpoint, "hypernet", _key(data, network, config, seed) if checkpoint else "")
+    history, best = load_fit(store, model, optimizer)
     with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
         advance(len(history["train"]))
         for epoch in range(len(history["train"]), config.epochs):
@@ -149,27 +165,27 @@ def fit(
                 break
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_every)
-            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, seed, epoch))
+            rng = np.random.default_rng([seed, 12, epoch])
+            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, rng))
+            if not np.isfinite(history["train"][-1]):
+                what = f"the loss became {history['train'][-1]} in epoch {epoch + 1}"
+                raise HyperofaError(what, where="hypernetwork", todo="lower learning_rate")
             if len(held):
                 history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
                 if config.patience is not None and int(np.argmin(history["validation"])) == epoch:
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if team.rank == 0:
-                store.save(model, optimizer, history, best)
+                save_fit(store, model, optimizer, history, best)
             after_epoch(len(history["train"]))
             advance()
     if best is not None and config.patience is not None:
         model.load_state_dict(best)
     cosine = _validate(state, sets, wanted, held, seed)[1] if len(held) else None
-    kept = (
-        int(np.argmin(history["validation"])) + 1
-        if config.patience is not None and history["validation"]
-        else len(history["train"])
-    )
+    stops = config.patience is not None and history["validation"]
     report = FitReport(
         train_loss=history["train"],
         validation_loss=history["validation"],
-        best_epoch=kept,
+        best_epoch=int(np.argmin(history["validation"])) + 1 if stops else len(history["train"]),
         held_out=len(held),
         held_out_cosine=cosine,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -185,15 +201,14 @@ def predict(network: nn.Module, sets: WordSets, vectors: VectorTable, config: Fi
     state = _Fit(network, vectors, config, Team(config.device))
     network.eval()
     rng = np.random.default_rng([seed, 11])
-    found: np.ndarray | None = None
+    found = np.zeros((0, 0), dtype=np.float32)
     with torch.inference_mode(), progress_bar("predicting rows", len(sets)) as advance:
         for batch in sets.ordered(config.batch_size, rng):
             rows = state.rows(batch).cpu().numpy()
-            if found is None:
+            if not len(found):
                 found = np.empty((len(sets), rows.shape[1]), dtype=np.float32)
             found[batch.items] = rows
             advance(len(batch.items))
-    assert found is not None
     return found
 
 
@@ -203,11 +218,9 @@ def _train_epoch(
     sets: WordSets,
     targets: Tensor,
     items: np.ndarray,
-    seed: int,
-    epoch: int,
+    rng: np.random.Generator,
 ) -> float:
     config = state.config
-    rng = np.random.default_rng([seed, 12, epoch])
     state.network.train()
     total, count = torch.zeros((), device=state.device), 0
     with torch.random.fork_rng():
@@ -221,12 +234,7 @@ def _train_epoch(
             count += len(batch.items)
             if state.device.type == "cpu" and batch.lengths.sum() > _LARGE:
                 return_freed_memory()
-    mean = state.team.agree(float(total) / count)
-    if not np.isfinite(mean):
-        raise HyperofaError(
-            f"the loss became {mean} in epoch {epoch + 1}", where="hypernetwork", todo="lower learning_rate"
-        )
-    return mean
+    return state.team.agree(float(total) / count)
 
 
 def _validate(state: _Fit, sets: WordSets, targets: Tensor, items: np.ndarray, seed: int) -> tuple[float, float]:
@@ -253,23 +261,13 @@ def _exhausted(validation: list[float], patience: int | None) -> bool:
     return len(validation) - 1 - int(np.argmin(validation)) >= patience
 
 
-def _key(
-    folder: Path | None,
-    sets: WordSets,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    vectors: VectorTable,
-    network: NetworkConfig,
-    config: FitConfig,
-    seed: int,
-) -> str:
-    """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over; empty without a folder.
+def _key(data: FitData, network: NetworkConfig, config: FitConfig, seed: int) -> str:
+    """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over.
 
     Words are numbered by their order among those used, and only the vectors of those are read: several processes, which get no
     others, have the key of one.
     """
-    if folder is None:
-        return ""
+    sets, targets, groups, vectors = data
     fitting = dataclasses.asdict(config)
     del fitting["device"], fitting["processes"]  # they do not change what is fitted
     asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)

@@ -17,11 +17,8 @@ from torch import nn
 from hyperofa.base.processes import last_error, run_command
 from hyperofa.errors import EXIT_USAGE, HyperofaError, InputError
 from hyperofa.init.hypernet import worker
-from hyperofa.init.hypernet.fit import FitReport, fit, source_table
-from hyperofa.init.hypernet.networks import build_network
-from hyperofa.init.hypernet.sets import WordSets
+from hyperofa.init.hypernet.fit import FitData, FitReport, fit, start_network
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
-from hyperofa.init.linalg import VectorTable
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.files import read_json, write_json
 
@@ -29,15 +26,7 @@ _BLOCK = 1 << 16
 
 
 def fit_in_processes(
-    sets: WordSets,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    vectors: VectorTable,
-    network: NetworkConfig,
-    config: FitConfig,
-    *,
-    seed: int,
-    checkpoint: Path | None = None,
+    data: FitData, network: NetworkConfig, config: FitConfig, *, seed: int, checkpoint: Path | None = None
 ) -> tuple[nn.Module, FitReport]:
     """:func:`hyperofa.init.hypernet.fit.fit` by ``config.processes`` processes of this machine, on a GPU each if there are any.
 
@@ -48,7 +37,7 @@ def fit_in_processes(
         InputError: a process refused its input.
     """
     if config.processes == 1:
-        return fit(sets, targets, groups, vectors, network, config, seed=seed, checkpoint=checkpoint)
+        return fit(data, network, config, seed=seed, checkpoint=checkpoint)
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     if not on_cpu and config.processes > torch.cuda.device_count():
         what = f"{config.processes} processes but {torch.cuda.device_count()} GPUs"
@@ -58,30 +47,24 @@ def fit_in_processes(
         parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="fit-", dir=parent))
     try:
-        _write(folder, sets, targets, groups, vectors)
+        _write(folder, data)
         settings = dataclasses.asdict(config) | {"device": "cpu" if on_cpu else "auto"}
-        task = {"network": dataclasses.asdict(network), "config": settings, "seed": seed, "limit": sets.limit}
+        task = {"network": dataclasses.asdict(network), "config": settings, "seed": seed, "limit": data.sets.limit}
         where = None if checkpoint is None else str(checkpoint.resolve())
         write_json(folder / worker.TASK, task | {"checkpoint": where, "pid": os.getpid()})
         _run(folder, config, on_cpu)
-        table = source_table(sets, targets, groups, vectors) if network.network == "attention" else None
-        model = build_network(network, vectors.shape[1], targets.shape[1], seed, table)
+        model = start_network(data, network, seed)
         model.load_state_dict(load_file(folder / worker.NETWORK))
         return model, FitReport(**read_json(folder / worker.REPORT))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(folder: Path, sets: WordSets, targets: np.ndarray, groups: np.ndarray, vectors: VectorTable) -> None:
+def _write(folder: Path, data: FitData) -> None:
     """The arrays of the task as ``.npy``, with only those word vectors that a token has, numbered anew."""
+    sets, targets, groups, vectors = data
     used, indices = np.unique(sets.indices, return_inverse=True)
-    small: list[np.ndarray] = [
-        sets.starts,
-        indices.astype(np.int64),
-        sets.shares,
-        np.asarray(targets),
-        np.asarray(groups),
-    ]
+    small = (sets.starts, indices.astype(np.int64), sets.shares, np.asarray(targets), np.asarray(groups))
     for name, array in zip(worker.ARRAYS, small, strict=False):
         np.save(folder / f"{name}.npy", array)
     kind = np.asarray(vectors[used[:1]]).dtype

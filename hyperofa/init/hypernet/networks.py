@@ -97,10 +97,9 @@ def build_network(
     Raises:
         ValueError: the network looks at source tokens, and none are given.
     """
-    build = NETWORKS[config.network]
-    needs_source = getattr(build, "needs_source", False)
-    if needs_source and source is None:
+    looks = config.network == "attention"
+    if looks and source is None:
         raise ValueError(f"the network {config.network} needs the table of source tokens")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(config, width, rank, source) if needs_source else build(config, width, rank)
+        return NETWORKS[config.network](config, width, rank, *([source] if looks else []))

@@ -1,9 +1,8 @@
-"""The state of a hypernetwork's fit after each epoch, from which an interrupted one goes on."""
+"""The state of a hypernetwork's fit after each epoch (network, optimizer, history, best weights), to go on from."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,45 +11,42 @@ from hyperofa.init.kept_work import SavedState
 
 log = logging.getLogger(__name__)
 
+History = dict[str, list[float]]
+"""The losses of ``train`` and ``validation`` by epoch."""
 
-class Checkpoint:
-    """Network, optimizer, history and best weights; only the same question takes them over."""
 
-    def __init__(self, folder: Path | None, key: str) -> None:
-        """Keep the state in ``folder`` (None keeps none); ``key`` is a hash of all that decides the fit."""
-        self._saved = SavedState(folder, "hypernet", key)
+def load_fit(
+    store: SavedState, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[History, dict[str, Tensor] | None]:
+    """The history and best weights, after restoring what was saved for the same question; else a fresh history."""
+    found = store.load()
+    if found is None:
+        return {"train": [], "validation": []}, None
+    tensors, record = found
+    model.load_state_dict(_part(tensors, "model."))
+    plain = optimizer.state_dict()
+    plain["state"] = {
+        index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+        for index in range(len(list(model.parameters())))
+    }
+    optimizer.load_state_dict(plain)
+    log.info("resuming the hypernetwork after epoch %d", len(record["history"]["train"]))
+    return record["history"], _part(tensors, "best.") or None
 
-    def load(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[dict[str, list[float]], dict[str, Tensor] | None]:
-        """Restore what is there for the same question; else a fresh history."""
-        found = self._saved.load()
-        if found is None:
-            return {"train": [], "validation": []}, None
-        tensors, record = found
-        model.load_state_dict(_part(tensors, "model."))
-        plain = optimizer.state_dict()
-        plain["state"] = {
-            index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
-            for index in range(len(list(model.parameters())))
-        }
-        optimizer.load_state_dict(plain)
-        log.info("resuming the hypernetwork after epoch %d", len(record["history"]["train"]))
-        return record["history"], _part(tensors, "best.") or None
 
-    def save(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        history: dict[str, list[float]],
-        best: dict[str, Tensor] | None,
-    ) -> None:
-        """Keep the state; see :meth:`SavedState.save`."""
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        for index, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-        tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
-        self._saved.save(tensors, len(history["train"]), history=history)
+def save_fit(
+    store: SavedState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    best: dict[str, Tensor] | None,
+) -> None:
+    """Keep the state; see :meth:`SavedState.save`."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+    tensors |= {f"best.{name}": value for name, value in (best or {}).items()}
+    store.save(tensors, len(history["train"]), history=history)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -48,19 +48,9 @@ class WordSets:
     def __init__(self, words: csr_matrix, ids: np.ndarray, *, limit: int = 256) -> None:
         """Take the rows ``ids`` of ``words`` (V, n), each of which must have a word; use at most ``limit`` words of a token."""
         chosen = words[ids]
-        self._hold(chosen.indptr, chosen.indices, chosen.data, limit)
-
-    @classmethod
-    def of_arrays(cls, starts: np.ndarray, indices: np.ndarray, shares: np.ndarray, *, limit: int) -> WordSets:
-        """The sets in CSR form: ``starts`` (n + 1,), and the ``indices`` and ``shares`` of all words, set after set."""
-        made = cls.__new__(cls)
-        made._hold(starts, indices, shares, limit)
-        return made
-
-    def _hold(self, starts: np.ndarray, indices: np.ndarray, shares: np.ndarray, limit: int) -> None:
-        self.starts = starts.astype(np.int64)
-        self.indices = indices.astype(np.int64)
-        self.shares = shares.astype(np.float32)
+        self.starts = chosen.indptr.astype(np.int64)
+        self.indices = chosen.indices.astype(np.int64)
+        self.shares = chosen.data.astype(np.float32)
         self.sizes = np.diff(self.starts)
         self.limit = limit
 

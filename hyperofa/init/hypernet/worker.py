@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from safetensors.torch import save_file
+from scipy.sparse import csr_matrix
 
-from hyperofa.init.hypernet.fit import fit
+from hyperofa.init.hypernet.fit import FitData, fit
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
 from hyperofa.init.hypernet.team import AcceleratedTeam
@@ -20,13 +21,8 @@ from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.base.guard import explain
 
 ARRAYS = ("starts", "indices", "shares", "targets", "groups", "vectors")
-TASK, ERROR, NETWORK, REPORT, EPOCHS = (
-    "task.json",
-    "error-{rank}.json",
-    "network.safetensors",
-    "report.json",
-    "epochs.json",
-)
+TASK, ERROR, NETWORK = "task.json", "error-{rank}.json", "network.safetensors"
+REPORT, EPOCHS = "report.json", "epochs.json"
 
 
 def main(folder: Path) -> int:
@@ -34,6 +30,7 @@ def main(folder: Path) -> int:
     speed_up_cpu()
     task = read_json(folder / TASK)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    words = csr_matrix((arrays["shares"], arrays["indices"], arrays["starts"]))
     config = FitConfig(**task["config"])
     team = AcceleratedTeam(config.device)
 
@@ -44,11 +41,9 @@ def main(folder: Path) -> int:
             os._exit(1)
 
     try:
+        sets = WordSets(words, np.arange(words.shape[0]), limit=task["limit"])
         network, report = fit(
-            WordSets.of_arrays(arrays["starts"], arrays["indices"], arrays["shares"], limit=task["limit"]),
-            np.array(arrays["targets"]),
-            np.array(arrays["groups"]),
-            arrays["vectors"],
+            FitData(sets, np.array(arrays["targets"]), np.array(arrays["groups"]), arrays["vectors"]),
             NetworkConfig(**task["network"]),
             config,
             seed=task["seed"],

@@ -67,22 +67,15 @@ def hyperofa(problem: Problem) -> np.ndarray:
     Raises:
         HyperofaError: the loss became NaN, or one of several processes ended.
     """
-    from hyperofa.init.hypernet.fit import predict
+    from hyperofa.init.hypernet.fit import FitData, predict
     from hyperofa.init.hypernet.launch import fit_in_processes
     from hyperofa.init.hypernet.sets import WordSets
 
     anchors = problem.anchor_ids
     network, config = paper_setting(len(anchors), problem.rows.shape[1], problem.settings)
-    model, report = fit_in_processes(
-        WordSets(problem.source_words, anchors),
-        problem.anchor_rows,
-        problem.source_groups[anchors],
-        problem.vectors,
-        network,
-        config,
-        seed=problem.seed,
-        checkpoint=problem.work,
-    )
+    sets = WordSets(problem.source_words, anchors)
+    data = FitData(sets, problem.anchor_rows, problem.source_groups[anchors], problem.vectors)
+    model, report = fit_in_processes(data, network, config, seed=problem.seed, checkpoint=problem.work)
     problem.notes["hypernetwork"] = {
         "network": dataclasses.asdict(network),
         "fit": dataclasses.asdict(config),

@@ -23,14 +23,9 @@ class NearestSettings(Settings):
 def combine_nearest(
     queries: np.ndarray, keys: np.ndarray, rows: np.ndarray, *, neighbours: int, temperature: float
 ) -> np.ndarray:
-    """Rows (m, r): for each query the softmax-weighted mean of the rows of its nearest keys (OFA, §3.3).
+    """Rows (m, r): for each of ``queries`` (m, d) the mean of the ``rows`` (a, r) of its nearest ``keys`` (a, d).
 
-    Args:
-        queries: (m, d) unit rows.
-        keys: (a, d) unit rows.
-        rows: (a, r), one for each key.
-        neighbours: How many keys take part.
-        temperature: Of the softmax over their cosines.
+    Queries and keys are unit rows; weights are the softmax over the cosines of the ``neighbours`` nearest (OFA, §3.3).
     """
     indices, scores = nearest(queries, keys, neighbours)
     return combine(softmax(scores, temperature), indices, rows)
@@ -39,11 +34,7 @@ def combine_nearest(
 def ofa(problem: Problem) -> np.ndarray:
     """OFA's rows for the tokens to predict."""
     return combine_nearest(
-        problem.predict_subwords,
-        problem.anchor_subwords,
-        problem.anchor_rows,
-        neighbours=problem.settings.neighbours,
-        temperature=problem.settings.temperature,
+        problem.predict_subwords, problem.anchor_subwords, problem.anchor_rows, **vars(problem.settings)
     )
 
 

@@ -17,13 +17,7 @@ def wechsel(problem: Problem) -> np.ndarray:
     """
     queries = subword_vectors(problem.target_words, problem.predict_ids, problem.vectors, power=1)
     keys = subword_vectors(problem.source_words, problem.anchor_ids, problem.vectors, power=1)
-    return combine_nearest(
-        queries,
-        keys,
-        problem.anchor_rows,
-        neighbours=problem.settings.neighbours,
-        temperature=problem.settings.temperature,
-    )
+    return combine_nearest(queries, keys, problem.anchor_rows, **vars(problem.settings))
 
 
 WECHSEL = Method(

@@ -36,31 +36,21 @@ def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) 
     ``words`` counts its keys, ``matched`` the ones that yield a token; a token is a language's if one of its words yields it, so
     tokens of several languages count in each. ``known`` is the mean share of a word's matches that are copied or predicted: the
     rest starts from noise.
-
-    Args:
-        keys: n keys ``lang:word``.
-        words: (V, n) matches of tokens and words.
-        found: of the V tokens (and rows appended beyond them).
+    ``keys`` are n ``lang:word``, ``words`` (V, n) their matches, ``found`` of the V tokens (and rows appended beyond them).
     """
     from scipy.sparse import csr_matrix
 
-    scheme = getattr(keys, "scheme", STORED)
     index: dict[str, int] = {}
-    separator = scheme.separator or "\0"
-    of_word = np.empty(len(keys), dtype=np.int64)
-    for column, key in enumerate(keys):
-        language, there, _ = key.partition(separator)
-        name = language if there else scheme.default_language or "?"
-        of_word[column] = index.setdefault(name, len(index))
+    parts = (key.partition(":") for key in keys)
+    names = (language if mark else STORED.default_language or "" for language, mark, _ in parts)
+    of_word = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
     code = found.code[: words.shape[0]]
     there = csr_matrix((np.ones(words.nnz, dtype=np.float32), words.indices, words.indptr), shape=words.shape)
-    membership = csr_matrix(
-        (np.ones(len(keys), dtype=np.float32), (np.arange(len(keys)), of_word)), shape=(len(keys), len(index))
-    )
-    tokens = (there @ membership).tocsr()
-    by_code = {
-        name: np.bincount(tokens[code == number].indices, minlength=len(index))
-        for number, name in enumerate(origin.NAMES)
+    ones = np.ones(len(keys), dtype=np.float32)
+    tokens = (there @ csr_matrix((ones, (np.arange(len(keys)), of_word)), shape=(len(keys), len(index)))).tocsr()
+    kinds = ("copied", "predicted", "drawn")
+    counts = {
+        kind: np.bincount(tokens[code == origin.NAMES.index(kind)].indices, minlength=len(index)) for kind in kinds
     }
     matches = np.asarray(there.sum(axis=0)).ravel()
     good = np.asarray(there[np.isin(code, (origin.COPIED, origin.PREDICTED))].sum(axis=0)).ravel()
@@ -72,7 +62,7 @@ def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) 
         name: {
             "words": int(n_words[i]),
             "matched": int(matched[i]),
-            **{what: int(by_code[what][i]) for what in ("copied", "predicted", "drawn")},
+            **{kind: int(counts[kind][i]) for kind in kinds},
             "known": round(float(total[i] / max(matched[i], 1)), 4),
         }
         for name, i in sorted(index.items(), key=lambda item: (-n_words[item[1]], item[0]))

@@ -8,7 +8,6 @@ import numpy as np
 
 from hyperofa.init import provenance as origin
 from hyperofa.init.linalg import normalise_rows
-from hyperofa.init.quality.coverage import scripts
 
 if TYPE_CHECKING:
     from hyperofa.init.new_rows import ExtendedMatrix
@@ -18,39 +17,20 @@ _SHOWN = 12
 _BLOCK = 1 << 14
 
 
-def quality_report(
-    extended: ExtendedMatrix,
-    found: origin.Provenance,
-    source_tokenizer: Any,
-    target_tokenizer: Any,
-    seed: int,
-) -> dict[str, Any]:
-    """Figures on the rows of the input matrix, in the embedding space.
+def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int) -> dict[str, Any]:
+    """Figures on the rows of one matrix, in the embedding space.
 
     ``*_norm`` are mean norms; ``*_centred_cosine`` mean cosines between random pairs of rows after the source's mean is
-    taken away (near 0 for the source; near 1 means that rows are all alike). ``scripts`` counts tokens by the script of
-    their first letter and by provenance; ``neighbours`` are source tokens nearest to a sample of predicted ones.
+    taken away (near 0 for the source; near 1 means that rows are all alike).
     """
-    report = matrix_figures(extended, found, seed)
-    report["scripts"] = scripts(target_tokenizer, found)
-    report["neighbours"] = _neighbours(extended, found, source_tokenizer, target_tokenizer, seed)
-    return report
-
-
-def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int) -> dict[str, Any]:
-    """``*_norm`` and ``*_centred_cosine`` of one matrix's rows; see :func:`quality_report`."""
     rng = np.random.default_rng([seed, 200])
     factors = extended.factors
     source = factors.coordinates
     centre = factors.embed(source.mean(axis=0, keepdims=True))
-    kinds = {
-        "source": source,
-        "copied": extended.rows[found.code[: len(extended.rows)] == origin.COPIED],
-        "predicted": extended.rows[found.code[: len(extended.rows)] == origin.PREDICTED],
-        "drawn": extended.rows[found.code[: len(extended.rows)] == origin.DRAWN],
-    }
+    code = found.code[: len(extended.rows)]  # without the rows appended as padding
     report: dict[str, Any] = {}
-    for name, rows in kinds.items():
+    for name in ("source", "copied", "predicted", "drawn"):
+        rows = source if name == "source" else extended.rows[code == origin.NAMES.index(name)]
         chosen = rows[rng.permutation(len(rows))[:_SAMPLE]]
         embedded = factors.embed(chosen)
         report[f"{name}_norm"] = _mean(np.linalg.norm(embedded, axis=1))
@@ -58,9 +38,10 @@ def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int
     return report
 
 
-def _neighbours(
+def neighbours(
     extended: ExtendedMatrix, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
 ) -> dict[str, list[str]]:
+    """The five source tokens nearest to each of a sample of predicted tokens, by cosine about the source's mean."""
     predicted = np.flatnonzero(found.code == origin.PREDICTED)
     if not len(predicted):
         return {}

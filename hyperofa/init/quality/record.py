@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import made_by, named_inputs
-from hyperofa.init.quality.geometry import matrix_figures, quality_report
+from hyperofa.init.quality.geometry import matrix_figures, neighbours
 from hyperofa.init.quality.held_out import held_out_check
 from hyperofa.init.registry import RECORD_SCHEMA, Resolved
 from hyperofa_eval.base.files import read_json
@@ -29,20 +30,22 @@ def quality_of(
     texts: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The quality report: of the input matrix, under ``output`` of an untied head's (None where tied), and of the model."""
-    from hyperofa.init.quality.coverage import languages
+    from hyperofa.init.quality.coverage import languages, scripts
     from hyperofa.init.quality.text_loss import text_loss
 
     method, seed, size = resolved.method, resolved.asked.seed, resolved.asked.held_out
     size = method.held_out if size is None else size
     (inputs, problem), *others = matrices
-    report = quality_report(inputs, found, problem.source_tokenizer, problem.target_tokenizer, seed)
+    tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
+    report = matrix_figures(inputs, found, seed)
+    report["scripts"] = scripts(problem.target_tokenizer, found)
+    report["neighbours"] = neighbours(inputs, found, *tokenizers, seed)
     report["languages"] = languages(words.keys, words.target, found) if words else {}
     report["held_out"] = held_out_check(method, problem, size)
     report["text_loss"] = text_loss(model, problem.target_tokenizer, texts, seed=seed)
     report["output"] = None
     for outputs, own in others:
-        checked = {"held_out": held_out_check(method, own, size)}
-        report["output"] = matrix_figures(outputs, found, seed) | checked
+        report["output"] = matrix_figures(outputs, found, seed) | {"held_out": held_out_check(method, own, size)}
     return report
 
 
@@ -71,7 +74,7 @@ def record_of(
         "source": _source_facts(places.source),
         "auto_class": "AutoModelForMaskedLM" if source.family.objective == "mlm" else "AutoModelForCausalLM",
         "method": asked.method,
-        "rank": _rank(first),
+        "rank": first.factors.rank,
         "energy": first.factors.energy,
         "counts": found.counts,
         "overlap": met,
@@ -81,11 +84,8 @@ def record_of(
         "made_by": made_by("hyperofa init", inputs, settings),
     }
     for outputs in others:
-        record["output"] = {
-            "rank": _rank(outputs),
-            "energy": outputs.factors.energy,
-            "method_notes": outputs.notes,
-        }
+        factors = outputs.factors
+        record["output"] = {"rank": factors.rank, "energy": factors.energy, "method_notes": outputs.notes}
     return record
 
 
@@ -99,16 +99,10 @@ def _source_facts(source: str) -> dict[str, str | None]:
 
     folder = local_folder(source, ["README.md", "config.json"])
     said: list[Any] = []
-    if (folder / "README.md").is_file():
-        try:
-            said.append((metadata_load(folder / "README.md") or {}).get("license"))
-        except (ValueError, AttributeError, YAMLError):  # a card of any hand: what it does not say plainly is left out
-            said.append(None)
-    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    said.append(config.get("license"))
+    # A card is of any hand: what it does not say plainly is left out.
+    with suppress(FileNotFoundError, ValueError, AttributeError, YAMLError):
+        said.append((metadata_load(folder / "README.md") or {}).get("license"))
+    if (folder / "config.json").is_file():
+        said.append(read_json(folder / "config.json").get("license"))
     license = next((one for one in said if isinstance(one, str) and one), None)
     return {"name": source if is_hub_id(source) else Path(source).resolve().name, "license": license}
-
-
-def _rank(matrix: ExtendedMatrix) -> int | None:
-    return None if matrix.factors.primitives is None else matrix.factors.rank

@@ -62,13 +62,11 @@ def text_loss(model: Any, tokenizer: Any, texts: dict[str, list[str]], *, seed: 
             for start in range(0, len(encoded["input_ids"]), _BATCH):
                 ids, mask = padded(encoded["input_ids"][start : start + _BATCH], torch.device("cpu"))
                 special, _ = padded(encoded["special_tokens_mask"][start : start + _BATCH], ids.device)
-                real = (mask == 1) & (special == 0)
-                wanted = real
+                wanted, given = (mask == 1) & (special == 0), ids
                 if trainer.objective == "mlm":
-                    wanted = real & torch.from_numpy(rng.random(ids.shape) < 0.15)
-                labels = torch.where(wanted, ids, -100)
-                given = torch.where(wanted, tokenizer.mask_token_id, ids) if trainer.objective == "mlm" else ids
-                out = trainer(given, labels, attention_mask=mask)
+                    wanted &= torch.from_numpy(rng.random(ids.shape) < 0.15)
+                    given = torch.where(wanted, tokenizer.mask_token_id, ids)
+                out = trainer(given, torch.where(wanted, ids, -100), attention_mask=mask)
                 total += float(out.loss_sum)
                 count += int(out.n_targets)
             if count:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded
 from hyperofa.init.refine.learned_rows import LearnedRows
-from hyperofa.init.refine.sentences import Draws, digest_of, used_ids
+from hyperofa.init.refine.sentences import Draws, digest_of, encode, used_ids
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa_eval.text.plain_text import PlainText
+from hyperofa_eval.settings.fields import SettingError
 
 
 class Distill:
@@ -52,9 +51,7 @@ class Distill:
             lines = [line for line in texts[language] if line.strip()]
             if not lines:
                 continue
-            ours, theirs = (
-                _encode(tokenizer, lines, config.max_length) for tokenizer in (target_tokenizer, source_tokenizer)
-            )
+            ours, theirs = (_encode(one, lines, config.max_length) for one in (target_tokenizer, source_tokenizer))
             before = len(groups)
             for (target_ids, target_ends), (source_ids, source_ends) in zip(ours, theirs, strict=True):
                 target_spans, source_spans = common_spans(target_ends, source_ends, source_ids == unknown)
@@ -65,7 +62,7 @@ class Distill:
             if len(groups) > before:
                 self.languages[language] = len(groups) - before
         if not groups:
-            raise InputError("the source tokenizer can spell nothing of the text", where="--refine distill")
+            raise SettingError("text", "the source tokenizer can spell nothing of it")
         self.used = used_ids([ids for ids, _ in self._target])
         lengths = np.array([len(ids) for ids, _ in self._target])
         self._draws = Draws(np.array(groups), lengths, config.batch_size, seed, smoothing=config.smoothing)
@@ -89,18 +86,10 @@ class Distill:
 
 def _encode(tokenizer: Any, lines: list[str], max_length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(ids, end of each token in the text) of every line; the end is 0 for specials."""
-    encoded = PlainText(tokenizer)(
-        lines,
-        truncation=True,
-        max_length=max_length,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        verbose=False,
-    )
+    encoded = encode(tokenizer, lines, max_length, return_offsets_mapping=True)
     found = []
-    for ids, offsets, special in zip(
-        encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True
-    ):
+    columns = (encoded[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
+    for ids, offsets, special in zip(*columns, strict=True):
         ends = np.array([end for _, end in offsets], dtype=np.int64)
         found.append((np.asarray(ids, dtype=np.int64), np.where(np.asarray(special, dtype=bool), 0, ends)))
     return found

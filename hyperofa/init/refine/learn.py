@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from torch import Tensor
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.distill import Distill
 from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.settings import RefineConfig
+from hyperofa.init.refine.translations import Parallel
 from hyperofa_eval.base.console import progress_bar
 
 log = logging.getLogger(__name__)
@@ -27,25 +29,8 @@ log = logging.getLogger(__name__)
 _SAVE_EVERY = 50
 
 
-class Objective(Protocol):
-    """What a refinement learns from.
-
-    Attributes:
-        used: (u,) the target tokens that occur in its text, ascending.
-        languages: texts per language.
-    """
-
-    used: np.ndarray
-    languages: dict[str, int]
-
-    def digest(self) -> str:
-        """SHA-256 of the tokens of all texts, what they are to learn and how they are drawn."""
-
-    def prepare(self, body: Body) -> None:
-        """Compute once what every step needs."""
-
-    def loss(self, rows: LearnedRows, body: Body, step: int) -> Tensor:
-        """The loss of a step, a function of the rows, the seed and the step alone."""
+Objective = Parallel | Distill
+"""What a refinement learns from: the target tokens that occur in its text, and the loss of a step."""
 
 
 def refine(
@@ -53,13 +38,8 @@ def refine(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The refined rows (V, r) and a record of what was done.
 
-    Args:
-        start: The rows, and which of them may move.
-        objective: What is learned from.
-        body: The frozen model.
-        config: How.
-        seed: What the objective's draws were seeded with; it is part of what a checkpoint answers to.
-        checkpoint: A folder for the state every 50 steps; an interrupted refinement ends where an undisturbed one would.
+    ``seed`` is what the objective's draws were seeded with. The folder ``checkpoint`` keeps the state every 50 steps: an
+    interrupted refinement ends where an undisturbed one would.
 
     Raises:
         HyperofaError: the loss became NaN or infinite.
@@ -67,7 +47,8 @@ def refine(
     began = time.monotonic()
     rows = LearnedRows(start, objective.used).to(body.device)
     rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    store = SavedState(checkpoint, "refine", _key(checkpoint, start, objective, body, config, seed))
+    key = _key(start, objective, body, config, seed) if checkpoint else ""
+    store = SavedState(checkpoint, "refine", key)
     with body.frozen():
         objective.prepare(body)
         losses = _learn(rows, objective, body, config, store)
@@ -100,9 +81,8 @@ def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineCo
             loss.backward()
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
-                raise HyperofaError(
-                    f"the loss became {losses[-1]} in step {step + 1}", where="refinement", todo="lower learning_rate"
-                )
+                what = f"the loss became {losses[-1]} in step {step + 1}"
+                raise HyperofaError(what, where="refinement", todo="lower learning_rate")
             for optimizer, _ in optimizers:
                 optimizer.step()
             if (step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps:
@@ -119,10 +99,8 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-def _key(folder: Path | None, start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
-    """SHA-256 of all that decides a refinement: only a state with this key is taken over; empty without a folder."""
-    if folder is None:
-        return ""
+def _key(start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
+    """SHA-256 of all that decides a refinement: only a state with this key is taken over."""
     asked = json.dumps([dataclasses.asdict(config), seed, objective.digest(), body.digest()], sort_keys=True)
     parts = (getattr(start, field.name) for field in dataclasses.fields(start))
     return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()

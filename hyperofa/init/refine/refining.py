@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from hyperofa.model import Source
 
 
-@dataclass(frozen=True)
-class Refinement:
+class Refinement(NamedTuple):
     """A refinement whose settings fit the source and the text: what :func:`refine_inputs` needs beside the rows."""
 
     config: RefineConfig
@@ -46,8 +44,7 @@ def prepare(config: RefineConfig, source: Source, parallel: Sequence[Path], text
     """
     body = Body(source, config.layer, device_named(config.device, "refinement"))
     text = read_parallel(list(parallel)) if parallel else None
-    if config.kind == "parallel":
-        assert text is not None
+    if config.kind == "parallel" and text is not None:
         check_pivot(text, config.pivot)
     config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
     return Refinement(config, body, text, texts)
@@ -61,11 +58,10 @@ def refine_inputs(
     Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
     states that are matched do not depend on it.
     """
-    config, body, text, texts = refinement.config, refinement.body, refinement.parallel, refinement.texts
+    config, body, text, texts = refinement
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
     objective: Objective
-    if config.kind == "parallel":
-        assert text is not None
+    if config.kind == "parallel" and text is not None:
         objective = Parallel(text, *tokenizers, config, problem.seed)
     else:
         if text is not None:

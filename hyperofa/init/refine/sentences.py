@@ -13,17 +13,16 @@ from hyperofa_eval.text.plain_text import PlainText
 _POOL = 16  # batches drawn together, so that a batch can hold sentences of like length
 
 
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int, **more: bool) -> Any:
+    """What the tokenizer gives for plain texts, cut at ``max_length``, with which ids are its specials."""
+    lacking = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    plain = PlainText(tokenizer)
+    return plain(texts, truncation=True, max_length=max_length, return_special_tokens_mask=True, **lacking, **more)
+
+
 def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Ids of every text with the tokenizer's specials, and for each id whether it is text (1) or special (0)."""
-    encoded = PlainText(tokenizer)(
-        texts,
-        truncation=True,
-        max_length=max_length,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
+    encoded = encode(tokenizer, texts, max_length)
     ids = [np.asarray(row, dtype=np.int64) for row in encoded["input_ids"]]
     real = [1 - np.asarray(row, dtype=np.int64) for row in encoded["special_tokens_mask"]]
     return ids, real
@@ -54,8 +53,7 @@ class Draws:
         self, groups: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, *, smoothing: float
     ) -> None:
         """Take ``groups`` (n,) and ``lengths`` (n,) of n sentences."""
-        names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        del names
+        _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
         self.groups = groups
         self._members = np.argsort(inverse, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(counts)])
@@ -76,9 +74,8 @@ class Draws:
         rng = np.random.default_rng([self._seed, 300, number])
         groups = rng.choice(len(self._shares), size=_POOL * self._batch_size, p=self._shares)
         sizes = np.diff(self._starts)[groups]
-        chosen = self._members[
-            self._starts[groups] + np.minimum((rng.random(len(groups)) * sizes).astype(int), sizes - 1)
-        ]
+        places = np.minimum((rng.random(len(groups)) * sizes).astype(int), sizes - 1)
+        chosen = self._members[self._starts[groups] + places]
         chosen = chosen[np.argsort(self._lengths[chosen], kind="stable")]
         batches = chosen.reshape(_POOL, self._batch_size)
         return [batches[i] for i in rng.permutation(_POOL)]

@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyperofa.data.parallel import ParallelText
-from hyperofa.errors import InputError
 from hyperofa.init.refine.body import Body, padded, pooled
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentences import Draws, digest_of, tokenise, used_ids
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.settings.fields import SettingError
 
 
 def check_pivot(text: ParallelText, pivot: str) -> None:
     """Refuse, as :class:`InputError`, text without the pivot's language or without translations of it."""
     known = text.texts.get(pivot, {})
     if not known:
-        there = ", ".join(sorted(text.texts))
-        raise InputError(f"no text in {pivot}, the language of the pivot", where="--parallel", todo=f"there: {there}")
+        what = f"no text in {pivot}, the language of the pivot"
+        raise SettingError("parallel", what, todo=f"there: {', '.join(sorted(text.texts))}")
     if not any(known.keys() & lines.keys() for language, lines in text.texts.items() if language != pivot):
-        raise InputError(f"nothing is a translation of a sentence in {pivot}", where="--parallel")
+        raise SettingError("parallel", f"nothing is a translation of a sentence in {pivot}")
 
 
 class Parallel:
@@ -41,17 +41,10 @@ class Parallel:
     def __init__(
         self, text: ParallelText, source_tokenizer: Any, target_tokenizer: Any, config: RefineConfig, seed: int
     ) -> None:
-        """Tokenise both sides.
-
-        Raises:
-            InputError: the pivot's language is not there, or has no translations.
-        """
-        check_pivot(text, config.pivot)
+        """Tokenise both sides of a text that passed :func:`check_pivot`."""
         pivot = text.texts[config.pivot]
-        numbers = sorted(pivot)
-        sentences = list(
-            dict.fromkeys(pivot[number] for number in numbers)
-        )  # each once: twins would be false negatives
+        # Each sentence once: twins would be false negatives.
+        sentences = list(dict.fromkeys(pivot[number] for number in sorted(pivot)))
         place = {sentence: i for i, sentence in enumerate(sentences)}
         texts: list[str] = []
         answers: list[int] = []
@@ -101,9 +94,8 @@ class Parallel:
         real, _ = padded([self._real[i] for i in chosen], body.device)
         vectors = pooled(body.states(rows(ids), mask), real)
         answers = torch.from_numpy(self._answers[chosen]).to(body.device)
-        return parallel_loss(
-            vectors, self._targets, answers, temperature=self._config.temperature, pull=self._config.pull
-        )
+        config = self._config
+        return parallel_loss(vectors, self._targets, answers, temperature=config.temperature, pull=config.pull)
 
 
 def parallel_loss(vectors: Tensor, targets: Tensor, answers: Tensor, *, temperature: float, pull: float) -> Tensor:

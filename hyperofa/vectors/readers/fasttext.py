@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperofa.errors import InputError
-from hyperofa.vectors.readers.rows import Block, Faults, Rows, finite_rows
+from hyperofa.vectors.readers.rows import Faults, Rows, blocks_of
 
 MAGIC = struct.pack("<i", 793712314)
 _VERSIONS = (11, 12)
@@ -44,7 +45,7 @@ def read_fasttext(path: Path, faults: Faults) -> Rows:
         model = _parse(path)
     except (struct.error, ValueError, IndexError) as error:  # the last: a file that ends where a byte is looked at
         raise InputError(f"a damaged fastText model ({error})", where=path) from None
-    return Rows(int(model.matrix.shape[1]), _blocks(model, faults))
+    return Rows(int(model.matrix.shape[1]), blocks_of(_rows(model), faults))
 
 
 def _parse(path: Path) -> _Model:
@@ -82,26 +83,14 @@ def _parse(path: Path) -> _Model:
     return _Model(words, matrix, buckets, max(shortest, 1), longest)
 
 
-def _blocks(model: _Model, faults: Faults) -> Iterator[Block]:
+def _rows(model: _Model) -> Iterator[tuple[bytes, np.ndarray, str]]:
     grams = model.matrix[len(model.words) :]
     for start in range(0, len(model.words), CHUNK):
         raw = model.words[start : start + CHUNK]
         own = model.matrix[start : start + len(raw)]
         vectors = means(own, grams, raw, model.bucket, model.shortest, model.longest)
-        words: list[str] = []
-        good = finite_rows(vectors)
-        for i, item in enumerate(raw):
-            try:
-                word = item.decode("utf-8")
-            except UnicodeDecodeError:
-                faults.bad("not UTF-8", f"word {start + i + 1}")
-                good[i] = False
-                continue
-            if good[i]:
-                words.append(word)
-            else:
-                faults.bad("NaN or infinite values", f"word {start + i + 1}")
-        yield words, vectors[good]
+        places = (f"word {number}" for number in itertools.count(start + 1))
+        yield from zip(raw, vectors, places, strict=False)
 
 
 def means(

@@ -14,7 +14,7 @@ import numpy as np
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.vectors.readers.fasttext import CHUNK, means
-from hyperofa.vectors.readers.rows import BLOCK, Block, Faults, Rows, finite_rows
+from hyperofa.vectors.readers.rows import BLOCK, Faults, Rows, blocks_of
 
 _UNDECODED = "surrogateescape"
 """How bytes of Python 2's strings that are no UTF-8, such as an array's, survive as text."""
@@ -34,11 +34,9 @@ class _Record:
                 self.__dict__.update(part)
 
 
-class _Defaults(dict[Any, Any]):
+def _defaults(*_: object) -> dict[Any, Any]:
     """Stands in for ``collections.defaultdict``: a dict, whose factory is dropped."""
-
-    def __init__(self, *_: object) -> None:
-        super().__init__()
+    return {}
 
 
 class _Dtype:
@@ -101,7 +99,7 @@ _ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("collections", "OrderedDict"): OrderedDict,
-    ("collections", "defaultdict"): _Defaults,
+    ("collections", "defaultdict"): _defaults,
     ("_codecs", "encode"): _encode,
     ("copyreg", "_reconstructor"): _reconstructor,
     ("copy_reg", "_reconstructor"): _reconstructor,
@@ -160,7 +158,7 @@ def read_gensim(path: Path, faults: Faults) -> Rows:
     vectors = _vectors(found, words)
     if len(words) != len(vectors):
         faults.bad(f"{len(words)} words but {len(vectors)} vectors", "the whole file")
-    return Rows(int(vectors.shape[1]), _blocks(words, vectors, faults))
+    return Rows(int(vectors.shape[1]), blocks_of(_rows(words, vectors, faults), faults))
 
 
 def arrays_beside(path: Path) -> dict[str, Path]:
@@ -247,22 +245,18 @@ def _load_array(path: Path) -> np.ndarray:
     return array
 
 
-def _blocks(words: list[Any], vectors: np.ndarray, faults: Faults) -> Iterator[Block]:
+def _rows(words: list[Any], vectors: np.ndarray, faults: Faults) -> Iterator[tuple[bytes, np.ndarray, str]]:
     for start in range(0, min(len(words), len(vectors)), BLOCK):
-        with np.errstate(over="ignore"):  # rows that are not finite are reported below
+        with np.errstate(over="ignore"):  # rows that are not finite are reported where they are gathered
             block = np.asarray(vectors[start : start + BLOCK], dtype=np.float32)
-        names = words[start : start + len(block)]
-        good = finite_rows(block)
-        for row, name in enumerate(names):
-            if not isinstance(name, str) or not _is_text(name):
-                faults.bad("a word that is no text", f"row {start + row + 1}")
-                good[row] = False
-            elif not good[row]:
-                faults.bad("NaN or infinite values", f"row {start + row + 1}")
-        chosen = [name for name, keep in zip(names, good, strict=False) if keep]
-        yield chosen, block[: len(names)][good[: len(names)]]
-
-
-def _is_text(word: str) -> bool:
-    """Whether a word can be written as UTF-8: half a surrogate pair, or a byte that was none, can not."""
-    return not any("\ud800" <= character <= "\udfff" for character in word)
+        for number, (word, vector) in enumerate(
+            zip(words[start : start + BLOCK], block, strict=False), start=start + 1
+        ):
+            try:
+                raw = word.encode("utf-8") if isinstance(word, str) else None
+            except UnicodeEncodeError:  # half a surrogate pair, or a byte that was no text
+                raw = None
+            if raw is None:
+                faults.bad("a word that is no text", f"row {number}")
+            else:
+                yield raw, vector, f"row {number}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hyperofa.errors import InputError
 
@@ -33,7 +32,7 @@ class Faults:
     def bad(self, what: str, place: str) -> None:
         """Report a bad row at ``place`` (``line 7``); raises :class:`InputError` unless bad rows are skipped."""
         if not self.skip:
-            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or pass --skip-bad")
+            raise InputError(what, where=f"{self.path}, {place}", todo="repair the file, or skip bad rows")
         self.counts[what] = self.counts.get(what, 0) + 1
 
 
@@ -45,22 +44,19 @@ class Rows:
     blocks: Iterator[Block]
 
 
-def finite(vector: np.ndarray) -> bool:
-    """Whether all values are numbers."""
-    return bool(np.isfinite(vector).all())
-
-
-def finite_rows(vectors: np.ndarray) -> NDArray[np.bool_]:
-    """Which rows of (k, d) have numbers only, (k,)."""
-    good: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
-    return good
-
-
-def blocks_of(rows: Iterator[tuple[str, np.ndarray]]) -> Iterator[Block]:
-    """Single rows gathered into blocks."""
+def blocks_of(rows: Iterable[tuple[bytes, np.ndarray, str]], faults: Faults) -> Iterator[Block]:
+    """Rows (a word's UTF-8, its vector, its place in the file) gathered into blocks; bad words and numbers are faults."""
     words: list[str] = []
     vectors: list[np.ndarray] = []
-    for word, vector in rows:
+    for raw, vector, place in rows:
+        try:
+            word = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            faults.bad("not UTF-8", place)
+            continue
+        if not np.isfinite(vector).all():
+            faults.bad("NaN or infinite values", place)
+            continue
         words.append(word)
         vectors.append(vector)
         if len(words) == BLOCK:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hyperofa.base.files import existing_file
-from hyperofa.errors import InputError, unknown_name
+from hyperofa.errors import InputError
 from hyperofa.vectors.readers.fasttext import MAGIC, read_fasttext
 from hyperofa.vectors.readers.gensim import read_gensim
 from hyperofa.vectors.readers.rows import HEADER, NUMBER, Faults, Rows
 from hyperofa.vectors.readers.word2vec import read_binary, read_text
+from hyperofa_eval.base.names import advice
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be, what_to_do
 from hyperofa_eval.text.textfiles import DAMAGED, PACKED
 
@@ -30,7 +32,7 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
 
     Raises:
         DataMissingError: the file is not there.
-        InputError: ``name`` is unknown, or the file is empty, or packed and no text.
+        InputError: ``name`` is unknown, or the file is empty, packed and no text, or plainly something else.
     """
     existing_file(path, "vector file")
     with path.open("rb") as handle:
@@ -40,8 +42,11 @@ def reader_for(path: Path, name: str | None = None) -> tuple[str, Reader]:
     if name is None:
         name = _format_of(path, head)
     if name not in READERS:
-        raise unknown_name("vector format", name, READERS, where="--format")
-    refuse_other_kinds(path, head, name)
+        raise SettingError("format", f"unknown vector format {name!r}", todo=advice(name, READERS))
+    if name == "text":
+        head = _unpacked(path, head)
+    if not _fits(head, name) and (kind := seems_to_be(head)) is not None:
+        raise InputError(f"no word vectors: it seems to be {kind}", where=path, todo=what_to_do(kind))
     return name, READERS[name]
 
 
@@ -56,21 +61,6 @@ def _format_of(path: Path, head: bytes) -> str:
     if HEADER.fullmatch(first):
         return "binary" if path.suffix == ".bin" or b"\0" in rest else "text"
     return "gensim" if path.suffix in _PICKLES else "binary" if path.suffix == ".bin" else "text"
-
-
-def refuse_other_kinds(path: Path, head: bytes, reader: str) -> None:
-    """Refuse a file that is plainly something else than the format of ``reader``.
-
-    Raises:
-        InputError: with what the file seems to be.
-    """
-    if reader == "text":
-        head = _unpacked(path, head)
-    if _fits(head, reader):
-        return
-    kind = seems_to_be(head)
-    if kind is not None:
-        raise InputError(f"no word vectors: it seems to be {kind}", where=path, todo=what_to_do(kind))
 
 
 def _fits(head: bytes, reader: str) -> bool:

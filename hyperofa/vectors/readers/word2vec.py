@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hyperofa.errors import InputError
-from hyperofa.vectors.readers.rows import HEADER, NUMBER, Block, Faults, Rows, blocks_of, finite
+from hyperofa.vectors.readers.rows import HEADER, NUMBER, Block, Faults, Rows, blocks_of
 from hyperofa_eval.text.textfiles import DAMAGED, PACKED, damaged
 
 _LOOK = 64  # lines from which a file without a header tells the length of its vectors
@@ -63,14 +63,14 @@ def read_binary(path: Path, faults: Faults) -> Rows:
     with path.open("rb") as handle:
         header = HEADER.fullmatch(handle.readline(64))
     if header is None or int(header[2]) < 1:
-        raise InputError("no header 'count dimension'", where=path, todo="name the right --format")
+        raise InputError("no header 'count dimension'", where=path, todo="name the right format")
     return Rows(int(header[2]), _binary_blocks(path, int(header[1]), int(header[2]), faults))
 
 
 def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | None, faults: Faults) -> Iterator[Block]:
     seen = 0
 
-    def rows() -> Iterator[tuple[str, np.ndarray]]:
+    def rows() -> Iterator[tuple[bytes, np.ndarray, str]]:
         nonlocal seen
         for number, line in lines:
             if not line.strip():
@@ -80,20 +80,12 @@ def _text_blocks(lines: Iterator[tuple[int, bytes]], dim: int, declared: int | N
             vector = _numbers(parts[1:], dim)
             if vector is None or NUMBER.fullmatch(b"".join(parts[0].split()[1:][-1:])):
                 faults.bad(f"not a word and {dim} numbers", f"line {number}")
-                continue
-            try:
-                word = parts[0].decode("utf-8")
-            except UnicodeDecodeError:
-                faults.bad("not UTF-8", f"line {number}")
-                continue
-            if "\0" in word:
+            elif b"\0" in parts[0]:
                 faults.bad("a NUL byte in the word", f"line {number}")
-            elif finite(vector):
-                yield word, vector
             else:
-                faults.bad("NaN or infinite values", f"line {number}")
+                yield parts[0], vector, f"line {number}"
 
-    yield from blocks_of(rows())
+    yield from blocks_of(rows(), faults)
     if declared is not None and seen != declared:
         faults.bad(f"{seen} rows where the first line promises {declared}", "last line")
 
@@ -113,7 +105,7 @@ def _numbers(parts: list[bytes], dim: int) -> np.ndarray | None:
 def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Iterator[Block]:
     size = 4 * dim
 
-    def rows() -> Iterator[tuple[str, np.ndarray]]:
+    def rows() -> Iterator[tuple[bytes, np.ndarray, str]]:
         with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
             place = data.find(b"\n") + 1
             for number in range(1, declared + 1):
@@ -121,22 +113,13 @@ def _binary_blocks(path: Path, declared: int, dim: int, faults: Faults) -> Itera
                 if end < 0 or end + 1 + size > len(data):
                     faults.bad(f"the file ends in row {number} of {declared}", f"byte {place}")
                     return
-                raw, values = data[place:end].lstrip(b"\n"), data[end + 1 : end + 1 + size]
+                word, values = data[place:end].lstrip(b"\n"), data[end + 1 : end + 1 + size]
                 place = end + 1 + size
-                vector = np.frombuffer(values, dtype="<f4")
-                try:
-                    word = raw.decode("utf-8")
-                except UnicodeDecodeError:
-                    faults.bad("not UTF-8", f"row {number}")
-                    continue
-                if finite(vector):
-                    yield word, vector
-                else:
-                    faults.bad("NaN or infinite values", f"row {number}")
+                yield word, np.frombuffer(values, dtype="<f4"), f"row {number}"
             if data[place:].strip(b"\n"):
                 faults.bad(f"more bytes after the {declared} rows of the header", f"byte {place}")
 
-    return blocks_of(rows())
+    return blocks_of(rows(), faults)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -12,16 +12,9 @@ JOINER = "joiner"
 TAIL, OPEN = "tail", "open"
 """The end of a character whose first bytes are missing; the first bytes of one that may be of any script."""
 
-_SCRIPTS = {
-    "CJK": "HAN",
-    "IDEOGRAPHIC": "HAN",
-    "HIRAGANA": "HAN",  # Japanese mixes the three in one word; SentencePiece takes them for one script as well
-    "KATAKANA": "HAN",
-    "KATAKANA-HIRAGANA": "HAN",
-    "MICRO": "GREEK",
-    "FEMININE": "LATIN",
-    "MASCULINE": "LATIN",
-}
+# Japanese mixes three scripts in one word; SentencePiece takes them for one as well.
+_SCRIPTS = dict.fromkeys(("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"), "HAN")
+_SCRIPTS |= {"MICRO": "GREEK", "FEMININE": "LATIN", "MASCULINE": "LATIN"}
 _CONTINUATION = range(0x80, 0xC0)
 _MOST = 4096  # code points that the first bytes of a character may stand for, else nothing is said of it
 

@@ -9,9 +9,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from hyperofa.errors import HyperofaError, InputError
+from hyperofa.errors import HyperofaError
 from hyperofa.vocab.learning.carry import with_backend
 from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.learning.keeping import KeptText
@@ -19,16 +20,16 @@ from hyperofa.vocab.learning.merges import Merge, learn_merges
 from hyperofa.vocab.learning.sampling import LanguageText, count_words
 from hyperofa.vocab.learning.train import balance
 from hyperofa.vocab.settings import ExtendSettings
-from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, model_words, rows_needed
+from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
 _BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
 _STRETCH = 48  # characters (bytes, for byte-level tokenizers) of a part of a long word
 _WHOLE = 96  # of the longest word that is counted whole: words in scripts of three bytes a letter have 60
-_NEVER = (
-    -100.0
-)  # score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it
+# Score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it.
+_NEVER = -100.0
 
 
 def grow_tokenizer(
@@ -41,22 +42,17 @@ def grow_tokenizer(
     WordPiece the pieces, unigram the pieces with a score that lets each win over its parts. A new piece joins only what
     pieces of the source join (:class:`hyperofa.vocab.learning.joins.Joins`): digits stay single where the source has them single.
 
-    Args:
-        source: The tokenizer that grows; it is not changed.
-        texts: What :func:`~hyperofa.vocab.learning.sampling.survey` made of the files of each language.
-        settings: How far it grows.
-        kept: Lines that the result has to cut as the source does: no entry is taken that would change one of them.
+    ``source`` is not changed. Lines that are ``kept`` are cut as the source does: no entry is taken that would change one.
 
     Raises:
-        InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is
-            unknown.
+        InputError: ``vocab_size`` is not above the source's, a language has no text, or the tokenizer's family is unknown.
     """
     spec = backend_spec(source)
     kind = family(spec)
     old_size = rows_needed(source)
     if settings.vocab_size <= old_size:
-        raise InputError(
-            f"{settings.vocab_size} is not above the source's {old_size}", where="--vocab-size", todo="ask for more"
+        raise SettingError(
+            "vocab_size", f"{settings.vocab_size} is not above the source's {old_size}", todo="ask for more"
         )
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
     words = balance({language: cutter.count(text) for language, text in texts.items()}, settings.alpha)
@@ -85,9 +81,8 @@ def _grow(
         addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
         characters = {piece: unknown[piece] for piece in addable[:number]}
         if characters != before:
-            cut = [
-                (pieces, weight) for word, weight in sorted(words.items()) for pieces in cutter.cut(word, characters)
-            ]
+            ordered = sorted(words.items())
+            cut = [(pieces, weight) for word, weight in ordered for pieces in cutter.cut(word, characters)]
         merges = learn_merges(
             cut,
             {*cutter.vocabulary, *cutter.added, *characters},
@@ -126,7 +121,13 @@ class _Cutter:
     def words(self, line: str) -> Iterator[str]:
         """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
         for part in self._at_added.split(line):
-            yield from self._words(part)
+            for word in model_words(self.backend, part):
+                if (
+                    self.kind == "sentencepiece"
+                ):  # where the whole text is one word (Llama), no piece shall reach over a boundary
+                    yield from (f"▁{piece}" if i else piece for i, piece in enumerate(word.split("▁")) if piece)
+                elif word:
+                    yield word
 
     def _stretches(self, word: str) -> list[str]:
         """A word of a script without spaces in stretches, so that a change in one is not the work of all.
@@ -176,8 +177,8 @@ class _Cutter:
         for piece in ranked:
             if missing <= (1 - coverage) * everything:
                 break
-            missing -= weights[piece]
             chosen[piece] = weights[piece]
+            missing -= weights[piece]
         return chosen
 
     def cut(self, word: str, characters: Collection[str]) -> list[list[str]]:
@@ -186,36 +187,22 @@ class _Cutter:
         if all(piece in self.vocabulary for piece in singles):
             return [[token.value for token in self.backend.model.tokenize(word)]]
         parts: list[list[str]] = [[]]
-        run = ""
-        for piece in singles:
-            if not self.prefix and piece in self.vocabulary:
-                run += piece
+        # With a prefix every character of the source is a piece by itself; without one, a run of them is cut as the source does.
+        for whole, run in groupby(singles, lambda piece: not self.prefix and piece in self.vocabulary):
+            if whole:
+                parts[-1] += [token.value for token in self.backend.model.tokenize("".join(run))]
                 continue
-            if run:
-                parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
-                run = ""
-            if piece in characters or piece in self.vocabulary:
-                parts[-1].append(piece)
-            else:
-                parts.append([])
-        if run:
-            parts[-1] += [token.value for token in self.backend.model.tokenize(run)]
+            for piece in run:
+                if piece in characters or piece in self.vocabulary:
+                    parts[-1].append(piece)
+                else:
+                    parts.append([])
         return [part for part in parts if part]
 
     def _characters(self, word: str) -> list[str]:
         if not self.prefix:
             return list(word)
         return [character if i == 0 else f"{self.prefix}{character}" for i, character in enumerate(word)]
-
-    def _words(self, line: str) -> list[str]:
-        text = line if self.backend.normalizer is None else self.backend.normalizer.normalize_str(line)
-        words = [text]
-        if self.backend.pre_tokenizer is not None:
-            words = [word for word, _ in self.backend.pre_tokenizer.pre_tokenize_str(text)]
-        if self.kind != "sentencepiece":
-            return [word for word in words if word]
-        # Where the whole text is one word to the tokenizer (Llama), no piece should reach over a boundary.
-        return [f"▁{part}" if i else part for word in words for i, part in enumerate(word.split("▁")) if part]
 
 
 def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Merge], total: float) -> Any:
@@ -231,11 +218,12 @@ def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Mer
         vocabulary = model["vocab"]
         score = dict(vocabulary)
         for content, token_id in sorted(added.items(), key=lambda item: item[1]):
-            if content not in score:
-                if token_id != len(vocabulary):
-                    raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
-                vocabulary.append([content, _NEVER])
-                score[content] = _NEVER
+            if content in score:
+                continue
+            if token_id != len(vocabulary):
+                raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
+            vocabulary.append([content, _NEVER])
+            score[content] = _NEVER
         for piece, weight in characters.items():
             score[piece] = math.log(max(weight, 1.0) / total)
         for merge in merges:
@@ -258,6 +246,5 @@ def _check_ids(source: Any, grown: Any) -> None:
     new = grown.get_vocab()
     for token, token_id in source.get_vocab().items():
         if new.get(token) != token_id:
-            raise HyperofaError(
-                f"the token {token!r} would move from id {token_id} to {new.get(token)}", where="extend"
-            )
+            what = f"the token {token!r} would move from id {token_id} to {new.get(token)}"
+            raise HyperofaError(what, where="extend")

@@ -7,16 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from typing import Any
 
-from hyperofa.vocab.learning.charclasses import (
-    DIGIT,
-    JOINER,
-    OPEN,
-    SIGN,
-    SPACE,
-    TAIL,
-    byte_units,
-    text_units,
-)
+from hyperofa.vocab.learning.charclasses import DIGIT, JOINER, OPEN, SIGN, SPACE, TAIL, byte_units, text_units
 from hyperofa.vocab.surfaces import byte_alphabet
 
 _ENTRIES_PER_CASE = 10_000
@@ -48,17 +39,15 @@ class Joins:
             runs[_longest_run(_bases(units))] += 1
         least = max(1, number // _ENTRIES_PER_CASE)
         self._shown = {join for join, count in shown.items() if count >= least}
-        self.digits_in_a_row = max(
-            (length for length in runs if sum(n for run, n in runs.items() if run >= length) >= least), default=0
-        )
+        lengths = sorted(runs.elements(), reverse=True)
+        self.digits_in_a_row = lengths[least - 1] if len(lengths) >= least else 0
         self._known: dict[str, bool] = {}
 
     def allows(self, piece: str) -> bool:
         """Whether the characters of ``piece`` stand together in pieces of the source too."""
-        known = self._known.get(piece)
-        if known is None:
-            known = self._known[piece] = self._allows(piece)
-        return known
+        if piece not in self._known:
+            self._known[piece] = self._allows(piece)
+        return self._known[piece]
 
     def _allows(self, piece: str) -> bool:
         units = self._units(piece)

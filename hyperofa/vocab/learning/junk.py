@@ -9,9 +9,8 @@ SHORT = 30
 LONGEST = 100
 """Characters without a space in scripts that write spaces; no script without spaces has such a limit."""
 
-_DAMAGED = (
-    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd-\uffff"  # controls, surrogates, the replacement character
-)
+# Controls, surrogates, the replacement character.
+_DAMAGED = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd-\uffff"
 # Everything below Thai, and the later blocks of scripts that write spaces (Georgian to Tagalog, Mongolian, Limbu, Latin
 # and Greek extended, symbols, Hangul, presentation forms, emoji). All others are taken to write none.
 _SPACED = (
@@ -30,9 +29,8 @@ _ADDRESS = re.compile(r"://|^\W*www\.|[\w.-]@[\w-]+\.\w|(?:%[0-9A-F]{2}){2}|^\W*
 _HEXADECIMAL = re.compile(r"\W*(?=[A-Fa-f-]*\d)[0-9A-Fa-f-]+\W*", re.ASCII)
 _ENCODED = re.compile(r"\W*[A-Za-z0-9+/=_-]+\W*", re.ASCII)
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
-_CHANGES = (
-    0.4  # changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits
-)
+# Changes of case or to a digit per character: about 0.6 in base64; camelCase has as many, but few digits.
+_CHANGES = 0.4
 _DIGITS = 1 / 16
 _CAPITALS = 0.35  # base64 has a share of 0.4 of capitals, and of small letters; camelCase far fewer capitals
 _FEW = 6  # different characters: DNA, rules, binary numbers
@@ -46,9 +44,8 @@ def without_junk(text: str) -> tuple[str, int]:
 
     Words of up to :data:`SHORT` characters are kept. Of longer ones go: more than :data:`LONGEST` characters without a
     space, repeats of one to four characters, strings of few different characters (DNA) or mostly of digits, addresses,
-    hashes and base64; and rows of a hex dump. In scripts without spaces, where a
-    whole paragraph is one word, only the repeats go, and what is written in another script is judged by itself. Words
-    with control characters or U+FFFD are damaged and go too.
+    hashes and base64; and rows of a hex dump. In scripts without spaces, where a whole paragraph is one word, only the
+    repeats go, and what is written in another script is judged by itself. Words with control characters or U+FFFD go too.
     """
     text, left_out = _DUMP.subn(" ", text)
     if _SUSPECT.search(text) is None:
@@ -61,14 +58,13 @@ def without_junk(text: str) -> tuple[str, int]:
             return word
         kept = []
         for stretch in _STRETCH.findall(word):
+            rest = stretch
             if _WRITES_SPACES.match(stretch):
-                found = _is_junk(stretch)
-                kept.append(" " if found else stretch)
-            else:
-                rest = _CUT.sub(" ", stretch) if _may_repeat(stretch) or _DAMAGE.search(stretch) else stretch
-                found = rest != stretch
-                kept.append(rest)
-            left_out += found
+                rest = " " if _is_junk(stretch) else stretch
+            elif _may_repeat(stretch) or _DAMAGE.search(stretch):
+                rest = _CUT.sub(" ", stretch)
+            left_out += rest != stretch
+            kept.append(rest)
         return "".join(kept)
 
     return _WORD.sub(clean, text), left_out
@@ -90,11 +86,8 @@ def _may_repeat(text: str) -> bool:
 
     A repeat has 33 characters or more, so it holds one of every 16th place with 12 + 4 characters from there.
     """
-    for place in range(0, len(text) - 12, 16):
-        here = text[place : place + 12]
-        if here in text[place + 1 : place + 16]:
-            return True
-    return False
+    places = range(0, len(text) - 12, 16)
+    return any(text[place : place + 12] in text[place + 1 : place + 16] for place in places)
 
 
 def _is_encoded(stretch: str) -> bool:

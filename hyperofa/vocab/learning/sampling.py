@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import logging
 import random
 import re
@@ -17,6 +18,7 @@ from hyperofa.errors import InputError
 from hyperofa.vocab.learning.junk import without_junk
 from hyperofa.vocab.settings import SamplingSettings
 from hyperofa_eval.base.console import track
+from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.text.textfiles import read_lines
 
 log = logging.getLogger(__name__)
@@ -94,13 +96,8 @@ class LanguageText:
     @property
     def record(self) -> dict[str, int]:
         """Counts for ``training.json``."""
-        return {
-            "lines": self.lines,
-            "drawn": self.drawn,
-            "characters": self.characters,
-            "left_out": self.left_out,
-            "held_out": len(self.held_out),
-        }
+        counts = {name: getattr(self, name) for name in ("lines", "drawn", "characters", "left_out")}
+        return {**counts, "held_out": len(self.held_out)}
 
 
 def log_counts(texts: Collection[LanguageText]) -> None:
@@ -132,6 +129,8 @@ def survey(files: Mapping[str, Sequence[Path]], settings: SamplingSettings) -> d
     Raises:
         InputError: a language has no text.
     """
+    if not files:
+        raise SettingError("text", "names no file")
     found = {}
     share = min(WORD_CHARACTERS, ALL_CHARACTERS // max(len(files), 1))
     for language, paths in sorted(files.items()):
@@ -246,12 +245,10 @@ def most_frequent(counts: Mapping[str, int], characters: int) -> dict[str, int]:
     """The most frequent words that have so many characters together; of equally frequent ones, those that a hash picks."""
     if sum(map(len, counts)) <= characters:
         return dict(counts)
-    kept: dict[str, int] = {}
-    for word in sorted(
-        counts, key=lambda word: (-counts[word], zlib.crc32(word.encode("utf-8", "surrogatepass")), word)
-    ):
-        characters -= len(word)
-        if characters < 0:
-            break
-        kept[word] = counts[word]
-    return kept
+
+    def rank(word: str) -> tuple[int, int, str]:
+        return -counts[word], zlib.crc32(word.encode("utf-8", "surrogatepass")), word
+
+    ranked = sorted(counts, key=rank)
+    ends = itertools.accumulate(map(len, ranked))
+    return {word: counts[word] for word, end in zip(ranked, ends, strict=True) if end <= characters}

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperofa.errors import InputError
 from hyperofa.vocab.learning.sampling import LanguageText, count_words
 from hyperofa.vocab.learning.unigram import train_unigram
 from hyperofa.vocab.settings import SPECIALS, TrainSettings
+from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,10 @@ def learn_tokenizer(texts: Mapping[str, LanguageText], settings: TrainSettings) 
         coverage=settings.coverage,
         forbidden=frozenset(fixed),
     )
-    if not pieces:
-        raise InputError("no words in the text", where="--text")
     if len(pieces) > wanted:
-        raise InputError(
-            f"{len(pieces)} characters and {len(fixed)} fixed entries do not fit into {settings.vocab_size}",
-            where="--vocab-size",
-            todo=f"ask for {len(fixed) + len(pieces)} or more, or lower the coverage",
-        )
+        what = f"{len(pieces)} characters and {len(fixed)} fixed entries do not fit into {settings.vocab_size}"
+        todo = f"ask for {len(fixed) + len(pieces)} or more, or lower the coverage"
+        raise SettingError("vocab_size", what, todo=todo)
     if len(pieces) < wanted:
         log.warning("the text holds only %d entries of the %d asked for", len(fixed) + len(pieces), settings.vocab_size)
     return assemble([(piece, 0.0) for piece in fixed] + pieces, settings)
@@ -58,10 +54,9 @@ def _tell_typed(counts: Mapping[str, Mapping[str, int]], special: Sequence[str])
             for token in typed.findall(word):
                 found[token] += number
         if found:
-            what = (
-                f"{found.total():,} special tokens typed in the text, such as {found.most_common(1)[0][0]!r}, are text"
-            )
-            log.warning("%s: %s", language, what)
+            example = found.most_common(1)[0][0]
+            what = "special tokens typed in the text, such as"
+            log.warning("%s: %s %s %r, are text", language, f"{found.total():,}", what, example)
 
 
 def _words(line: str, normalizer: Any) -> list[str]:

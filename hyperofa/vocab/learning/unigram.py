@@ -90,9 +90,10 @@ def train_unigram(
     rounds = 0
     with progress_bar("training the vocabulary", None) as advance:
         while True:
-            lattices = _Lattices(text, pieces)
+            # An edge takes some 60 bytes, and a character has up to 16 edges: only the lattice of a small text is held.
+            whole = _Lattice.of(text, pieces.at) if len(text.characters) <= _CHARACTERS_AT_A_TIME else None
             for _ in range(_EM_STEPS):
-                expected = lattices.expected_counts(pieces.score)
+                expected = _expected(text, pieces, whole)
                 pieces.score = _maximise(expected)
             rounds += 1
             advance()
@@ -163,9 +164,7 @@ def _seed(text: _Text, longest: int, limit: int) -> _Pieces:
             current = current * alphabet + text.characters[alive + length - 1]
         _, place, current = np.unique(current, return_index=True, return_inverse=True)
         frequency = np.bincount(current, weights=weight[alive]).astype(np.float64)
-        keep = np.ones(len(place), dtype=bool)
-        if length > 1:  # what occurs once is no piece, nor is anything longer there
-            keep = frequency > _ONCE
+        keep = (frequency > _ONCE) | (length == 1)  # what occurs once is no piece, nor is anything longer there
         new = np.where(keep, np.cumsum(keep) - 1, -1)
         lengths.append(np.full(int(keep.sum()), length))
         places.append(alive[place[keep]])
@@ -218,17 +217,9 @@ class _Lattice:
         start = place + word  # one node more than characters in each word before
         firsts = text.first + np.arange(len(text.first))
         lasts = np.append(firsts[1:], len(text.characters) + len(text.weight)) - 1
-        return cls(
-            at[length, place],
-            start,
-            start + length + 1,
-            word,
-            _groups(offset + length + 1),
-            _groups(offset),
-            firsts,
-            lasts,
-            text.weight,
-        )
+        by_end, by_start = _groups(offset + length + 1), _groups(offset)
+        piece, end = at[length, place], start + length + 1
+        return cls(piece, start, end, word, by_end, by_start, firsts, lasts, text.weight)
 
     def expected_counts(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
         """How often each piece is expected in the text: forward-backward over all words at once."""
@@ -248,24 +239,12 @@ class _Lattice:
         return np.bincount(self.piece, weights=paths, minlength=len(score)).astype(np.float64)
 
 
-class _Lattices:
-    """The lattice of a text: held as a whole if it is small, else made anew of a stretch of words at a time.
-
-    An edge takes some 60 bytes, and a character has up to 16 edges.
-    """
-
-    def __init__(self, text: _Text, pieces: _Pieces) -> None:
-        self._text, self._pieces = text, pieces
-        self._whole = _Lattice.of(text, pieces.at) if len(text.characters) <= _CHARACTERS_AT_A_TIME else None
-
-    def expected_counts(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How often each piece is expected in the text."""
-        if self._whole is not None:
-            return self._whole.expected_counts(score)
-        expected = np.zeros(len(score))
-        for part, at in _stretches(self._text, self._pieces.at):
-            expected += _Lattice.of(part, at).expected_counts(score)
-        return expected
+def _expected(text: _Text, pieces: _Pieces, whole: _Lattice | None) -> NDArray[np.float64]:
+    """How often each piece is expected in the text: by its lattice as a ``whole``, or a stretch of words at a time."""
+    if whole is not None:
+        return whole.expected_counts(pieces.score)
+    parts = _stretches(text, pieces.at)
+    return sum((_Lattice.of(*part).expected_counts(pieces.score) for part in parts), start=np.zeros(len(pieces.score)))
 
 
 def _stretches(text: _Text, at: NDArray[np.int32]) -> Iterator[tuple[_Text, NDArray[np.int32]]]:
@@ -274,14 +253,11 @@ def _stretches(text: _Text, at: NDArray[np.int32]) -> Iterator[tuple[_Text, NDAr
     words = np.unique(np.append(borders, len(text.first)))
     starts = np.append(text.first, len(text.characters))[words]
     for (first, last), (start, end) in zip(pairwise(words), pairwise(starts), strict=True):
-        part = _Text(
-            text.characters[start:end],
-            text.word[start:end] - first,
-            text.left[start:end],
-            text.weight[first:last],
-            text.first[first:last] - start,
+        characters, left, weight = text.characters[start:end], text.left[start:end], text.weight[first:last]
+        yield (
+            _Text(characters, text.word[start:end] - first, left, weight, text.first[first:last] - start),
+            at[:, start:end],
         )
-        yield part, at[:, start:end]
 
 
 def _groups(offset: NDArray[np.int64]) -> list[NDArray[np.int64]]:

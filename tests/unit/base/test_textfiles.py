@@ -26,10 +26,10 @@ from hyperofa.errors import DataMissingError, InputError
 )
 def test_files_by_language(given, expected):
     if expected is not None:
-        assert language_words(given, "--text") == expected
+        assert language_words(given, "text") == expected
         return
-    with pytest.raises(InputError, match="--text: no language code in"):
-        language_words(given, "--text")
+    with pytest.raises(InputError, match="text: no language code in"):
+        language_words(given, "text")
 
 
 def test_files_have_to_be_there_and_plain(tmp_path):

@@ -211,7 +211,7 @@ def test_quality_is_reported(rooms, tmp_path):
         ({"method": "offa"}, InputError, "did you mean 'ofa'"),
         ({"options": {"temprature": 1}}, InputError, "did you mean 'temperature'"),
         ({"rank": -1}, InputError, "rank: -1 is not a number of 1 or more"),
-        ({"vectors": None}, InputError, "needs word vectors"),
+        ({"vectors": None}, InputError, "method ofa needs them"),
         ({"method": "subword-mean", "vectors": None, "rank": 0}, InputError, "rank: 0 is not"),
         ({"tokenizer": Path("nowhere")}, DataMissingError, "nowhere"),
         ({"vectors": Path("nowhere")}, DataMissingError, "nowhere"),

@@ -20,12 +20,12 @@ def test_an_unknown_method_and_option_name_the_nearest():
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("hyperofa", {"preset": "paper"}, "method hyperofa: no option 'preset'; say --method ofa-ridge"),
-        ("ofa-ridge", {"preset": "default"}, "or --method hyperofa"),
-        ("hyperofa", {"ridge_weight": 1}, "no option 'ridge_weight'; --method ofa-ridge has it"),
-        ("ofa-ridge", {"epochs": 1}, "no option 'epochs'; --method hyperofa has it"),
-        ("ofa-ridge", {"network_weight": 0.5}, "--method ofa-ridge has no network"),
-        ("ridge", {"neighbours": 1}, "--method focus has it or --method hyperofa has it or --method ofa has it or"),
+        ("hyperofa", {"preset": "paper"}, "method hyperofa: no option 'preset'; use the method ofa-ridge"),
+        ("ofa-ridge", {"preset": "default"}, "or hyperofa (the published network)"),
+        ("hyperofa", {"ridge_weight": 1}, "no option 'ridge_weight'; it belongs to ofa-ridge"),
+        ("ofa-ridge", {"epochs": 1}, "no option 'epochs'; it belongs to hyperofa"),
+        ("ofa-ridge", {"network_weight": 0.5}, "the method ofa-ridge has no network"),
+        ("ridge", {"neighbours": 1}, "it belongs to focus and hyperofa and ofa and wechsel"),
     ],
 )
 def test_an_option_of_another_method_or_time_is_named_as_such(method, options, message):
@@ -37,7 +37,7 @@ def test_an_option_of_another_method_or_time_is_named_as_such(method, options, m
 def test_the_command_refuses_presets(capsys):
     assert main(["init", "--source", "S", "--preset", "paper"]) == 2
     line = capsys.readouterr().err
-    assert "--method ofa-ridge (the default), or --method hyperofa" in line
+    assert "the method ofa-ridge (the default), or hyperofa (the published network)" in line
     assert line.count("\n") == 1
 
 

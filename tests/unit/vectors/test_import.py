@@ -142,7 +142,7 @@ class TestKeys:
 
     def test_nothing_left(self, tmp_path, vectors):
         write_text(tmp_path / "v.vec", WORDS, vectors)
-        with pytest.raises(InputError, match="no word left; check --languages"):
+        with pytest.raises(InputError, match="no word left; check the languages asked for"):
             import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings(languages=["kat"]))
         assert not (tmp_path / "out").exists()
 

@@ -27,7 +27,7 @@ class TestBadRows:
     def test_the_first_bad_line_is_named(self, tmp_path, name):
         line, message = BAD_LINES[name]
         (tmp_path / "v.vec").write_bytes(b"3 2\neng:dog 1.0 2.0\n" + line + b"eng:cow 1.0 2.0\n")
-        with pytest.raises(InputError, match=rf"v\.vec, line 3: {message}.*--skip-bad"):
+        with pytest.raises(InputError, match=rf"v\.vec, line 3: {message}.*skip bad rows"):
             import_file(tmp_path / "v.vec", tmp_path / "out", ImportSettings())
         assert not (tmp_path / "out").exists()
         summary, store = imported(tmp_path / "v.vec", tmp_path / "out", skip_bad=True)

@@ -117,7 +117,7 @@ def test_other_key_schemes(families):
 
 def test_share_of_the_spelling(families):
     tokenizer = families["unigram"]
-    matrix = match(["eng:dog", "eng:dogs"], tokenizer, weights="share").matrix
+    matrix = match(["eng:dog", "eng:dogs"], tokenizer).matrix
     dog = tokenizer.convert_tokens_to_ids("▁dog")
     assert matrix[dog, 0] == 1.0
     assert matrix[dog, 1] == pytest.approx(0.5)
@@ -128,7 +128,7 @@ def test_an_unknown_piece_is_part_of_the_spelling(families):
     tokenizer = families["unigram"]
     ids = tokenizer("dogმ", add_special_tokens=False)["input_ids"]
     assert ids == [tokenizer.convert_tokens_to_ids("▁dog"), tokenizer.unk_token_id]
-    matrix = match(["eng:dogმ", "eng:dog"], tokenizer, weights="share").matrix
+    matrix = match(["eng:dogმ", "eng:dog"], tokenizer).matrix
     assert matrix[ids[0]].toarray().tolist() == [[0.5, 1.0]]
 
 
@@ -180,9 +180,8 @@ class TestCache:
         assert len(list(tmp_path.iterdir())) == 1
         match(KEYS[1:], families["unigram"], cache=tmp_path)
         match(KEYS, families["unigram-bytes"], cache=tmp_path)
-        match(KEYS, families["unigram"], cache=tmp_path, weights="share")
         match(KEYS, families["unigram"], cache=tmp_path, scheme=KeyScheme(boundary=None))
-        assert len(list(tmp_path.iterdir())) == 5
+        assert len(list(tmp_path.iterdir())) == 4
 
     def test_a_damaged_file_is_made_again(self, families, tmp_path):
         first = match(KEYS, families["unigram"], cache=tmp_path)

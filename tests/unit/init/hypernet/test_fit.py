@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from hyperofa.base.device import multiplies_bfloat16
 from hyperofa.errors import HyperofaError
-from hyperofa.init.hypernet.fit import fit, predict, split_groups
+from hyperofa.init.hypernet.fit import FitData, fit, predict, split_groups
 from hyperofa.init.hypernet.networks import NETWORKS
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
@@ -38,7 +38,7 @@ def test_a_fit_learns(name):
     sets = WordSets(words, np.arange(160))
     config = FitConfig(epochs=25, batch_size=32, learning_rate=5e-3, held_out=0.2, thin=0.0)
     shape = NetworkConfig(network=name, layers=1, hidden=32, dropout=0.0)
-    _, report = fit(sets, rows, np.arange(160), vectors, shape, config, seed=0)
+    _, report = fit(FitData(sets, rows, np.arange(160), vectors), shape, config, seed=0)
     assert report.train_loss[-1] < 0.8 * report.train_loss[0]
     assert report.held_out_cosine > 0.5
     assert report.held_out == 32
@@ -51,7 +51,7 @@ def test_products_are_bfloat16s_where_the_device_has_them_and_nothing_else_was_a
 
     def fitted(bf16):
         config = FitConfig(epochs=3, batch_size=16, learning_rate=1e-3, held_out=0.2, device="cpu", bf16=bf16)
-        return fit(sets, rows, groups, vectors, SMALL, config, seed=3)
+        return fit(FitData(sets, rows, groups, vectors), SMALL, config, seed=3)
 
     (network, default), (explicit, asked), (_, other) = fitted(None), fitted(here), fitted(not here)
     assert (default.bf16, asked.bf16, other.bf16) == (here, here, not here)
@@ -77,23 +77,23 @@ def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
     words, vectors, rows = _task(64)
     sets, groups = WordSets(words, np.arange(64)), np.arange(64)
     config = FitConfig(epochs=6, batch_size=16, learning_rate=1e-3, held_out=0.1)
-    straight, report = fit(sets, rows, groups, vectors, SMALL, config, seed=3)
+    straight, report = fit(FitData(sets, rows, groups, vectors), SMALL, config, seed=3)
     # An interruption: the same question, stopped from outside after its second epoch.
     room = sys.modules[fit.__module__]
 
-    save, saved = room.Checkpoint.save, []
+    save, saved = room.save_fit, []
 
-    def stop_after_two(self, *arguments):
-        save(self, *arguments)
+    def stop_after_two(*arguments):
+        save(*arguments)
         saved.append(1)
         if len(saved) == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room.Checkpoint, "save", stop_after_two)
+        patch.setattr(room, "save_fit", stop_after_two)
         with pytest.raises(KeyboardInterrupt):
-            fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
-    resumed, second = fit(sets, rows, groups, vectors, SMALL, config, seed=3, checkpoint=tmp_path)
+            fit(FitData(sets, rows, groups, vectors), SMALL, config, seed=3, checkpoint=tmp_path)
+    resumed, second = fit(FitData(sets, rows, groups, vectors), SMALL, config, seed=3, checkpoint=tmp_path)
     assert second.train_loss == report.train_loss
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -106,7 +106,7 @@ def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_pat
     words, vectors, rows = _task(64)
     sets = WordSets(words, np.arange(64))
     config = FitConfig(epochs=1, batch_size=16)
-    fit(sets, rows, np.arange(64), vectors, SMALL, config, seed=3, checkpoint=tmp_path)
+    fit(FitData(sets, rows, np.arange(64), vectors), SMALL, config, seed=3, checkpoint=tmp_path)
     (file,) = tmp_path.glob("*.safetensors")
     from safetensors import safe_open
 
@@ -114,7 +114,11 @@ def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_pat
         assert all(tuple(tensors.get_slice(name).get_shape()) != vectors.shape for name in tensors.keys())  # noqa: SIM118
         assert {name.partition(".")[0] for name in tensors.keys()} == {"model", "optimizer"}  # noqa: SIM118
     _, other = fit(
-        sets, rows, np.arange(64), vectors, SMALL, dataclasses.replace(config, epochs=2), seed=4, checkpoint=tmp_path
+        FitData(sets, rows, np.arange(64), vectors),
+        SMALL,
+        dataclasses.replace(config, epochs=2),
+        seed=4,
+        checkpoint=tmp_path,
     )
     assert len(other.train_loss) == 2  # nothing was taken over from seed 3
 
@@ -127,14 +131,9 @@ def test_a_checkpoint_made_from_other_input_is_not_taken_over(tmp_path, changed)
     groups, config = np.arange(64) // 2, FitConfig(epochs=2, batch_size=16, held_out=0.2)
 
     def fitted(folder):
-        given = (
-            WordSets(words, np.arange(64)),
-            rows,
-            groups,
-            vectors,
-            NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0),
-        )
-        return fit(*given, config, seed=3, checkpoint=folder)[1]
+        data = FitData(WordSets(words, np.arange(64)), rows, groups, vectors)
+        shape = NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0)
+        return fit(data, shape, config, seed=3, checkpoint=folder)[1]
 
     first = fitted(tmp_path / "a")
     if changed == "vectors":
@@ -177,7 +176,7 @@ def test_a_fit_holds_out_whole_groups_and_validates_every_held_out_token():
         sets = _Seen(words, np.arange(64))
         config = FitConfig(epochs=1, batch_size=batch_size, held_out=0.2)
         shape = NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0)
-        _, report = fit(sets, rows, groups, vectors, shape, config, seed=3)
+        _, report = fit(FitData(sets, rows, groups, vectors), shape, config, seed=3)
         assert report.held_out == 12  # 3 of 16 groups
         assert sorted(sets.validated) == sorted(2 * list(set(range(64)) - sets.trained))  # in the epoch, and at the end
         assert not {groups[i] for i in sets.validated} & {groups[i] for i in sets.trained}
@@ -190,10 +189,7 @@ def test_prediction_samples_a_tokens_words_by_the_seed():
     sets = WordSets(csr_matrix(np.ones((8, 60), dtype=np.float32)), np.arange(8), limit=3)
     config = FitConfig(epochs=0)
     model, _ = fit(
-        sets,
-        np.zeros((8, 4), np.float32),
-        np.arange(8),
-        vectors,
+        FitData(sets, np.zeros((8, 4), np.float32), np.arange(8), vectors),
         NetworkConfig(network="deep-sets", layers=1, hidden=8, dropout=0.0),
         config,
         seed=0,
@@ -208,7 +204,7 @@ def test_early_stopping_keeps_the_best_epoch():
     words, vectors, rows = _task(64)
     noise = np.random.default_rng(9).normal(size=rows.shape).astype(np.float32)  # nothing to learn: held-out loss rises
     config = FitConfig(epochs=60, batch_size=16, learning_rate=2e-2, held_out=0.3, patience=3)
-    _, report = fit(WordSets(words, np.arange(64)), noise, np.arange(64), vectors, SMALL, config, seed=0)
+    _, report = fit(FitData(WordSets(words, np.arange(64)), noise, np.arange(64), vectors), SMALL, config, seed=0)
     assert len(report.validation_loss) < 60
     assert report.best_epoch == int(np.argmin(report.validation_loss)) + 1
     assert len(report.validation_loss) == report.best_epoch + 3
@@ -218,7 +214,7 @@ def test_a_diverging_fit_says_so():
     words, vectors, rows = _task(64)
     rows[0, 0] = np.nan
     with pytest.raises(HyperofaError, match="lower learning_rate"):
-        fit(WordSets(words, np.arange(64)), rows, np.arange(64), vectors, SMALL, FitConfig(epochs=2), seed=0)
+        fit(FitData(WordSets(words, np.arange(64)), rows, np.arange(64), vectors), SMALL, FitConfig(epochs=2), seed=0)
 
 
 def test_groups_never_lie_on_both_sides():

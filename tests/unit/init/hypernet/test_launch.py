@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from support import warm
 
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.init.hypernet.fit import fit
+from hyperofa.init.hypernet.fit import FitData, fit
 from hyperofa.init.hypernet.launch import fit_in_processes
 from hyperofa.init.hypernet.sets import WordSets
 from hyperofa.init.hypernet.settings import FitConfig, NetworkConfig
@@ -32,7 +32,7 @@ def task(monkeypatch):
     for row in shares:
         row[2 * rng.choice(40, rng.integers(1, 6), replace=False)] = rng.uniform(0.2, 1)
     targets = rng.normal(size=(TOKENS, 4)).astype(np.float32)
-    return WordSets(csr_matrix(shares), np.arange(TOKENS)), targets, np.arange(TOKENS), vectors
+    return FitData(WordSets(csr_matrix(shares), np.arange(TOKENS)), targets, np.arange(TOKENS), vectors)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -52,8 +52,8 @@ def test_a_batch_is_dealt_out_whole(task, size):
 
 
 def test_two_processes_fit_what_one_fits_and_go_on_with_its_checkpoint(task, tmp_path):
-    one, first = fit(*task, SHAPE, CONFIG, seed=3)
-    two, second = fit_in_processes(*task, SHAPE, CONFIG, seed=3)
+    one, first = fit(task, SHAPE, CONFIG, seed=3)
+    two, second = fit_in_processes(task, SHAPE, CONFIG, seed=3)
     assert (first.processes, second.processes) == (1, 2)
     np.testing.assert_allclose(second.train_loss, first.train_loss, rtol=1e-5)
     np.testing.assert_allclose(second.validation_loss, first.validation_loss, rtol=1e-5)
@@ -64,8 +64,8 @@ def test_two_processes_fit_what_one_fits_and_go_on_with_its_checkpoint(task, tmp
     room = tmp_path / "hypernet"
     begun = dataclasses.replace(CONFIG, processes=1)
     with pytest.raises(KeyboardInterrupt):
-        fit(*task, SHAPE, begun, seed=3, checkpoint=room, after_epoch=_interrupt)
-    _, third = fit_in_processes(*task, SHAPE, CONFIG, seed=3, checkpoint=room)
+        fit(task, SHAPE, begun, seed=3, checkpoint=room, after_epoch=_interrupt)
+    _, third = fit_in_processes(task, SHAPE, CONFIG, seed=3, checkpoint=room)
     assert third.train_loss[0] == first.train_loss[0]
     np.testing.assert_allclose(third.train_loss, first.train_loss, rtol=1e-5)
     assert [entry.name for entry in tmp_path.iterdir()] == ["hypernet"]  # nothing of the launch stays
@@ -79,17 +79,17 @@ def test_errors_of_the_processes_are_one_line(task, tmp_path):
     sets, targets, groups, vectors = task
     targets[0, 0] = np.nan
     with pytest.raises(HyperofaError, match="lower learning_rate"):
-        fit_in_processes(sets, targets, groups, vectors, SHAPE, CONFIG, seed=3)
+        fit_in_processes(FitData(sets, targets, groups, vectors), SHAPE, CONFIG, seed=3)
     targets[0, 0] = 0
     with pytest.raises(InputError, match="leaves no token to learn from"):
-        fit_in_processes(sets, targets, 0 * groups, vectors, SHAPE, dataclasses.replace(CONFIG, held_out=0.9), seed=3)
+        fit_in_processes(task._replace(groups=0 * groups), SHAPE, dataclasses.replace(CONFIG, held_out=0.9), seed=3)
     (tmp_path / "file").touch()  # where the first process wants to make a folder
     with pytest.raises(HyperofaError, match="file: File exists"):
-        fit_in_processes(*task, SHAPE, CONFIG, seed=3, checkpoint=tmp_path / "file")
+        fit_in_processes(task, SHAPE, CONFIG, seed=3, checkpoint=tmp_path / "file")
     broken = dataclasses.replace(CONFIG)
     object.__setattr__(broken, "learning_rate", "no number")  # a bug, which the process ends by
     with pytest.raises(HyperofaError, match="a process ended with code"):
-        fit_in_processes(*task, SHAPE, broken, seed=3)
+        fit_in_processes(task, SHAPE, broken, seed=3)
     assert not list(tmp_path.glob("fit-*"))
 
 
@@ -97,4 +97,4 @@ def test_more_processes_than_gpus_are_refused(task, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(HyperofaError, match="2 processes but 1 GPUs"):
-        fit_in_processes(*task, SHAPE, dataclasses.replace(CONFIG, device="auto"), seed=3)
+        fit_in_processes(task, SHAPE, dataclasses.replace(CONFIG, device="auto"), seed=3)

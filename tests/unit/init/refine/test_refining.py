@@ -296,7 +296,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--refine", "parallel"], "name its folder with --parallel"),
+            (["--refine", "parallel"], "needs parallel text to learn from; name its files"),
             (["--refine", "distill"], "needs text"),
             (["--refine-option", "steps=3"], "add refine"),
             (["--refine", "parallel", "--parallel", "P", "--refine-option", "stepps=3"], "did you mean 'steps'"),

@@ -28,12 +28,12 @@ def test_kept_text_is_cut_as_before(family_name, files):
     source = MAKERS[family_name]()
     size = rows_needed(source) + 40
     changed = changed_share(source, extended(source, files, size), OWN)
-    assert changed.changed_lines > 0
+    assert changed["changed_lines"] > 0
     grown = extended(source, files, size, kept=OWN)
     for line in OWN:
         assert grown(line)["input_ids"] == source(line)["input_ids"]
-    assert changed_share(source, grown, OWN).changed_lines == 0
-    assert changed_share(source, grown, NEW).changed_lines > 0  # it grew all the same
+    assert changed_share(source, grown, OWN)["changed_lines"] == 0
+    assert changed_share(source, grown, NEW)["changed_lines"] > 0  # it grew all the same
 
 
 @pytest.mark.parametrize("name", ["wordpiece-uncased", "byte-level", "unigram", "unigram-bytes", "sentencepiece-bpe"])
@@ -55,7 +55,7 @@ def test_whole_words_that_are_taken_without_merges_are_kept_too(files):
     source = MAKERS["byte-level"]()
     source.backend_tokenizer.model.ignore_merges = True
     grown = extended(source, files, rows_needed(source) + 40, kept=OWN)
-    assert changed_share(source, grown, OWN).changed_lines == 0
+    assert changed_share(source, grown, OWN)["changed_lines"] == 0
 
 
 def test_lines_and_words_are_counted(files):
@@ -63,11 +63,11 @@ def test_lines_and_words_are_counted(files):
     grown = extended(source, files, rows_needed(source) + 40)
     lines = ["the dog", "serikali the dog serikali", "the dog na maji"]
     change = changed_share(source, grown, lines)
-    assert (change.lines, change.words) == (3, 10)
-    assert (change.changed_lines, change.changed_words) == (2, 4)
-    assert change.summary()["changed_lines_share"] == pytest.approx(2 / 3)
-    assert changed_share(source, source, lines).changed_words == 0
-    assert changed_share(source, grown, []).summary()["changed_words_share"] == 0.0
+    assert (change["lines"], change["words"]) == (3, 10)
+    assert (change["changed_lines"], change["changed_words"]) == (2, 4)
+    assert change["changed_lines_share"] == pytest.approx(2 / 3)
+    assert changed_share(source, source, lines)["changed_words"] == 0
+    assert changed_share(source, grown, [])["changed_words_share"] == 0.0
 
 
 class TestCommand:

@@ -159,4 +159,4 @@ def test_the_report_reads_typed_special_tokens_as_text(texts, tmp_path):
     (tmp_path / "other/tokenizer.json").write_text(json.dumps(renamed))
     settings = (tmp_path / "out/tokenizer_config.json").read_text().replace("<mask>", "<hole>")
     (tmp_path / "other/tokenizer_config.json").write_text(settings)
-    assert changed_share(tokenizer, load(tmp_path / "other"), ["dog <mask> <hole>"]).changed_words == 0
+    assert changed_share(tokenizer, load(tmp_path / "other"), ["dog <mask> <hole>"])["changed_words"] == 0

@@ -59,9 +59,9 @@ def test_expected_counts_equal_the_enumeration():
 def test_a_lattice_in_stretches_expects_what_the_whole_one_does(monkeypatch, size):
     _, text = unigram._lay_out(some_words(), 1.0)
     pieces = unigram._seed(text, 8, 10_000)
-    whole = unigram._Lattices(text, pieces).expected_counts(pieces.score)
+    whole = unigram._Lattice.of(text, pieces.at).expected_counts(pieces.score)
     monkeypatch.setattr(unigram, "_CHARACTERS_AT_A_TIME", size)
-    np.testing.assert_allclose(unigram._Lattices(text, pieces).expected_counts(pieces.score), whole, rtol=1e-9)
+    np.testing.assert_allclose(unigram._expected(text, pieces, None), whole, rtol=1e-9)
 
 
 def test_seeds_are_the_substrings_that_repeat():
