@@ -54,8 +54,8 @@ class Extended:
         """
         from safetensors import SafetensorError
 
-        from hyperofa.api.cards import write_card
         from hyperofa.base.sentence_modules import carry_sentence_modules
+        from hyperofa.init.quality.card import write_card
 
         with new_directory(path_of(folder, "folder"), MARKER) as new:
             try:
@@ -87,7 +87,7 @@ class Extended:
         """
         from huggingface_hub import HfApi
 
-        from hyperofa_eval.base.guard import told
+        from hyperofa_eval.base.guard import reported
 
         def refuse(line: str) -> NoReturn:
             raise HyperofaError(line, where=f"hub repository {repo_id}")
@@ -97,7 +97,7 @@ class Extended:
         with keep:
             self.save_pretrained(folder)
             kwargs.setdefault("commit_message", "Extended vocabulary")
-            with told(refuse):
+            with reported(refuse):
                 repository = api.create_repo(repo_id, private=private, exist_ok=True)
                 done = api.upload_folder(repo_id=repository.repo_id, folder_path=folder, **kwargs)
         return str(done.commit_url)

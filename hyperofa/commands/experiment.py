@@ -93,11 +93,11 @@ def run_plan(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: 
 
 def _list(plan: Plan, options: Experiment) -> None:
     from hyperofa.experiment.workflow.listing import HOLDS, states
-    from hyperofa.experiment.workflow.selection import before, only
+    from hyperofa.experiment.workflow.selection import select, stages_before
     from hyperofa_eval.base.console import output, print_json, table
 
     stages = plan.stages()
-    chosen, trusted = only(stages, options.only), before(stages, options.start)
+    chosen, trusted = select(stages, options.only), stages_before(stages, options.start)
     rows = [row for row in states(plan, stages, trusted=trusted) if row["name"] in chosen]
     if options.json:
         print_json(rows)

@@ -16,7 +16,7 @@ from hyperofa.errors import HyperofaError
 from hyperofa.experiment.recipe.resolve import training_settings
 from hyperofa.experiment.recipe.schema import Hardware, Rank
 from hyperofa.experiment.workflow.graph import Plan
-from hyperofa.experiment.workflow.selection import before, only
+from hyperofa.experiment.workflow.selection import select, stages_before
 from hyperofa_eval.base.console import output, print_json, table
 from hyperofa_eval.base.files import read_json, write_json, write_text
 from hyperofa_eval.base.guard import raised_in_one_line
@@ -28,7 +28,7 @@ HUB = "hub:"
 def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Print everything that can be known before the first stage; nothing is fetched, nothing is written below ``out``."""
     stages, languages = plan.stages(), plan.languages()
-    chosen, trusted = only(stages, patterns), before(stages, start)
+    chosen, trusted = select(stages, patterns), stages_before(stages, start)
     trusted &= chosen
     chosen -= trusted
     found: dict[str, Any] = {

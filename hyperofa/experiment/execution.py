@@ -13,7 +13,7 @@ from hyperofa.base.files import check_output
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.experiment.workflow.claims import lock
 from hyperofa.experiment.workflow.graph import MARKER, Plan
-from hyperofa.experiment.workflow.selection import REPORT, before, only
+from hyperofa.experiment.workflow.selection import REPORT, select, stages_before
 from hyperofa.experiment.workflow.stage import Ledger
 from hyperofa_eval.base.files import write_json, write_text
 
@@ -41,7 +41,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
 
     check_output(plan.out, MARKER)
     stages = plan.stages()  # and what is asked of them, before anything is written
-    trusted, chosen = before(stages, start), only(stages, patterns)
+    trusted, chosen = stages_before(stages, start), select(stages, patterns)
     if not chosen and not (plan.out / MARKER).is_file():
         raise DataMissingError("no experiment here to report on", where=plan.out, todo="run it, or name its --out")
     check_trusted(stages, trusted)

@@ -16,7 +16,7 @@ from hyperofa.errors import HyperofaError
 from hyperofa.experiment.execution import working_in
 from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.listing import HOLDS, states
-from hyperofa.experiment.workflow.selection import REPORT, before, only
+from hyperofa.experiment.workflow.selection import REPORT, select, stages_before
 from hyperofa.experiment.workflow.stage import dependencies
 from hyperofa_eval.base.files import read_json, write_json
 
@@ -46,7 +46,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     check_output(plan.out, MARKER)
     script = str(resource("launch/slurm/stage.sh"))
     stages = plan.stages()  # and what is asked of them, before anything is written
-    wanted, trusted = only(stages, patterns), before(stages, start)
+    wanted, trusted = select(stages, patterns), stages_before(stages, start)
     waiting = _still_there(plan.out / JOBS)
     with working_in(plan):
         plan.write_train_config()

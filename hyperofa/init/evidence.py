@@ -143,7 +143,7 @@ def trace_rows(
     if places.vectors is not None:
         store = WordVectors.open(places.vectors)
         ours = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
-        theirs = match(store.words, inputs.source_tokenizer, cache=places.work, told=True).matrix
+        theirs = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
         words = Words(store.words, store.vectors, theirs, ours)
         n_words = np.diff(words.target.indptr)
     found = origin.trace(source_ids, n_words, special, _predictable(n_words, surfaces, words, method))

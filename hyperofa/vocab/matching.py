@@ -66,7 +66,7 @@ def match(
     *,
     scheme: KeyScheme | None = None,
     cache: Path | None = None,
-    told: bool = False,
+    already_logged: bool = False,
 ) -> Matching:
     """Match words to tokens: a word matches a token if tokenising some spelling of it yields that token (HyperOFA).
 
@@ -83,7 +83,7 @@ def match(
         tokenizer: The target fast tokenizer (V_t tokens).
         scheme: How keys are read; by default what the words say (a store's list knows), else :data:`wordkeys.STORED`.
         cache: A folder for results, keyed by the hashes of tokenizer, words and settings.
-        told: Malformed keys of these words have been logged already.
+        already_logged: Malformed keys of these words have been logged already.
 
     Malformed keys are counted, logged and skipped.
     """
@@ -93,7 +93,7 @@ def match(
     if path is not None and (stored := _load(path)) is not None:
         return stored
     result = _match(words, tokenizer, scheme)
-    if result.malformed and not told:
+    if result.malformed and not already_logged:
         some = ", ".join(repr(key) for key in result.examples)
         log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, some)
     if path is not None:

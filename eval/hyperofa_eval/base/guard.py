@@ -118,7 +118,7 @@ def run_guarded(
 
 
 @contextmanager
-def told(say: Callable[[str], None]) -> Iterator[None]:
+def reported(say: Callable[[str], None]) -> Iterator[None]:
     """Let an error that a user can meet end the block, and ``say`` its line; a bug of ours goes on."""
     try:
         yield

@@ -20,7 +20,7 @@ def matches(stage: Stage, pattern: str) -> bool:
     return stage.kind == pattern or fnmatchcase(stage.name, pattern)
 
 
-def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
+def select(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
     """The names of the stages that any pattern means, and of all that these need; of all stages without patterns.
 
     Raises:
@@ -46,7 +46,7 @@ def only(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
     return chosen
 
 
-def before(stages: Sequence[Stage], pattern: str | None) -> frozenset[str]:
+def stages_before(stages: Sequence[Stage], pattern: str | None) -> frozenset[str]:
     """The names of the stages that stand before the first one that ``pattern`` means; none without a pattern.
 
     Raises:

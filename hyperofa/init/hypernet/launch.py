@@ -100,7 +100,7 @@ def _run(folder: Path, config: FitConfig, on_cpu: bool) -> None:
         finished = run_command(command, log, environment, tick)
     errors = sorted(folder.glob(worker.ERROR.format(rank="*")))
     if errors:  # what the lowest rank said; the others say the same
-        told = read_json(errors[0])
-        raise (InputError if told["exit_code"] == EXIT_USAGE else HyperofaError)(told["line"])
+        first = read_json(errors[0])
+        raise (InputError if first["exit_code"] == EXIT_USAGE else HyperofaError)(first["line"])
     if finished.code:
         raise HyperofaError(f"a process ended with code {finished.code}: {last_error(log)}", where="hypernetwork")

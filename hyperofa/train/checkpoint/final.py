@@ -13,7 +13,8 @@ from hyperofa.base.hub import local_folder
 from hyperofa.base.sentence_modules import carry_sentence_modules
 from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.init.provenance import FILE as PROVENANCE
-from hyperofa_eval.base.files import write_json
+from hyperofa.init.quality.card import write_card
+from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.text.tokenizer import has_vocabulary, load_tokenizer
 
@@ -71,7 +72,18 @@ def write_final(
                 raise DataMissingError(what, where=source, todo="put the model's tokenizer files there")
             log.warning("%s: %s", source or out, what)
         write_json(folder / FINAL_MARKER, {"run_id": run_id, "step": step, **facts, "versions": versions()})
+        _write_card(folder, step, dense=bool(facts.get("dense")))
     return out
+
+
+def _write_card(folder: Path, step: int, *, dense: bool) -> None:
+    """The model card anew, where ``hyperofa init`` wrote one: what was copied is of the model before training."""
+    if not (folder / "init.json").is_file():
+        return
+    try:
+        write_card(folder, {**read_json(folder / "init.json"), "trained_steps": step, "dense": dense})
+    except (HyperofaError, KeyError, TypeError, AttributeError) as error:  # of an earlier version, or damaged
+        log.warning("no new model card: init.json cannot be used (%s)", error)
 
 
 def _copy_companions(source: str, folder: Path) -> str | None:

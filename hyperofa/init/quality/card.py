@@ -1,4 +1,4 @@
-"""The model card of an extended model: ``README.md`` with metadata for the hub, made of what ``init.json`` records."""
+"""The card of an extended or trained model: ``README.md`` with metadata for the hub, made of what ``init.json`` records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def hub_language(code: str) -> str:
 def write_card(folder: Path, record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> None:
     """Write ``README.md`` into a model directory, from the ``record`` that its ``init.json`` holds.
 
-    ``scores`` are a ``summary.json`` of the harness; by default the one in the folder, if there is one.
+    ``scores`` are a ``summary.json`` of the harness; by default the one in the folder, if there is one. Of a trained model the
+    record also says ``trained_steps``, and ``dense`` where its factors were multiplied out.
 
     Raises:
         InputError: the record is of an earlier version, whose method may have another name now.
@@ -76,13 +77,14 @@ def card(record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> 
         license=source["license"],
         tags=["hyperofa", "vocabulary-extension"],
     )
+    to_dense = _DENSE if record["rank"] and not record.get("dense") else ""
     counts = {name: rows for name, rows in record["counts"].items() if rows}
     total = sum(counts.values())
     parts = [
         f"---\n{metadata.to_yaml()}\n---",
         f"# {source['name']}, extended to {total:,} tokens",
         _what_it_is(record),
-        f"## Use\n\n{_USE.format(auto=record['auto_class'], factorised=_DENSE if record['rank'] else '')}",
+        f"## Use\n\n{_USE.format(auto=record['auto_class'], factorised=to_dense)}",
         "## Where the rows come from",
         _table(("provenance", "rows", "%"), [(name, f"{n:,}", f"{100 * n / total:.1f}") for name, n in counts.items()]),
     ]
@@ -104,7 +106,9 @@ def _what_it_is(record: Mapping[str, Any]) -> str:
     method = Path(record["method"]).name  # a user's own is FILE.py:NAME
     options = record["made_by"]["settings"]["options"].items()
     given = ", ".join(f"{name} {value}" for name, value in options if value is not None)
+    steps, dense = record.get("trained_steps"), record["rank"] and record.get("dense")
     size = f"factorised to rank {record['rank']}" if record["rank"] else "not factorised"
+    size += ", and were multiplied out later" if dense else ""
     sentences = [
         f"`{record['source']['name']}` with a larger vocabulary. hyperofa wrote the embeddings of the new tokens.",
         f"The method is `{method}`{f' ({given})' if given else ''}. The embeddings are {size}.",
@@ -113,7 +117,10 @@ def _what_it_is(record: Mapping[str, Any]) -> str:
         learned = f"{done['tokens_learned']:,} rows learned in {done['steps']} steps"
         sentences.append(f"The new rows were refined (`{done['kind']}`): {learned}.")
     if record["head"]["is_new"]:
-        sentences.append("The source has no language-model head: one was made new, and must be trained.")
+        state = "was trained too" if steps else "must be trained"
+        sentences.append(f"The source has no language-model head: one was made new, and {state}.")
+    if steps:
+        sentences.append(f"Then the model was trained for {steps:,} steps (`train.json`).")
     return " ".join(sentences)
 
 

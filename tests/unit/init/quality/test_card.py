@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 import hyperofa
-from hyperofa.api.cards import hub_language, write_card
 from hyperofa.errors import InputError
+from hyperofa.init.quality.card import hub_language, write_card
 from hyperofa_eval.base.files import write_json
 
 SCORES = {
@@ -88,3 +88,20 @@ def test_a_record_of_an_earlier_version_is_refused_with_the_present_name(tmp_pat
 )
 def test_languages_have_two_letters_where_there_are_such(code, short):
     assert hub_language(code) == short
+
+
+def test_a_trained_model_has_a_card_that_says_so(record, tmp_path):
+    from hyperofa.train.checkpoint.final import write_final
+
+    source = tmp_path / "init"
+    source.mkdir()
+    write_json(source / "init.json", record)
+    write_card(source, record)
+    write_final(tmp_path / "final", str(source), "run", 60, lambda folder: None, {"dense": True})
+    text = (tmp_path / "final" / "README.md").read_text()
+    assert "trained for 60 steps" in text
+    assert "multiplied out later" in text
+    assert "export_dense" not in text
+    write_json(source / "init.json", {"method": "hyperofa"})
+    write_final(tmp_path / "old", str(source), "run", 60, lambda folder: None, {})
+    assert "trained for" not in (tmp_path / "old" / "README.md").read_text()
