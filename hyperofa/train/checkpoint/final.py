@@ -13,7 +13,6 @@ from hyperofa.base.hub import local_folder
 from hyperofa.base.sentence_modules import carry_sentence_modules
 from hyperofa.errors import DataMissingError, HyperofaError
 from hyperofa.init.provenance import FILE as PROVENANCE
-from hyperofa.init.quality.card import write_card
 from hyperofa_eval.base.files import read_json, write_json
 from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.text.tokenizer import has_vocabulary, load_tokenizer
@@ -80,6 +79,8 @@ def _write_card(folder: Path, step: int, *, dense: bool) -> None:
     """The model card anew, where ``hyperofa init`` wrote one: what was copied is of the model before training."""
     if not (folder / "init.json").is_file():
         return
+    from hyperofa.init.quality.card import write_card
+
     try:
         write_card(folder, {**read_json(folder / "init.json"), "trained_steps": step, "dense": dense})
     except (HyperofaError, KeyError, TypeError, AttributeError) as error:  # of an earlier version, or damaged
