@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.settings.config import build_config
-from hyperofa_eval.settings.fields import About, about, default_of, flag_of, ordered
+from hyperofa_eval.settings.fields import About, about, default_of, flag_of, ordered, types_of
 
 C = TypeVar("C")
 UNIONS = (typing.Union, types.UnionType)
@@ -24,7 +24,7 @@ EXTEND = {"nargs": "+", "action": "extend"}
 
 def add_arguments(parser: argparse.ArgumentParser, cls: type[Any]) -> None:
     """An option for each field of ``cls``; what is not given is absent from the namespace, so defaults stand in one place."""
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     groups: dict[str | None, Any] = defaultdict(parser.add_mutually_exclusive_group, {None: parser})
     for field in ordered(cls):
         known = about(field)
@@ -53,7 +53,7 @@ def from_arguments(cls: type[C], given: Mapping[str, Any], todo: str | None = No
     missing = [flag_of(field) for name, field in fields.items() if name not in given and default_of(field) is MISSING]
     if missing:
         raise InputError(f"the following arguments are required: {', '.join(missing)}", todo=todo)
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     values = {name: _read(fields[name], hints[name], value) for name, value in given.items() if name in fields}
     return build_config(cls, values, named=lambda key: option_of(cls, key))
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from hyperofa_eval.base.errors import InputError, unknown
 from hyperofa_eval.base.files import write_text
-from hyperofa_eval.settings.fields import SettingError, about
+from hyperofa_eval.settings.fields import SettingError, about, types_of
 
 if typing.TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -103,7 +103,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def to_plain(config: Any) -> dict[str, Any]:
     """A config as plain dictionaries, lists and scalars (what YAML and JSON can hold)."""
-    return _adapter(typing.cast(typing.Hashable, type(config))).dump_python(config, mode="json")
+    return _adapter(typing.cast(typing.Hashable, type(config))).dump_python(config, mode="json", warnings=False)
 
 
 def recorded(settings: Any, leave_out: Sequence[str] = ()) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def save_config(config: Any, path: Path) -> None:
 def _check_keys(cls: Any, values: Any, prefix: str, where: object) -> None:
     if not dataclasses.is_dataclass(cls) or not isinstance(values, Mapping):
         return
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     known = {field.name for field in dataclasses.fields(cls) if field.init}
     for key, value in values.items():
         if key not in known:

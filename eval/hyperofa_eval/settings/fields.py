@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from typing import Any, Literal
 
 from hyperofa_eval.base.errors import InputError
@@ -83,6 +85,14 @@ def about(field: dataclasses.Field[Any]) -> About:
     """What is known of a field; an empty :class:`About` for one that :func:`setting` did not make."""
     found = field.metadata.get("about")
     return found if isinstance(found, About) else About("")
+
+
+_types: Callable[[Any], dict[str, Any]] = cache(typing.get_type_hints)
+
+
+def types_of(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields, by name; kept, since finding them takes longer than all that is done with them."""
+    return _types(cls)
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

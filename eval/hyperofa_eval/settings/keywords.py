@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from typing import Any, TypeVar
 
 from hyperofa_eval.base.guard import process_kept, raised_in_one_line
-from hyperofa_eval.settings.fields import about, default_of
+from hyperofa_eval.settings.fields import about, default_of, types_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ def takes(cls: type[Any]) -> Callable[[F], F]:
         signature = inspect.signature(function)
         own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         names = {one.name for one in own}
-        hints = typing.get_type_hints(cls)
+        hints = types_of(cls)
         fields = [field for field in dataclasses.fields(cls) if field.name not in names and about(field).kind != "show"]
         defaults = {field.name: default_of(field) for field in fields}
         more = [

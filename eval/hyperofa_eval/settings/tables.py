@@ -8,12 +8,12 @@ from dataclasses import MISSING
 from typing import Any
 
 from hyperofa_eval.settings.arguments import plain_type
-from hyperofa_eval.settings.fields import about, default_of, flag_of, ordered
+from hyperofa_eval.settings.fields import about, default_of, flag_of, ordered, types_of
 
 
 def markdown(cls: type[Any], *, options: bool = True) -> list[str]:
     """The rows of a Markdown table: option (or name in a config), key, type, default, what it is."""
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     head = ["option", "key", "type", "default", "what"] if options else ["key", "type", "default", "what"]
     rows = [head, ["---"] * len(head)]
     for field in ordered(cls):
