@@ -90,7 +90,7 @@ def about(field: dataclasses.Field[Any]) -> About:
 _types: Callable[[Any], dict[str, Any]] = cache(typing.get_type_hints)
 
 
-def types_of(cls: type[Any]) -> dict[str, Any]:
+def types_of(cls: Any) -> dict[str, Any]:
     """The types of a dataclass's fields, by name; kept, since finding them takes longer than all that is done with them."""
     return _types(cls)
 
