@@ -18,6 +18,13 @@ SHIPPED = sorted(
 QUICKSTART = resource("recipes/quickstart.yaml")
 
 
+def write_one_line_each(folder: Path, *names: str) -> None:
+    """Files of one line below a folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("one line\n", encoding="utf-8")
+
+
 def edited(tmp_path: Path, **changes: Any) -> Path:
     """The quick start's recipe with ``group__key=value`` changed."""
     recipe = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))

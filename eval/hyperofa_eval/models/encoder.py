@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.base.files import sha256_json
+from hyperofa_eval.base.forward import left_after
 from hyperofa_eval.models.cache import VectorCache
 from hyperofa_eval.models.encoding import EncodeSettings, auto_block
 from hyperofa_eval.models.loaded import LoadedModel
@@ -147,24 +148,10 @@ class Encoder:
         """The output of a block, after which the forward pass is left."""
         layers = layer_list(self.model.body, self.depth)
         assert layers is not None
-        caught: list[torch.Tensor] = []
-
-        def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            caught.append(output[0] if isinstance(output, tuple) else output)
-            raise _LeaveError
-
-        handle = layers[block - 1].register_forward_hook(leave)
-        try:
+        with left_after(layers[block - 1]) as caught:
             self.model.body(input_ids=tokens, attention_mask=mask)
-        except _LeaveError:
-            return caught[0]
-        finally:
-            handle.remove()
+        return caught[0]
         raise AssertionError("the block did not run")
-
-
-class _LeaveError(Exception):
-    """Ends a forward pass whose wanted block has been computed."""
 
 
 def layer_list(body: nn.Module, depth: int) -> nn.ModuleList | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,13 +14,10 @@ from torch import Tensor, nn
 from hyperofa.errors import InputError
 from hyperofa.model.factorized import embedding_scale
 from hyperofa.model.families import input_embedding
+from hyperofa_eval.base.forward import left_after
 
 if TYPE_CHECKING:
     from hyperofa.model import Source
-
-
-class _LeaveError(Exception):
-    """Ends a forward pass whose wanted block has been computed."""
 
 
 class Body:
@@ -81,7 +78,7 @@ class Body:
         if self._block is None:
             output = self.module(inputs_embeds=given, attention_mask=mask, output_hidden_states=True)
             return output.hidden_states[self.layer].float()
-        with _leave_after(self._block) as caught, suppress(_LeaveError):
+        with left_after(self._block) as caught:
             self.module(inputs_embeds=given, attention_mask=mask)
         return caught[0].float()
 
@@ -89,21 +86,6 @@ class Body:
         """States (B, L, D) float32 after the block, of the source tokenizer's ids (B, L)."""
         with torch.no_grad():
             return self.states(torch.nn.functional.embedding(ids, self._embedding.weight), mask)
-
-
-@contextmanager
-def _leave_after(block: nn.Module) -> Iterator[list[Tensor]]:
-    caught: list[Tensor] = []
-
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        caught.append(output[0] if isinstance(output, tuple) else output)
-        raise _LeaveError
-
-    handle = block.register_forward_hook(hook)
-    try:
-        yield caught
-    finally:
-        handle.remove()
 
 
 def padded(rows: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.plans import write_one_line_each
 
 from hyperofa.data.parallel import AlignedText
 
@@ -14,9 +15,9 @@ from hyperofa.data.parallel import AlignedText
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe of one rank and two methods, with its data and a folder for its source model."""
-    for name in ("news/eng.txt", "news/tur.txt", "test/tatoeba/tur-eng.tur", "test/tatoeba/tur-eng.eng"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("one line\n", encoding="utf-8")
+    write_one_line_each(
+        tmp_path, "news/eng.txt", "news/tur.txt", "test/tatoeba/tur-eng.tur", "test/tatoeba/tur-eng.eng"
+    )
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "config.json").write_text("{}")
     values: dict[str, Any] = {
@@ -36,7 +37,8 @@ def recipe(tmp_path: Path) -> Path:
 @pytest.fixture
 def matrix(tmp_path: Path) -> Path:
     """A matrix of two ranks, two methods and two seeds, of which one rank and one seed are trained."""
-    for name in (
+    write_one_line_each(
+        tmp_path,
         "news/eng.txt",
         "news/tur.txt",
         "text/tur.txt",
@@ -45,9 +47,7 @@ def matrix(tmp_path: Path) -> Path:
         "test/pos/tur/test.tsv",
         "test/pos/eng/train.tsv",
         "test/pos/eng/dev.tsv",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("one line\n", encoding="utf-8")
+    )
     values: dict[str, Any] = {
         "name": "mine",
         "variables": {"data": None, "news": "news"},

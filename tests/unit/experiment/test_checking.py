@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.plans import write_one_line_each
 
 from hyperofa.cli import main
 from hyperofa.errors import InputError
@@ -17,15 +18,9 @@ from hyperofa.errors import InputError
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe that passes, with its data."""
-    for name in (
-        "news/eng.txt",
-        "news/lij.txt",
-        "test/tatoeba/lij-eng.lij",
-        "test/tatoeba/lij-eng.eng",
-        "text/lij.txt",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("one line\n", encoding="utf-8")
+    write_one_line_each(
+        tmp_path, "news/eng.txt", "news/lij.txt", "test/tatoeba/lij-eng.lij", "test/tatoeba/lij-eng.eng", "text/lij.txt"
+    )
     values: dict[str, Any] = {
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},

@@ -87,33 +87,9 @@ def test_slurm_submits_a_job_per_stage_with_its_dependencies(
     assert set(waits) == {jobs["gather"], jobs["vectors"], jobs["tokenizer"]}
 
     (out / "slurm.json").unlink()
-    assert (
-        run(
-            str(matrix),
-            "--data",
-            str(matrix.parent),
-            "--out",
-            str(out),
-            "--slurm",
-            "--set",
-            "slurm.train=[--refuse]",
-        )
-        == 1
-    )
+    assert run(*words, "--set", "slurm.train=[--refuse]") == 1
     assert "sbatch: refused (sbatch: error: Batch job submission failed: Invalid account)" in capsys.readouterr().err
-    assert (
-        run(
-            str(matrix),
-            "--data",
-            str(matrix.parent),
-            "--out",
-            str(out),
-            "--slurm",
-            "--set",
-            "slurm.tarin=[x]",
-        )
-        == 2
-    )
+    assert run(*words, "--set", "slurm.tarin=[x]") == 2
 
 
 def test_slurm_without_sbatch_says_where_to_go(
