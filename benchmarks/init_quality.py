@@ -1,13 +1,15 @@
-"""Quality of every method of initialisation before any training: MiniLM with XLM-R's vocabulary, SR-T and SR-B.
+"""Quality of initialisations before any training, on three source models, beside the source with its own tokenizer.
 
-    python benchmarks/init_quality.py --source DIR --tokenizer DIR --data DIR --work DIR [--ranks 100 full] [--seeds 0 1 2]
+    python benchmarks/init_quality.py multilingual --source DIR --data DIR --work DIR [--split report] [--seeds 0 1 2]
+    python benchmarks/init_quality.py decoder      --source DIR --data DIR --work DIR
+    python benchmarks/init_quality.py english      --source DIR --tokenizer DIR --data DIR --work DIR [--rank 100]
 
-``--data`` holds ``ntrex/``, ``bible/`` and ``tatoeba/`` (any file may be .xz). Vectors are built from NTREX and the Bible's
-training verses; the test sets are those of ``hyperofa-eval``. Everything runs as the ordinary commands, finished ones are kept
-in ``--work``, and the last line is one JSON with each method's mean, the ratios of the default and its refinement to OFA, whether
-their floors (1.35 and 1.6 times OFA's top-10 on SR-T) hold, and the paired 95 % interval of the default against every other
-method over all seeds (a bootstrap over sentences and seeds, see ``hyperofa-eval compare``); exit code 1 where a floor does not
-hold or an interval does not lie above 0.
+``multilingual`` is multilingual-e5-small with 15,000 further pieces, ``decoder`` SmolLM2-135M with 8,000, ``english`` MiniLM
+with XLM-R's vocabulary (:mod:`quality_sources` says for which languages, learned from what, scored on what). ``--data`` holds
+``text/``, ``ntrex/``, ``bible/`` and ``tatoeba/`` (any file may be .xz). Everything runs as the ordinary commands, finished
+ones are kept in ``--work``. The last line is one JSON: each method's score by language and their mean, the paired 95 % interval
+against the source with its own tokenizer (a bootstrap over sentences and seeds, see ``hyperofa-eval compare``), tokens saved,
+seconds of ``hyperofa init``, and the floors of the default that do not hold; exit code 1 where there is one.
 """
 
 from __future__ import annotations
@@ -17,121 +19,106 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hyperofa_eval.text.textfiles import read_lines
+from quality_sources import SETTINGS, Setting, Split, learning_text, parallel_text, scored_lines, test_sets
 
 if TYPE_CHECKING:
     from hyperofa_eval.results.pairing import Run
 
-FLOORS = {"ofa-ridge": 1.35, "ofa-ridge-parallel": 1.6}
-"""Of the ratio to OFA's top-10 on SR-T, at every rank."""
+OWN, DEFAULT = "own", "default"
 METHODS: dict[str, list[str]] = {
-    "random": [],
-    "mean": [],
-    "multivariate": [],
-    "subword-mean": [],
-    "ofa": [],
-    "focus": [],
-    "wechsel": [],
-    "ridge": [],
-    "ofa-ridge": [],
-    "hyperofa": [],
-    "ofa-ridge-parallel": ["--refine", "parallel", "--parallel", "PARALLEL"],
+    OWN: [],
+    DEFAULT: ["--vectors", "VECTORS", "--text", "TEXT", "--parallel", "PARALLEL"],
+    "network-alone": ["--method", "spelling-network"],
+    "subword-mean": ["--method", "subword-mean"],
+    "random": ["--method", "random"],
+    "mean": ["--method", "mean"],
+    "multivariate": ["--method", "multivariate"],
+    "ofa": ["--method", "ofa", "--vectors", "VECTORS"],
+    "focus": ["--method", "focus", "--vectors", "VECTORS"],
+    "wechsel": ["--method", "wechsel", "--vectors", "VECTORS"],
+    "ridge": ["--method", "ridge", "--vectors", "VECTORS"],
+    "ofa-ridge": ["--method", "ofa-ridge", "--vectors", "VECTORS"],
+    "hyperofa": ["--method", "hyperofa", "--vectors", "VECTORS"],
 }
-DEFAULT = "ofa-ridge"
-BUILT_ON_IT = ("ofa-ridge-parallel",)
-"""The default and more: reported, but nothing that the default should be above."""
+"""What each is given beside source, tokenizer, seed, rank and output; words in capitals stand for what was made."""
 HEAVY = ("hyperofa",)
 """Hours on a CPU; only run where named."""
-
-
-def run(*words: object) -> None:
-    """Run a command of the project, shown as typed."""
-    line = [str(word) for word in words]
-    print("$", *line, file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", *line], check=True, stdout=sys.stderr)
-
-
-def parallel_text(data: Path, out: Path, *, without: Callable[[int], bool] = lambda line: False) -> Path:
-    """One ``LANG.tsv`` a language with the ids of NTREX's lines and the Bible's verses, so that both meet in one matrix.
-
-    Lines of NTREX whose number is in ``without`` are left out.
-    """
-    if out.is_dir():
-        return out
-    found: dict[str, list[str]] = {}
-    for path in sorted((data / "ntrex").glob("*.txt*")):
-        found.setdefault(path.name[:3], []).extend(
-            f"N{i}\t{text}" for i, text in enumerate(read_lines(path)) if text.strip() and not without(i)
-        )
-    for path in sorted((data / "bible").glob("*.train.tsv*")):
-        found.setdefault(path.name[:3], []).extend(line for line in read_lines(path) if line.strip())
-    temporary = out.with_suffix(".tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    for language, rows in found.items():
-        (temporary / f"{language}.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    temporary.rename(out)
-    return out
+QUESTION, ANSWER = "What is the capital of Kenya?", "Nairobi"
 
 
 def main() -> int:
-    """Run the matrix; see the module's text."""
+    """Run the cells, and report; see the module's text."""
+    asked = _arguments()
+    setting = SETTINGS[asked.setting]
+    split = setting.split(asked.split)
+    made = _prepare(asked, setting, split)
+    cells = {
+        name: [_cell(asked, setting, split, made, name, seed) for seed in _seeds(asked, name)] for name in asked.methods
+    }
+    outcome = report(setting, split, asked.work, cells, made)
+    outcome = {"setting": asked.setting, "split": asked.split, "rank": asked.rank, "seeds": asked.seeds, **outcome}
+    missed = floors_missed(asked.setting, asked.rank, outcome) if asked.split == "report" else []
+    print(json.dumps(outcome | {"floors_missed": missed, "held": not missed}))
+    return 1 if missed else 0
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--ranks", nargs="+", default=["100", "full"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in HEAVY], choices=list(METHODS))
-    parser.add_argument("--languages", help="passed on to hyperofa-eval")
-    parser.add_argument("--tasks", default="sr-t,sr-b")
-    parser.add_argument("--option", action="append", default=[], help="further KEY=VALUE for the default hyperofa")
+    parser.add_argument("setting", choices=list(SETTINGS))
+    for name in ("--source", "--data", "--work"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, help="target tokenizer, instead of one that is made here")
+    parser.add_argument("--split", choices=["report", "development"], default="report")
+    parser.add_argument("--rank", default="full")
     parser.add_argument(
-        "--paper-option", action="append", default=[], help="further KEY=VALUE for hyperofa, such as epochs=40"
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the default; other methods have the first"
+    )
+    parser.add_argument("--methods", nargs="+", default=[m for m in METHODS if m not in HEAVY], choices=list(METHODS))
+    parser.add_argument(
+        "--option", action="append", default=[], help="further words for init of the default, such as --steps=9"
     )
     asked = parser.parse_args()
-    vectors, parallel = asked.work / "vectors", parallel_text(asked.data, asked.work / "parallel")
-    if not (vectors / "meta.json").is_file():
-        run(
-            "hyperofa.cli",
-            "vectors",
-            "build",
-            "--parallel",
-            parallel,
-            "--out",
-            vectors,
-        )
-    scores: dict[str, dict[str, list[float]]] = {}
-    for rank in asked.ranks:
-        for name in asked.methods:
-            for seed in asked.seeds:
-                cell = cell_of(asked.work, name, rank, seed)
-                score(asked, vectors, name, rank, seed, cell)
-                summary = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))
-                for task, found in summary["tasks"].items():
-                    values = scores.setdefault(f"{task} r{rank}", {}).setdefault(name, [])
-                    values.append(found["values"]["top10"]["mean"])
-    means = {key: {name: round(statistics.mean(v), 2) for name, v in row.items()} for key, row in scores.items()}
-    ratios: dict[str, dict[str, float]] = {name: {} for name in FLOORS}
-    for key, row in means.items():
-        for name in FLOORS:
-            if {name, "ofa"} <= set(row):
-                ratios[name][key] = round(row[name] / row["ofa"], 3)
-    paired = {rank: against_others(asked.work, rank, asked.methods, asked.seeds) for rank in asked.ranks}
-    above = default_is_above(paired)
-    held = above and all(
-        ratio >= floor
-        for name, floor in FLOORS.items()
-        for key, ratio in ratios[name].items()
-        if key.startswith("sr-t")
-    )
-    outcome = {"top10": means, "ratio_to_ofa": ratios, "floors": FLOORS, "default_against": paired, "above_all": above}
-    print(json.dumps(outcome | {"held": held, "seeds": asked.seeds}))
-    return 0 if held else 1
+    asked.work = asked.work.resolve()
+    if asked.setting == "english" and asked.tokenizer is None:
+        parser.error("english needs --tokenizer, XLM-R's")
+    return asked
+
+
+def _seeds(asked: argparse.Namespace, name: str) -> list[int]:
+    return asked.seeds if name in (DEFAULT, "network-alone") else asked.seeds[:1]
+
+
+def _prepare(asked: argparse.Namespace, setting: Setting, split: Split) -> dict[str, Any]:
+    """Text, vectors, test sets and the tokenizer, made where they are not there."""
+    work = asked.work / asked.split
+    text = learning_text(asked.data, split, work / "text")
+    made: dict[str, Any] = {"TEXT": [f"{language}={path}" for language, path in text.items()]}
+    made["PARALLEL"] = [parallel_text(asked.data, split, work / "parallel", everything=not split.extended)]
+    made["source"] = asked.source
+    made["tests"] = test_sets(asked.data, split, work / "tests")
+    made["tokenizer"] = asked.tokenizer or work / "tokenizer"
+    if not (made["tokenizer"] / "tokenizer.json").is_file():
+        size = json.loads((asked.source / "config.json").read_text(encoding="utf-8"))["vocab_size"] + setting.pieces
+        run("hyperofa.cli", "tokenizer", "extend", "--source", asked.source, "--text", *made["TEXT"], "--vocab-size", size,
+            "--out", made["tokenizer"])  # fmt: skip
+    made["VECTORS"] = [work / "vectors"]
+    if any("VECTORS" in METHODS[name] for name in asked.methods) and not (work / "vectors" / "meta.json").is_file():
+        everything = parallel_text(asked.data, split, work / "parallel-all", everything=True)
+        run("hyperofa.cli", "vectors", "build", "--parallel", everything, "--out", work / "vectors")
+    return made
+
+
+def run(*words: object) -> float:
+    """Run a command of the project, shown as typed; the seconds it took."""
+    line = [str(word) for word in words]
+    print("$", *line, file=sys.stderr, flush=True)
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", *line], check=True, stdout=sys.stderr)
+    return time.monotonic() - began
 
 
 def cell_of(work: Path, name: str, rank: str, seed: int) -> Path:
@@ -139,37 +126,67 @@ def cell_of(work: Path, name: str, rank: str, seed: int) -> Path:
     return work / f"{name}-r{rank}-s{seed}"
 
 
-def against_others(work: Path, rank: str, methods: list[str], seeds: list[int]) -> dict[str, dict[str, Any]]:
-    """For each task and other method: the default's score minus the other's, paired by sentence and seed."""
+def _cell(
+    asked: argparse.Namespace, setting: Setting, split: Split, made: dict[str, Any], name: str, seed: int
+) -> Path:
+    """Initialise and evaluate one cell, unless that is done; its folder."""
+    cell = cell_of(asked.work / asked.split, name, "full" if name == OWN else asked.rank, 0 if name == OWN else seed)
+    model = asked.source if name == OWN else cell / "model"
+    if not (cell / "eval" / "summary.json").is_file():
+        if name != OWN and not (model / "init.json").is_file():
+            seconds = run("hyperofa.cli", "init", *init_words(asked, made, name, seed), "--out", model)
+            (cell / "seconds.json").write_text(json.dumps(round(seconds, 1)), encoding="utf-8")
+        words: list[object] = ["--tasks", setting.task, "--data", made["tests"], "--languages", ",".join(split.scored)]
+        words += ["--limit", split.limit] if split.limit else []
+        run("hyperofa_eval", "run", model, *words, "--device", "cpu", "--out", cell / "eval")
+    return cell
+
+
+def init_words(asked: argparse.Namespace, made: dict[str, Any], name: str, seed: int) -> list[object]:
+    """The words of ``hyperofa init`` for a method, all but its output."""
+    words: list[object] = ["--source", asked.source, "--tokenizer", made["tokenizer"], "--seed", seed]
+    words += [] if asked.rank == "full" else ["--rank", asked.rank]
+    given = METHODS[name]
+    for option, stands_for in zip(given[::2], given[1::2], strict=True):
+        values = made.get(stands_for, [stands_for]) if stands_for.isupper() else [stands_for]
+        words += [option, *values] if values else []
+    return words + (asked.option if name == DEFAULT else [])
+
+
+def report(
+    setting: Setting, split: Split, work: Path, cells: dict[str, list[Path]], made: dict[str, Any]
+) -> dict[str, Any]:
+    """Scores by method and language, what each method lies above the own tokenizer, and tokens saved."""
     from hyperofa_eval.results.comparison import compare
 
-    if DEFAULT not in methods:
-        return {}
-    found: dict[str, dict[str, Any]] = {}
-    default = over_seeds(work, DEFAULT, rank, seeds)
-    for name in methods:
-        if name == DEFAULT:
-            continue
-        for task, entry in compare([over_seeds(work, name, rank, seeds), default])["tasks"].items():
-            gap = entry["against_first"][DEFAULT]
-            mean = {key: gap["difference"][key] for key in ("mean", "ci95")}
-            row = mean | {key: gap[key] for key in ("wins", "losses", "undecided")}
-            found.setdefault(task, {})[name] = row | {"metric": entry["metric"]}
-    return found
+    found: dict[str, Any] = {}
+    for name, folders in cells.items():
+        one = over_seeds(folders, name)
+        values = {
+            code: statistics.mean(result["values"][setting.metric]["value"] for result in results)
+            for code, results in one.results[setting.task].items()
+        }
+        found[name] = {"languages": values, "mean": statistics.mean(values.values())}
+        timed = [path for path in (folder / "seconds.json" for folder in folders) if path.is_file()]
+        found[name]["init_seconds"] = [json.loads(path.read_text(encoding="utf-8")) for path in timed]
+        if name != OWN and OWN in cells:
+            own = over_seeds(cells[OWN] * len(folders), OWN)
+            entry = compare([own, one])["tasks"][setting.task]
+            gap = entry["against_first"][name]["difference"]
+            found[name]["above_own"] = {key: gap[key] for key in ("mean", "ci95")}
+            found[name]["above_own"]["languages"] = {row["language"]: row["difference"][name] for row in entry["rows"]}
+    saved = tokens_saved(made, split) if split.extended else {}
+    return {"metric": setting.metric, "methods": found, "tokens_saved": saved}
 
 
-def over_seeds(work: Path, name: str, rank: str, seeds: list[int]) -> Run:
+def over_seeds(folders: list[Path], name: str) -> Run:
     """The evaluations of all seeds of one method as one run of the harness."""
     from hyperofa_eval.results.pairing import Run, load_run
 
-    runs = [load_run(cell_of(work, name, rank, seed) / "eval", name) for seed in seeds]
+    runs = [load_run(folder / "eval", name) for folder in folders]
     results = {
         task: {
-            code: [
-                result | {"seed": seed}
-                for seed, run in zip(seeds, runs, strict=True)
-                for result in run.results[task][code]
-            ]
+            code: [result | {"seed": seed} for seed, run in enumerate(runs) for result in run.results[task][code]]
             for code in languages
         }
         for task, languages in runs[0].results.items()
@@ -177,36 +194,52 @@ def over_seeds(work: Path, name: str, rank: str, seeds: list[int]) -> Run:
     return Run(name, runs[0].summary, results)
 
 
-def default_is_above(paired: dict[str, dict[str, dict[str, Any]]]) -> bool:
-    """Whether every interval of the default against another method lies above 0, at every rank and on every task."""
-    return all(
-        row["ci95"][0] > 0
-        for tasks in paired.values()
-        for methods in tasks.values()
-        for name, row in methods.items()
-        if name not in BUILT_ON_IT
-    )
+def tokens_saved(made: dict[str, Any], split: Split) -> dict[str, float]:
+    """Percent of tokens saved on the scored sentences of each extended language, and their mean."""
+    from hyperofa.vocab.report import fertility, load_tokenizer
+
+    old, new = load_tokenizer(made["source"]), load_tokenizer(made["tokenizer"])
+    saved = {}
+    for language in split.scored:
+        if language in split.extended:
+            lines = scored_lines(made["tests"], split, language)
+            before, after = (fertility(one, lines)["tokens_per_word"] for one in (old, new))
+            saved[language] = 100 * (1 - after / before)
+    return saved | {"mean": statistics.mean(saved.values())}
 
 
-def score(asked: argparse.Namespace, vectors: Path, name: str, rank: str, seed: int, cell: Path) -> None:
-    """Initialise and evaluate one cell, unless that is done."""
-    if (cell / "eval" / "summary.json").is_file():
-        return
-    words: list[object] = ["hyperofa.cli", "init", "--source", asked.source, "--tokenizer", asked.tokenizer]
-    words += ["--vectors", vectors, "--method", name.removesuffix("-parallel")]
-    words += [str(asked.work / "parallel") if word == "PARALLEL" else word for word in METHODS[name]]
-    words += ["--seed", seed]
-    words += ["--out", cell / "model"]
-    words += [] if rank == "full" else ["--rank", rank]
-    if name in (DEFAULT, *BUILT_ON_IT):
-        words += [word for option in asked.option for word in ("--option", option)]
-    if name in HEAVY:
-        words += [word for option in asked.paper_option for word in ("--option", option)]
-    if not (cell / "model" / "init.json").is_file():
-        run(*words)
-    evaluate: list[object] = ["hyperofa_eval", "run", cell / "model", "--tasks", asked.tasks, "--data", asked.data]
-    evaluate += ["--out", cell / "eval", *(["--languages", asked.languages] if asked.languages else [])]
-    run(*evaluate)
+def floors_missed(setting: str, rank: str, outcome: dict[str, Any]) -> list[str]:
+    """What the default has to reach, where it does not; one line each."""
+    methods = outcome["methods"]
+    if DEFAULT not in methods or (setting != "english" and OWN not in methods):
+        return []
+    mean, rows = methods[DEFAULT]["mean"], methods[DEFAULT]["languages"]
+    missed = []
+    if setting == "english":
+        least = 34.2 if rank == "full" else 25.1
+        missed += [f"mean {mean:.1f} is below {least}"] * (mean < least)
+        return missed
+    gap, saved = methods[DEFAULT]["above_own"], outcome["tokens_saved"]["mean"]
+    if setting == "multilingual":
+        missed += [f"the mean lies below the own tokenizer's: {gap['ci95']}"] * (gap["ci95"][1] < 0)
+        missed += [
+            f"{code} lies 5 below: {row['ci95']}" for code, row in gap["languages"].items() if row["ci95"][1] < -5
+        ]
+        missed += [f"{saved:.1f} % of tokens saved, not 12"] * (saved < 12)
+    else:
+        own = methods[OWN]
+        missed += [f"mean is {mean / own['mean']:.3f} of the own tokenizer's, not 0.93"] * (mean > 0.93 * own["mean"])
+        most = {code: 1.02 if code == "eng" else 1.0 for code in rows}
+        missed += [
+            f"{code} above {most[code]} of own" for code in rows if rows[code] > most[code] * own["languages"][code]
+        ]
+        missed += [f"{saved:.1f} % of tokens saved, not 35"] * (saved < 35)
+    if "network-alone" in methods and "subword-mean" in methods:
+        better = methods["network-alone"]["mean"] - methods["subword-mean"]["mean"]
+        missed += ["the network alone is no better than the mean of pieces"] * (
+            (better < 0) == SETTINGS[setting].higher_is_better
+        )
+    return missed
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from init_quality import parallel_text, run
+from init_quality import run
+from quality_sources import Split, parallel_text
 
 from hyperofa_eval.text.textfiles import read_lines
 
@@ -64,7 +65,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     held_out = development_set(asked.data, asked.work / "development")
-    parallel = parallel_text(asked.data, asked.work / "parallel", without=lambda line: line % EVERY == 0)
+    learned = Split((), LANGUAGES, "ntrex", keeps=lambda line: line % EVERY != 0)
+    parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
     vectors = asked.work / "vectors"
     if not (vectors / "meta.json").is_file():
         run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)

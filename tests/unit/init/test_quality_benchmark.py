@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib.util
 from pathlib import Path
@@ -20,7 +21,8 @@ FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "init_quality.py"
 
 
 @pytest.fixture
-def benchmark():
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(FILE.parent))
     spec = importlib.util.spec_from_file_location("init_quality", FILE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -42,39 +44,107 @@ def write_cell(folder: Path, shares: dict[str, float], seed: int) -> None:
     write_json(folder / "eval" / "summary.json", summary | {"tasks": {"sr-t": summarise_task(results, [])}})
 
 
-def cells(benchmark, work: Path, by_method: dict[str, float], seeds: list[int]) -> dict:
-    for name, share in by_method.items():
-        for seed in seeds:
-            write_cell(benchmark.cell_of(work, name, "100", seed), {"tur": share, "fry": share / 2}, seed)
-    return {"100": benchmark.against_others(work, "100", list(by_method), seeds)}
+def reported(benchmark, work: Path, by_method: dict[str, dict[str, float]], seeds: int = 2) -> dict:
+    folders = {name: [work / f"{name}-{seed}" for seed in range(seeds)] for name in by_method}
+    for name, shares in by_method.items():
+        for seed, folder in enumerate(folders[name]):
+            write_cell(folder, shares, 0)
+            write_json(folder / "seconds.json", 10.0 + seed)
+    folders["own"] = folders["own"][:1]
+    setting = benchmark.SETTINGS["multilingual"]
+    split = dataclasses.replace(setting.report, extended=())
+    return benchmark.report(setting, split, work, folders, {})
 
 
-def test_the_default_against_each_other_method_over_all_seeds(benchmark, tmp_path):
-    paired = cells(benchmark, tmp_path, {"ofa": 0.3, "ofa-ridge": 0.4, "ofa-ridge-parallel": 0.5}, [0, 1, 2])
-    row = paired["100"]["sr-t"]["ofa"]
-    assert row["mean"] == pytest.approx(7.5, abs=1.5)
-    assert row["ci95"][0] < row["mean"] < row["ci95"][1]
-    assert (row["wins"], row["losses"]) == (2, 0)
-    assert paired["100"]["sr-t"]["ofa-ridge-parallel"]["ci95"][1] < 0
-    assert benchmark.default_is_above(paired)  # what is built on the default does not count
-    one = cells(benchmark, tmp_path, {"ofa": 0.3, "ofa-ridge": 0.4}, [0])["100"]["sr-t"]["ofa"]
-    assert np.ptp(one["ci95"]) > np.ptp(row["ci95"])
+OWN = {"tur": 0.5, "fry": 0.4}
 
 
-@pytest.mark.parametrize("share", [0.401, 0.5])
-def test_a_method_as_good_or_better_is_reported(benchmark, tmp_path, share):
-    paired = cells(benchmark, tmp_path, {"ofa": 0.3, "wechsel": share, "ofa-ridge": 0.4}, [0, 1])
-    assert not benchmark.default_is_above(paired)
+def test_each_method_is_paired_with_the_own_tokenizer_over_all_seeds(benchmark, tmp_path):
+    found = reported(benchmark, tmp_path, {"own": OWN, "default": {"tur": 0.6, "fry": 0.3}})["methods"]
+    assert found["default"]["mean"] == pytest.approx(45, abs=5)
+    above = found["default"]["above_own"]
+    assert above["ci95"][0] < above["mean"] < above["ci95"][1]
+    assert above["languages"]["tur"]["ci95"][0] > 0 > above["languages"]["fry"]["ci95"][1]
+    assert found["default"]["init_seconds"] == [10.0, 11.0]
+    assert "above_own" not in found["own"]
 
 
-def test_settings_reach_their_own_method_alone(benchmark, tmp_path, monkeypatch):
-    lines = []
-    monkeypatch.setattr(benchmark, "run", lambda *words: lines.append(list(map(str, words))))
-    asked = benchmark.argparse.Namespace(
-        source="S", tokenizer="T", data="D", work=tmp_path, option=["known_words=1"], paper_option=["epochs=4"],
-        tasks="sr-t", languages=None,
-    )  # fmt: skip
-    for name in ("ofa", "ofa-ridge", "hyperofa"):
-        benchmark.score(asked, tmp_path, name, "100", 0, tmp_path / name)
-    given = [[word for word in line if "=" in word] for line in lines if "init" in line]
-    assert given == [[], ["known_words=1"], ["epochs=4"]]
+def outcome_of(benchmark, work: Path, default: dict[str, float], saved: float = 15.0) -> dict:
+    found = reported(benchmark, work, {"own": OWN, "default": default})
+    return found | {"tokens_saved": {"mean": saved}}
+
+
+def test_floors_of_the_multilingual_source(benchmark, tmp_path):
+    fine = outcome_of(benchmark, tmp_path / "fine", {"tur": 0.5, "fry": 0.41})
+    assert benchmark.floors_missed("multilingual", "full", fine) == []
+    few = benchmark.floors_missed("multilingual", "full", fine | {"tokens_saved": {"mean": 11.0}})
+    assert few == ["11.0 % of tokens saved, not 12"]
+    worse = outcome_of(benchmark, tmp_path / "worse", {"tur": 0.5, "fry": 0.2})
+    assert [line.split()[0] for line in benchmark.floors_missed("multilingual", "full", worse)] == ["the", "fry"]
+
+
+@pytest.mark.parametrize(
+    ("swh", "eng", "missed"), [(0.8, 1.0, []), (0.95, 1.0, ["mean"]), (0.7, 1.1, ["eng"]), (1.01, 0.5, ["swh"])]
+)
+def test_floors_of_the_decoder(benchmark, swh, eng, missed):
+    rows = {"eng": 1.5 * eng, "swh": 4.0 * swh}
+    methods = {
+        "own": {"mean": 2.75, "languages": {"eng": 1.5, "swh": 4.0}},
+        "default": {"mean": sum(rows.values()) / 2, "languages": rows, "above_own": {"mean": 0, "ci95": [0, 0]}},
+    }
+    found = benchmark.floors_missed("decoder", "full", {"methods": methods, "tokens_saved": {"mean": 40.0}})
+    assert [line.split()[0] for line in found] == missed
+
+
+def test_the_network_alone_has_to_be_better_than_the_mean_of_pieces(benchmark):
+    default = {"mean": 40.0, "languages": {}, "above_own": {"mean": 0, "ci95": [0, 0], "languages": {}}}
+    methods = {"own": {}, "default": default, "network-alone": {"mean": 30.0}, "subword-mean": {"mean": 31.0}}
+    lines = benchmark.floors_missed("multilingual", "full", {"methods": methods, "tokens_saved": {"mean": 15.0}})
+    assert lines == ["the network alone is no better than the mean of pieces"]
+
+
+def test_words_of_init_for_the_default_and_for_a_method(benchmark):
+    asked = argparse.Namespace(source="S", rank="100", option=["--seed=9"])
+    made = {"tokenizer": "T", "VECTORS": ["V"], "TEXT": ["swh=a", "tur=b"], "PARALLEL": ["P"]}
+    words = benchmark.init_words(asked, made, "default", 2)
+    assert words == [
+        *(
+            "--source",
+            "S",
+            "--tokenizer",
+            "T",
+            "--seed",
+            2,
+            "--rank",
+            "100",
+            "--vectors",
+            "V",
+            "--text",
+            "swh=a",
+            "tur=b",
+        ),
+        *("--parallel", "P", "--seed=9"),
+    ]
+    asked.rank = "full"
+    ofa = benchmark.init_words(asked, made, "ofa", 0)
+    assert ofa[6:] == ["--method", "ofa", "--vectors", "V"]
+    assert "--text" not in benchmark.init_words(asked, made | {"TEXT": []}, "default", 0)
+
+
+def test_no_sentence_that_is_scored_is_learned_from(benchmark, tmp_path):
+    sources = importlib.import_module("quality_sources")
+    for language in ("eng", "swh", "tur", "ces", "kat", "uig", "zsm", "bul"):
+        lines = [f"{language} sentence {i}" for i in range(1997)]
+        (tmp_path / "ntrex").mkdir(exist_ok=True)
+        (tmp_path / "ntrex" / f"{language}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, kind in (("decoder", "report"), ("multilingual", "development")):
+        split = sources.SETTINGS[name].split(kind)
+        out = tmp_path / name
+        tests = sources.test_sets(tmp_path, split, out / "tests")
+        files = [*sources.learning_text(tmp_path, split, out / "text").values()]
+        files += sources.parallel_text(tmp_path, split, out / "parallel").iterdir()
+        learned = {row.rpartition("\t")[2] for file in files for row in file.read_text(encoding="utf-8").splitlines()}
+        for language in split.scored:
+            scored = sources.scored_lines(tests, split, language)
+            assert len(scored) == 200
+            assert not {*scored} & learned
