@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
+    from hyperofa.base.rows import RowTable
+
 _COLUMNS = 1 << 18
 _GROUP = 64  # columns of scores whose maximum is taken first
 
@@ -97,7 +99,7 @@ def _largest(products: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return columns, best.values
 
 
-def combine(weights: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def combine(weights: np.ndarray, indices: np.ndarray, rows: RowTable | np.ndarray) -> np.ndarray:
     """(m, r) float32: for each query the sum of ``rows[indices]`` (m, k picks of (a, r)) under ``weights`` (m, k).
 
     One neighbour rank at a time, so that no (m, k, r) array is made.
