@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
+    from hyperofa.base.rows import RowTable
     from hyperofa.init.method import Method
     from hyperofa.init.refine.refining import Refinement
     from hyperofa.init.registry import Resolved
@@ -185,7 +186,7 @@ def _predictable(n_words: np.ndarray, surfaces: list[Surface], words: Words | No
 
 
 def make_problem(
-    rows: np.ndarray,
+    rows: RowTable,
     words: Words | None,
     found: origin.Provenance,
     inputs: Inputs,

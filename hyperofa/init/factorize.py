@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.errors import InputError
 from hyperofa.init.settings import Algorithm
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BLOCK = 1 << 14
 _NOISE = 1e-6  # of the largest singular value: about what float32 products leave
 
 
@@ -16,11 +22,11 @@ _NOISE = 1e-6  # of the largest singular value: about what float32 products leav
 class Factorization:
     """E (V, D) ~ ``coordinates`` (V, r) @ ``primitives`` (r, D), both float32.
 
-    ``primitives`` is None where nothing was factorised: then ``coordinates`` are the rows of E themselves.
+    ``primitives`` is None where nothing was factorised: then ``coordinates`` are the rows of E themselves, as they are stored.
     ``energy`` is the share of the squared Frobenius norm of E that the product keeps (1.0 if not factorised).
     """
 
-    coordinates: np.ndarray
+    coordinates: RowTable
     primitives: np.ndarray | None
     energy: float
 
@@ -35,7 +41,7 @@ class Factorization:
 
 
 def factorize(
-    embeddings: np.ndarray,
+    embeddings: RowTable | Tensor | np.ndarray,
     *,
     rank: int | None = None,
     energy: float | None = None,
@@ -50,25 +56,28 @@ def factorize(
     moves a row of F as it would a row of E; at 0 all scale lies in P, as in the public code of the paper.
 
     Args:
-        embeddings: (V, D).
+        embeddings: (V, D), read in blocks.
         rank: Columns kept. None with ``energy`` None, or ``rank >= D``, leaves the matrix unfactorised.
         energy: Instead of a rank, the least share (0, 1] of the squared Frobenius norm to keep.
         scale_split: The exponent a.
         algorithm: ``gram`` diagonalises E^T E (D x D) in float64: exact for well-separated leading values, and a fraction of a
-            full SVD's time when V >> D; ``randomized`` is for large D; ``svd`` is the full decomposition.
+            full SVD's time when V >> D; ``randomized`` is for large D; ``svd`` is the full decomposition. The last two hold all
+            of E as float32 and float64.
         seed: For ``randomized``.
 
     Raises:
         InputError: the rank is above the number of rows, or the matrix holds NaN or infinity.
     """
-    if not np.isfinite(embeddings).all():
+    table = RowTable.of(embeddings)
+    if not all(np.isfinite(block).all() for block in table.blocks()):
         raise InputError("the embeddings hold NaN or infinity", where="factorisation")
-    width = embeddings.shape[1]
+    width = table.shape[1]
     if (rank is None and energy is None) or (rank is not None and rank >= width):
-        return Factorization(np.asarray(embeddings, dtype=np.float32), None, 1.0)
-    check_rank(rank, *embeddings.shape)
-    values, directions = _right_singular(embeddings, algorithm, rank, seed)
-    total = max(float(np.einsum("vd,vd->", embeddings, embeddings, dtype=np.float64)), np.finfo(np.float64).tiny)
+        return Factorization(table, None, 1.0)
+    check_rank(rank, *table.shape)
+    values, directions = _right_singular(table, algorithm, rank, seed)
+    squares = sum(float(np.einsum("vd,vd->", block, block, dtype=np.float64)) for block in table.blocks(_BLOCK))
+    total = max(squares, np.finfo(np.float64).tiny)
     kept = np.cumsum(values**2) / total
     if rank is None:
         assert energy is not None
@@ -76,10 +85,10 @@ def factorize(
     values, directions = values[:rank], _fix_signs(directions[:rank])
     # Where the matrix has a lower rank, what is left is rounding: divided by its own size it would grow without bound.
     scales = np.maximum(values, max(_NOISE * values[0], np.finfo(np.float32).tiny))
-    projection = directions.T * scales ** (scale_split - 1)
-    coordinates = embeddings.astype(np.float32, copy=False) @ projection.astype(np.float32)
+    projection = (directions.T * scales ** (scale_split - 1)).astype(np.float32)
+    coordinates = table.each(lambda block: block @ projection)
     primitives = (scales ** (1 - scale_split))[:, None] * directions
-    return Factorization(coordinates, primitives.astype(np.float32), float(kept[rank - 1]))
+    return Factorization(RowTable(coordinates), primitives.astype(np.float32), float(kept[rank - 1]))
 
 
 def check_rank(rank: int | None, tokens: int, width: int) -> None:
@@ -90,21 +99,20 @@ def check_rank(rank: int | None, tokens: int, width: int) -> None:
 
 
 def _right_singular(
-    embeddings: np.ndarray, algorithm: Algorithm, rank: int | None, seed: int
+    table: RowTable, algorithm: Algorithm, rank: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Singular values (k,), largest first, and right singular vectors (k, D)."""
     if algorithm == "svd":
-        _, values, directions = np.linalg.svd(embeddings.astype(np.float64), full_matrices=False)
+        _, values, directions = np.linalg.svd(np.asarray(table, dtype=np.float64), full_matrices=False)
         return values, directions
     if algorithm == "randomized":
         from sklearn.utils.extmath import randomized_svd
 
-        count = rank if rank is not None else min(embeddings.shape)
-        _, values, directions = randomized_svd(embeddings, count, random_state=seed)
+        count = rank if rank is not None else min(table.shape)
+        _, values, directions = randomized_svd(np.asarray(table), count, random_state=seed)
         return values.astype(np.float64), directions.astype(np.float64)
-    gram = np.zeros((embeddings.shape[1],) * 2)
-    for start in range(0, len(embeddings), 1 << 14):  # float32 products summed in float64: no second copy of E
-        block = embeddings[start : start + (1 << 14)].astype(np.float32, copy=False)
+    gram = np.zeros((table.shape[1],) * 2)
+    for block in table.blocks(_BLOCK):  # float32 products summed in float64
         gram += block.T @ block
     squares, vectors = np.linalg.eigh(gram)
     return np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1].T

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hyperofa.base.rows import RowTable
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa_eval.base.files import read_json, write_bytes, write_json
 
@@ -97,9 +98,10 @@ class SavedState:
                 old.unlink()
 
 
-def digest(*arrays: np.ndarray | None) -> str:
+def digest(*arrays: RowTable | np.ndarray | None) -> str:
     """SHA-256 of arrays' bytes."""
     found = hashlib.sha256()
     for array in arrays:
-        found.update(b"none" if array is None else np.ascontiguousarray(array).data)
+        content = array.bits if isinstance(array, RowTable) else array
+        found.update(b"none" if content is None else np.ascontiguousarray(content).data)
     return found.hexdigest()

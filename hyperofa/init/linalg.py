@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
-_COLUMNS = 1 << 18
+    from hyperofa.base.rows import RowTable
+
+_COLUMNS, _ENTRIES = 1 << 18, 1 << 27
 _GROUP = 64  # columns of scores whose maximum is taken first
 
 
 class VectorTable(Protocol):
-    """Word vectors (n, d) that are read by arrays of indices: an array, perhaps memory-mapped, or what works them out."""
+    """Vectors (n, d) that are read by arrays of indices: an array, perhaps memory-mapped, or what works them out."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,13 +37,15 @@ def normalise_rows(matrix: np.ndarray) -> np.ndarray:
 def sparse_times_vectors(matrix: csr_matrix, vectors: VectorTable) -> np.ndarray:
     """``matrix`` (m, n) @ ``vectors`` (n, d), (m, d) float32, reading only the word vectors that are used, a block at a time.
 
-    The vectors may be float16 and memory-mapped: at no time are more than 2^18 of them in memory as float32.
+    The vectors may be float16 and memory-mapped, or a table of rows (:class:`hyperofa.base.rows.RowTable`): at no time are more
+    than 2^18 of them, or 2^27 numbers, in memory as float32.
     """
     by_column = matrix.tocsc()
     used = np.flatnonzero(np.diff(by_column.indptr))
     total = np.zeros((matrix.shape[0], vectors.shape[1]), dtype=np.float32)
-    for start in range(0, len(used), _COLUMNS):
-        columns = used[start : start + _COLUMNS]
+    step = max(1, min(_COLUMNS, _ENTRIES // max(1, vectors.shape[1])))
+    for start in range(0, len(used), step):
+        columns = used[start : start + step]
         total += by_column[:, columns] @ np.asarray(vectors[columns], dtype=np.float32)
     return total
 
@@ -97,7 +101,7 @@ def _largest(products: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return columns, best.values
 
 
-def combine(weights: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def combine(weights: np.ndarray, indices: np.ndarray, rows: RowTable | np.ndarray) -> np.ndarray:
     """(m, r) float32: for each query the sum of ``rows[indices]`` (m, k picks of (a, r)) under ``weights`` (m, k).
 
     One neighbour rank at a time, so that no (m, k, r) array is made.

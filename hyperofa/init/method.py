@@ -61,14 +61,14 @@ def make_settings(method: Method, options: Mapping[str, Any]) -> Settings:
         return build_config(method.settings, options, f"method {method.name}")
 
 
-def run_method(method: Method, problem: Problem) -> np.ndarray | None:
-    """The predicted rows (m, r), checked; None where the method leaves them to the fallback.
+def run_method(method: Method, problem: Problem) -> np.ndarray:
+    """The predicted rows (m, r) float32, checked; (0, r) where there is none to predict.
 
     Raises:
         InputError: the method returned no numbers, the wrong shape, or something that is not finite, or its notes are no JSON.
     """
     if method.predict is None or not len(problem.predict_ids):
-        return None
+        return np.empty((0, problem.rows.shape[1]), dtype=np.float32)
     with errors_of(method.file):
         returned = method.predict(problem)
     where = f"method {method.name}"

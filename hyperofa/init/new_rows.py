@@ -8,39 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable, write_rows
 from hyperofa.init import provenance as origin
 from hyperofa.init.factorize import Factorization
-from hyperofa.init.method import Method, run_method
 from hyperofa.init.methods.drawn import draw_like
 from hyperofa.init.problem import Problem
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from hyperofa.model import Source
 
 
 @dataclass(frozen=True)
 class ExtendedMatrix:
-    """One extended matrix: rows (V_t, r), how its source was factorised, and what the method noted."""
+    """One extended matrix: rows (V_t, r) in the dtype of the source's, how that was factorised, and what the method noted."""
 
-    rows: np.ndarray
+    rows: RowTable
     factors: Factorization
     notes: dict[str, Any]
 
 
-def extend_rows(method: Method, problem: Problem, found: origin.Provenance, stream: int) -> np.ndarray:
-    """The target matrix (V_t, r): copied rows, predicted rows, and draws for the rest (HyperOFA, §3.4).
+def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarray, stream: int) -> RowTable:
+    """The target matrix (V_t, r): copied rows, ``predicted`` (m, r) ones, and draws for the rest (HyperOFA, §3.4).
 
-    The draws depend on the seed alone: every method has the same rows wherever it does not predict. ``stream`` tells the input
-    matrix (0) from an untied output matrix (1).
+    It has the dtype of the source's rows, and copied rows have the same bits. The draws depend on the seed alone: every method
+    has the same rows wherever it does not predict. ``stream`` tells the input matrix (0) from an untied output matrix (1).
     """
-    source_ids = found.source_id
-    rows = draw_like(problem.rows, len(source_ids), np.random.default_rng([problem.seed, 100 + stream]))
-    copied = source_ids >= 0
-    rows[copied] = problem.rows[source_ids[copied]]
-    predicted = run_method(method, problem)
-    if predicted is not None:
-        rows[problem.predict_ids] = predicted
-    return rows
+    import torch
+
+    source, source_ids = problem.rows, found.source_id
+    copied = np.flatnonzero(source_ids >= 0)
+    drawn = np.setdiff1d(np.arange(len(source_ids)), np.append(copied, problem.predict_ids))
+    rows = torch.empty((len(source_ids), source.shape[1]), dtype=source.stored.dtype)
+    write_rows(rows, copied, source.take(source_ids[copied]))
+    write_rows(rows, problem.predict_ids, predicted)
+    write_rows(rows, drawn, draw_like(source, drawn, np.random.default_rng([problem.seed, 100 + stream])))
+    return RowTable(rows)
 
 
 def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any, tokens: int) -> np.ndarray | None:
@@ -79,15 +83,19 @@ def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
 
 def pad(
     found: origin.Provenance, matrices: list[ExtendedMatrix], multiple: int
-) -> tuple[origin.Provenance, list[np.ndarray]]:
+) -> tuple[origin.Provenance, list[Tensor]]:
     """Append rows (the mean row) until the number of rows is a multiple of ``multiple``."""
     extra = -len(found.code) % multiple
     if not extra:
-        return found, [matrix.rows for matrix in matrices]
+        return found, [matrix.rows.stored for matrix in matrices]
+    import torch
+
     longer = origin.Provenance(
         np.append(found.code, np.full(extra, origin.PADDING, dtype=np.int8)),
         np.append(found.source_id, np.full(extra, -1, dtype=np.int64)),
         np.append(found.n_words, np.zeros(extra, dtype=np.int32)),
     )
-    means = [np.broadcast_to(m.factors.coordinates.mean(axis=0), (extra, m.rows.shape[1])) for m in matrices]
-    return longer, [np.concatenate([m.rows, mean]) for m, mean in zip(matrices, means, strict=True)]
+    stored = [matrix.rows.stored for matrix in matrices]
+    means = [torch.from_numpy(matrix.factors.coordinates.mean()) for matrix in matrices]
+    below = [mean.to(rows.dtype).expand(extra, -1) for mean, rows in zip(means, stored, strict=True)]
+    return longer, [torch.cat(both) for both in zip(stored, below, strict=True)]

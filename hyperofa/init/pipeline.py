@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperofa.base.files import sha256_tree
+from hyperofa.base.rows import RowTable
 from hyperofa.init import provenance as origin
 from hyperofa.init.evidence import Inputs, Places, make_problem, read_inputs, trace_rows
 from hyperofa.init.factorize import factorize
 from hyperofa.init.kept_work import Stages, digest
+from hyperofa.init.method import run_method
 from hyperofa.init.new_rows import ExtendedMatrix, extend_bias, extend_rows, pad
 from hyperofa.init.quality.record import quality_of, record_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from hyperofa.init.problem import Problem
@@ -53,7 +56,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     words, found = trace_rows(places, resolved.method, inputs, met.source_ids)
     stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, found))
 
-    def extend(embeddings: np.ndarray, stream: int) -> tuple[ExtendedMatrix, Problem]:
+    def extend(embeddings: Tensor, stream: int) -> tuple[ExtendedMatrix, Problem]:
         factors = factorize(
             embeddings[: inputs.source_rows],  # rows beyond the tokenizer were never trained
             rank=asked.rank,
@@ -66,13 +69,13 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         problem = make_problem(factors.coordinates, words, found, inputs, resolved, state)
 
         def predict() -> tuple[np.ndarray, dict[str, Any]]:
-            return extend_rows(resolved.method, problem, found, stream), problem.notes
+            return run_method(resolved.method, problem), problem.notes
 
-        rows, notes = predict() if stages is None else stages.rows(f"rows-{stream}", predict)
-        return ExtendedMatrix(rows, factors, notes), problem
+        predicted, notes = predict() if stages is None else stages.rows(f"predicted-{stream}", predict)
+        return ExtendedMatrix(extend_rows(problem, found, predicted, stream), factors, notes), problem
 
-    extended, problem = extend(source.input_embeddings.numpy(), 0)
-    untied = [] if source.output_embeddings is None else [extend(source.output_embeddings.numpy(), 1)]
+    extended, problem = extend(source.input_embeddings, 0)
+    untied = [] if source.output_embeddings is None else [extend(source.output_embeddings, 1)]
     refined = None
     if inputs.refinement is not None:
         from hyperofa.init.refine.refining import refine_inputs
@@ -83,9 +86,9 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     model = assemble(
         source,
         target_tokenizer,
-        coordinates=_tensor(padded[0]),
+        coordinates=padded[0],
         primitives=_tensor(extended.factors.primitives),
-        output_coordinates=_tensor(padded[1]) if untied else None,
+        output_coordinates=padded[1] if untied else None,
         output_primitives=_tensor(untied[0][0].factors.primitives) if untied else None,
         head_bias=_tensor(extend_bias(source, found, target_tokenizer, inputs.source_rows)),
     )
@@ -103,7 +106,7 @@ def _decided_by(places: Places, resolved: Resolved, inputs: Inputs, found: origi
     return {
         "settings": settings | {"split": resolved.scale_split, "options": vars(resolved.options)},
         "method_file": sha256_tree(resolved.method.file) if resolved.method.file is not None else None,
-        "embeddings": digest(*(None if e is None else e.numpy() for e in embeddings)),
+        "embeddings": digest(*(None if e is None else RowTable(e) for e in embeddings)),
         "tokenizers": [digest(np.frombuffer(t.backend_tokenizer.to_str().encode(), np.uint8)) for t in tokenizers],
         "provenance": digest(found.code, found.source_id),  # roles of special tokens are not in a tokenizer's own file
         "vectors": sha256_tree(places.vectors) if places.vectors else None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.languages import CentredVectors, known_words
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
@@ -24,7 +25,8 @@ class Problem:
     word vectors, which some methods do not need: all that are not in the source vocabulary and have a text).
 
     Attributes:
-        rows: (V_s, r) float32: the source's coordinates (or its embeddings, where not factorised).
+        rows: (V_s, r): the source's coordinates (or its embeddings as they are stored, where not factorised). ``rows[ids]`` is
+            float32; all of them at once (``numpy.asarray(rows)``) may be gigabytes. An array is taken too.
         vectors: (n, d) word vectors, memory-mapped.
         source_words: (V_s, n) CSR: which words match which source token; weights are the token's share of the word.
         target_words: (V_t, n) CSR, likewise.
@@ -41,7 +43,7 @@ class Problem:
         notes: what a method wants recorded in ``init.json``, filled while it predicts.
     """
 
-    rows: np.ndarray
+    rows: RowTable
     vectors: np.ndarray
     source_words: csr_matrix
     target_words: csr_matrix
@@ -56,15 +58,19 @@ class Problem:
     work: Path | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Look at ``rows`` as a table, also where an array is given."""
+        object.__setattr__(self, "rows", RowTable.of(self.rows))
+
     @cached_property
     def anchor_ids(self) -> np.ndarray:
         """(a,) int64: the source tokens that have words, from which methods learn."""
         return np.flatnonzero(np.diff(self.source_words.indptr) > 0)
 
     @cached_property
-    def anchor_rows(self) -> np.ndarray:
-        """(a, r) float32: the rows of the anchors."""
-        return self.rows[self.anchor_ids]
+    def anchor_rows(self) -> RowTable:
+        """(a, r): the rows of the anchors, read like ``rows``."""
+        return self.rows.take(self.anchor_ids)
 
     @cached_property
     def anchor_subwords(self) -> np.ndarray:

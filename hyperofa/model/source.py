@@ -16,8 +16,8 @@ class Source:
 
     Attributes:
         model: the model with its language-model head.
-        input_embeddings: (V, D) float32; V may exceed the tokenizer's size (padded rows).
-        output_embeddings: (V, D) float32, or None when the head is tied to the input.
+        input_embeddings: (V, D) in the model's own dtype; V may exceed the tokenizer's size (padded rows).
+        output_embeddings: (V, D) likewise, or None when the head is tied to the input.
         head_bias: (V,) float32, or None when the head has none.
         head_is_new: the checkpoint holds no language-model head, so one was made with the seed.
         family: the row of the families table.
@@ -39,8 +39,8 @@ def source_of(model: PreTrainedModel, *, head_is_new: bool = False) -> Source:
     bias = head.bias
     return Source(
         model=model,
-        input_embeddings=embedding.detach().float(),
-        output_embeddings=None if tied else head.weight.detach().float(),
+        input_embeddings=embedding.detach(),
+        output_embeddings=None if tied else head.weight.detach(),
         head_bias=None if bias is None else bias.detach().float(),
         head_is_new=head_is_new,
         family=family,

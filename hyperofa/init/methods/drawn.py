@@ -6,20 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
 from hyperofa_eval.settings.fields import Range, Settings, setting
 
+_ENTRIES = 1 << 22  # drawn at a time
 _BLOCK = 1 << 14
 
 
-def draw_like(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, r) float32 rows, normal with the per-dimension mean and standard deviation of ``rows`` (HyperOFA, §3.4c)."""
-    mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    drawn = np.empty((count, rows.shape[1]), dtype=np.float32)
-    for start in range(0, count, _BLOCK):  # the same draws as all at once, which would take three times the memory
-        part = drawn[start : start + _BLOCK]
-        part[:] = rng.normal(mean, deviation, part.shape)
+def draw_like(rows: RowTable | np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(m, r) float32 rows, normal with the per-dimension mean and standard deviation of ``rows`` (HyperOFA, §3.4c).
+
+    They are the rows ``wanted`` (m,), ascending, of a matrix that is drawn from its first row on: a token's draw depends on its
+    number and not on which others are drawn.
+    """
+    table = RowTable.of(rows)
+    width = table.shape[1]
+    drawn = np.empty((len(wanted), width), dtype=np.float32)
+    if not len(wanted):
+        return drawn
+    mean, deviation = table.mean(dtype=np.float64), table.std(dtype=np.float64)
+    step = max(1, _ENTRIES // width)
+    for start in range(0, int(wanted[-1]) + 1, step):
+        first, last = np.searchsorted(wanted, (start, start + step))
+        part = rng.normal(mean, deviation, (step, width))
+        drawn[first:last] = part[wanted[first:last] - start]
     return drawn
 
 
@@ -38,7 +50,11 @@ def multivariate(problem: Problem) -> np.ndarray:
     """
     scale = problem.settings.scale
     mean = problem.rows.mean(axis=0, dtype=np.float64)
-    covariance = np.cov(problem.rows, rowvar=False, dtype=np.float64).reshape(len(mean), len(mean))
+    covariance = np.zeros((len(mean), len(mean)))
+    for block in problem.rows.blocks(_BLOCK):
+        offsets = block - mean
+        covariance += offsets.T @ offsets
+    covariance *= 1 / (len(problem.rows) - 1)
     draws = problem.rng(1).multivariate_normal(mean, scale * covariance, len(problem.predict_ids), method="eigh")
     return draws.astype(np.float32)
 

@@ -42,7 +42,7 @@ def focus(problem: Problem) -> np.ndarray:
         return mean(problem)
     keys = subword_vectors(problem.target_words, shared, problem.vectors)
     indices, scores = nearest(problem.predict_subwords, keys, problem.settings.neighbours)
-    return combine(sparsemax(scores), indices, problem.rows[problem.source_ids[shared]])
+    return combine(sparsemax(scores), indices, problem.rows.take(problem.source_ids[shared]))
 
 
 FOCUS = Method(

@@ -74,7 +74,7 @@ def hyperofa(problem: Problem) -> np.ndarray:
     anchors = problem.anchor_ids
     network, config = paper_setting(len(anchors), problem.rows.shape[1], problem.settings)
     sets = WordSets(problem.source_words, anchors)
-    data = FitData(sets, problem.anchor_rows, problem.source_groups[anchors], problem.vectors)
+    data = FitData(sets, np.asarray(problem.anchor_rows), problem.source_groups[anchors], problem.vectors)
     model, report = fit_in_processes(data, network, config, seed=problem.seed, checkpoint=problem.work)
     problem.notes["hypernetwork"] = {
         "network": dataclasses.asdict(network),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.linalg import combine, nearest, softmax
 from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
@@ -21,7 +22,7 @@ class NearestSettings(Settings):
 
 
 def combine_nearest(
-    queries: np.ndarray, keys: np.ndarray, rows: np.ndarray, *, neighbours: int, temperature: float
+    queries: np.ndarray, keys: np.ndarray, rows: RowTable | np.ndarray, *, neighbours: int, temperature: float
 ) -> np.ndarray:
     """Rows (m, r): for each of ``queries`` (m, d) the mean of the ``rows`` (a, r) of its nearest ``keys`` (a, d).
 

@@ -42,7 +42,7 @@ class Directions:
     Attributes:
         known: (V_s, n): the source tokens' shares of the words, each word at its weight in ``problem.known_words``.
         anchors: (a,) int64: the source tokens that are known by their words; all that have words, if none is.
-        rows: (a, r) float32: their rows; ``centre`` (r,) is the mean.
+        rows: (a, r): their rows; ``centre`` (r,) is the mean.
         queries: (m, d) float32, unit rows: mean word vector of each token to predict, about the means of languages.
         keys: (a, d) float32, unit rows: likewise of the anchors.
     """
@@ -55,7 +55,7 @@ class Directions:
         every = problem.anchor_ids
         near = every[np.asarray(self.known[every].sum(axis=1)).ravel() >= settings.known_words]
         self.anchors = near if len(near) else every
-        self.rows = problem.rows[self.anchors]
+        self.rows = problem.rows.take(self.anchors)
         self.centre = self.rows.mean(axis=0)
         self.queries = subword_vectors(
             problem.target_words, problem.predict_ids, problem.centred_vectors, power=self.power

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.method import Method
 from hyperofa.init.problem import Problem
 from hyperofa_eval.settings.fields import Range, Settings, setting
@@ -22,23 +23,30 @@ class RidgeSettings(Settings):
     )
 
 
-def fit_ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+_COLUMNS = 256
+
+
+def fit_ridge(inputs: np.ndarray, targets: RowTable | np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (d, r) and intercept (r,) of ridge regression of ``targets`` (a, r) on ``inputs`` (a, d)."""
     centre_in, centre_out = inputs.mean(axis=0, dtype=np.float64), targets.mean(axis=0, dtype=np.float64)
-    x, y = inputs - centre_in, targets - centre_out
+    table, x = RowTable.of(targets), inputs - centre_in
+    products = np.empty((x.shape[1], table.shape[1]))
+    for start in range(0, table.shape[1], _COLUMNS):  # all targets in float64 at once could be gigabytes
+        part = slice(start, start + _COLUMNS)
+        products[:, part] = x.T @ (table.columns(part.start, part.stop) - centre_out[part])
     gram = x.T @ x
     gram[np.diag_indices_from(gram)] += penalty * len(inputs) / inputs.shape[1]
-    weights = np.linalg.solve(gram, x.T @ y)
+    weights = np.linalg.solve(gram, products)
     return weights.astype(np.float32), (centre_out - centre_in @ weights).astype(np.float32)
 
 
-def rescale(rows: np.ndarray, source_rows: np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
+def rescale(rows: np.ndarray, source_rows: RowTable | np.ndarray, centre: np.ndarray | None = None) -> np.ndarray:
     """``rows`` (m, r) with every norm set to the mean norm of ``source_rows``, measured from ``centre`` (r,) if given.
 
     Regressions predict rows far shorter than real ones; the length of a row matters to the model as much as its direction.
     """
     origin = np.zeros(rows.shape[1], dtype=np.float32) if centre is None else centre
-    wanted = np.linalg.norm(source_rows - origin, axis=1).mean()
+    wanted = RowTable.of(source_rows).each(lambda block: np.linalg.norm(block - origin, axis=1)).mean()
     offsets = rows - origin
     norms = np.linalg.norm(offsets, axis=1, keepdims=True)
     return (origin + offsets * (wanted / np.where(norms > 0, norms, 1))).astype(np.float32)

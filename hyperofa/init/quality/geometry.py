@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _SAMPLE = 2000
 _SHOWN = 12
-_BLOCK = 1 << 14
 
 
 def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int) -> dict[str, Any]:
@@ -26,13 +25,12 @@ def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int
     rng = np.random.default_rng([seed, 200])
     factors = extended.factors
     source = factors.coordinates
-    centre = factors.embed(source.mean(axis=0, keepdims=True))
+    centre = factors.embed(source.mean()[None])
     code = found.code[: len(extended.rows)]  # without the rows appended as padding
     report: dict[str, Any] = {}
     for name in ("source", "copied", "predicted", "drawn"):
-        rows = source if name == "source" else extended.rows[code == origin.NAMES.index(name)]
-        chosen = rows[rng.permutation(len(rows))[:_SAMPLE]]
-        embedded = factors.embed(chosen)
+        rows = source if name == "source" else extended.rows.take(np.flatnonzero(code == origin.NAMES.index(name)))
+        embedded = factors.embed(rows[rng.permutation(len(rows))[:_SAMPLE]])
         report[f"{name}_norm"] = _mean(np.linalg.norm(embedded, axis=1))
         report[f"{name}_centred_cosine"] = _pair_cosine(embedded - centre)
     return report
@@ -46,14 +44,15 @@ def neighbours(
     if not len(predicted):
         return {}
     factors = extended.factors
-    mean = factors.coordinates.mean(axis=0)
+    mean = factors.coordinates.mean()
     chosen = np.sort(np.random.default_rng([seed, 201]).permutation(predicted)[:_SHOWN])
     queries = normalise_rows(factors.embed(extended.rows[chosen] - mean))
     cosines = np.empty((len(chosen), len(factors.coordinates)), dtype=np.float32)
     # All embedded rows at once would be the most memory of the whole run.
-    for start in range(0, cosines.shape[1], _BLOCK):
-        rows = normalise_rows(factors.embed(factors.coordinates[start : start + _BLOCK] - mean))
-        cosines[:, start : start + _BLOCK] = queries @ rows.T
+    place = 0
+    for block in factors.coordinates.blocks():
+        cosines[:, place : place + len(block)] = queries @ normalise_rows(factors.embed(block - mean)).T
+        place += len(block)
     holes = np.ones(cosines.shape[1], dtype=bool)
     holes[list(source_tokenizer.get_vocab().values())] = False
     cosines[:, holes] = -np.inf

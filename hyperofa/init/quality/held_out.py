@@ -11,10 +11,9 @@ from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.method import Method, run_method
 
 if TYPE_CHECKING:
+    from hyperofa.base.rows import RowTable
     from hyperofa.init.problem import Problem
     from hyperofa_eval.settings.fields import Settings
-
-_BLOCK = 256
 
 
 def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any] | None:
@@ -35,8 +34,7 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
     held = np.isin(groups, names[: max(1, round(share * len(names)))])
     ids = anchors[held]
     found = run_method(method, without_tokens(problem, ids, problem.settings))
-    assert found is not None
-    return _compare(found, problem.rows[anchors], np.flatnonzero(held))
+    return _compare(found, problem.rows.take(anchors), np.flatnonzero(held))
 
 
 def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Problem:
@@ -60,16 +58,15 @@ def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Pro
     )
 
 
-def _compare(found: np.ndarray, rows: np.ndarray, places: np.ndarray) -> dict[str, Any]:
+def _compare(found: np.ndarray, rows: RowTable, places: np.ndarray) -> dict[str, Any]:
     """``found`` (m, r) against ``rows`` (a, r), of which ``places`` (m,) are the true ones."""
-    centre = rows.mean(axis=0)
-    keys, queries = normalise_rows(rows - centre), normalise_rows(found - centre)
-    true = np.einsum("mr,mr->m", queries, keys[places])
-    rank = np.empty(len(places), dtype=np.int64)
-    for start in range(0, len(places), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        rank[block] = (queries[block] @ keys.T > true[block, None] + 1e-6).sum(axis=1) + 1
-    length = np.linalg.norm(found - centre, axis=1) / np.maximum(np.linalg.norm(rows[places] - centre, axis=1), 1e-12)
+    centre = rows.mean()
+    queries, wanted = normalise_rows(found - centre), rows[places] - centre
+    true = np.einsum("mr,mr->m", queries, normalise_rows(wanted))
+    rank = np.ones(len(places), dtype=np.int64)
+    for block in rows.blocks():
+        rank += (queries @ normalise_rows(block - centre).T > true[:, None] + 1e-6).sum(axis=1)
+    length = np.linalg.norm(found - centre, axis=1) / np.maximum(np.linalg.norm(wanted, axis=1), 1e-12)
     return {
         "tokens": len(places),
         "among": len(rows),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hyperofa.base.rows import RowTable
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.refine.body import Body
@@ -35,7 +36,7 @@ Objective = Parallel | Distill
 
 def refine(
     start: Start, objective: Objective, body: Body, config: RefineConfig, *, seed: int, checkpoint: Path | None = None
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[RowTable, dict[str, Any]]:
     """The refined rows (V, r) and a record of what was done.
 
     ``seed`` is what the objective's draws were seeded with. The folder ``checkpoint`` keeps the state every 50 steps: an

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hyperofa.base.rows import RowTable
+
 
 @dataclass(frozen=True)
 class Start:
     """A matrix of rows before it is refined.
 
     Attributes:
-        rows: (V, r) float32; left as they are.
+        rows: (V, r); left as they are.
         primitives: (r, D), or None where rows are embeddings.
         movable: (V,) bool: new tokens. The others keep their rows.
         scale: (r,) float32, the source rows' deviation per dimension: the unit of learning.
@@ -23,12 +25,16 @@ class Start:
         predicted_vectors: (m, d) float32, their mean word vectors, unit rows.
     """
 
-    rows: np.ndarray
+    rows: RowTable
     primitives: np.ndarray | None
     movable: np.ndarray
     scale: np.ndarray
     predicted_ids: np.ndarray
     predicted_vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Look at ``rows`` as a table, also where an array is given."""
+        object.__setattr__(self, "rows", RowTable.of(self.rows))
 
 
 class LearnedRows(nn.Module):
@@ -87,10 +93,12 @@ class LearnedRows(nn.Module):
         rows = self.frozen[still] + self.learned[moved] + self.scale * change
         return rows if self.primitives is None else rows @ self.primitives
 
-    def refined(self, start: Start, share: float = 1.0) -> np.ndarray:
-        """All rows (V, r) float32 with ``share`` of what was learned put into them."""
-        rows = start.rows.copy()
+    def refined(self, start: Start, share: float = 1.0) -> RowTable:
+        """All rows (V, r) with ``share`` of what was learned put into them."""
         own, shared = (parameter.detach().cpu().numpy() for parameter in (self.own, self.shared))
-        rows[start.predicted_ids] += share * start.scale * (start.predicted_vectors @ shared)
-        rows[self.learned_ids] += share * start.scale * own[1:]
-        return rows
+        changed = np.union1d(start.predicted_ids, self.learned_ids)
+        rows = start.rows[changed]
+        predicted, learned = (np.searchsorted(changed, ids) for ids in (start.predicted_ids, self.learned_ids))
+        rows[predicted] += share * start.scale * (start.predicted_vectors @ shared)
+        rows[learned] += share * start.scale * own[1:]
+        return start.rows.replaced(changed, rows)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from scipy.sparse import csr_matrix
 from scipy.sparse import random as random_sparse
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.linalg import combine, nearest, softmax, sparse_times_vectors
 
 
@@ -40,6 +43,23 @@ def test_sparse_products_read_only_what_is_used():
     spoiled[unused] = np.nan
     expected = words.toarray() @ vectors.astype(np.float32)
     np.testing.assert_allclose(sparse_times_vectors(words, spoiled), expected, atol=1e-4)
+
+
+def test_sparse_times_a_table_of_rows_reads_few_at_a_time(monkeypatch):
+    monkeypatch.setattr("hyperofa.init.linalg._ENTRIES", 9 * 4)
+    rng = np.random.default_rng(0)
+    rows = torch.from_numpy(rng.normal(size=(50, 4))).to(torch.bfloat16)
+    weights = csr_matrix((rng.random((7, 50)) < 0.4) * rng.random((7, 50)).astype(np.float32))
+    read: list[int] = []
+
+    class Counted(RowTable):
+        def __getitem__(self, index):
+            read.append(len(index))
+            return super().__getitem__(index)
+
+    found = sparse_times_vectors(weights, Counted(rows))
+    np.testing.assert_allclose(found, weights @ rows.float().numpy(), rtol=1e-5)
+    assert max(read) == 9
 
 
 def test_combine_is_the_weighted_sum():

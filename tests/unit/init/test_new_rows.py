@@ -152,6 +152,35 @@ def test_an_untied_head_is_reported_on_its_own(made):
         assert json.loads((out / "init.json").read_text())["quality"]["output"] == quality["output"]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", ["ofa-ridge", "subword-mean"])
+def test_a_source_of_16_bits_keeps_its_dtype_and_every_bit_of_copied_rows(rooms, tmp_path, monkeypatch, dtype, method):
+    monkeypatch.setattr("hyperofa.base.rows._ENTRIES", 3 * SMALL["hidden_size"])  # many blocks
+    source = unigram_tokenizer(["▁dog", "▁cat", "s", "▁1", "▁walk", "▁house", "▁sun"])
+    torch.manual_seed(0)
+    old = llama(len(source) + PADDED).to(dtype)
+    with torch.no_grad():  # numbers that arithmetic would make 0
+        old.get_input_embeddings().weight[:, 0] = 3e-39 if dtype == torch.bfloat16 else 3e-7
+    old.save_pretrained(tmp_path / "source")
+    source.save_pretrained(tmp_path / "source")
+    for rank in (None, 4):
+        given = (str(tmp_path / "source"), rooms / "target", rooms / "vectors", tmp_path / f"out-{rank}", method)
+        record = written(asked(*given, rank=rank, held_out=0))
+        assert record["counts"]["predicted"] >= len(PREDICTED)
+    new = AutoModelForCausalLM.from_pretrained(tmp_path / "out-None")
+    assert {parameter.dtype for parameter in new.parameters()} == {dtype}
+    found = origin.Provenance.load(tmp_path / "out-None")
+    copied = found.source_id >= 0
+    for part in ("get_input_embeddings", "get_output_embeddings"):
+        before, after = (getattr(model, part)().weight.detach() for model in (old, new))
+        assert torch.equal(after[copied].view(torch.int16), before[found.source_id[copied]].view(torch.int16))
+        low, high = before[: len(source)].float().aminmax()
+        assert (after.float() > 2 * low).all()
+        assert (after.float() < 2 * high).all()
+    factors = AutoModelForCausalLM.from_pretrained(tmp_path / "out-4").get_input_embeddings()
+    assert factors.coordinates.dtype == factors.primitives.dtype == dtype
+
+
 @pytest.mark.parametrize(("method", "options"), [("mean", {}), ("subword-mean", {}), ("multivariate", {"scale": 1.0})])
 def test_methods_that_need_no_vectors_predict_every_new_token(made, rooms, tmp_path, method, options):
     old, source, _, out, _ = made

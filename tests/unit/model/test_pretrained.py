@@ -41,6 +41,15 @@ def test_an_untied_head_has_embeddings_of_its_own(family_name, tmp_path):
     assert not torch.equal(source.output_embeddings, source.input_embeddings)
 
 
+def test_embeddings_are_the_models_own_whatever_their_dtype(tmp_path):
+    small_source("llama", tied=False).to(torch.bfloat16).save_pretrained(tmp_path)
+    source = load_source(tmp_path)
+    modules = (source.model.get_input_embeddings(), source.model.get_output_embeddings())
+    for mine, module in zip((source.input_embeddings, source.output_embeddings), modules, strict=True):
+        assert mine.dtype == torch.bfloat16
+        assert mine.data_ptr() == module.weight.data_ptr()
+
+
 @pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "modernbert"])
 def test_a_missing_head_is_made_with_the_seed_and_said(name, tmp_path, caplog):
     small_source(name).base_model.save_pretrained(tmp_path)
