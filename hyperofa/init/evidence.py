@@ -159,7 +159,8 @@ def trace_rows(
     if resolved.asked.donor is not None:
         from hyperofa.init.donor.token_vectors import read_donor
 
-        donor = read_donor(resolved.asked.donor, inputs, source_ids)
+        tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
+        donor = read_donor(resolved.asked.donor, *tokenizers, source_ids, inputs.source_rows)
     special = np.array([surface.kind == "special" for surface in surfaces])
     new = places.work is not None and not places.work.exists()
     words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hyperofa.base.rows import RowTable
 from hyperofa.errors import InputError
-
-if TYPE_CHECKING:
-    from hyperofa.init.evidence import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +61,14 @@ class TokenVectors:
         return TokenVectors(self.rows, others, self.source_ids)
 
 
-def read_donor(donor: str, inputs: Inputs, source_ids: np.ndarray) -> TokenVectors:
+def read_donor(
+    donor: str, source_tokenizer: Any, target_tokenizer: Any, source_ids: np.ndarray, source_rows: int
+) -> TokenVectors:
     """The rows of the model ``donor`` (a directory or hub id) for the tokens of both tokenizers.
 
     Tokens are met by their bytes and word boundary (:func:`hyperofa.vocab.overlap.find_overlap`). Special tokens, and rows that
     are 0, are left out. ``source_ids`` (V_t,) are the target's tokens in the source, or -1: the donor must know others.
+    The source's tokenizer has ids for ``source_rows`` rows.
 
     Raises:
         InputError: it shares too few tokens with the target or the source, or its rows do not fit its tokenizer.
@@ -95,8 +95,8 @@ def read_donor(donor: str, inputs: Inputs, source_ids: np.ndarray) -> TokenVecto
         found[: len(ids)] = np.where(plain & (ids >= 0) & (norms[ids] > 0), ids, -1)
         return found, plain
 
-    theirs, of_source = met(inputs.source_tokenizer, inputs.source_rows)
-    ours, of_target = met(inputs.target_tokenizer, len(source_ids))
+    theirs, of_source = met(source_tokenizer, source_rows)
+    ours, of_target = met(target_tokenizer, len(source_ids))
     new = of_target & (source_ids < 0)
     todo = "name a model with the target tokenizer"
     for side, shared, total, least in (

@@ -7,10 +7,21 @@ import logging
 import shutil
 
 import numpy as np
+import pytest
 
+from hyperofa import initialise
 from hyperofa.cli import main
+from hyperofa.errors import InputError
 from hyperofa.vectors.store import write_store
 from tests.unit.init.conftest import asked, written
+
+
+class TestRest:
+    def test_that_cannot_be_is_refused(self, refused, rooms):
+        with pytest.raises(InputError, match="rest: Input should be 'pieces' or 'drawn'"):
+            initialise(rooms / "source", rooms / "target", method="subword-mean", rest="noise")
+        line = refused("--rest", "pieces", method="random")
+        assert "--rest: method random draws every new row; leave it out, or name subword-mean" in line
 
 
 class TestVectors:

@@ -210,6 +210,40 @@ def test_methods_that_need_no_vectors_predict_all_that_they_can(made, rooms, tmp
             torch.testing.assert_close(getattr(new, part)().weight.detach()[ids[token]], wanted)
 
 
+@pytest.mark.parametrize("method", ["ofa", "ofa-ridge"])
+def test_tokens_without_words_start_as_their_pieces_or_are_drawn(made, method):
+    """Trap: noise where the source can spell the token, which a tied head does not forgive."""
+    old, source, _, out, init = made
+    token, pieces = "▁zzz", source(" zzz", add_special_tokens=False)["input_ids"]
+    pieces = [piece for piece in pieces if piece != source.unk_token_id]
+    records, rows = {}, {}
+    for rest in (None, "pieces", "drawn"):
+        records[rest] = init(method, rest=rest)
+        model, target = loaded(out)
+        rows[rest] = model.get_input_embeddings().weight.detach()
+        found, place = origin.Provenance.load(out), target.get_vocab()[token]
+        by_pieces = bool(pieces) and (rest or {"ofa": "drawn", "ofa-ridge": "pieces"}[method]) == "pieces"
+        assert origin.NAMES[found.code[place]] == ("predicted" if by_pieces else "drawn")
+        assert found.evidence[place] == by_pieces * origin.EVIDENCE["pieces"]
+        assert found.evidence[target.get_vocab()["▁hund"]] == origin.EVIDENCE["words"]
+        assert sum(records[rest]["evidence"].values()) == records[rest]["counts"]["predicted"]
+        if by_pieces:
+            wanted = old.get_input_embeddings().weight.detach()[pieces].mean(0)
+            torch.testing.assert_close(rows[rest][place], wanted)
+    words = torch.from_numpy(found.evidence == origin.EVIDENCE["words"])
+    assert torch.equal(rows["pieces"][words], rows["drawn"][words])
+    assert records["drawn"]["evidence"] == {"words": int(words.sum())}
+
+
+def test_subword_mean_spells_every_token_with_vectors_as_without(made, rooms, tmp_path):
+    _, _, _, out, init = made
+    init("subword-mean")
+    with_vectors, _ = loaded(out)
+    written(asked(str(tmp_path / "source"), rooms / "target", None, tmp_path / "none", "subword-mean"))
+    without, _ = loaded(tmp_path / "none")
+    assert torch.equal(with_vectors.get_input_embeddings().weight, without.get_input_embeddings().weight)
+
+
 @pytest.mark.parametrize("method", ["ofa", "ofa-ridge", "mean"])
 def test_a_source_whose_vocabulary_leaves_ids_out(rooms, tmp_path, capsys, method):
     """Trap: a tokenizer's length is no bound of its ids, and a new token's id may be another's."""
