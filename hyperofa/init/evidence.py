@@ -170,7 +170,8 @@ def trace_rows(
         theirs = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
         words = Words(store.words, store.vectors, theirs, ours)
         n_words = np.diff(words.target.indptr)
-    pieces = _pieces(inputs, surfaces, np.flatnonzero((source_ids < 0) & ~special))
+    spelled = resolved.rest == "pieces" or "pieces" in method.evidence
+    pieces = _pieces(inputs, surfaces, np.flatnonzero((source_ids < 0) & ~special) if spelled else np.arange(0))
     there = {"pieces": np.diff(pieces.indptr) > 0, "words": n_words > 0}
     there["donor"] = donor.has_target if donor is not None else np.zeros(len(source_ids), dtype=bool)
     given, predictable, evidence = _predictable(resolved, surfaces, there)

@@ -37,7 +37,8 @@ class Problem:
         source_groups: (V_s,) int64: tokens of equal lower-cased surface share a group, so that a held-out split by group
             does not leak (``dog``, ``Dog``, `` dog``).
         pieces: (V_t, V_s) CSR: which source pieces spell each new token; a token's weights sum to 1, and it has none where it is
-            copied, special, or cannot be spelled. None in the held-out check.
+            copied, special, or cannot be spelled, nor where neither the method nor ``rest`` asks for pieces. None in the held-out
+            check.
         donor: rows of a donor for tokens of both vocabularies; None where there is no donor.
         evidence: (m,) int8: what the row of each token to predict is taken to be made of, bits of
             :data:`hyperofa.init.provenance.EVIDENCE`. A method that knows better writes into it.
