@@ -232,8 +232,8 @@ def _predictable(
     evidence = np.zeros(len(surfaces), dtype=np.int8)
     if method.predict is None:
         given = np.zeros(len(surfaces), dtype=bool)
-    elif method.knows or method.uses_words:
-        given = np.any([there[kind] for kind in method.evidence], axis=0)
+    elif needed := method.knows or (("words",) if method.uses_words else ()):
+        given = np.any([there[kind] for kind in needed], axis=0)
     else:
         texts = (surface.text.decode("utf-8", errors="ignore").strip() for surface in surfaces)
         plain = (bool(text) and s.kind not in {"special", "hole"} for text, s in zip(texts, surfaces, strict=True))
