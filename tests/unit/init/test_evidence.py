@@ -19,7 +19,6 @@ from hyperofa.vectors.store import write_store
 from hyperofa.vocab.surfaces import Surface
 from tests.unit.init.conftest import asked, written
 
-
 KNOWN = {
     "words": np.array([True, False, False, False]),
     "pieces": np.array([True, True, False, False]),
