@@ -1,13 +1,13 @@
 """Trials of initialisation on development text: what the default was chosen by, and what did not become a part of it.
 
-    python benchmarks/init_trials.py --source DIR --tokenizer DIR --data DIR --work DIR [--trials NAME ...] [--seed 0]
+    python benchmarks/init_trials.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--trials NAME ...]
 
 The development set is every fifth line of NTREX in German, French, Spanish, Russian, Hindi and Arabic, none of which a report
 of ours scores; ``--data`` holds ``ntrex/`` and ``bible/`` (any file may be .xz). Word vectors are built from the other lines of
 NTREX and the Bible's training verses of all languages. Each trial is one row of :data:`TRIALS`: the words that are given to
-``hyperofa init``; those with ``trial_methods.py:`` are methods of the file beside this one. Finished trials are kept in
-``--work``. The last line is one JSON: top-1 and top-10 of each trial, and its paired difference to the default with its 95 %
-interval.
+``hyperofa init``; those with ``trial_methods.py:`` are methods of the file beside this one, and those of ``omp`` run where a
+``--donor`` is given. Finished trials are kept in ``--work``. The last line is one JSON: top-1 and top-10 of each trial, and its
+paired difference to the default with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ LANGUAGES = ("deu", "fra", "spa", "rus", "hin", "arb")
 EVERY = 5
 """Every such line of NTREX, from the first, is held out."""
 DEFAULT = "default"
+DONOR = ("--donor", "DONOR")
+"""Words of the trials that take the donor given to this command."""
 
 
 def _words(method: str, *options: str) -> list[str]:
@@ -44,6 +46,10 @@ TRIALS: dict[str, list[str]] = {
     "ofa": _words("ofa"),
     "wechsel": _words("wechsel"),
     DEFAULT: _words("ofa-ridge"),
+    "rest-drawn": [*_words("ofa-ridge"), "--rest", "drawn"],
+    "omp": [*_words("omp"), *DONOR],
+    "omp-16": [*_words("omp", "k=16"), *DONOR],
+    "omp-published": [*_words("omp", "growth=0"), *DONOR],
     "residual-alone": _own("residual", "base=ofa"),
     "residual-on-default": _own("residual", "base=default"),
     "pieces-ridge": _own("pieces", "network=false"),
@@ -60,10 +66,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--source", "--tokenizer", "--data", "--work"):
         parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
+    parser.add_argument("--trials", nargs="+", choices=list(TRIALS))
+    parser.add_argument("--donor", type=Path)
     parser.add_argument("--rank", default="100")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    asked.trials = asked.trials or [name for name, words in TRIALS.items() if asked.donor or DONOR[0] not in words]
+    if not asked.donor and any(DONOR[0] in TRIALS[name] for name in asked.trials):
+        parser.error("omp needs a --donor")
     held_out = development_set(asked.data, asked.work / "development")
     learned = Split((), LANGUAGES, "ntrex", keeps=lambda line: line % EVERY != 0)
     parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
@@ -104,7 +114,8 @@ def score(asked: argparse.Namespace, vectors: Path, held_out: Path, name: str) -
     if (cell / "eval" / "summary.json").is_file():
         return
     words: list[object] = ["--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
-    words += [*TRIALS[name], "--seed", asked.seed, "--out", cell / "model"]
+    words += [asked.donor if word == DONOR[1] else word for word in TRIALS[name]]
+    words += ["--seed", asked.seed, "--out", cell / "model"]
     words += [] if asked.rank == "full" else ["--rank", asked.rank]
     if not (cell / "model" / "init.json").is_file():
         run("hyperofa.cli", "init", *words)

@@ -33,7 +33,7 @@ class Extended:
         model: the transformers model, in memory.
         tokenizer: of the larger vocabulary.
         report: what ``init.json`` holds: what was made of what, rows by provenance, quality figures.
-        provenance: ``.code`` (V,), ``.source_id`` (V,) and ``.n_words`` (V,): where each row comes from.
+        provenance: ``.code``, ``.source_id``, ``.n_words`` and ``.evidence`` (each (V,)): where each row comes from, and of what.
         source: the model that was extended, a directory or hub id; what sentence-transformers adds to it travels along.
     """
 
@@ -111,6 +111,7 @@ def initialise(
     *,
     text: Texts | None = None,
     parallel: Paths = (),
+    donor: str | Path | None = None,
     work: str | Path | None = None,
     **settings: Any,
 ) -> Extended:
@@ -121,10 +122,11 @@ def initialise(
     Args:
         source: the model to extend, a directory or hub id.
         tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
-        vectors: word vectors, or their directory; the methods mean, multivariate, subword-mean and random need none.
+        vectors: word vectors, or their directory; the methods mean, multivariate, subword-mean, omp and random need none.
         text: files by language, to distil with (``refine="distill"``), and to report the model's loss on: a mapping from a
             language to a file or several, or files named ``LANG.txt``.
         parallel: folders of parallel text, to refine with.
+        donor: a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for ``omp``).
         work: a folder for what takes long, from which an interrupted run goes on; it is left there.
         **settings: listed below.
 
@@ -132,7 +134,8 @@ def initialise(
         InputError: a setting, the tokenizer or the vectors do not fit.
         DataMissingError: an input is not there.
     """
-    inputs = {"text": language_files(text or {}), "parallel": paths_of(parallel, "parallel")}
+    inputs: dict[str, Any] = {"text": language_files(text or {}), "parallel": paths_of(parallel, "parallel")}
+    inputs["donor"] = None if donor is None else str(path_of(donor, "donor"))
     asked = build_config(InitSettings, {**inputs, **settings}, "initialise")
     from hyperofa.init.evidence import Places
     from hyperofa.init.pipeline import extend_model

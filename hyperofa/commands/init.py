@@ -6,6 +6,7 @@ import argparse
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Init(InitSettings):
     tokenizer: str = place(help="target tokenizer: a directory, or a hub id", metavar="DIR")
     vectors: Path | None = place(
         None,
-        "word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean and random need none)",
+        "word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean, omp and random need none)",
         metavar="DIR",
     )
     out: Path = place(help="model directory to write", metavar="DIR")
@@ -49,7 +50,12 @@ def run(options: Init) -> None:
         keep_freed_memory()
     out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
     work = out.parent / f".{out.name}.work"
-    given = keywords(options) | {"text": options.text, "parallel": options.parallel, "work": work}
+    given = keywords(options) | {
+        "text": options.text,
+        "parallel": options.parallel,
+        "donor": options.donor,
+        "work": work,
+    }
     extended = initialise(options.source, options.tokenizer, options.vectors, **given)
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
@@ -73,11 +79,8 @@ def _print(record: dict[str, Any], out: Path) -> None:
     counts, refined, quality = record["counts"], record["refine"], record["quality"]
     made = f"method {record['method']}, rank {record['rank'] or 'full'}"
     made += f", refined: {refined['kind']}" if refined else ""
-    table(
-        f"Rows of {out} by provenance ({made})",
-        ("provenance", "rows", "%"),
-        [(name, n, 100 * n / sum(counts.values())) for name, n in counts.items() if n],
-    )
+    rows = [(name, n, 100 * n / sum(counts.values())) for name, n in _by_evidence(counts, record["evidence"]) if n]
+    table(f"Rows of {out} by provenance ({made})", ("provenance", "rows", "%"), rows)
     output = quality["output"] or {}
     _print_matrix("Rows in the embedding space", quality)
     _print_matrix("Rows of the output matrix", output)
@@ -107,6 +110,14 @@ def _print(record: dict[str, Any], out: Path) -> None:
         )
     if record["head"]["is_new"]:
         console.print("The source has no language-model head: one was made new, and must be trained.")
+
+
+def _by_evidence(counts: dict[str, int], evidence: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Rows by provenance, and below the predicted ones what they were made of."""
+    for name, rows in counts.items():
+        yield name, rows
+        if name == "predicted":
+            yield from ((f"  from {kind}", n) for kind, n in evidence.items() if kind != "none")
 
 
 def _print_matrix(title: str, figures: dict[str, Any]) -> None:

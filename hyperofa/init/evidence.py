@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from hyperofa.base.rows import RowTable
-    from hyperofa.init.method import Method
+    from hyperofa.init.donor.token_vectors import TokenVectors
     from hyperofa.init.refine.refining import Refinement
     from hyperofa.init.registry import Resolved
     from hyperofa.model import Source
@@ -40,7 +40,7 @@ class Places:
     Attributes:
         source: model directory, or a hub id that the user named.
         tokenizer: directory of the target tokenizer, or a hub id that the user named.
-        vectors: directory of word vectors; None only for methods that need none, which then predict every new token.
+        vectors: directory of word vectors; None only for methods that need none.
         work: where finished stages are kept, so that an interrupted run goes on from them; None keeps none.
     """
 
@@ -125,19 +125,42 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     return Inputs(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of the target's tokens but for their words.
+
+    ``pieces`` (V_t, V_s) CSR: the mean over the source pieces that spell each new token; ``donor``: rows of a donor; ``given``
+    (V_t,) bool: the tokens that the method is given, copied or not.
+    """
+
+    pieces: csr_matrix
+    donor: TokenVectors | None
+    given: np.ndarray
+
+
 def trace_rows(
-    places: Places, method: Method, inputs: Inputs, source_ids: np.ndarray
-) -> tuple[Words | None, origin.Provenance]:
-    """The matched words, and where each target row comes from; ``source_ids`` (V_t,) are the tokens met in the source.
+    places: Places, resolved: Resolved, inputs: Inputs, source_ids: np.ndarray
+) -> tuple[Words | None, Known, origin.Provenance]:
+    """The matched words, what else is known, and where each target row comes from.
+
+    ``source_ids`` (V_t,) are the tokens met in the source.
 
     Raises:
-        InputError: no word matches a token of the target, or of the source.
+        InputError: no word matches a token of the target, or of the source; or the donor shares too little.
+        DataMissingError: the donor is not there.
     """
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.matching import match
     from hyperofa.vocab.surfaces import token_surfaces
 
+    method = resolved.method
     surfaces = token_surfaces(inputs.target_tokenizer)
+    donor = None
+    if resolved.asked.donor is not None:
+        from hyperofa.init.donor.token_vectors import read_donor
+
+        tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
+        donor = read_donor(resolved.asked.donor, *tokenizers, source_ids, inputs.source_rows)
     special = np.array([surface.kind == "special" for surface in surfaces])
     new = places.work is not None and not places.work.exists()
     words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
@@ -147,7 +170,13 @@ def trace_rows(
         theirs = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
         words = Words(store.words, store.vectors, theirs, ours)
         n_words = np.diff(words.target.indptr)
-    found = origin.trace(source_ids, n_words, special, _predictable(n_words, surfaces, words, method))
+    spelled = resolved.rest == "pieces" or "pieces" in method.evidence
+    pieces = _pieces(inputs, surfaces, np.flatnonzero((source_ids < 0) & ~special) if spelled else np.arange(0))
+    there = {"pieces": np.diff(pieces.indptr) > 0, "words": n_words > 0}
+    there["donor"] = donor.has_target if donor is not None else np.zeros(len(source_ids), dtype=bool)
+    given, predictable, evidence = _predictable(resolved, surfaces, there)
+    known = Known(pieces, donor, given)
+    found = origin.trace(source_ids, n_words, special, predictable, evidence)
     if words is not None and places.vectors is not None and method.predict is not None and method.uses_words:
         try:
             _check_matches(words, found, places.vectors)
@@ -155,7 +184,26 @@ def trace_rows(
             if new and places.work is not None:  # nothing in it is of use
                 shutil.rmtree(places.work, ignore_errors=True)
             raise
-    return words, found
+    return words, known, found
+
+
+def _pieces(inputs: Inputs, surfaces: list[Surface], ids: np.ndarray) -> csr_matrix:
+    """(V_t, V_s) float32: the mean over the source pieces that spell each of the target tokens ``ids``."""
+    from scipy.sparse import csr_matrix
+
+    from hyperofa.vocab.pieces import spell_tokens
+
+    spelled: list[list[int]] = [[]] * len(surfaces)
+    for token, found in zip(ids, spell_tokens(inputs.source_tokenizer, [surfaces[i] for i in ids]), strict=True):
+        spelled[token] = [i for i in found if i < inputs.source_rows]
+    counts = np.array([len(found) for found in spelled], dtype=np.int64)
+    flat = np.array([i for found in spelled for i in found], dtype=np.int64)
+    weights = np.repeat(1 / np.maximum(counts, 1), counts).astype(np.float32)
+    matrix = csr_matrix(
+        (weights, flat, np.concatenate([[0], np.cumsum(counts)])), shape=(len(surfaces), inputs.source_rows)
+    )
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
@@ -172,22 +220,35 @@ def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
         log.warning("no row is predicted: every new token of the target is without a word in %s", where)
 
 
-def _predictable(n_words: np.ndarray, surfaces: list[Surface], words: Words | None, method: Method) -> np.ndarray:
-    """(V_t,) bool: the tokens that ``method`` can predict: those with words; without vectors, those with a text.
+def _predictable(
+    resolved: Resolved, surfaces: list[Surface], there: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tokens (V_t,) bool that the method is given, all that are not drawn, and the evidence (V_t,) int8 of both.
 
-    Pieces of characters have none; they are drawn, since one row for all of them would never part.
+    ``there`` says by kind of evidence of which tokens (V_t,) bool there is some. A method that asks for no kind is given what has
+    a text: one row for all parts of characters would never part.
     """
+    method = resolved.method
+    evidence = np.zeros(len(surfaces), dtype=np.int8)
     if method.predict is None:
-        return np.zeros(len(surfaces), dtype=bool)
-    if words is not None:
-        return n_words > 0
-    texts = (surface.text.decode("utf-8", errors="ignore").strip() for surface in surfaces)
-    return np.array([bool(text) and s.kind not in {"special", "hole"} for text, s in zip(texts, surfaces, strict=True)])
+        given = np.zeros(len(surfaces), dtype=bool)
+    elif needed := method.knows or (("words",) if method.uses_words else ()):
+        given = np.any([there[kind] for kind in needed], axis=0)
+    else:
+        texts = (surface.text.decode("utf-8", errors="ignore").strip() for surface in surfaces)
+        plain = (bool(text) and s.kind not in {"special", "hole"} for text, s in zip(texts, surfaces, strict=True))
+        given = np.fromiter(plain, dtype=bool, count=len(surfaces))
+    for kind in method.evidence:
+        evidence[given & there[kind]] |= origin.EVIDENCE[kind]
+    rest = there["pieces"] & ~given & (resolved.rest == "pieces")
+    evidence[rest] = origin.EVIDENCE["pieces"]
+    return given, given | rest, evidence
 
 
 def make_problem(
     rows: RowTable,
     words: Words | None,
+    known: Known,
     found: origin.Provenance,
     inputs: Inputs,
     resolved: Resolved,
@@ -197,13 +258,17 @@ def make_problem(
     from scipy.sparse import csr_matrix
 
     size = len(rows)
+    predict_ids = np.flatnonzero((found.code == origin.PREDICTED) & known.given)
     return Problem(
         rows=rows,
         vectors=words.vectors if words else np.zeros((0, 1), dtype=np.float32),
         source_words=words.source[:size] if words else csr_matrix((size, 0), dtype=np.float32),
         target_words=words.target if words else csr_matrix((len(found.code), 0), dtype=np.float32),
         source_ids=found.source_id,
-        predict_ids=np.flatnonzero(found.code == origin.PREDICTED),
+        predict_ids=predict_ids,
+        pieces=known.pieces,
+        donor=known.donor,
+        evidence=found.evidence[predict_ids],
         source_groups=surface_groups(inputs.source_tokenizer, size),
         languages=language_numbers(words.keys) if words else None,
         source_tokenizer=inputs.source_tokenizer,

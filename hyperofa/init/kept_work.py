@@ -31,20 +31,20 @@ class Stages:
         text = json.dumps(decided_by, sort_keys=True, default=str)
         self.key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def rows(
-        self, name: str, make: Callable[[], tuple[np.ndarray, dict[str, Any]]]
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """The (rows, notes) of stage ``name``: from disk, or made now and kept."""
+    def arrays(
+        self, name: str, make: Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The (arrays, notes) of stage ``name``: from disk, or made now and kept."""
         path = self.folder / f"{name}.safetensors"
         if (found := self._load(path)) is not None:
             log.info("going on from the finished stage %r", name)
             return found
-        rows, notes = make()
+        arrays, notes = make()
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, save({"rows": rows}, {"key": self.key, "notes": json.dumps(notes)}))
-        return rows, notes
+        write_bytes(path, save(arrays, {"key": self.key, "notes": json.dumps(notes)}))
+        return arrays, notes
 
-    def _load(self, path: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
+    def _load(self, path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         if not path.is_file():
             return None
         try:
@@ -52,7 +52,8 @@ class Stages:
                 facts = file.metadata() or {}
                 if facts.get("key") != self.key:
                     return None
-                return file.get_tensor("rows"), json.loads(facts["notes"])
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}, json.loads(facts["notes"])
         except (SafetensorError, ValueError, KeyError) as error:
             log.warning("%s is damaged (%s); made again", path.name, error)
             return None

@@ -14,6 +14,7 @@ import numpy as np
 
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.init.problem import Problem
+from hyperofa.init.settings import Rest
 from hyperofa_eval.settings.config import build_config
 from hyperofa_eval.settings.fields import Settings
 
@@ -31,7 +32,11 @@ class Method:
         settings: the dataclass of its settings, which the method finds in ``problem.settings``.
         reference: paper and section.
         reads_text: it looks at the token's own text, so source tokens cannot stand in for new ones when it is checked.
-        uses_words: it needs word vectors; without, it predicts every new token where none are given.
+        uses_words: it needs word vectors.
+        knows: what it predicts from, names of :data:`hyperofa.init.provenance.EVIDENCE`: it is given the new tokens of which any
+            of these is known. By default that is ``words`` where it needs word vectors; else it is given all that have a text.
+        rest: what becomes of the new tokens that it is not given: ``pieces``, the mean of the source pieces that spell the token
+            (drawn where none is known), or ``drawn``.
         trains: it trains a network, so the command keeps freed memory for it.
         held_out: source tokens that it is tried on for the report, unless the user says how many.
         scale_split: where the scale of the factors goes unless the user says.
@@ -45,10 +50,22 @@ class Method:
     reference: str = ""
     reads_text: bool = False
     uses_words: bool = True
+    knows: tuple[str, ...] = ()
+    rest: Rest = "pieces"
     trains: bool = False
     held_out: int = 1000
     scale_split: float = 1.0
     file: Path | None = None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Names of the evidence that its rows are made of; a method that reads text is taken to read the token's pieces."""
+        return self.knows or (("words",) if self.uses_words else ()) + (("pieces",) if self.reads_text else ())
+
+    @property
+    def needs_donor(self) -> bool:
+        """Whether a donor's rows are all that it predicts from."""
+        return self.knows == ("donor",)
 
 
 def make_settings(method: Method, options: Mapping[str, Any]) -> Settings:

@@ -11,7 +11,9 @@ import numpy as np
 from hyperofa.base.rows import RowTable, write_rows
 from hyperofa.init import provenance as origin
 from hyperofa.init.factorize import Factorization
+from hyperofa.init.method import Method, run_method
 from hyperofa.init.methods.drawn import draw_like
+from hyperofa.init.methods.means import mean_of_pieces
 from hyperofa.init.problem import Problem
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ class ExtendedMatrix:
     notes: dict[str, Any]
 
 
+def predict_rows(method: Method, problem: Problem, found: origin.Provenance) -> np.ndarray:
+    """(m, r) float32 rows of all predicted tokens of ``found``: the method's, and means of pieces for those it is not given.
+
+    Raises:
+        InputError: as :func:`hyperofa.init.method.run_method`.
+    """
+    predicted = np.flatnonzero(found.code == origin.PREDICTED)
+    own = np.isin(predicted, problem.predict_ids)
+    rows = np.empty((len(predicted), problem.rows.shape[1]), dtype=np.float32)
+    rows[own] = run_method(method, problem)
+    if not own.all():
+        rows[~own] = mean_of_pieces(problem, predicted[~own])
+    return rows
+
+
 def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarray, stream: int) -> RowTable:
     """The target matrix (V_t, r): copied rows, ``predicted`` (m, r) ones, and draws for the rest (HyperOFA, §3.4).
 
@@ -39,10 +56,11 @@ def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarra
 
     source, source_ids = problem.rows, found.source_id
     copied = np.flatnonzero(source_ids >= 0)
-    drawn = np.setdiff1d(np.arange(len(source_ids)), np.append(copied, problem.predict_ids))
+    predicted_ids = np.flatnonzero(found.code == origin.PREDICTED)
+    drawn = np.setdiff1d(np.arange(len(source_ids)), np.append(copied, predicted_ids))
     rows = torch.empty((len(source_ids), source.shape[1]), dtype=source.stored.dtype)
     write_rows(rows, copied, source.take(source_ids[copied]))
-    write_rows(rows, problem.predict_ids, predicted)
+    write_rows(rows, predicted_ids, predicted)
     write_rows(rows, drawn, draw_like(source, drawn, np.random.default_rng([problem.seed, 100 + stream])))
     return RowTable(rows)
 
@@ -94,6 +112,7 @@ def pad(
         np.append(found.code, np.full(extra, origin.PADDING, dtype=np.int8)),
         np.append(found.source_id, np.full(extra, -1, dtype=np.int64)),
         np.append(found.n_words, np.zeros(extra, dtype=np.int32)),
+        np.append(found.evidence, np.zeros(extra, dtype=np.int8)),
     )
     stored = [matrix.rows.stored for matrix in matrices]
     means = [torch.from_numpy(matrix.factors.coordinates.mean()) for matrix in matrices]

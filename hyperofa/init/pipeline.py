@@ -9,11 +9,10 @@ import numpy as np
 from hyperofa.base.files import sha256_tree
 from hyperofa.base.rows import RowTable
 from hyperofa.init import provenance as origin
-from hyperofa.init.evidence import Inputs, Places, make_problem, read_inputs, trace_rows
+from hyperofa.init.evidence import Inputs, Known, Places, make_problem, read_inputs, trace_rows
 from hyperofa.init.factorize import factorize
 from hyperofa.init.kept_work import Stages, digest
-from hyperofa.init.method import run_method
-from hyperofa.init.new_rows import ExtendedMatrix, extend_bias, extend_rows, pad
+from hyperofa.init.new_rows import ExtendedMatrix, extend_bias, extend_rows, pad, predict_rows
 from hyperofa.init.quality.record import quality_of, record_of
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     asked, source, work = resolved.asked, inputs.source, places.work
     source_tokenizer, target_tokenizer = inputs.source_tokenizer, inputs.target_tokenizer
     met = find_overlap(source_tokenizer, target_tokenizer, fold_case=asked.fold_case, fold_boundary=asked.fold_boundary)
-    words, found = trace_rows(places, resolved.method, inputs, met.source_ids)
-    stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, found))
+    words, known, found = trace_rows(places, resolved, inputs, met.source_ids)
+    stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, known, found))
 
     def extend(embeddings: Tensor, stream: int) -> tuple[ExtendedMatrix, Problem]:
         factors = factorize(
@@ -66,13 +65,15 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
             seed=asked.seed,
         )
         state = work and work / f"hypernet-{stream}"
-        problem = make_problem(factors.coordinates, words, found, inputs, resolved, state)
+        problem = make_problem(factors.coordinates, words, known, found, inputs, resolved, state)
 
-        def predict() -> tuple[np.ndarray, dict[str, Any]]:
-            return run_method(resolved.method, problem), problem.notes
+        def predict() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+            rows = predict_rows(resolved.method, problem, found)
+            return {"rows": rows, "evidence": problem.evidence}, problem.notes
 
-        predicted, notes = predict() if stages is None else stages.rows(f"predicted-{stream}", predict)
-        return ExtendedMatrix(extend_rows(problem, found, predicted, stream), factors, notes), problem
+        kept, notes = predict() if stages is None else stages.arrays(f"predicted-{stream}", predict)
+        found.evidence[problem.predict_ids] = kept["evidence"]
+        return ExtendedMatrix(extend_rows(problem, found, kept["rows"], stream), factors, notes), problem
 
     extended, problem = extend(source.input_embeddings, 0)
     untied = [] if source.output_embeddings is None else [extend(source.output_embeddings, 1)]
@@ -97,9 +98,11 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     return model, target_tokenizer, report | {"refine": refined, "quality": quality}, found
 
 
-def _decided_by(places: Places, resolved: Resolved, inputs: Inputs, found: origin.Provenance) -> dict[str, Any]:
+def _decided_by(
+    places: Places, resolved: Resolved, inputs: Inputs, known: Known, found: origin.Provenance
+) -> dict[str, Any]:
     """All that decides the predicted rows."""
-    names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed")
+    names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed", "rest")
     settings = {name: getattr(resolved.asked, name) for name in names}
     tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
     embeddings = (inputs.source.input_embeddings, inputs.source.output_embeddings)
@@ -108,7 +111,9 @@ def _decided_by(places: Places, resolved: Resolved, inputs: Inputs, found: origi
         "method_file": sha256_tree(resolved.method.file) if resolved.method.file is not None else None,
         "embeddings": digest(*(None if e is None else RowTable(e) for e in embeddings)),
         "tokenizers": [digest(np.frombuffer(t.backend_tokenizer.to_str().encode(), np.uint8)) for t in tokenizers],
-        "provenance": digest(found.code, found.source_id),  # roles of special tokens are not in a tokenizer's own file
+        # Roles of special tokens are not in a tokenizer's own file.
+        "provenance": digest(found.code, found.source_id, found.evidence),
+        "donor": known.donor and digest(known.donor.rows, known.donor.source_ids, known.donor.target_ids),
         "vectors": sha256_tree(places.vectors) if places.vectors else None,
     }
 

@@ -16,13 +16,15 @@ from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vecto
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from hyperofa.init.donor.token_vectors import TokenVectors
+
 
 @dataclass(frozen=True)
 class Problem:
     """One matrix of rows to extend: the source's, and the words of source and target tokens.
 
-    A method predicts rows for ``predict_ids``, the target tokens that are not in the source vocabulary but have words (without
-    word vectors, which some methods do not need: all that are not in the source vocabulary and have a text).
+    A method predicts rows for ``predict_ids``: the target tokens that are not in the source vocabulary, and of which something
+    is known that it predicts from (``Method.knows``): words, source pieces that spell them, or a donor's row.
 
     Attributes:
         rows: (V_s, r): the source's coordinates (or its embeddings as they are stored, where not factorised). ``rows[ids]`` is
@@ -34,6 +36,12 @@ class Problem:
         predict_ids: (m,) int64: the target tokens to predict, ascending.
         source_groups: (V_s,) int64: tokens of equal lower-cased surface share a group, so that a held-out split by group
             does not leak (``dog``, ``Dog``, `` dog``).
+        pieces: (V_t, V_s) CSR: which source pieces spell each new token; a token's weights sum to 1, and it has none where it is
+            copied, special, or cannot be spelled, nor where neither the method nor ``rest`` asks for pieces. None in the held-out
+            check.
+        donor: rows of a donor for tokens of both vocabularies; None where there is no donor.
+        evidence: (m,) int8: what the row of each token to predict is taken to be made of, bits of
+            :data:`hyperofa.init.provenance.EVIDENCE`. A method that knows better writes into it.
         languages: (n,) int64: words of one language share a number; None where the words' languages are not known.
         source_tokenizer, target_tokenizer: for methods that need the tokens' text (``Method.reads_text``); None in the held-out
             check of others.
@@ -50,6 +58,9 @@ class Problem:
     source_ids: np.ndarray
     predict_ids: np.ndarray
     source_groups: np.ndarray
+    pieces: csr_matrix | None = None
+    donor: TokenVectors | None = None
+    evidence: np.ndarray = None  # type: ignore[assignment]
     languages: np.ndarray | None = None
     source_tokenizer: Any = None
     target_tokenizer: Any = None
@@ -59,8 +70,10 @@ class Problem:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Look at ``rows`` as a table, also where an array is given."""
+        """Look at ``rows`` as a table, also where an array is given; no evidence, where none is given."""
         object.__setattr__(self, "rows", RowTable.of(self.rows))
+        if self.evidence is None:
+            object.__setattr__(self, "evidence", np.zeros(len(self.predict_ids), dtype=np.int8))
 
     @cached_property
     def anchor_ids(self) -> np.ndarray:

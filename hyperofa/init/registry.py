@@ -12,11 +12,11 @@ from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError, unknown_name
 from hyperofa.init.method import Method, errors_of, make_settings
-from hyperofa.init.methods import drawn, focus, hyperofa, means, ofa, ofa_ridge, ridge, wechsel
+from hyperofa.init.methods import drawn, focus, hyperofa, means, ofa, ofa_ridge, omp, ridge, wechsel
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa.init.settings import InitSettings
+from hyperofa.init.settings import InitSettings, Rest
 from hyperofa_eval.settings.config import build_config
-from hyperofa_eval.settings.fields import Settings
+from hyperofa_eval.settings.fields import SettingError, Settings
 
 __all__ = ["METHODS", "Method", "find_method", "resolve", "settings_for"]
 
@@ -31,6 +31,7 @@ METHODS: dict[str, Method] = {
         means.SUBWORD_MEAN,
         ofa.OFA,
         ofa_ridge.OFA_RIDGE,
+        omp.OMP,
         ridge.RIDGE,
         wechsel.WECHSEL,
     )
@@ -75,13 +76,17 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Settings of an initialisation with all that they name: its method, that one's settings, and the refinement's."""
+    """Settings of an initialisation with all that they name: its method, that one's settings, and the refinement's.
+
+    ``rest`` is what becomes of the new tokens that the method is not given.
+    """
 
     asked: InitSettings
     method: Method
     options: Settings
     scale_split: float
     refine: RefineConfig | None
+    rest: Rest
 
 
 def resolve(settings: InitSettings) -> Resolved:
@@ -97,7 +102,16 @@ def resolve(settings: InitSettings) -> Resolved:
     refine = None
     if settings.refine is not None:
         refine = build_config(RefineConfig, {**settings.refine_options, "kind": settings.refine}, "refinement")
-    return Resolved(settings, method, options, split, refine)
+    if settings.rest == "pieces" and method.predict is None:
+        raise SettingError(
+            "rest", f"method {method.name} draws every new row", todo="leave it out, or name subword-mean"
+        )
+    if settings.donor is None and method.needs_donor:
+        raise SettingError("donor", f"method {method.name} needs one", todo="name a model with the target tokenizer")
+    if settings.donor is not None and "donor" not in method.evidence:
+        users = " or ".join(one.name for one in METHODS.values() if "donor" in one.evidence)
+        raise SettingError("donor", f"method {method.name} makes nothing of it", todo=f"leave it out, or name {users}")
+    return Resolved(settings, method, options, split, refine, settings.rest or method.rest)
 
 
 def method_file(name: str) -> Path | None:

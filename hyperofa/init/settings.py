@@ -11,6 +11,8 @@ from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, 
 
 Algorithm = Literal["gram", "randomized", "svd"]
 RefineKind = Literal["parallel", "distill"]
+Rest = Literal["pieces", "drawn"]
+"""What becomes of new tokens that a method cannot predict."""
 
 
 def _text_files(words: Sequence[str]) -> dict[str, list[Path]]:
@@ -30,11 +32,21 @@ class InitSettings(Settings):
         read=_text_files,
     )
     parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR")
+    donor: str | None = place(
+        None,
+        "a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for omp)",
+        metavar="MODEL",
+    )
     method: str = setting(
         "ofa-ridge", "its name (hyperofa init --list-methods shows all), or FILE.py:NAME, your own", metavar="NAME"
     )
     options: dict[str, Any] = setting(
         factory=dict, help="a setting of the method", flag="--option", append=True, metavar="KEY=VALUE"
+    )
+    rest: Rest | None = setting(
+        None,
+        "new tokens that the method is not for: pieces, the mean of the source pieces that spell them; drawn, at random "
+        "(default: pieces, but drawn for the published methods)",
     )
     rank: int | None = setting(
         None, "columns of the coordinates (default: not factorised)", range=Range(1), metavar="R", group="size"

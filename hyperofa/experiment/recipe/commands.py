@@ -14,6 +14,7 @@ from hyperofa.experiment.recipe.paths import in_all_texts, texts_in
 from hyperofa.init.settings import InitSettings
 from hyperofa.vectors.settings import BuildSettings, ImportSettings
 from hyperofa.vocab.settings import ExtendSettings, TrainSettings
+from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.settings.arguments import words_of
 from hyperofa_eval.settings.commands import Command, commands_of
 from hyperofa_eval.settings.config import build_config
@@ -82,5 +83,7 @@ def with_places(
         texts = list(texts_in(value))
         if about(SETTINGS[command].__dataclass_fields__[key]).kind != "place":  # a method's settings may name files too
             texts = [text for text in texts if len(Path(text).parts) > 1 and Path(text).exists()]
+        elif key == "donor":
+            texts = [text for text in texts if not is_hub_id(text)]
         read += texts if key != "cache" else ()  # which is written too, and decides nothing
     return found, tuple(map(Path, read))

@@ -59,7 +59,7 @@ def multivariate(problem: Problem) -> np.ndarray:
     return draws.astype(np.float32)
 
 
-RANDOM = Method("random", "draw every new row (the paper's baseline)", None, reference="HyperOFA, §4.2")
+RANDOM = Method("random", "draw every new row (the paper's baseline)", None, reference="HyperOFA, §4.2", rest="drawn")
 MULTIVARIATE = Method(
     "multivariate",
     "normal with the source rows' mean and covariance (what resize_token_embeddings does)",

@@ -46,5 +46,10 @@ def focus(problem: Problem) -> np.ndarray:
 
 
 FOCUS = Method(
-    "focus", "sparsemax combination of overlapping tokens", focus, FocusSettings, "FOCUS (arXiv 2305.14481), §3"
+    "focus",
+    "sparsemax combination of overlapping tokens",
+    focus,
+    FocusSettings,
+    "FOCUS (arXiv 2305.14481), §3",
+    rest="drawn",
 )

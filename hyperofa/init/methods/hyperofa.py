@@ -93,6 +93,7 @@ HYPEROFA = Method(
     hyperofa,
     HyperofaSettings,
     "HyperOFA (arXiv 2504.21018), §3",
+    rest="drawn",
     trains=True,
     held_out=0,  # the network would be fitted once more
     scale_split=0.0,  # as in the public code

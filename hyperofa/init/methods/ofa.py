@@ -40,5 +40,10 @@ def ofa(problem: Problem) -> np.ndarray:
 
 
 OFA = Method(
-    "ofa", "convex combination of the nearest source tokens", ofa, NearestSettings, "OFA (arXiv 2311.08849), §3.3"
+    "ofa",
+    "convex combination of the nearest source tokens",
+    ofa,
+    NearestSettings,
+    "OFA (arXiv 2311.08849), §3.3",
+    rest="drawn",
 )

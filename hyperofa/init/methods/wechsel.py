@@ -26,4 +26,5 @@ WECHSEL = Method(
     wechsel,
     NearestSettings,
     "WECHSEL (arXiv 2112.06598), §3.2",
+    rest="drawn",
 )

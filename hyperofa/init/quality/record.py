@@ -60,6 +60,7 @@ def record_of(
     """What was made of what; nothing in it depends on when or how fast, so two runs with one seed write the same."""
     asked = resolved.asked
     folders = {"source": places.source, "tokenizer": places.tokenizer}
+    folders |= {"donor": asked.donor} if asked.donor is not None else {}
     inputs = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
     hub_ids = {name: folder for name, folder in folders.items() if name not in inputs}
     inputs |= {"vectors": places.vectors} if places.vectors else {}
@@ -77,6 +78,7 @@ def record_of(
         "rank": first.factors.rank,
         "energy": first.factors.energy,
         "counts": found.counts,
+        "evidence": found.evidence_counts,
         "overlap": met,
         "head": {"is_new": source.head_is_new, "tied": source.output_embeddings is None},
         "method_notes": first.notes,

@@ -5,12 +5,54 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from hyperofa import initialise
 from hyperofa.cli import main
+from hyperofa.errors import InputError
+from hyperofa.init.evidence import _predictable
+from hyperofa.init.method import Method
 from hyperofa.vectors.store import write_store
+from hyperofa.vocab.surfaces import Surface
 from tests.unit.init.conftest import asked, written
+
+KNOWN = {
+    "words": np.array([True, False, False, False]),
+    "pieces": np.array([True, True, False, False]),
+    "donor": np.array([True, False, True, False]),
+}
+SURFACES = [Surface(text, True) for text in (b"dog", b"xyz", b"hund")] + [Surface(b"\xe1", False)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rest", "given", "predicted", "evidence"),
+    [
+        ({}, "drawn", [0], [0], [2, 0, 0, 0]),
+        ({}, "pieces", [0], [0, 1], [2, 1, 0, 0]),
+        ({"reads_text": True}, "drawn", [0], [0], [3, 0, 0, 0]),
+        ({"uses_words": False}, "pieces", [0, 1, 2], [0, 1, 2], [0, 0, 0, 0]),
+        ({"uses_words": False, "reads_text": True}, "pieces", [0, 1, 2], [0, 1, 2], [1, 1, 0, 0]),
+        ({"uses_words": False, "knows": ("donor",)}, "pieces", [0, 2], [0, 1, 2], [4, 1, 4, 0]),
+        ({"uses_words": False, "knows": ("pieces", "words", "donor")}, "drawn", [0, 1, 2], [0, 1, 2], [7, 1, 4, 0]),
+    ],
+)
+def test_what_a_method_is_given_and_what_is_known_of_the_rest(settings, rest, given, predicted, evidence):
+    resolved = SimpleNamespace(method=Method("m", "", lambda problem: problem.rows, **settings), rest=rest)
+    own, every, bits = _predictable(resolved, SURFACES, KNOWN)
+    assert np.flatnonzero(own).tolist() == given
+    assert np.flatnonzero(every).tolist() == predicted
+    assert bits.tolist() == evidence
+
+
+class TestRest:
+    def test_that_cannot_be_is_refused(self, refused, rooms):
+        with pytest.raises(InputError, match="rest: Input should be 'pieces' or 'drawn'"):
+            initialise(rooms / "source", rooms / "target", method="subword-mean", rest="noise")
+        line = refused("--rest", "pieces", method="random")
+        assert "--rest: method random draws every new row; leave it out, or name subword-mean" in line
 
 
 class TestVectors:

@@ -67,12 +67,13 @@ def test_a_translation_gets_a_row_near_its_word(rooms, tmp_path):
 
 def test_all_methods_share_overlap_and_fallback_rows(rooms, tmp_path):
     rows, codes = {}, {}
-    for method in ("random", "ofa", "ridge", "mean"):
-        written(config(rooms, tmp_path / method, method=method))
+    for method in ("random", "ofa", "ridge", "ofa-ridge"):
+        rest = {"rest": "drawn"} if method != "random" else {}
+        written(config(rooms, tmp_path / method, method=method, **rest))
         rows[method] = rows_of(tmp_path / method)
         codes[method] = origin.Provenance.load(tmp_path / method).code
     untouched = torch.from_numpy(codes["ofa"] != origin.PREDICTED)
-    for method in ("random", "ridge", "mean"):
+    for method in ("random", "ridge", "ofa-ridge"):
         assert torch.equal(rows[method][untouched], rows["ofa"][untouched])
     assert not torch.equal(rows["random"], rows["ofa"])
     assert (codes["random"] == origin.DRAWN).sum() == (~untouched).sum() + (codes["ofa"] == origin.DRAWN).sum()
