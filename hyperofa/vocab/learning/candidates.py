@@ -17,6 +17,7 @@ from hyperofa.vocab.learning.merges import Merge
 _BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
 # Score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it.
 _NEVER = -100.0
+_BATCH = 5_000  # words cut at a time
 
 
 class Candidates:
@@ -137,6 +138,3 @@ class Cutter:
             numbers.append(self._taken[ids[new] - self._first])
         joined = [np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64) for parts in (lengths, rows, numbers)]
         return joined[0], joined[1], joined[2]
-
-
-_BATCH = 20_000
