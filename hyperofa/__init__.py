@@ -14,7 +14,7 @@ from hyperofa.autoclasses import install
 if TYPE_CHECKING:
     from hyperofa.api.corpora import prepare_corpus
     from hyperofa.api.models import Extended, initialise
-    from hyperofa.api.tokenizers import extend_tokenizer, train_tokenizer
+    from hyperofa.api.tokenizers import extend_tokenizer, train_tokenizer, trim_tokenizer
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
     from hyperofa.model import export_dense
 
@@ -30,6 +30,7 @@ _HOMES = {
     "load_vectors": "hyperofa.api.vectors",
     "prepare_corpus": "hyperofa.api.corpora",
     "train_tokenizer": "hyperofa.api.tokenizers",
+    "trim_tokenizer": "hyperofa.api.tokenizers",
 }
 """Where each public function is defined."""
 
@@ -44,6 +45,7 @@ __all__ = [
     "load_vectors",
     "prepare_corpus",
     "train_tokenizer",
+    "trim_tokenizer",
 ]
 
 install()

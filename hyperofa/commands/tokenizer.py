@@ -1,11 +1,11 @@
-"""``hyperofa tokenizer``: train a tokenizer for many languages, or extend one that a model has."""
+"""``hyperofa tokenizer``: train a tokenizer for many languages, or extend or trim one that a model has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperofa.vocab.settings import ExtendSettings, TrainSettings
+from hyperofa.vocab.settings import ExtendSettings, TrainSettings, TrimSettings
 from hyperofa_eval.settings.commands import Command, keywords
 from hyperofa_eval.settings.fields import Settings, place, shown
 
@@ -32,6 +32,13 @@ class Extend(ExtendSettings, _Places):
     source: str = place(help="hub id or directory of the model or tokenizer", metavar="MODEL")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trim(TrimSettings, _Places):
+    """The options of ``hyperofa tokenizer trim``."""
+
+    source: str = place(help="hub id or directory of the model or tokenizer", metavar="MODEL")
+
+
 def train(options: Train) -> None:
     """Train a tokenizer and print its fertility per language."""
     from hyperofa.api.tokenizers import train_tokenizer
@@ -52,7 +59,17 @@ def extend(options: Extend) -> None:
     print_record(options.out, tokenizer.hyperofa_report, as_json=options.json)
 
 
+def trim(options: Trim) -> None:
+    """Trim a tokenizer and print how many entries are left, and its fertility per language."""
+    from hyperofa.api.tokenizers import trim_tokenizer
+    from hyperofa.vocab.report import print_record
+
+    tokenizer = trim_tokenizer(options.source, options.text, out=options.out, **keywords(options))
+    print_record(options.out, tokenizer.hyperofa_report, as_json=options.json)
+
+
 ACTIONS = {
     "train": Command(Train, train, "a new SentencePiece-style unigram tokenizer"),
     "extend": Command(Extend, extend, "more entries for a model's tokenizer; old ids stay"),
+    "trim": Command(Trim, trim, "only those entries of a model's tokenizer that a text uses, numbered anew"),
 }

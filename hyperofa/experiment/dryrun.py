@@ -168,8 +168,8 @@ def _vocabulary(plan: Plan) -> int:
     target = plan.recipe.target
     if target is not None and target.size is not None and plan.given.tokenizer is None:
         return target.size
-    if "vocab_size" in plan.recipe.tokenizer:
-        return int(plan.recipe.tokenizer["vocab_size"])
+    if isinstance(size := plan.recipe.tokenizer.get("vocab_size"), int):  # auto is a number only once the text is read
+        return size
     raise HyperofaError("the tokenizer's size is not known before it is made", todo="give target.size")
 
 

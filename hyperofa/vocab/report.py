@@ -115,7 +115,7 @@ def save_tokenizer(
 
 
 def print_record(out: Path, record: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print fertility per language, a column for each tokenizer and figure; or the whole record as JSON."""
+    """Print fertility per language, a column for each tokenizer and figure, and what fewer entries would save; or all as JSON."""
     if as_json:
         print_json({"out": str(out), **record})
         return
@@ -136,4 +136,16 @@ def print_record(out: Path, record: Mapping[str, Any], *, as_json: bool) -> None
         for row, line in zip(rows.values(), cells, strict=True):
             changed = row.get("changed")
             line += [100 * changed[f"changed_{what}_share"] if changed else "" for what in ("lines", "words")]
-    table(f"{record['entries']:,} entries → {out}", ["language", *columns], cells)
+    of = f" of {record['source_entries']:,}" if "source_entries" in record else ""
+    table(f"{record['entries']:,}{of} entries → {out}", ["language", *columns], cells)
+    if sizes := record.get("saved"):
+        languages = list(sizes[0]["languages"])
+        points = [
+            [size["new"], 100 * size["mean"], *(100 * size["languages"][name] for name in languages), _mark(size)]
+            for size in sizes
+        ]
+        table("tokens saved %, by number of new entries", ["new entries", "mean", *languages, ""], points)
+
+
+def _mark(size: Mapping[str, Any]) -> str:
+    return "taken" if size["taken"] else ""

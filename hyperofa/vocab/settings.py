@@ -7,6 +7,8 @@ from typing import Literal
 
 from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, setting
 
+AUTO = "auto"
+"""A vocabulary size that the text decides."""
 SPECIALS = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
 """Role to special token of a trained tokenizer, in the order of their ids; cls is bos and sep is eos."""
 
@@ -40,6 +42,15 @@ class VocabularySettings(SamplingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrimSettings(Settings):
+    """Which pieces a smaller tokenizer keeps."""
+
+    min_count: int = setting(
+        1, "uses of a piece in the text, below which it is left out; 1 cuts the text as before", range=Range(1)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings(VocabularySettings):
     """How a new tokenizer is trained."""
 
@@ -60,6 +71,14 @@ class TrainSettings(VocabularySettings):
 class ExtendSettings(VocabularySettings):
     """How a model's tokenizer is extended."""
 
+    vocab_size: int | Literal["auto"] = setting(  # type: ignore[assignment]
+        help="entries in all, at most; auto: the bend of the curve of tokens saved, of at most as many new entries as old",
+        range=Range(1),
+        metavar="N|auto",
+    )
+    min_count: int = setting(
+        10, "uses of a new piece in the text, cut by the grown tokenizer, below which it is not taken", range=Range(1)
+    )
     source_text: tuple[str, ...] = place(
         (),
         "text of the source's own languages: measured before and after, not learnt from",

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from hyperofa.errors import HyperofaError
-from hyperofa.vocab.learning.carry import with_backend
+from hyperofa.vocab.learning.candidates import Candidates
 from hyperofa.vocab.learning.joins import Joins
 from hyperofa.vocab.learning.keeping import KeptText
-from hyperofa.vocab.learning.merges import Merge, learn_merges
-from hyperofa.vocab.learning.sampling import LanguageText, count_words
-from hyperofa.vocab.learning.train import balance
-from hyperofa.vocab.settings import ExtendSettings
+from hyperofa.vocab.learning.merges import learn_merges
+from hyperofa.vocab.learning.sampling import LanguageText, count_apart
+from hyperofa.vocab.learning.train import weights
+from hyperofa.vocab.learning.worth import Choice, CountedWords, Size, bend, curve
+from hyperofa.vocab.settings import AUTO, ExtendSettings
 from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, model_words, rows_needed
 from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
-_BESIDE_PARTS = 0.1  # a new unigram piece scores this much above its two parts, or it would never be chosen
 _STRETCH = 48  # characters (bytes, for byte-level tokenizers) of a part of a long word
 _WHOLE = 96  # of the longest word that is counted whole: words in scripts of three bytes a letter have 60
-# Score of an added token's place in a unigram vocabulary; the text is cut at it before the model sees it.
-_NEVER = -100.0
+_SURPLUS = 1.25  # candidates for a place; those that only led to longer pieces leave
+_SURE = 0.5  # a merge seen less than so much of ``min_count`` makes no piece that is used as often
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A grown tokenizer, and what fewer pieces (``curve``, the smallest number first) and those ``taken`` save."""
+
+    tokenizer: Any
+    curve: list[Size]
+    taken: int
+
+    def record(self) -> list[dict[str, Any]]:
+        """By size: how many new entries, whether it was taken, the mean share of tokens saved, and that of each language."""
+        return [
+            {"new": size.pieces, "taken": size.pieces == self.taken, "mean": size.mean, "languages": dict(size.saved)}
+            for size in self.curve
+        ]
 
 
 def grow_tokenizer(
     source: Any, texts: Mapping[str, LanguageText], settings: ExtendSettings, kept: Sequence[str] = ()
-) -> Any:
+) -> Grown:
     """A tokenizer with all of the source's entries under their ids, and new ones after them.
 
-    The text is cut as the source cuts it; then the most frequent neighbours are merged until ``vocab_size`` is
-    reached, and characters that the source does not know become pieces first. BPE gets the merges after its own,
-    WordPiece the pieces, unigram the pieces with a score that lets each win over its parts. A new piece joins only what
-    pieces of the source join (:class:`hyperofa.vocab.learning.joins.Joins`): digits stay single where the source has them single.
+    The text is cut as the source cuts it; then the most frequent neighbours are merged, again and again, and characters that
+    the source does not know become pieces first. Merges are learnt from three lines of four. They are judged by their uses
+    in all of the text, cut by the grown tokenizer: the rarest leave until each is used ``min_count`` times, one of them in
+    the lines kept out, and until no more are left than ``vocab_size`` has room for. A new piece joins only what pieces of the
+    source join (:class:`hyperofa.vocab.learning.joins.Joins`): digits stay single where the source has them single.
 
     ``source`` is not changed. Lines that are ``kept`` are cut as the source does: no entry is taken that would change one.
 
@@ -49,51 +67,92 @@ def grow_tokenizer(
     """
     spec = backend_spec(source)
     kind = family(spec)
-    old_size = rows_needed(source)
-    if settings.vocab_size <= old_size:
-        raise SettingError(
-            "vocab_size", f"{settings.vocab_size} is not above the source's {old_size}", todo="ask for more"
-        )
+    old_size, wanted = rows_needed(source), settings.vocab_size
+    most = old_size if wanted == AUTO else int(wanted) - old_size
+    if most <= 0:
+        raise SettingError("vocab_size", f"{wanted} is not above the source's {old_size}", todo="ask for more")
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
-    words = balance({language: cutter.count(text) for language, text in texts.items()}, settings.alpha)
-    grown = _grow(source, cutter, words, settings, settings.vocab_size - old_size, kept)
-    if (made := rows_needed(grown)) < settings.vocab_size:
-        log.warning("the text holds only %d entries of the %d asked for", made, settings.vocab_size)
+    text, learnt, rarest = _counted(cutter, texts, settings.alpha)
+    least = max(2.0, _SURE * settings.min_count * rarest)
+    candidates = _learn(source, cutter, (text, learnt), settings, most, least, kept)
+    choice = Choice(candidates, text, settings.min_count)
+    choice.drop_rare()
+    choice.drop_to(most)
+    points = [*curve(choice)][::-1]
+    sizes = [size for size, _ in points]
+    taken = points[bend(sizes) if wanted == AUTO else -1][1].tolist() if points else []
+    grown = candidates.tokenizer(taken)
+    if wanted != AUTO and len(taken) < most:
+        what = "the text, and its part that is kept out, show no other often enough"
+        log.warning("%s of %s new entries: %s (min_count %s)", f"{len(taken):,}", f"{most:,}", what, settings.min_count)
     _check_ids(source, grown)
-    return grown
+    return Grown(grown, sizes, len(taken))
 
 
-def _grow(
+def _counted(
+    cutter: _Cutter, texts: Mapping[str, LanguageText], alpha: float
+) -> tuple[CountedWords, dict[str, float], float]:
+    """The words of all texts; those that are learnt from, with the languages balanced; the least that a word counts there."""
+    counts = {language: cutter.count(text) for language, text in texts.items()}
+    factors = weights({language: sum(both[0].values()) for language, both in counts.items()}, alpha)
+    measured = {
+        language: Counter(word for line in text.measured for word in cutter.words(line))
+        for language, text in texts.items()
+    }
+    words = sorted({word for both in counts.values() for word in both[0]}.union(*measured.values()))
+    index = {word: number for number, word in enumerate(words)}
+    shown, kept_out, weight, learnt = (np.zeros(len(words)) for _ in range(4))
+    for language, (everything, apart) in counts.items():
+        rows = [index[word] for word in everything]
+        times = np.fromiter(everything.values(), dtype=np.float64)
+        aside = np.array([apart.get(word, 0) for word in everything], dtype=np.float64)
+        shown[rows] += times
+        kept_out[rows] += aside
+        weight[rows] += factors[language] * times
+        learnt[rows] += factors[language] * (times if apart is everything else times - aside)
+    found = {
+        language: (np.array([index[word] for word in own], dtype=np.int64), np.array([*own.values()], dtype=np.float64))
+        for language, own in measured.items()
+    }
+    taught = {words[row]: float(learnt[row]) for row in np.flatnonzero(learnt)}
+    return CountedWords(words, shown, kept_out, weight, found), taught, min(factors.values())
+
+
+def _learn(
     source: Any,
     cutter: _Cutter,
-    words: Mapping[str, float],
+    words: tuple[CountedWords, Mapping[str, float]],
     settings: ExtendSettings,
-    number: int,
+    most: int,
+    least: float,
     lines: Sequence[str],
-) -> Any:
-    """The source with up to ``number`` further pieces; learned anew without those that cut ``lines`` differently."""
+) -> Candidates:
+    """More pieces for the source than the ``most`` to be taken; learned anew without those that cut ``lines`` differently."""
+    text, learnt = words
     joins = Joins(source, cutter.kind, cutter.prefix)
     kept = KeptText(source, cutter, lines, settings.longest)
-    unknown = cutter.new_characters(words, settings.coverage)
+    everything = {word: weight for word, weight in zip(text.words, text.weight.tolist(), strict=True) if weight}
+    unknown = cutter.new_characters(everything, settings.coverage)
     characters: dict[str, float] | None = None
     while True:
         before = characters
         addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
-        characters = {piece: unknown[piece] for piece in addable[:number]}
+        characters = {piece: unknown[piece] for piece in addable[:most]}
         if characters != before:
-            ordered = sorted(words.items())
-            cut = [(pieces, weight) for word, weight in ordered for pieces in cutter.cut(word, characters)]
+            cut = [(pieces, weight) for word, weight in learnt.items() for pieces in cutter.cut(word, characters)]
         merges = learn_merges(
             cut,
             {*cutter.vocabulary, *cutter.added, *characters},
-            number - len(characters),
+            round(_SURPLUS * most) - len(characters),
             cutter.join,
             longest=settings.longest,
+            least=least,
             allows=lambda left, right, piece: joins.allows(piece) and kept.allows(left, right, piece),
         )
-        grown = _assemble(source, characters, merges, sum(weight * len(pieces) for pieces, weight in cut))
-        if not lines or not kept.offenders(grown):
-            return grown
+        total = sum(weight * len(pieces) for pieces, weight in cut)
+        candidates = Candidates(source, characters, merges, total)
+        if not lines or not kept.offenders(candidates.tokenizer()):
+            return candidates
 
 
 class _Cutter:
@@ -107,8 +166,8 @@ class _Cutter:
         self._longest_word = getattr(self.backend.model, "max_input_chars_per_word", 100)
         self._at_added = re.compile("|".join(map(re.escape, sorted(self.added, key=len, reverse=True))) or "(?!)")
 
-    def count(self, text: LanguageText) -> dict[str, int]:
-        """The words of a text, as the source's normalizer and pre-tokenizer give them to its model."""
+    def count(self, text: LanguageText) -> tuple[dict[str, int], dict[str, int]]:
+        """The words of a text, as the source's normalizer and pre-tokenizer give them to its model: all, and those kept out."""
 
         def words_of(line: str) -> list[str]:
             words = list(self.words(line))
@@ -116,7 +175,7 @@ class _Cutter:
                 return words
             return [stretch for word in words for stretch in self._stretches(word)]
 
-        return count_words(text, words_of)
+        return count_apart(text, words_of)
 
     def words(self, line: str) -> Iterator[str]:
         """The words of one line; the source cuts at its added tokens too, and no new piece holds one."""
@@ -203,42 +262,6 @@ class _Cutter:
         if not self.prefix:
             return list(word)
         return [character if i == 0 else f"{self.prefix}{character}" for i, character in enumerate(word)]
-
-
-def _assemble(source: Any, characters: Mapping[str, float], merges: Sequence[Merge], total: float) -> Any:
-    """The source's tokenizer.json with further pieces, as a tokenizer with the source's special tokens."""
-    from tokenizers import Tokenizer
-
-    spec = json.loads(source.backend_tokenizer.to_str())
-    model = spec["model"]
-    pieces = list(characters) + [merge.piece for merge in merges if merge.new]
-    added = {token["content"]: token["id"] for token in spec["added_tokens"]}
-    # Loading a tokenizer numbers added tokens after the model's pieces, so those have to be pieces to keep their ids.
-    if model["type"] == "Unigram":
-        vocabulary = model["vocab"]
-        score = dict(vocabulary)
-        for content, token_id in sorted(added.items(), key=lambda item: item[1]):
-            if content in score:
-                continue
-            if token_id != len(vocabulary):
-                raise HyperofaError(f"the added token {content!r} has an id beyond a gap", where="tokenizer.json")
-            vocabulary.append([content, _NEVER])
-            score[content] = _NEVER
-        for piece, weight in characters.items():
-            score[piece] = math.log(max(weight, 1.0) / total)
-        for merge in merges:
-            if merge.new:
-                parts = score[merge.left] + score[merge.right] + _BESIDE_PARTS
-                score[merge.piece] = max(math.log(merge.count / total), parts)
-        vocabulary += [[piece, score[piece]] for piece in pieces]
-    else:
-        vocabulary = model["vocab"]
-        vocabulary.update({content: token_id for content, token_id in added.items() if content not in vocabulary})
-        first = max(vocabulary.values()) + 1
-        vocabulary.update({piece: first + i for i, piece in enumerate(pieces)})
-        if model["type"] == "BPE":
-            model["merges"] += [[merge.left, merge.right] for merge in merges]
-    return with_backend(source, Tokenizer.from_str(json.dumps(spec)))
 
 
 def _check_ids(source: Any, grown: Any) -> None:

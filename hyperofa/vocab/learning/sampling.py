@@ -35,6 +35,8 @@ WORD_CHARACTERS = 3_000_000
 """Characters of the distinct words of a language that are learnt from; the rarest words beyond are forgotten."""
 ALL_CHARACTERS = 12_000_000
 """As many of all languages together, each having an equal share; memory grows with them."""
+APART = 4
+"""One line in so many is kept out of the learning of pieces, to judge them on."""
 _LONGEST_SAMPLE = 10_000  # characters of a line that is measured on; documents may stand on one line
 _LONGEST_PART = 100_000  # characters that are cut into words at a time
 _VISIBLE = re.compile(  # anything but spaces, joiners, marks of direction and other characters that show nothing
@@ -231,14 +233,37 @@ def count_words(text: LanguageText, words_of: Callable[[str], Iterable[str]]) ->
     Raises:
         InputError: the text has no word.
     """
+    return _count(text, words_of, lambda line: False)[0]
+
+
+def count_apart(text: LanguageText, words_of: Callable[[str], Iterable[str]]) -> tuple[dict[str, int], dict[str, int]]:
+    """As :func:`count_words`; and how often each word occurs in one line of :data:`APART`, to judge what the others teach.
+
+    A line is in that part wherever it is repeated. Of a text too short to keep lines out, or that shall keep none out, all is.
+    """
+    if not text.held_out:
+        counts = count_words(text, words_of)
+        return counts, counts
+    return _count(text, words_of, lambda line: _hash(line, text.settings.seed + 1) % APART == 0)
+
+
+def _count(
+    text: LanguageText, words_of: Callable[[str], Iterable[str]], is_apart: Callable[[str], bool]
+) -> tuple[dict[str, int], dict[str, int]]:
     counts: Counter[str] = Counter()
+    apart: Counter[str] = Counter()
     for line in text:
-        counts.update(words_of(line))
+        words = list(words_of(line))
+        counts.update(words)
+        if is_apart(line):
+            apart.update(words)
         if len(counts) > _MOST_WORDS:
             counts = Counter(most_frequent(counts, 4 * text.word_characters))
+            apart = Counter({word: times for word, times in apart.items() if word in counts})
     if not counts:
         raise _no_words(text.language, text.paths, text.left_out)
-    return most_frequent(counts, text.word_characters)
+    chosen = most_frequent(counts, text.word_characters)
+    return chosen, {word: min(times, chosen[word]) for word, times in apart.items() if word in chosen}
 
 
 def most_frequent(counts: Mapping[str, int], characters: int) -> dict[str, int]:

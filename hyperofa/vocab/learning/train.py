@@ -66,16 +66,23 @@ def _words(line: str, normalizer: Any) -> list[str]:
 
 
 def balance(counts: Mapping[str, Mapping[str, int]], alpha: float) -> dict[str, float]:
-    """One weighted count over all languages, a language of n words weighing n to the power ``alpha``; the sum stays."""
-    sizes = {language: sum(words.values()) for language, words in counts.items()}
-    sizes = {language: size for language, size in sizes.items() if size}
-    scale = sum(sizes.values()) / max(sum(size**alpha for size in sizes.values()), 1e-9)
+    """One weighted count over all languages, each times its :func:`weights`."""
+    factors = weights({language: sum(words.values()) for language, words in counts.items()}, alpha)
     merged: dict[str, float] = {}
-    for language, size in sizes.items():
-        factor = size**alpha * scale / size
+    for language, factor in factors.items():
         for word, count in counts[language].items():
             merged[word] = merged.get(word, 0.0) + count * factor
     return merged
+
+
+def weights(sizes: Mapping[str, int], alpha: float) -> dict[str, float]:
+    """What a word of each language counts, so that a language of n words weighs n to the power ``alpha``; the sum stays.
+
+    A language without words is left out.
+    """
+    sizes = {language: size for language, size in sizes.items() if size}
+    scale = sum(sizes.values()) / max(sum(size**alpha for size in sizes.values()), 1e-9)
+    return {language: size**alpha * scale / size for language, size in sizes.items()}
 
 
 def assemble(pieces: list[tuple[str, float]], settings: TrainSettings) -> Any:

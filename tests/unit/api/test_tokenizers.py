@@ -56,10 +56,10 @@ def test_a_loaded_tokenizer_is_extended_and_not_changed(name, text, unchanged):
 
 def test_the_command_writes_what_the_function_gives(text, tmp_path, capsys):
     make_wordpiece().save_pretrained(tmp_path / "source")
-    chosen = {"vocab_size": 200, "held_out": 0.1, "alpha": 0.3}
+    chosen = {"vocab_size": 200, "held_out": 0.1, "alpha": 0.3, "min_count": 4}
     made = hyperofa.extend_tokenizer(tmp_path / "source", [text], out=tmp_path / "python", **chosen)
     words = ["--source", str(tmp_path / "source"), "--text", str(text), "--vocab-size", "200"]
-    words += ["--held-out", "0.1", "--alpha", "0.3", "--out", str(tmp_path / "command"), "--json"]
+    words += ["--held-out", "0.1", "--alpha", "0.3", "--min-count", "4", "--out", str(tmp_path / "command"), "--json"]
     assert cli.main(["tokenizer", "extend", *words]) == 0
     for name in ("tokenizer.json", "tokenizer_config.json", "training.json"):
         assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
@@ -83,6 +83,8 @@ def test_wrong_calls_are_one_line(text, unchanged):
         ({"lengest": 9}, InputError, "unknown config key 'lengest'; did you mean 'longest'"),
         ({"source_text": {"eng": "nowhere.txt"}}, DataMissingError, r"nowhere\.txt: no such file"),
         ({"vocab_size": 3}, InputError, "3 is not above the source's"),
+        ({"vocab_size": "bend"}, InputError, "vocab_size: 'bend' is not a whole number or 'auto'"),
+        ({"min_count": 0}, InputError, "min_count: 0 is not a number of 1 or more"),
     ):
         with pytest.raises(kind, match=said):
             hyperofa.extend_tokenizer(source, {"swh": text}, **{"vocab_size": 400, **wrong})

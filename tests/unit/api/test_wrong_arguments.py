@@ -48,6 +48,7 @@ GOOD = {
     "load_vectors": {},
     "train_tokenizer": {"text": FILE, "vocab_size": 60},
     "extend_tokenizer": {"source": Path("target"), "text": FILE, "vocab_size": 900},
+    "trim_tokenizer": {"source": Path("target"), "text": FILE},
     "prepare_corpus": {"tokenizer": Path("target"), "text": FILE, "out": Path("out")},
     "export_dense": {},
 }
@@ -63,6 +64,8 @@ GOOD = {
         ("train_tokenizer", "text"),
         ("extend_tokenizer", "source"),
         ("extend_tokenizer", "text"),
+        ("trim_tokenizer", "source"),
+        ("trim_tokenizer", "text"),
         ("prepare_corpus", "tokenizer"),
         ("prepare_corpus", "text"),
     ],
@@ -76,7 +79,8 @@ def test_what_is_not_there_is_named(desk, function, argument):
 
 @pytest.mark.parametrize("function", [name for name in GOOD if name not in ("load_vectors", "export_dense")])
 def test_unknown_keywords_are_named_and_the_near_one_offered(desk, function):
-    near = {"initialise": "rank", "build_vectors": "dim", "import_vectors": "format"}.get(function, "cap")
+    near = {"initialise": "rank", "build_vectors": "dim", "import_vectors": "format", "trim_tokenizer": "min_count"}
+    near = near.get(function, "cap")
     error = refusal(desk, function, GOOD[function], {f"{near}s": 3})
     assert f"'{near}s'; did you mean '{near}'" in str(error)
 
@@ -115,6 +119,10 @@ def test_unknown_keywords_are_named_and_the_near_one_offered(desk, function):
         *(("extend_tokenizer", {"vocab_size": value}) for value in ("x", 0, 6)),
         *(("extend_tokenizer", {name: 5}) for name in ("out", "source_text", "coverage")),
         ("extend_tokenizer", {"keep_source_text": True}),
+        *(("extend_tokenizer", {"min_count": value}) for value in ("x", 0, 1.5)),
+        *(("trim_tokenizer", {"text": value}) for value in (5, None, {}, [], {"swh": 5}, {"Swahili": "swh.txt"})),
+        *(("trim_tokenizer", {"min_count": value}) for value in ("x", 0, 1.5)),
+        ("trim_tokenizer", {"out": 5}),
         *(("prepare_corpus", {"text": value}) for value in (5, None, {}, {"S w": "swh.txt"})),
         *(("prepare_corpus", {name: 0}) for name in ("out", "length", "processes", "tokenizer")),
         *(("export_dense", {"model": value}) for value in (5, None, "name")),
@@ -129,7 +137,8 @@ def test_values_of_a_wrong_type_or_range_are_named(desk, function, wrong):
 
 
 @pytest.mark.parametrize(
-    "function", ["build_vectors", "import_vectors", "train_tokenizer", "extend_tokenizer", "prepare_corpus"]
+    "function",
+    ["build_vectors", "import_vectors", "train_tokenizer", "extend_tokenizer", "trim_tokenizer", "prepare_corpus"],
 )
 @pytest.mark.parametrize("out", [FILE, Path("parallel")])
 def test_an_output_that_is_something_else_is_left_alone(desk, function, out):

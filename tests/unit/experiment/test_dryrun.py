@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.plans import SHIPPED
 
 from hyperofa.cli import main
+from hyperofa.errors import HyperofaError
 from hyperofa.experiment.dryrun import downloads, extended_config, missing
 from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
 from hyperofa.experiment.workflow.graph import Plan
@@ -37,6 +39,15 @@ def test_every_shipped_recipe_is_resolved_without_fetching(name: str, tmp_path: 
         assert sum(recipe.corpus["cap"].values()) == 35_731_124
         assert extended_config(plan, recipe.sources[next(iter(recipe.sources))], "-", 200)["vocab_size"] == 401_145
     assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_the_text_decides_is_not_known_before(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("quickstart"), Replacements(), lenient=True)
+    assert recipe.target is None or recipe.target.size is None
+    plan = Plan(replace(recipe, tokenizer={"vocab_size": "auto"}), tmp_path / "out")
+    source = replace(next(iter(recipe.sources.values())), config={"model_type": "bert"})
+    with pytest.raises(HyperofaError, match=r"size is not known before it is made; give target\.size"):
+        extended_config(plan, source, "-", "full")
 
 
 def test_a_dry_run_plans_the_paper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

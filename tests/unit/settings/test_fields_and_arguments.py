@@ -102,7 +102,7 @@ def test_what_is_not_given_has_the_default_of_the_dataclass() -> None:
         (["--heat", "nan"], "--heat: nan is not"),
         (["--minutes", "0"], "--minutes: 0 is not a number above 0"),
         (["--shape", "long", "--seeds"], "--seeds: fall off a long loaf; bake a round one"),
-        (["--rank", "half"], "--rank"),
+        (["--rank", "half"], "--rank: 'half' is not a whole number or 'full'"),
         (["--spices", " , "], "--spices: names nothing"),
         (["--option", "a"], "--option: 'a' is not KEY=VALUE"),
     ],

@@ -112,10 +112,10 @@ MAKERS = {
 }
 
 
-def extended(source, files, vocab_size, kept=(), **settings):
+def extended(source, files, vocab_size, kept=(), *, min_count=1, **settings):
     """``source`` extended by the text of files, of which nothing is kept out."""
-    chosen = ExtendSettings(vocab_size=vocab_size, held_out=0.0, **settings)
-    return grow_tokenizer(source, survey(files, chosen), chosen, kept)
+    chosen = ExtendSettings(vocab_size=vocab_size, held_out=0.0, min_count=min_count, **settings)
+    return grow_tokenizer(source, survey(files, chosen), chosen, kept).tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -157,6 +157,22 @@ def test_the_source_s_own_text_is_measured_and_not_learnt_from(tmp_path, text, s
     assert "eng (source's own)" in shown
 
 
+def test_what_fewer_entries_would_save_is_shown(tmp_path, text, source, capsys):
+    words = ["tokenizer", "extend", "--source", str(source), "--text", f"swh={text}", "--out", str(tmp_path / "grown")]
+    assert cli.main([*words, "--vocab-size", "400", "--json"]) == 0
+    sizes = json.loads(capsys.readouterr().out)["saved"]
+    record = json.loads((tmp_path / "grown/training.json").read_text())
+    assert record["saved"] == sizes
+    before, after = (record["fertility"][name]["swh"]["tokens_per_word"] for name in ("before", "after"))
+    assert sizes[-1]["languages"]["swh"] == sizes[-1]["mean"] == pytest.approx(1 - after / before)
+    assert cli.main([*words, "--vocab-size", "auto"]) == 0
+    shown = capsys.readouterr().out
+    assert "tokens saved %, by number of new entries" in shown
+    (line,) = [line for line in shown.splitlines() if "taken" in line]
+    taken = [size for size in json.loads((tmp_path / "grown/training.json").read_text())["saved"] if size["taken"]]
+    assert [f"{size['new']}" in line and f"{100 * size['mean']:.2f}" in line for size in taken] == [True]
+
+
 def test_source_text_without_a_language_or_words_is_one_line(tmp_path, text, source, capsys):
     words = ["tokenizer", "extend", "--source", str(source), "--text", f"swh={text}", "--vocab-size", "400"]
     words += ["--out", str(tmp_path / "grown"), "--source-text"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperofa.errors import InputError
 from hyperofa.vocab.learning import sampling
-from hyperofa.vocab.learning.sampling import LEAST_HELD_OUT, count_words, most_frequent, survey
+from hyperofa.vocab.learning.sampling import APART, LEAST_HELD_OUT, count_apart, count_words, most_frequent, survey
 from hyperofa.vocab.settings import SamplingSettings
 
 
@@ -146,7 +146,7 @@ def test_a_long_line_is_cut_at_spaces_and_loses_nothing(tmp_path, monkeypatch):
     share=st.sampled_from([0.0, 0.05, 0.5]),
 )
 def test_every_line_is_learnt_from_kept_out_or_beyond_the_cap(tmp_path, lines, cap, share):
-    full = [line for line in lines if line.strip()]
+    full = [line for line in lines if sampling._VISIBLE.search(line)]
     if not full:
         with pytest.raises(InputError):
             text_of(tmp_path, lines, cap=cap, held_out=share)
@@ -155,3 +155,30 @@ def test_every_line_is_learnt_from_kept_out_or_beyond_the_cap(tmp_path, lines, c
     list(text)
     assert text.lines == len(full)
     assert text.drawn == min(cap, text.lines - text.kept_out_lines)
+
+
+def test_a_part_is_kept_out_of_what_pieces_are_learnt_from(tmp_path):
+    lines = [f"line number{i}" for i in range(1000)] + ["line repeated"] * 20
+    text = text_of(tmp_path, lines, held_out=0.05)
+    counts, apart = count_apart(text, str.split)
+    assert counts == count_words(text, str.split)
+    assert 0.8 * counts["line"] < APART * apart["line"] < 1.2 * counts["line"]
+    assert apart.get("repeated", 0) in (0, 20), "a line is in the part wherever it is repeated"
+    assert apart.keys() < counts.keys()
+
+
+def test_of_a_text_that_keeps_nothing_out_all_is_the_part(tmp_path):
+    for lines, share in (([f"line {i}" for i in range(20)], 0.05), ([f"line {i}" for i in range(200)], 0.0)):
+        counts, apart = count_apart(text_of(tmp_path, lines, held_out=share), str.split)
+        assert counts == apart
+        assert counts["line"] == len(lines)
+
+
+def test_what_is_forgotten_is_forgotten_in_the_part_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "_MOST_WORDS", 50)
+    text = text_of(tmp_path, [f"line{i % 7} number{i}" for i in range(400)], held_out=0.05)
+    text.word_characters = 60
+    counts, apart = count_apart(text, str.split)
+    assert sum(map(len, counts)) <= 60
+    assert apart.keys() <= counts.keys()
+    assert all(apart[word] <= counts[word] for word in apart)
