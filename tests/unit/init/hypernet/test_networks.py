@@ -42,7 +42,7 @@ def test_attention_starts_as_ofa_and_does_not_look_at_the_token_itself(problem):
     """Before it is fitted, attention is OFA's weighted mean; a token's own group has no part in its row."""
     keys = torch.from_numpy(problem.anchor_subwords)
     groups = torch.from_numpy(problem.source_groups[problem.anchor_ids])
-    table = SourceTable(keys, torch.from_numpy(problem.anchor_rows), groups)
+    table = SourceTable(keys, torch.from_numpy(problem.anchor_rows[:]), groups)
     shape = NetworkConfig(network="attention", hidden=64, neighbours=10)
     network = build_network(shape, 7, 6, seed=0, source=table).eval()
     words = torch.from_numpy(problem.predict_subwords)[:, None]
