@@ -273,6 +273,8 @@ def make_problem(
         languages=language_numbers(words.keys) if words else None,
         source_tokenizer=inputs.source_tokenizer,
         target_tokenizer=inputs.target_tokenizer,
+        causal=inputs.source.family.objective == "causal",
+        tied=inputs.source.output_embeddings is None,
         seed=resolved.asked.seed,
         settings=resolved.options,
         work=work,

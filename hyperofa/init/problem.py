@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,9 @@ class Problem:
         languages: (n,) int64: words of one language share a number; None where the words' languages are not known.
         source_tokenizer, target_tokenizer: for methods that need the tokens' text (``Method.reads_text``); None in the held-out
             check of others.
+        causal: the model is a decoder; ``tied``: the rows are also those of its head.
+        judge: the frozen model's loss (lower is better) on text that was kept out, with rows (m, r) for ``predict_ids``; None
+            where there is no text.
         seed: of every random draw.
         settings: the method's own settings, an instance of ``Method.settings``.
         work: a folder where a method that takes long may keep its state; None keeps none.
@@ -64,6 +68,9 @@ class Problem:
     languages: np.ndarray | None = None
     source_tokenizer: Any = None
     target_tokenizer: Any = None
+    causal: bool = False
+    tied: bool = False
+    judge: Callable[[np.ndarray], float] | None = None
     seed: int = 0
     settings: Any = None
     work: Path | None = None

@@ -12,7 +12,18 @@ from typing import Any
 
 from hyperofa.errors import DataMissingError, InputError, unknown_name
 from hyperofa.init.method import Method, errors_of, make_settings
-from hyperofa.init.methods import drawn, focus, hyperofa, means, ofa, ofa_ridge, omp, ridge, wechsel
+from hyperofa.init.methods import (
+    drawn,
+    focus,
+    hyperofa,
+    means,
+    ofa,
+    ofa_ridge,
+    omp,
+    ridge,
+    spelling_network,
+    wechsel,
+)
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa.init.settings import InitSettings, Rest
 from hyperofa_eval.settings.config import build_config
@@ -33,6 +44,7 @@ METHODS: dict[str, Method] = {
         ofa_ridge.OFA_RIDGE,
         omp.OMP,
         ridge.RIDGE,
+        spelling_network.SPELLING_NETWORK,
         wechsel.WECHSEL,
     )
 }

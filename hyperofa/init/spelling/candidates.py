@@ -1,0 +1,191 @@
+"""Rows for the new tokens from what is known of them: the mean of their pieces, the network's, those of word vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hyperofa.init.methods.ofa_ridge import OfaRidgeSettings, ofa_ridge
+from hyperofa.init.methods.ridge import rescale
+from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.spelling.fit import fit
+from hyperofa.init.spelling.learner import (
+    MOST_COLUMNS,
+    Evidence,
+    Known,
+    Learner,
+    Scale,
+    cosines,
+    main_directions,
+    mean_of_pieces,
+    order_of,
+    ridge,
+)
+from hyperofa.init.spelling.settings import NetworkSettings
+from hyperofa.init.spelling.spell import Source, Spellings
+
+_EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8
+"""So many tokens are gone through where the epochs are not given, within these numbers of passes."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Rows (m, r) for the tokens to predict, each by one kind of evidence.
+
+    Attributes:
+        pieces: the mean of the token's pieces; of all source rows where there are none.
+        network: the network's answer, as long as it gives it; ``known`` (m,) bool says where it was told anything.
+        vectors: what word vectors tell, and (m,) bool where they tell anything; None without.
+        counts: (m,) int64: pieces of each token.
+    """
+
+    pieces: np.ndarray
+    network: np.ndarray
+    known: np.ndarray
+    vectors: tuple[np.ndarray, np.ndarray] | None
+    counts: np.ndarray
+
+
+def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
+    """Let the network learn the source's own tokens, and ask it for the new ones; what it came to is in ``problem.notes``.
+
+    Raises:
+        HyperofaError: the loss became NaN.
+    """
+    rows = np.asarray(problem.rows)
+    source = Source(problem.source_tokenizer, len(rows))
+    table, new = source.own, source.spell(problem.target_tokenizer, problem.predict_ids)
+    evidence_here, evidence_new = _evidence(problem)
+    told = np.any([np.zeros(len(rows), dtype=bool), *(one.there for one in evidence_here)], axis=0)
+    ids = np.flatnonzero((table.counts > 0) | (told & _rows_with_text(problem)))
+    scale = Scale(rows[ids] if len(ids) else rows)
+    standard = scale.enter(rows)
+    learner = Learner(standard, [one.features.shape[1] for one in evidence_here], settings, problem.seed)
+    order = order_of(len(rows))
+    place = min(len(order) - 1, int(settings.place * len(order)))
+    known_here = Known(table, source.inside(table), order, evidence_here).chosen(ids)
+    known_new = Known(new, source.inside(new), np.full(len(new), order[place]), evidence_new)
+    notes: dict[str, Any] = {"learned_from": len(ids)}
+    if len(ids):
+        passes = passes_over(len(ids), settings.epochs)
+        history, held = fit(
+            learner,
+            known_here,
+            standard[ids],
+            table,
+            problem.source_groups[ids],
+            passes,
+            seed=problem.seed,
+            checkpoint=problem.work,
+        )
+        notes |= {"epochs": passes, "history": {name: _rounded(values) for name, values in history.items()}}
+        notes["held_out"] = _compared(learner, known_here, standard, ids, held)
+    there = new.counts > 0
+    for one in evidence_new:
+        there = there | one.there
+    network = np.broadcast_to(scale.mean, (len(new), rows.shape[1])).copy()
+    if there.any():
+        network[there] = scale.leave(learner.predict(known_new.chosen(np.flatnonzero(there))))
+    notes["new_tokens"] = {"pieces": round(float(new.counts.mean()), 2), "nothing_known": int((~there).sum())}
+    problem.notes["network"] = notes
+    pieces = scale.leave(mean_of_pieces(standard, new)).astype(np.float32)
+    return Candidates(pieces, network, there, _from_vectors(problem) if len(problem.vectors) else None, new.counts)
+
+
+def passes_over(tokens: int, asked: int | None) -> int:
+    """How often so many tokens are gone through, unless that is ``asked``."""
+    return max(_FEWEST, min(_MOST, round(_EXAMPLES / max(tokens, 1)))) if asked is None else asked
+
+
+def ends_of(rows: np.ndarray, spelled: Spellings) -> np.ndarray:
+    """(n, 3 r) float32: the mean, first and last row of each token's pieces, each of which has some."""
+    first, last = spelled.pieces[spelled.starts[:-1]], spelled.pieces[spelled.starts[1:] - 1]
+    return np.concatenate([mean_of_pieces(rows, spelled), rows[first], rows[last]], axis=1)
+
+
+def linear_map(rows: np.ndarray, spelled: Spellings, wanted: np.ndarray, penalty: float = 1.0) -> Callable[..., Any]:
+    """One linear map, shared by all tokens, from :func:`ends_of` to the row: what the network must be better than."""
+    weights, intercept = ridge(ends_of(rows, spelled), wanted, penalty)
+    return lambda other: ends_of(rows, other) @ weights + intercept
+
+
+def _evidence(problem: Problem) -> tuple[list[Evidence], list[Evidence]]:
+    """What is known beside the spelling: of all source tokens, and of those to predict."""
+    here, new = np.arange(len(problem.rows)), problem.predict_ids
+    found: list[tuple[Evidence, Evidence]] = []
+    if len(problem.vectors):
+        words = (problem.source_words, here), (problem.target_words, new)
+        found.append((_word_evidence(problem, *words[0]), _word_evidence(problem, *words[1])))
+    if (donor := problem.donor) is not None:
+        given, wanted = donor.of_source(here), donor.of_target(new)
+        scale = Scale(given[donor.has_source[here]])
+        sides = ((given, donor.has_source[here]), (wanted, donor.has_target[new]))
+        standard = [np.where(there[:, None], scale.enter(rows), 0).astype(np.float32) for rows, there in sides]
+        if standard[0].shape[1] > MOST_COLUMNS:
+            directions = main_directions(standard[0], MOST_COLUMNS)
+            standard = [rows @ directions for rows in standard]
+        told = [Evidence("donor", rows, there) for rows, (_, there) in zip(standard, sides, strict=True)]
+        found.append((told[0], told[1]))
+    return [one for one, _ in found], [one for _, one in found]
+
+
+def _word_evidence(problem: Problem, words: Any, ids: np.ndarray) -> Evidence:
+    there = np.diff(words.indptr)[ids] > 0
+    found = subword_vectors(words, ids, problem.centred_vectors, power=2.0)
+    return Evidence("words", found * np.float32(np.sqrt(found.shape[1])), there)
+
+
+def _rows_with_text(problem: Problem) -> np.ndarray:
+    from hyperofa.vocab.surfaces import tokens_with_text
+
+    there = np.zeros(len(problem.rows), dtype=bool)
+    found = tokens_with_text(problem.source_tokenizer)[: len(there)]
+    there[: len(found)] = found
+    return there
+
+
+def _from_vectors(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of ``ofa-ridge`` for the tokens to predict that have words, and which these are."""
+    there = np.diff(problem.target_words.indptr)[problem.predict_ids] > 0
+    found = np.zeros((len(there), problem.rows.shape[1]), dtype=np.float32)
+    if there.any():
+        part = dataclasses.replace(problem, predict_ids=problem.predict_ids[there], settings=OfaRidgeSettings())
+        found[there] = ofa_ridge(part)
+    return found, there
+
+
+def _compared(
+    learner: Learner, known: Known, rows: np.ndarray, ids: np.ndarray, held: np.ndarray
+) -> dict[str, Any] | None:
+    """The network beside the shared linear map and the mean of pieces on the held-out tokens that are spelled."""
+    held = held[known.spelled.counts[held] > 0]
+    if not len(held):
+        return None
+    given, wanted = known.chosen(held), rows[ids[held]]
+    train = np.setdiff1d(np.flatnonzero(known.spelled.counts > 0), held)
+    step = max(1, len(train) // 50_000)
+    linear = linear_map(rows, known.spelled.chosen(train[::step]), rows[ids[train[::step]]])
+    found = {
+        "network": learner.predict(given),
+        "linear": linear(given.spelled),
+        "pieces": mean_of_pieces(rows, given.spelled),
+    }
+    lengths = {name: float(np.linalg.norm(one, axis=1).mean()) for name, one in {**found, "true": wanted}.items()}
+    return {
+        "tokens": len(held),
+        "cosine": {name: round(float(cosines(one, wanted).mean()), 4) for name, one in found.items()},
+        "norm": {name: round(length, 3) for name, length in lengths.items()},
+    }
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 5) for value in values]
+
+
+def at_length(found: np.ndarray, problem: Problem) -> np.ndarray:
+    """``found`` (m, r) at the mean length of the source's rows about their mean."""
+    return rescale(found, problem.rows, problem.rows.mean(axis=0))

@@ -1,0 +1,205 @@
+"""What the network is given and gives: known things of tokens as one vector each, rows in standard form, predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor
+from torch.nn import functional as F
+
+from hyperofa.base.device import device_named, multiplies_bfloat16
+from hyperofa.init.spelling.network import SpellingNetwork
+from hyperofa.init.spelling.settings import NetworkSettings
+from hyperofa.init.spelling.spell import Spellings
+
+MOST_COLUMNS = 768
+"""Wider rows are looked at in so many directions, those of their largest deviation."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One more thing that may be known of a token beside its spelling.
+
+    Attributes:
+        name: for the record.
+        features: (n, d) float32, zero where nothing is known; about 1 in size.
+        there: (n,) bool: where something is.
+    """
+
+    name: str
+    features: np.ndarray
+    there: np.ndarray
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of n tokens.
+
+    Attributes:
+        spelled: the pieces that spell them.
+        inside: the longest source tokens that lie within them, wherever they begin.
+        order: (n,) float32: the logarithm of their place in the vocabulary, in standard form: the later, the rarer.
+        evidence: what else, one row a token.
+    """
+
+    spelled: Spellings
+    inside: Spellings
+    order: np.ndarray
+    evidence: Sequence[Evidence] = ()
+
+    def chosen(self, ids: np.ndarray) -> Known:
+        """Of the tokens ``ids`` alone."""
+        told = [Evidence(one.name, one.features[ids], one.there[ids]) for one in self.evidence]
+        return Known(self.spelled.chosen(ids), self.inside.chosen(ids), self.order[ids], told)
+
+    def __len__(self) -> int:
+        return len(self.spelled)
+
+
+class Scale:
+    """Rows about their mean, over their deviation overall: what the network sees and answers."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        """Measure ``rows`` (V_s, r)."""
+        self.mean = rows.mean(axis=0)
+        self.deviation = float(np.sqrt(np.square(rows - self.mean, dtype=np.float64).mean())) or 1.0
+
+    def enter(self, rows: np.ndarray) -> np.ndarray:
+        """Standard rows."""
+        found: np.ndarray = (rows - self.mean) / np.float32(self.deviation)
+        return found
+
+    def leave(self, rows: np.ndarray) -> np.ndarray:
+        """Rows as the model has them."""
+        found: np.ndarray = rows * np.float32(self.deviation) + self.mean
+        return found
+
+
+class Learner:
+    """A network with the rows that it looks up pieces in."""
+
+    def __init__(self, rows: np.ndarray, features: Sequence[int], settings: NetworkSettings, seed: int) -> None:
+        """``rows`` (V_s, r) are the source's in standard form; ``features`` the widths of other evidence."""
+        self.settings, self.rows = settings, rows
+        self.seen = rows if rows.shape[1] <= MOST_COLUMNS else rows @ main_directions(rows, MOST_COLUMNS)
+        self.device = device_named(settings.device, "spelling network")
+        self.bf16 = multiplies_bfloat16(self.device) if settings.bf16 is None else settings.bf16
+        known = 4 * self.seen.shape[1] + 3 + sum(size + 1 for size in features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = SpellingNetwork(known, rows.shape[1], settings.hidden, settings.layers, settings.dropout)
+        self.network = network.to(self.device)
+
+    def vectors(self, known: Known) -> np.ndarray:
+        """(B, k) float32: mean, first and last piece, mean of the tokens inside, how many pieces; then other evidence."""
+        spelled, rows = known.spelled, self.seen
+        some = spelled.counts > 0
+        ends = np.zeros((2, len(known), rows.shape[1]), dtype=np.float32)
+        ends[0, some] = rows[spelled.pieces[spelled.starts[:-1][some]]]
+        ends[1, some] = rows[spelled.pieces[spelled.starts[1:][some] - 1]]
+        told = [one for each in known.evidence for one in (each.features * each.there[:, None], each.there[:, None])]
+        size = np.log2(np.maximum(spelled.counts, 1))
+        parts = [mean_of_pieces(rows, spelled), *ends, mean_of_pieces(rows, known.inside), some[:, None], size[:, None]]
+        parts.append(known.order[:, None])
+        return np.concatenate([*parts, *told], axis=1, dtype=np.float32)
+
+    def answer(self, known: Known) -> Tensor:
+        """Standard rows (B, r)."""
+        found: Tensor = self.network(self.tensor(self.vectors(known)), bf16=self.bf16)
+        return found
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """The array on the network's device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def predict(self, known: Known) -> np.ndarray:
+        """Standard rows (n, r) float32 of tokens of each of which something is known."""
+        self.network.eval()
+        step = 4 * self.settings.batch_size
+        found = np.empty((len(known), self.rows.shape[1]), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(found), step):
+                ids = np.arange(start, min(start + step, len(found)))
+                found[ids] = self.answer(known.chosen(ids)).cpu().numpy()
+        return found
+
+    def loss(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """1 - cosine, and the squared error of a column."""
+        cosine = F.cosine_similarity(found, wanted)
+        return (1 - cosine).mean() + self.settings.squared_error * (found - wanted).square().mean()
+
+    def start_linear(self, known: Known, wanted: np.ndarray) -> None:
+        """Set the linear map to ridge regression on these n tokens and their rows ``wanted`` (n, r)."""
+        weights, intercept = ridge(self.vectors(known), wanted, self.settings.ridge_penalty)
+        with torch.no_grad():
+            self.network.linear.weight.copy_(torch.from_numpy(weights.T))
+            self.network.linear.bias.copy_(torch.from_numpy(intercept))
+
+
+def ridge(inputs: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (k, r) and intercept (r,) float32 of ridge regression, the sums in float32 and the solution in float64.
+
+    ``penalty`` is in units of the mean squared input of a column over ``k``, times 1 / n: 1 counts like one token a column.
+    """
+    centre_in, centre_out = inputs.mean(axis=0), wanted.mean(axis=0)
+    given = torch.from_numpy(inputs - centre_in)
+    gram = (given.T @ given).double()
+    gram.diagonal().add_(penalty * max(float(gram.diagonal().mean()), 1e-12) / max(len(inputs), 1) * inputs.shape[1])
+    found = torch.linalg.solve(gram, (given.T @ torch.from_numpy(wanted - centre_out)).double()).float().numpy()
+    return found, centre_out - centre_in @ found
+
+
+def order_of(size: int) -> np.ndarray:
+    """(size,) float32: the logarithm of each place in a vocabulary, in standard form.
+
+    Every trainer of tokenizers gives the more frequent pieces the smaller numbers.
+    """
+    places = np.log1p(np.arange(size, dtype=np.float32))
+    found: np.ndarray = (places - places.mean()) / max(float(places.std()), 1e-6)
+    return found
+
+
+def main_directions(rows: np.ndarray, count: int) -> np.ndarray:
+    """(r, count) float32 orthonormal: the directions in which centred ``rows`` (V_s, r) deviate most."""
+    given = torch.from_numpy(rows)
+    _, found = torch.linalg.eigh((given.T @ given).double())
+    return np.ascontiguousarray(found[:, -count:].float().numpy())
+
+
+def mean_of_pieces(rows: np.ndarray, spelled: Spellings) -> np.ndarray:
+    """(n, r) float32: the mean row of each token's pieces; zero where it has none."""
+    data = np.repeat(1 / np.maximum(spelled.counts, 1), spelled.counts).astype(np.float32)
+    found: np.ndarray = csr_matrix((data, spelled.pieces, spelled.starts), shape=(len(spelled), len(rows))) @ rows
+    return found
+
+
+def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(n,) cosine of each row with the one it should be; 0 where either is none."""
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    products: np.ndarray = np.einsum("nr,nr->n", found, wanted) / np.maximum(lengths, 1e-12)
+    return products
+
+
+def hidden_at_random(known: Known, table: Spellings, settings: NetworkSettings, rng: np.random.Generator) -> Known:
+    """Tokens as new ones might be known: some pieces hidden, and spelled by smaller ones; some evidence missing."""
+    spelled, inside = known.spelled, known.inside
+    if settings.finer:
+        # By token: new tokens differ in how finely the source cuts their language.
+        rate = 2 * settings.finer * rng.random(len(known))
+        owner = np.repeat(np.arange(len(known)), spelled.counts)
+        cut = (rng.random(len(spelled.pieces)) < rate[owner]) & (table.counts[spelled.pieces] > 0)
+        bound = np.full(len(known), np.iinfo(np.int64).max)
+        np.minimum.at(bound, owner[cut], table.lengths[spelled.pieces[cut]])
+        # A source without that piece would have none of its length within the token either.
+        within = table.lengths[inside.pieces] >= np.repeat(bound, inside.counts)
+        spelled, inside = spelled.finer(cut, table), inside.finer(within, table)
+    told = []
+    for one in known.evidence:
+        there = one.there & ((rng.random(len(known)) >= settings.absent) | (spelled.counts == 0))
+        told.append(dataclasses.replace(one, there=there))
+    return Known(spelled, inside, known.order, told)

@@ -1,0 +1,40 @@
+"""The settings of the spelling network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyperofa_eval.settings.fields import Range, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Settings):
+    """The network's shape and how it learns (docs/notes/spelling-network.md says how the defaults were chosen)."""
+
+    hidden: int = setting(1024, "width of the network", range=Range(1))
+    layers: int = setting(2, "of that width; 0 leaves a linear map", range=Range(0))
+    dropout: float = setting(0.1, "rate of dropout", range=Range(0, 1, below=True))
+    epochs: int | None = setting(None, "passes over the source's tokens (default: by their number)", range=Range(0))
+    batch_size: int = setting(512, "tokens of a batch", range=Range(1))
+    learning_rate: float = setting(1e-3, "of AdamW at its highest", range=Range(0, above=True))
+    ridge_penalty: float = setting(1.0, "of the linear map that the network begins as", range=Range(0, above=True))
+    squared_error: float = setting(0.5, "its weight in the loss beside 1 - cosine", range=Range(0))
+    finer: float = setting(0.3, "share of pieces that are hidden, and spelled by smaller ones", range=Range(0, 0.5))
+    absent: float = setting(0.15, "share of tokens that learn without other evidence", range=Range(0, 1, below=True))
+    place: float = setting(
+        0.5,
+        "new tokens are taken to be as frequent as the one at this share of the source's vocabulary",
+        range=Range(0, 1),
+    )
+    held_out: int = setting(2000, "source tokens kept out of learning, a twentieth at most", range=Range(0))
+    bf16: bool | None = setting(
+        None, "products in bfloat16, weights and sums in float32 (default: where the device has them)"
+    )
+    device: str = setting("auto", "auto is a GPU where there is one")
+
+    def check(self) -> None:
+        """The device's name is one."""
+        if self.device not in ("auto", "cpu"):
+            from hyperofa.base.device import check_device
+
+            check_device(self.device, "spelling network")

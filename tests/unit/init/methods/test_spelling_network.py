@@ -1,0 +1,122 @@
+"""The spelling network as a method: what it predicts with and without word vectors, and how the judge chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from hyperofa.init.method import make_settings, run_method
+from hyperofa.init.problem import Problem
+from hyperofa.init.registry import find_method
+from hyperofa.init.spelling.spell import Source
+from tests.unit.init.conftest import asked, unigram_tokenizer, wordpiece_tokenizer, written
+
+SMALL = {"hidden": "8", "layers": "1", "epochs": "1", "device": "cpu"}
+METHOD = find_method("spelling-network")
+
+
+@pytest.fixture
+def spelled():
+    """A problem of the tiny tokenizers without vectors."""
+    from scipy.sparse import csr_matrix
+
+    source, target = wordpiece_tokenizer(), unigram_tokenizer(["▁dogs", "▁walking", "▁zzz", "▁s"])
+    return Problem(
+        rows=np.random.default_rng(0).normal(1, 2, (len(source), 6)).astype(np.float32),
+        vectors=np.zeros((0, 1), dtype=np.float32),
+        source_words=csr_matrix((len(source), 0), dtype=np.float32),
+        target_words=csr_matrix((len(target), 0), dtype=np.float32),
+        source_ids=np.full(len(target), -1),
+        predict_ids=np.array([5, 6, 7]),
+        source_groups=np.arange(len(source)),
+        source_tokenizer=source,
+        target_tokenizer=target,
+    )
+
+
+def solve(problem, **options):
+    given = dataclasses.replace(problem, settings=make_settings(METHOD, SMALL | options), notes={})
+    return run_method(METHOD, given), given.notes
+
+
+def mean_of(problem, *names):
+    return problem.rows[problem.source_tokenizer.convert_tokens_to_ids(list(names))].mean(axis=0)
+
+
+class TestRows:
+    def test_of_the_base_alone_are_the_mean_of_pieces(self, spelled):
+        rows, notes = solve(spelled, mix="base", norm="as-predicted")
+        np.testing.assert_allclose(rows[0], mean_of(spelled, "dog", "##s"), atol=1e-5)
+        np.testing.assert_allclose(rows[1], mean_of(spelled, "walk", "##ing"), atol=1e-5)
+        assert notes["network"]["new_tokens"] == {"pieces": pytest.approx(4 / 3, abs=0.01), "nothing_known": 1}
+
+    def test_half_lies_between(self, spelled):
+        parts = [solve(spelled, mix=mix, norm="as-predicted")[0] for mix in ("base", "half", "network")]
+        np.testing.assert_allclose(parts[1][:2], (parts[0] + parts[2])[:2] / 2, atol=1e-5)
+
+    def test_of_an_encoder_have_the_source_s_length(self, spelled):
+        centre = spelled.rows.mean(axis=0)
+        rows, _ = solve(spelled)
+        length = np.linalg.norm(spelled.rows - centre, axis=1).mean()
+        np.testing.assert_allclose(np.linalg.norm(rows[:2] - centre, axis=1), length, rtol=1e-4)
+
+    def test_of_a_decoder_are_half_the_mean_of_pieces(self, spelled):
+        decoder = dataclasses.replace(spelled, causal=True, tied=True)
+        rows, notes = solve(decoder)
+        np.testing.assert_array_equal(rows, solve(decoder, mix="half", base="pieces", norm="as-predicted")[0])
+        assert notes["choice"]["by"] == "rule"
+
+    def test_are_the_same_twice(self, spelled):
+        np.testing.assert_array_equal(solve(spelled)[0], solve(spelled)[0])
+
+
+class TestJudge:
+    @pytest.mark.parametrize("best", ["network", "half", "base"])
+    def test_chooses_the_rows_of_the_least_loss(self, spelled, best):
+        wanted, _ = solve(spelled, mix=best)
+        judged = dataclasses.replace(spelled, judge=lambda rows: float(np.abs(rows - wanted).sum()))
+        rows, notes = solve(judged)
+        np.testing.assert_array_equal(rows, wanted)
+        assert (notes["choice"]["mix"], notes["choice"]["by"]) == (best, "held-out text")
+        assert min(notes["choice"]["losses"], key=notes["choice"]["losses"].get) == f"pieces+{best}"
+
+    def test_is_not_asked_where_the_settings_say_all(self, spelled):
+        def judge(rows):
+            raise AssertionError
+
+        _, notes = solve(dataclasses.replace(spelled, judge=judge), mix="half")
+        assert notes["choice"]["by"] == "settings"
+
+
+class TestCommand:
+    def options(self, rooms, out, vectors, **more):
+        places = (rooms / "source", rooms / "target", rooms / "vectors" if vectors else None, out)
+        return asked(*places, "spelling-network", options=SMALL | more)
+
+    def test_predicts_every_new_token_that_has_pieces_or_words(self, rooms, tmp_path):
+        from hyperofa.vocab.overlap import overlap
+
+        source, target = wordpiece_tokenizer(), unigram_tokenizer()
+        new = np.flatnonzero(overlap(source, target) < 0)
+        spelled = int((Source(source, len(source)).spell(target, new).counts > 0).sum())
+        plain = written(self.options(rooms, tmp_path / "plain", vectors=False))
+        told = written(self.options(rooms, tmp_path / "told", vectors=True))
+        assert plain["counts"]["predicted"] == spelled
+        assert told["counts"]["predicted"] > spelled
+        assert told["method_notes"]["choice"]["base"] == "pieces"
+
+    def test_two_runs_write_the_same(self, rooms, tmp_path):
+        for name in ("a", "b"):
+            written(self.options(rooms, tmp_path / name, True))
+        first, second = (json.loads((tmp_path / name / "init.json").read_text()) for name in ("a", "b"))
+        assert first == second
+
+    @pytest.mark.parametrize(
+        ("option", "line"),
+        [("mix=both", "mix"), ("base=words", "base"), ("finer=2", "finer"), ("device=gpu9", "unknown device")],
+    )
+    def test_says_in_one_line_what_cannot_be(self, refused, option, line):
+        assert line in refused("--option", option, method="spelling-network")
