@@ -57,7 +57,7 @@ def _differences(
             here = ", ".join(f"{key}={value}" for key, value in own.options.items())
             yield f"network of {name}", "its table 1", here, "a-smaller-network"
     yield from _scale(recipe, settings)
-    if refined := ", ".join(name for name, own in settings.items() if own.refine is not None):
+    if refined := ", ".join(name for name, own in settings.items() if own.learns):
         yield "refinement", "none", refined, "refinement"
     if recipe.trained():
         yield from _training(recipe, length)
