@@ -60,7 +60,7 @@ def test_settings_are_those_that_the_command_gets() -> None:
     methods = "matrix.methods={hyperofa: {parallel: [p]}, b: {method: ofa, scale_split: 0}}"
     found = told("quickstart", methods, "evaluate.against=[]")
     assert "method" not in found
-    assert found["refinement"] == "hyperofa"
+    assert found["rows that learn"] == "hyperofa"
     assert "scale of the coordinates (--scale-split)" not in found
 
 
