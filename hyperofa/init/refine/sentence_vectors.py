@@ -25,10 +25,10 @@ from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
-_KNOWN = 0.5  # of a language's held-out sentences, so many must find their pivot side by the source's own vectors
+_KNOWN = 0.6  # of a language's held-out sentences, so many must find their pivot side by the source's own vectors
 _SPELLED = 0.01  # of a language's tokens, so many at most may be unknown to the source
 _MOST = 20_000  # sentences of a language, in each of both roles
-_HELD = 1000  # held-out sentences that a choice looks at
+_HELD = 500  # held-out sentences of each kind that a choice looks at, and 32 of a language at least
 _BATCH = 64
 
 
@@ -64,7 +64,7 @@ class SentenceVectors:
         self._source_tokenizer, self._target_tokenizer = tokenizers
         self._given, self._body, self._config, self._seed = given, body, config, seed
         self.known = self._known_languages()
-        self._held = self._items(given.choose, max(_BATCH, _HELD // max(1, len(given.choose.all_lines()))))
+        self._held = self._items(given.choose, max(32, _HELD // max(1, len(given.choose.all_lines()))))
         self._choice: tuple[list[np.ndarray], list[np.ndarray], Tensor, np.ndarray] | None = None
         self._centre: Tensor | None = None
         self.languages: dict[str, int] = {}
@@ -196,13 +196,13 @@ class SentenceVectors:
                 if language == self._config.pivot:
                     continue
                 rows = given.parallel.texts.get(language, {})
-                numbers = _even(sorted(rows.keys() & pivot.keys()), _BATCH * 2)
+                numbers = _even(sorted(rows.keys() & pivot.keys()), _BATCH)
                 if len(numbers) > 1:
                     ours, theirs = ([side[n] for n in numbers] for side in (rows, pivot))
                     share = retrieved(*(self._source_vectors(texts) for texts in (ours, theirs)))
                     found[language] = share >= _KNOWN, f"{share:.0%} found"
                 else:
-                    ids = np.concatenate(tokenise(self._source_tokenizer, lines, self._config.max_length)[0])
+                    ids = np.concatenate(tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0])
                     unknown = float((ids == self._source_tokenizer.unk_token_id).mean())
                     found[language] = unknown <= _SPELLED, f"{unknown:.0%} unknown tokens"
         if found:
