@@ -50,7 +50,7 @@ def _methods() -> Iterator[str]:
     from hyperofa.init.refine.settings import RefineConfig
     from hyperofa.init.registry import METHODS
 
-    yield from ("## Options of a refinement", "", *markdown(RefineConfig, options=False), "")
+    yield from ("## Options of rows that learn", "", *markdown(RefineConfig, options=False), "")
 
     for name, method in METHODS.items():
         rows = markdown(method.settings, options=False)

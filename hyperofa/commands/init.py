@@ -40,13 +40,14 @@ def run(options: Init) -> None:
     """Write the extended model and print what became of its rows."""
     from hyperofa.api.models import MARKER, initialise
     from hyperofa.base.files import check_output
+    from hyperofa.base.interrupts import patient_interrupts
     from hyperofa.init.registry import find_method
     from hyperofa_eval.base.console import print_json
     from hyperofa_eval.base.cpu import keep_freed_memory
 
     began = time.monotonic()
     check_output(options.out, MARKER)
-    if options.refine is not None or find_method(options.method).trains:
+    if options.learns or find_method(options.method).trains:
         keep_freed_memory()
     out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
     work = out.parent / f".{out.name}.work"
@@ -56,7 +57,8 @@ def run(options: Init) -> None:
         "donor": options.donor,
         "work": work,
     }
-    extended = initialise(options.source, options.tokenizer, options.vectors, **given)
+    with patient_interrupts():
+        extended = initialise(options.source, options.tokenizer, options.vectors, **given)
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
     log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)
@@ -78,7 +80,7 @@ def _print(record: dict[str, Any], out: Path) -> None:
 
     counts, refined, quality = record["counts"], record["refine"], record["quality"]
     made = f"method {record['method']}, rank {record['rank'] or 'full'}"
-    made += f", refined: {refined['kind']}" if refined else ""
+    made += f", learned from {refined['objective']}" if refined and refined["chosen_step"] else ""
     rows = [(name, n, 100 * n / sum(counts.values())) for name, n in _by_evidence(counts, record["evidence"]) if n]
     table(f"Rows of {out} by provenance ({made})", ("provenance", "rows", "%"), rows)
     output = quality["output"] or {}
@@ -104,9 +106,15 @@ def _print(record: dict[str, Any], out: Path) -> None:
     for token, neighbours in list(quality["neighbours"].items())[:8]:
         console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
     if refined:
+        held, step = refined["held_out"], refined["chosen_step"]
+        took = (
+            f"step {step}, {refined['chosen_share']:.0%} of the change"
+            if step
+            else "the start is kept: nothing was better"
+        )
         console.print(
-            f"Refined {refined['tokens_learned']:,} rows in {refined['steps']} steps: "
-            f"loss {refined['loss_first']:.3f} → {refined['loss_last']:.3f}"
+            f"{refined['tokens_learned']:,} rows learned from {refined['objective']} in {refined['steps_done']} steps; held-out "
+            f"{held['unit']} {held['start']:.3f} → {held['chosen']:.3f} ({took})"
         )
     if record["head"]["is_new"]:
         console.print("The source has no language-model head: one was made new, and must be trained.")

@@ -98,10 +98,7 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
         device_named(device, f"method {method.name}")
     if places.vectors is None and method.predict is not None and method.uses_words:
         raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
-    if asked.refine is not None and not asked.parallel and (asked.refine == "parallel" or not asked.text):
-        name = "parallel text" if asked.refine == "parallel" else "text or parallel text"
-        raise SettingError("refine", f"{asked.refine} needs {name} to learn from", todo="name its files")
-    texts = read_texts(asked.text, whole=asked.refine == "distill")
+    texts = read_texts(asked.text)
     if places.vectors is not None:
         WordVectors.open(places.vectors)
     target_tokenizer = load_tokenizer(places.tokenizer)
@@ -119,9 +116,11 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     check_roles(source, target_tokenizer)
     refinement = None
     if resolved.refine is not None:
-        from hyperofa.init.refine.refining import prepare
+        from hyperofa.data.given_text import read_given
+        from hyperofa.init.refine.refining import Refinement
 
-        refinement = prepare(resolved.refine, source, asked.parallel, texts)
+        given = read_given(asked.text, asked.parallel, asked.seed)
+        refinement = Refinement(asked.refine, resolved.refine, source, given)
     return Inputs(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
 
 

@@ -1,7 +1,8 @@
-"""The stages of an initialisation: overlap, match, factorise, predict, refine, assemble, report."""
+"""The stages of an initialisation: overlap, match, factorise, predict, learn, assemble, report."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from hyperofa.init.problem import Problem
+    from hyperofa.init.refine.refining import Learning
     from hyperofa.init.registry import Resolved
 
 
@@ -53,6 +55,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     source_tokenizer, target_tokenizer = inputs.source_tokenizer, inputs.target_tokenizer
     met = find_overlap(source_tokenizer, target_tokenizer, fold_case=asked.fold_case, fold_boundary=asked.fold_boundary)
     words, known, found = trace_rows(places, resolved, inputs, met.source_ids)
+    learning = _learning(inputs, found, asked.seed)
     stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, known, found))
 
     def extend(embeddings: Tensor, stream: int) -> tuple[ExtendedMatrix, Problem]:
@@ -66,6 +69,8 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         )
         state = work and work / f"hypernet-{stream}"
         problem = make_problem(factors.coordinates, words, known, found, inputs, resolved, state)
+        if learning is not None and stream == 0:
+            problem = dataclasses.replace(problem, judge=learning.judge(problem, factors))
 
         def predict() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             rows = predict_rows(resolved.method, problem, found)
@@ -75,27 +80,36 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         found.evidence[problem.predict_ids] = kept["evidence"]
         return ExtendedMatrix(extend_rows(problem, found, kept["rows"], stream), factors, notes), problem
 
-    extended, problem = extend(source.input_embeddings, 0)
-    untied = [] if source.output_embeddings is None else [extend(source.output_embeddings, 1)]
-    refined = None
-    if inputs.refinement is not None:
-        from hyperofa.init.refine.refining import refine_inputs
-
-        extended, refined = refine_inputs(extended, problem, found, inputs.refinement, work)
-    matrices = [(extended, problem), *untied]
+    both = (source.input_embeddings, source.output_embeddings)
+    matrices = [extend(embeddings, stream) for stream, embeddings in enumerate(both) if embeddings is not None]
+    learned = None
+    if learning is not None:
+        matrices, learned = learning.learn(matrices, work)
+    first, *untied = [extended for extended, _ in matrices]
     found, padded = pad(found, [matrix for matrix, _ in matrices], asked.pad_to_multiple)
     model = assemble(
         source,
         target_tokenizer,
         coordinates=padded[0],
-        primitives=_tensor(extended.factors.primitives),
+        primitives=_tensor(first.factors.primitives),
         output_coordinates=padded[1] if untied else None,
-        output_primitives=_tensor(untied[0][0].factors.primitives) if untied else None,
+        output_primitives=_tensor(untied[0].factors.primitives) if untied else None,
         head_bias=_tensor(extend_bias(source, found, target_tokenizer, inputs.source_rows)),
     )
     report = record_of(places, resolved, source, [matrix for matrix, _ in matrices], found, met.counts)
     quality = quality_of(resolved, matrices, words, found, model, inputs.texts)
-    return model, target_tokenizer, report | {"refine": refined, "quality": quality}, found
+    return model, target_tokenizer, report | {"refine": learned, "quality": quality}, found
+
+
+def _learning(inputs: Inputs, found: origin.Provenance, seed: int) -> Learning | None:
+    """How new rows learn; None where they do not."""
+    if inputs.refinement is None:
+        return None
+    from hyperofa.init.refine.refining import Learning
+
+    tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
+    learning = Learning(inputs.refinement, tokenizers, inputs.source_rows, found, seed)
+    return learning if learning.possible else None
 
 
 def _decided_by(
@@ -115,6 +129,7 @@ def _decided_by(
         "provenance": digest(found.code, found.source_id, found.evidence),
         "donor": known.donor and digest(known.donor.rows, known.donor.source_ids, known.donor.target_ids),
         "vectors": sha256_tree(places.vectors) if places.vectors else None,
+        "judge": inputs.refinement and inputs.refinement.digest(),
     }
 
 

@@ -88,7 +88,7 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Settings of an initialisation with all that they name: its method, that one's settings, and the refinement's.
+    """Settings of an initialisation with all that they name: its method, that one's settings, and those of rows that learn.
 
     ``rest`` is what becomes of the new tokens that the method is not given.
     """
@@ -112,8 +112,8 @@ def resolve(settings: InitSettings) -> Resolved:
     options = settings_for(method, settings.options)
     split = method.scale_split if settings.scale_split is None else settings.scale_split
     refine = None
-    if settings.refine is not None:
-        refine = build_config(RefineConfig, {**settings.refine_options, "kind": settings.refine}, "refinement")
+    if settings.learns:
+        refine = build_config(RefineConfig, dict(settings.refine_options), "refinement")
     if settings.rest == "pieces" and method.predict is None:
         raise SettingError(
             "rest", f"method {method.name} draws every new row", todo="leave it out, or name subword-mean"

@@ -10,9 +10,13 @@ from typing import Any, Literal
 from hyperofa_eval.settings.fields import Range, SettingError, Settings, place, setting
 
 Algorithm = Literal["gram", "randomized", "svd"]
-RefineKind = Literal["parallel", "distill"]
 Rest = Literal["pieces", "drawn"]
 """What becomes of new tokens that a method cannot predict."""
+REFINE = ("auto", "none", "sentences", "tokens")
+_GONE = {
+    "parallel": "leave it out, or use sentences: translations are learned from by default",
+    "distill": "leave it out, or use sentences: a sentence's own vector is learned from by default",
+}
 
 
 def _text_files(words: Sequence[str]) -> dict[str, list[Path]]:
@@ -27,11 +31,11 @@ class InitSettings(Settings):
 
     text: dict[str, tuple[Path, ...]] = place(
         factory=dict,
-        help="text to distil with (with refine=distill), and to report the model's loss on",
+        help="text that new rows learn from, and to report the model's loss on",
         metavar="LANG=FILE",
         read=_text_files,
     )
-    parallel: tuple[Path, ...] = place((), "folders of parallel text to refine with", metavar="DIR")
+    parallel: tuple[Path, ...] = place((), "folders of parallel text that new rows learn from", metavar="DIR")
     donor: str | None = place(
         None,
         "a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for omp)",
@@ -65,9 +69,14 @@ class InitSettings(Settings):
         metavar="A",
     )
     factorization: Algorithm = setting("gram", "how the SVD is made")
-    refine: RefineKind | None = setting(None, "let new rows learn through the frozen model (minutes)")
+    refine: str = setting(
+        "auto",
+        "with text, how new rows learn through the frozen model: sentences, from vectors of sentences and of translations; "
+        "tokens, from the model's own loss; auto: sentences for a model without a trained head, else tokens; or none",
+        metavar="KIND",
+    )
     refine_options: dict[str, Any] = setting(
-        factory=dict, help="a setting of the refinement", flag="--refine-option", append=True, metavar="KEY=VALUE"
+        factory=dict, help="a setting of the learning of rows", flag="--refine-option", append=True, metavar="KEY=VALUE"
     )
     held_out: int | None = setting(
         None,
@@ -81,10 +90,22 @@ class InitSettings(Settings):
     seed: int = setting(0, "of every draw", range=Range(0, 2**32, below=True))
 
     def check(self) -> None:
-        """One size, and no settings of a refinement that is not asked for."""
+        """One size, and no settings of a learning that does not take place."""
         if self.rank is not None and self.energy is not None:
             raise SettingError("energy", "both a rank and a share of the energy are given", todo="give one")
-        if self.refine is None:
-            for name, given in (("refine_options", self.refine_options), ("parallel", self.parallel)):
-                if given:
-                    raise SettingError(name, "is for a refinement, but none is asked for", todo="add refine")
+        if self.refine in _GONE:
+            raise SettingError("refine", f"{self.refine} is gone", todo=_GONE[self.refine])
+        if self.refine not in REFINE:
+            raise SettingError("refine", f"unknown {self.refine!r}", todo=f"use {', '.join(REFINE)}")
+        if self.refine == "none" and self.refine_options:
+            raise SettingError("refine_options", "is for rows that learn, but refine is none", todo="leave one out")
+        if not self.text and not self.parallel:
+            if self.refine not in ("auto", "none"):
+                raise SettingError("refine", f"{self.refine} needs text or parallel text", todo="name its files")
+            if self.refine_options:
+                raise SettingError("refine_options", "rows learn from text, but none is given", todo="name its files")
+
+    @property
+    def learns(self) -> bool:
+        """Whether new rows learn."""
+        return self.refine != "none" and bool(self.text or self.parallel)

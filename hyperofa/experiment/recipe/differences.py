@@ -57,8 +57,8 @@ def _differences(
             here = ", ".join(f"{key}={value}" for key, value in own.options.items())
             yield f"network of {name}", "its table 1", here, "a-smaller-network"
     yield from _scale(recipe, settings)
-    if refined := ", ".join(name for name, own in settings.items() if own.refine is not None):
-        yield "refinement", "none", refined, "refinement"
+    if learning := ", ".join(name for name, own in settings.items() if own.learns):
+        yield "rows that learn", "none", learning, "rows-that-learn"
     if recipe.trained():
         yield from _training(recipe, length)
     if len(recipe.matrix.seeds) > 1:

@@ -114,8 +114,10 @@ def _what_it_is(record: Mapping[str, Any]) -> str:
         f"The method is `{method}`{f' ({given})' if given else ''}. The embeddings are {size}.",
     ]
     if done := record["refine"]:
-        learned = f"{done['tokens_learned']:,} rows learned in {done['steps']} steps"
-        sentences.append(f"The new rows were refined (`{done['kind']}`): {learned}.")
+        learned = (
+            f"{done['tokens_learned']:,} new rows learned through the frozen source model in {done['steps_done']} steps"
+        )
+        sentences.append(f"{learned} (from {done['objective']}); held-out text chose step {done['chosen_step']}.")
     if record["head"]["is_new"]:
         state = "was trained too" if steps else "must be trained"
         sentences.append(f"The source has no language-model head: one was made new, and {state}.")

@@ -57,6 +57,7 @@ def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Pro
         target_tokenizer=None,
         settings=settings,
         work=None,
+        judge=None,
         notes={},
     )
 

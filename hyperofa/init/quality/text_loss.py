@@ -20,8 +20,8 @@ _LENGTH = 128
 _BATCH = 16
 
 
-def read_texts(files: Mapping[str, Sequence[Path]], *, whole: bool) -> dict[str, list[str]]:
-    """The lines with text of the files of each language, or the first 200, which the loss is taken over.
+def read_texts(files: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+    """The first 200 lines with text of the files of each language, which the loss is taken over.
 
     Raises:
         DataMissingError: a language has none.
@@ -29,7 +29,7 @@ def read_texts(files: Mapping[str, Sequence[Path]], *, whole: bool) -> dict[str,
     texts: dict[str, list[str]] = {}
     for language, paths in sorted(files.items()):
         lines = (line for path in paths for line in read_lines(path) if line.strip())
-        texts[language] = list(lines if whole else islice(lines, _LINES))
+        texts[language] = list(islice(lines, _LINES))
         if not texts[language]:
             raise DataMissingError("no text in the file", where=paths[0])
     return texts

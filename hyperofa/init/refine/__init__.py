@@ -1,1 +1,1 @@
-"""Refinement: new rows learn, through the frozen body, to give states that the source model gives; no other row moves."""
+"""Rows that learn: new rows, and no others, learn from text through the frozen source model."""

@@ -1,19 +1,22 @@
-"""The frozen body of the source model: from embeddings or token ids to the states after one block."""
+"""The frozen source model: from embeddings or token ids to the states after one block, or to what the head scores."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hyperofa.base.device import multiplies_bfloat16
 from hyperofa.errors import InputError
 from hyperofa.model.factorized import embedding_scale
-from hyperofa.model.families import input_embedding
+from hyperofa.model.families import input_embedding, output_head, parameter_dtype
 from hyperofa_eval.base.forward import left_after
 
 if TYPE_CHECKING:
@@ -21,71 +24,96 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """The source model without its head, in evaluation mode, no parameter of which gets a gradient.
+    """The source model in evaluation mode, no parameter of which gets a gradient; states are float32.
 
-    Blocks after the wanted one are not computed.
+    Where the device multiplies bfloat16, the weights at work are a copy in bfloat16, without the embeddings.
     """
 
-    def __init__(self, source: Source, layer: int | None, device: torch.device) -> None:
+    def __init__(self, source: Source, layer: int | None, device: torch.device, *, bf16: bool | None = None) -> None:
         """Take the body of ``source``; ``layer`` counts from 1, None is two thirds of the depth.
+
+        ``bf16`` None is bfloat16 where the device has products of it.
 
         Raises:
             InputError: the model has no such block.
         """
-        self.module: Any = source.model.base_model
-        config = self.module.config.get_text_config()
-        depth = int(config.num_hidden_layers)
-        self.layer = max(1, round(2 * depth / 3)) if layer is None else layer
-        if not 1 <= self.layer <= depth:
-            raise InputError(f"the source has {depth} blocks, so none is number {self.layer}", where="refinement")
-        lists = [m for m in self.module.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-        self._block: nn.Module | None = lists[0][self.layer - 1] if len(lists) == 1 and self.layer < depth else None
-        embedding = input_embedding(source.model)
-        self._scale = embedding_scale(embedding)
-        self._dtype = embedding.weight.dtype
-        self._embedding = embedding
+        self._source = source
+        config = source.model.base_model.config.get_text_config()
+        self.depth = int(config.num_hidden_layers)
+        self.layer = max(1, round(2 * self.depth / 3)) if layer is None else layer
+        if not 1 <= self.layer <= self.depth:
+            raise InputError(f"the source has {self.depth} blocks, so none is number {self.layer}", where="refinement")
+        self._embedding = input_embedding(source.model)
+        self._scale = embedding_scale(self._embedding)
+        own = parameter_dtype(source.model)
+        self.dtype = torch.bfloat16 if (multiplies_bfloat16(device) if bf16 is None else bf16) else own
         self.device = device
         positions = getattr(config, "max_position_embeddings", None) or 10**9
         self.longest = int(positions) - 2  # RoBERTa's table has two rows that no token uses
+        self._model: Any = source.model
 
     def digest(self) -> str:
-        """SHA-256 of the weights, of the config, and of which block is looked at."""
-        values = {key: value for key, value in self.module.config.to_dict().items() if key != "_name_or_path"}
-        found = hashlib.sha256(json.dumps([self.layer, values], sort_keys=True, default=str).encode())
-        for name, tensor in self.module.state_dict().items():
+        """SHA-256 of the weights, of the config, and of which block is looked at, in which numbers."""
+        model = self._source.model
+        values = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
+        facts = [self.layer, str(self.dtype), self.device.type, values]
+        found = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        for name, tensor in model.base_model.state_dict().items():
             found.update(name.encode())
             found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return found.hexdigest()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Within the block, the body is on the device, in evaluation mode, and learns nothing; then it is as it was."""
-        home, training = self._embedding.weight.device, self.module.training
-        learning = [p for p in self.module.parameters() if p.requires_grad]
-        self.module.to(self.device).eval()
+        """Within the block, the body at work is on the device, in evaluation mode, and learns nothing; then as it was."""
+        model = self._source.model
+        training, learning = model.training, [p for p in model.parameters() if p.requires_grad]
+        home = self._embedding.weight.device
         for parameter in learning:
             parameter.requires_grad_(False)
+        if self.dtype != parameter_dtype(model) or self.device.type != home.type:
+            without = {id(module): nn.Identity() for module in (self._embedding, output_head(model))}
+            self._model = copy.deepcopy(model, without)
+            for parameter in self._model.parameters():  # buffers, such as rotary frequencies, stay float32
+                parameter.data = parameter.data.to(self.dtype)
+            self._model.to(self.device)
+        self._model.eval()
         try:
-            yield
+            # The CPU's fused attention is slow backwards.
+            with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext():
+                yield
         finally:
+            self._model = model
+            model.train(training)
             for parameter in learning:
                 parameter.requires_grad_(True)
-            self.module.train(training).to(home)
 
     def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
-        """States (B, L, D) float32 after the block, of embeddings (B, L, D) under a mask (B, L) of 0 and 1."""
-        given = (embeddings * self._scale).to(self._dtype)
-        if self._block is None:
-            output = self.module(inputs_embeds=given, attention_mask=mask, output_hidden_states=True)
+        """States (B, L, D) after the block, of embeddings (B, L, D) under a mask (B, L) of 0 and 1; no block after it is run."""
+        body = self._model.base_model
+        given = self._given(embeddings)
+        lists = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len(m) == self.depth]
+        if len(lists) != 1 or self.layer == self.depth:
+            output = body(inputs_embeds=given, attention_mask=mask, output_hidden_states=True)
             return output.hidden_states[self.layer].float()
-        with left_after(self._block) as caught:
-            self.module(inputs_embeds=given, attention_mask=mask)
+        with left_after(lists[0][self.layer - 1]) as caught:
+            body(inputs_embeds=given, attention_mask=mask)
         return caught[0].float()
 
+    def scored_states(self, embeddings: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
+        """What the head scores, (n, D) in the body's numbers, at the n positions of ``wanted`` (B, L) bool."""
+        more = {"use_cache": False} if self._source.family.objective == "causal" else {}
+        output = self._model.base_model(inputs_embeds=self._given(embeddings), attention_mask=mask, **more)
+        return self._source.family.before_head(self._model, output.last_hidden_state[wanted])
+
     def source_states(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """States (B, L, D) float32 after the block, of the source tokenizer's ids (B, L)."""
+        """States (B, L, D) after the block, of the source tokenizer's ids (B, L)."""
         with torch.no_grad():
-            return self.states(torch.nn.functional.embedding(ids, self._embedding.weight), mask)
+            rows = nn.functional.embedding(ids.to(self._embedding.weight.device), self._embedding.weight)
+            return self.states(rows.to(self.device), mask)
+
+    def _given(self, embeddings: Tensor) -> Tensor:
+        return (embeddings * self._scale).to(self.dtype)
 
 
 def padded(rows: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,128 +1,222 @@
-"""Refining the new rows of an extended matrix: the loop, its checkpoint, and what is written into ``init.json``."""
+"""How new rows learn: the loop, its checkpoint, and which step's rows are taken, by text that is kept out of the learning."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hyperofa.base.rows import RowTable
+from hyperofa.base.interrupts import first_interrupt
 from hyperofa.errors import HyperofaError
-from hyperofa.init.kept_work import SavedState, digest
-from hyperofa.init.refine.body import Body
-from hyperofa.init.refine.distill import Distill
-from hyperofa.init.refine.learned_rows import LearnedRows, Start
+from hyperofa.init.kept_work import SavedState
+from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa.init.refine.translations import Parallel
 from hyperofa_eval.base.console import progress_bar
 
 log = logging.getLogger(__name__)
 
 _SAVE_EVERY = 50
+_TELL_EVERY = 20.0  # seconds
+_LOOKS = 3  # at the held-out text while it learns, the last at the end
+_SHARES = (1.0, 0.7, 0.35)
+"""Of the learned change, what is tried at the end. Between the start and the end of a fine-tuning lie weights that are better
+than both on other text (Wortsman et al. 2022, arXiv 2109.01903): rare tokens overshoot."""
 
 
-Objective = Parallel | Distill
-"""What a refinement learns from: the target tokens that occur in its text, and the loss of a step."""
+class Objective(Protocol):
+    """What rows learn from."""
+
+    name: str
+    unit: str
+    languages: dict[str, int]
+
+    def begin(self, learning: np.ndarray) -> np.ndarray:
+        """Prepare the steps; see :meth:`hyperofa.init.refine.own_loss.OwnLoss.begin`."""
+
+    def digest(self) -> str:
+        """SHA-256 of what is learned from."""
+
+    def loss(self, rows: LearnedRows, head: LearnedRows, step: int) -> Tensor:
+        """The loss of a step, with a graph."""
+
+    def held_out(self, rows: LearnedRows, head: LearnedRows) -> float:
+        """The figure on text that is kept out; lower is better."""
 
 
-def refine(
-    start: Start, objective: Objective, body: Body, config: RefineConfig, *, seed: int, checkpoint: Path | None = None
-) -> tuple[RowTable, dict[str, Any]]:
-    """The refined rows (V, r) and a record of what was done.
+@dataclass
+class Course:
+    """What happened: the losses of all steps, and the figures on held-out text as (step, share, figure)."""
 
-    ``seed`` is what the objective's draws were seeded with. The folder ``checkpoint`` keeps the state every 50 steps: an
-    interrupted refinement ends where an undisturbed one would.
+    losses: list[float] = field(default_factory=list)
+    looks: list[tuple[int, float, float]] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def best(self) -> tuple[int, float, float]:
+        """The look with the lowest figure; the earliest of equals, so the start where nothing is better."""
+        return min(self.looks, key=lambda look: look[2])
+
+
+def learn(
+    rows: LearnedRows, head: LearnedRows, objective: Objective, config: RefineConfig, store: SavedState
+) -> Course:
+    """Let the rows learn, and leave them as they were where they were best on text that is kept out, the start included.
+
+    ``head`` is ``rows`` where the head is tied to the input. The state is kept in ``store`` every 50 steps: an interrupted run
+    ends where an undisturbed one would. The first Ctrl-C of a command ends the learning early.
 
     Raises:
         HyperofaError: the loss became NaN or infinite.
     """
-    began = time.monotonic()
-    rows = LearnedRows(start, objective.used).to(body.device)
-    rows.shared.requires_grad_(config.shared_rate > 0 and len(start.predicted_ids) > 0)
-    key = _key(start, objective, body, config, seed) if checkpoint else ""
-    store = SavedState(checkpoint, "refine", key)
-    with body.frozen():
-        objective.prepare(body)
-        losses = _learn(rows, objective, body, config, store)
-    record = dataclasses.asdict(config) | {
-        "block": body.layer,
-        "mix": config.share_taken,
-        "texts": objective.languages,
-        "tokens_in_text": len(objective.used),
-        "tokens_learned": len(rows.learned_ids),
-        "loss_first": _mean(losses[:20]),
-        "loss_last": _mean(losses[-20:]),
-    }
-    log.info("refined %d rows in %.1f s", len(rows.learned_ids), time.monotonic() - began)
-    return rows.refined(start, config.share_taken), record
+    loop = _Loop(rows, head, objective, config, store)
+    loop.run()
+    loop.take_best()
+    return loop.course
 
 
-def _learn(rows: LearnedRows, objective: Objective, body: Body, config: RefineConfig, store: SavedState) -> list[float]:
-    sparse = torch.optim.SparseAdam([rows.own], lr=config.learning_rate)
-    optimizers: list[tuple[torch.optim.Optimizer, float]] = [(sparse, config.learning_rate)]
-    if rows.shared.requires_grad:
-        optimizers.append((torch.optim.Adam([rows.shared], lr=config.shared_rate), config.shared_rate))
-    losses = _restore(store, rows, [optimizer for optimizer, _ in optimizers])
-    with progress_bar(f"refining rows ({config.kind})", config.steps) as advance:
-        advance(len(losses))
-        for step in range(len(losses), config.steps):
-            for optimizer, rate in optimizers:
-                optimizer.param_groups[0]["lr"] = rate * config.rate(step)
-                optimizer.zero_grad(set_to_none=True)
-            loss = objective.loss(rows, body, step)
-            loss.backward()
-            losses.append(float(loss.detach()))
-            if not np.isfinite(losses[-1]):
-                what = f"the loss became {losses[-1]} in step {step + 1}"
-                raise HyperofaError(what, where="refinement", todo="lower learning_rate")
-            for optimizer, _ in optimizers:
-                optimizer.step()
-            if (step + 1) % _SAVE_EVERY == 0 or step + 1 == config.steps:
-                tensors: dict[str, Tensor] = {"own": rows.own, "shared": rows.shared}
-                for index, (optimizer, _) in enumerate(optimizers):
-                    state = optimizer.state_dict()["state"][0]
-                    tensors |= {f"{index}.{name}": state[name] for name in ("exp_avg", "exp_avg_sq")}
-                store.save(tensors, len(losses), losses=losses)
-            advance()
-    return losses
+class _Loop:
+    def __init__(
+        self, rows: LearnedRows, head: LearnedRows, objective: Objective, config: RefineConfig, store: SavedState
+    ) -> None:
+        self.rows, self.head, self.objective, self.config, self.store = rows, head, objective, config, store
+        self.modules = [rows] if head is rows else [rows, head]
+        self.optimizers = _optimizers(self.modules, config)
+        self.course, self.best = _restore(store, self.modules, [optimizer for optimizer, _ in self.optimizers])
+
+    def run(self) -> None:
+        steps, course = self.config.steps or 1, self.course
+        looks = {round(steps * (i + 1) / _LOOKS) for i in range(_LOOKS)} - {0, steps}
+        if not course.looks:
+            self.look(0.0)
+        first, began = len(course.losses), time.monotonic()
+        told = began
+        start = course.looks[0][2]
+        log.info("rows learn from %s: held-out %s %.4f at the start", self.objective.name, self.objective.unit, start)
+        with progress_bar("learning rows", steps) as advance, first_interrupt() as asked_to_end:
+            advance(first)
+            for step in range(first, steps):
+                if asked_to_end():
+                    course.interrupted = True
+                    break
+                self.step(step)
+                if step + 1 in looks:
+                    self.look(1.0)
+                if (step + 1) % _SAVE_EVERY == 0:
+                    _save(self.store, self.modules, self.optimizers, course, self.best)
+                if time.monotonic() - told > _TELL_EVERY:
+                    told = time.monotonic()
+                    self.tell((told - began) / (step + 1 - first) * (steps - step - 1))
+                advance()
+        for share in _SHARES if len(course.losses) else ():
+            self.look(share)
+
+    def step(self, step: int) -> None:
+        for optimizer, rate in self.optimizers:
+            optimizer.param_groups[0]["lr"] = rate * self.config.rate(step)
+            optimizer.zero_grad(set_to_none=True)
+        loss = self.objective.loss(self.rows, self.head, step)
+        loss.backward()
+        self.course.losses.append(float(loss.detach()))
+        if not np.isfinite(self.course.losses[-1]):
+            what = f"the loss became {self.course.losses[-1]} in step {step + 1}"
+            raise HyperofaError(what, where="refinement", todo="lower learning_rate")
+        for optimizer, _ in self.optimizers:
+            optimizer.step()
+
+    def look(self, share: float) -> None:
+        """Measure the rows with a share of their change on held-out text, and keep them where they are the best so far."""
+        for module in self.modules:
+            module.share = share
+        seen = (len(self.course.losses), share, self.objective.held_out(self.rows, self.head))
+        self.course.looks.append(seen)
+        if self.course.best == seen:
+            self.best = [[p.detach().clone() for p in module.parameters()] for module in self.modules]
+        for module in self.modules:
+            module.share = 1.0
+
+    def tell(self, left: float) -> None:
+        done, of = len(self.course.losses), self.config.steps
+        recent, unit, figure = float(np.mean(self.course.losses[-20:])), self.objective.unit, self.course.best[2]
+        words = "step %d of %d: loss %.3f, best held-out %s %.4f, about %.0f s left"
+        log.info(words, done, of, recent, unit, figure, left)
+
+    def take_best(self) -> None:
+        step, share, figure = self.course.best
+        with torch.no_grad():
+            for module, values in zip(self.modules, self.best, strict=True):
+                module.share = share
+                for parameter, value in zip(module.parameters(), values, strict=True):
+                    parameter.copy_(value)
+        if self.course.interrupted:
+            log.warning(
+                "interrupted after %d steps of %d: the best rows so far are taken",
+                len(self.course.losses),
+                self.config.steps,
+            )
+        what = f"step {step}, {share:.0%} of the change" if step else "the start, since nothing learned was better"
+        unit, start = self.objective.unit, self.course.looks[0][2]
+        log.info("taken: %s; held-out %s %.4f, at the start %.4f", what, unit, figure, start)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if len(values) else None
+def _optimizers(modules: list[LearnedRows], config: RefineConfig) -> list[tuple[torch.optim.Optimizer, float]]:
+    own, shared = config.learning_rate or 0.0, config.shared_rate or 0.0
+    found: list[tuple[torch.optim.Optimizer, float]] = []
+    for module in modules:
+        if module.sparse:
+            found.append((torch.optim.SparseAdam([module.own], lr=own), own))
+        else:
+            found.append((torch.optim.Adam([module.own], lr=own, betas=(0.9, 0.99)), own))
+        if module.shared.requires_grad:
+            found.append((torch.optim.Adam([module.shared], lr=shared), shared))
+    return found
 
 
-def _key(start: Start, objective: Objective, body: Body, config: RefineConfig, seed: int) -> str:
-    """SHA-256 of all that decides a refinement: only a state with this key is taken over."""
-    asked = json.dumps([dataclasses.asdict(config), seed, objective.digest(), body.digest()], sort_keys=True)
-    parts = (getattr(start, field.name) for field in dataclasses.fields(start))
-    return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()
+def _save(
+    store: SavedState,
+    modules: list[LearnedRows],
+    optimizers: list[tuple[torch.optim.Optimizer, float]],
+    course: Course,
+    best: list[list[Tensor]],
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    for i, module in enumerate(modules):
+        for j, parameter in enumerate(module.parameters()):
+            tensors |= {f"now.{i}.{j}": parameter, f"best.{i}.{j}": best[i][j]}
+    for i, (optimizer, _) in enumerate(optimizers):
+        state = optimizer.state_dict()["state"][0]
+        tensors |= {f"{name}.{i}": state[name] for name in ("exp_avg", "exp_avg_sq")}
+    store.save(tensors, len(course.losses), losses=course.losses, looks=course.looks)
 
 
-def _restore(store: SavedState, rows: LearnedRows, optimizers: list[torch.optim.Optimizer]) -> list[float]:
-    """Put what is saved for the same question into ``rows`` and ``optimizers``; the losses so far, none if nothing is."""
+def _restore(
+    store: SavedState, modules: list[LearnedRows], optimizers: list[torch.optim.Optimizer]
+) -> tuple[Course, list[list[Tensor]]]:
+    """Put what is saved for the same question into ``modules`` and ``optimizers``; what happened so far, and the best rows."""
     found = store.load()
     if found is None:
-        return []
+        return Course(), []
     tensors, record = found
+    best = []
     with torch.no_grad():
-        rows.own.copy_(tensors["own"])
-        rows.shared.copy_(tensors["shared"])
-    losses: list[float] = record["losses"]
-    for index, optimizer in enumerate(optimizers):
-        state = optimizer.state_dict()
-        moments = {name: tensors[f"{index}.{name}"] for name in ("exp_avg", "exp_avg_sq")}
+        for i, module in enumerate(modules):
+            parameters = list(module.parameters())
+            for j, parameter in enumerate(parameters):
+                parameter.copy_(tensors[f"now.{i}.{j}"])
+            best.append([tensors[f"best.{i}.{j}"].to(parameters[0].device) for j in range(len(parameters))])
+    course = Course(record["losses"], [(step, share, figure) for step, share, figure in record["looks"]])
+    for i, optimizer in enumerate(optimizers):
+        state: dict[str, Any] = optimizer.state_dict()
+        moments = {name: tensors[f"{name}.{i}"] for name in ("exp_avg", "exp_avg_sq")}
         # SparseAdam counts its steps as a number, Adam as a tensor.
-        step = len(losses) if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(len(losses)))
-        state["state"] = {0: {"step": step} | moments}
+        n = len(course.losses)
+        state["state"] = {
+            0: {"step": n if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(n))} | moments
+        }
         optimizer.load_state_dict(state)
-    log.info("resuming the refinement after step %d", len(losses))
-    return losses
+    log.info("resuming the learning after step %d", len(course.losses))
+    return course, best

@@ -1,4 +1,4 @@
-"""Rows that learn beside rows that do not: only tokens that occur in the text are held, and only new ones get gradients."""
+"""Rows that learn beside rows that do not: new tokens have a change of their own, and one that all of them share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from hyperofa.base.rows import RowTable
 
 @dataclass(frozen=True)
 class Start:
-    """A matrix of rows before it is refined.
+    """A matrix of rows before it learns.
 
     Attributes:
         rows: (V, r); left as they are.
         primitives: (r, D), or None where rows are embeddings.
         movable: (V,) bool: new tokens. The others keep their rows.
         scale: (r,) float32, the source rows' deviation per dimension: the unit of learning.
+        length: mean length of the source's embeddings.
         predicted_ids: (m,) int64 movable tokens that have word vectors, ascending.
         predicted_vectors: (m, d) float32, their mean word vectors, unit rows.
     """
@@ -29,6 +30,7 @@ class Start:
     primitives: np.ndarray | None
     movable: np.ndarray
     scale: np.ndarray
+    length: float
     predicted_ids: np.ndarray
     predicted_vectors: np.ndarray
 
@@ -38,67 +40,86 @@ class Start:
 
 
 class LearnedRows(nn.Module):
-    """The rows of the tokens of a text, some of which learn.
+    """All rows of a matrix, some of which learn.
 
-    A learned row is ``start + scale * (own + vector @ shared)``: ``own`` is the row's, ``shared`` one linear map of mean word
-    vectors for all. Frozen and learned rows are two tables; a token is row 0, which is zero, of the one it is not in, so the two
-    lookups add up and the gradient of ``own`` is sparse: a step costs what the batch holds, not what the vocabulary does.
+    A learned row is ``start + share * scale * (own + vector @ shared)``: ``own`` is the row's, ``shared`` one linear map of mean
+    word vectors for all; ``share`` is 1 while it learns. With ``longest``, a row that would be longer than so many times its
+    start (or the source's mean length, if that is more) is cut to it.
+
+    ``own`` has a row 0 for all tokens that do not learn, and it stays zero. With ``sparse`` the gradient of a lookup is, and a
+    step costs what the batch holds, not what the vocabulary does.
 
     Attributes:
-        own: parameter (k + 1, r), zero at the start; row 0 stays zero.
+        own: parameter (k + 1, r), zero at the start.
         shared: parameter (d, r), zero at the start.
         learned_ids: (k,) the tokens that learn.
+        share: of the change, what is in the rows.
     """
 
     slot: Tensor
-    frozen: Tensor
-    learned: Tensor
+    start: Tensor
     vectors: Tensor
     scale: Tensor
+    limit: Tensor | None
     primitives: Tensor | None
 
-    def __init__(self, start: Start, used: np.ndarray) -> None:
-        """Hold the rows of ``used`` (u,), the token ids that occur in the text, ascending and distinct."""
+    def __init__(self, start: Start, used: np.ndarray, *, sparse: bool, longest: float | None = None) -> None:
+        """Let the movable rows of ``used`` (u,) learn, the token ids that occur in the text, ascending and distinct."""
         super().__init__()
         self.learned_ids = used[start.movable[used]]
-        still = used[~start.movable[used]]
-        width, dim = start.rows.shape[1], start.predicted_vectors.shape[1]
-        slot = np.zeros((len(start.rows), 2), dtype=np.int64)
-        slot[still, 0] = np.arange(1, len(still) + 1)
-        slot[self.learned_ids, 1] = np.arange(1, len(self.learned_ids) + 1)
-        vectors = np.zeros((len(self.learned_ids) + 1, dim), dtype=np.float32)
+        size, width = start.rows.shape
+        slot = np.zeros(size, dtype=np.int64)
+        slot[self.learned_ids] = np.arange(1, len(self.learned_ids) + 1)
+        vectors = np.zeros((len(self.learned_ids) + 1, start.predicted_vectors.shape[1]), dtype=np.float32)
         _, here, there = np.intersect1d(self.learned_ids, start.predicted_ids, return_indices=True)
         vectors[here + 1] = start.predicted_vectors[there]
-        above = np.zeros((1, width), dtype=np.float32)
-        tables = {
-            "slot": slot,
-            "frozen": np.concatenate([above, start.rows[still]]),
-            "learned": np.concatenate([above, start.rows[self.learned_ids]]),
-            "vectors": vectors,
-            "scale": start.scale,
-        }
-        for name, value in tables.items():
-            self.register_buffer(name, torch.from_numpy(value))
-        self.register_buffer("primitives", None if start.primitives is None else torch.from_numpy(start.primitives))
+        for name, value in {"slot": slot, "vectors": vectors, "scale": start.scale}.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)))
+        rows = start.rows
+        self.register_buffer("start", rows.stored if rows.ids is None else rows.stored[torch.from_numpy(rows.ids)])
+        primitives = None if start.primitives is None else torch.from_numpy(np.ascontiguousarray(start.primitives))
+        self.register_buffer("primitives", primitives)
+        limit = None
+        if longest is not None:
+            lengths = self._embedded(torch.from_numpy(rows[self.learned_ids])).norm(dim=-1)
+            limit = torch.cat([lengths.new_full((1,), torch.inf), longest * lengths.clamp(min=start.length)])
+        self.register_buffer("limit", limit)
         self.own = nn.Parameter(torch.zeros(len(self.learned_ids) + 1, width))
-        self.shared = nn.Parameter(torch.zeros(dim, width))
+        self.shared = nn.Parameter(torch.zeros(vectors.shape[1], width))
+        self.share, self.sparse = 1.0, sparse
 
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings (B, L, D) float32 of token ids (B, L)."""
         slots = self.slot[ids]
-        still, moved = slots[..., 0], slots[..., 1]
-        change = functional.embedding(moved, self.own, padding_idx=0, sparse=True)
+        change = functional.embedding(slots, self.own, padding_idx=0, sparse=self.sparse)
         if self.shared.requires_grad:
-            change = change + self.vectors[moved] @ self.shared
-        rows = self.frozen[still] + self.learned[moved] + self.scale * change
-        return rows if self.primitives is None else rows @ self.primitives
+            change = change + self.vectors[slots] @ self.shared
+        found = self._embedded(self.start[ids].float() + self.share * self.scale * change)
+        if self.limit is None:
+            return found
+        with torch.no_grad():
+            cut = (self.limit[slots] / found.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
+        return found * cut[..., None]
 
-    def refined(self, start: Start, share: float = 1.0) -> RowTable:
-        """All rows (V, r) with ``share`` of what was learned put into them."""
+    def learned(self) -> Tensor:
+        """The rows (k, r) of the tokens that learn, with a dense gradient; for those without a limit."""
+        places = torch.from_numpy(self.learned_ids).to(self.start.device)
+        return self.start[places].float() + self.share * self.scale * self.own[1:]
+
+    def refined(self, start: Start) -> RowTable:
+        """All rows (V, r) with ``share`` of what was learned put into them, stored as the start's."""
         own, shared = (parameter.detach().cpu().numpy() for parameter in (self.own, self.shared))
         changed = np.union1d(start.predicted_ids, self.learned_ids)
         rows = start.rows[changed]
         predicted, learned = (np.searchsorted(changed, ids) for ids in (start.predicted_ids, self.learned_ids))
-        rows[predicted] += share * start.scale * (start.predicted_vectors @ shared)
-        rows[learned] += share * start.scale * own[1:]
+        # Predicted rows that are not in the text move by the map alone.
+        rows[predicted] += self.share * start.scale * (start.predicted_vectors @ shared)
+        rows[learned] += self.share * start.scale * own[1:]
+        if self.limit is not None:
+            lengths = self._embedded(torch.from_numpy(rows[learned]).to(self.start.device)).norm(dim=-1)
+            cut = (self.limit[1:] / lengths.clamp(min=1e-12)).clamp(max=1)
+            rows[learned] *= cut.cpu().numpy()[:, None]
         return start.rows.replaced(changed, rows)
+
+    def _embedded(self, rows: Tensor) -> Tensor:
+        return rows if self.primitives is None else rows @ self.primitives

@@ -1,80 +1,227 @@
-"""The stage of ``hyperofa init`` that refines the input matrix: which rows may move, with what text, on what device."""
+"""The stage of ``hyperofa init`` in which new rows learn: from what, which rows may move, and what judges methods before it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from hyperofa.base.device import device_named
-from hyperofa.data.parallel import ParallelText, read_parallel
+from hyperofa.base.rows import RowTable, write_rows
+from hyperofa.data.given_text import PartedText
 from hyperofa.init import provenance as origin
+from hyperofa.init.kept_work import SavedState, digest
+from hyperofa.init.methods.means import mean_of_pieces
+from hyperofa.init.new_rows import ExtendedMatrix, extend_bias, extend_rows
 from hyperofa.init.problem import subword_vectors
 from hyperofa.init.refine.body import Body
-from hyperofa.init.refine.distill import Distill
-from hyperofa.init.refine.learn import Objective, refine
-from hyperofa.init.refine.learned_rows import Start
+from hyperofa.init.refine.learn import Course, Objective, learn
+from hyperofa.init.refine.learned_rows import LearnedRows, Start
+from hyperofa.init.refine.own_loss import HeadFacts, OwnLoss
+from hyperofa.init.refine.sentence_vectors import SentenceVectors, check_pivot
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa.init.refine.translations import Parallel, check_pivot
+from hyperofa.model.families import final_softcap
 
 if TYPE_CHECKING:
-    from hyperofa.init.new_rows import ExtendedMatrix
+    from hyperofa.init.factorize import Factorization
     from hyperofa.init.problem import Problem
     from hyperofa.model import Source
 
+log = logging.getLogger(__name__)
 
-class Refinement(NamedTuple):
-    """A refinement whose settings fit the source and the text: what :func:`refine_inputs` needs beside the rows."""
-
-    config: RefineConfig
-    body: Body
-    parallel: ParallelText | None
-    texts: dict[str, list[str]]
+Matrix = tuple[ExtendedMatrix, "Problem"]
 
 
-def prepare(config: RefineConfig, source: Source, parallel: Sequence[Path], texts: dict[str, list[str]]) -> Refinement:
-    """Read the text and check it and the settings against the source, before any work is done.
+class Refinement:
+    """How new rows of a source learn from a text: the objective that fits the source, or the one that was asked for.
 
-    Raises:
-        InputError: the source has no such block, the text is not aligned, or has no translations of the pivot.
-        DataMissingError: the text is not there.
+    A bare encoder's states are what it is used for, so its sentences' vectors are what rows learn. A model with a trained head
+    has a loss of its own.
     """
-    body = Body(source, config.layer, device_named(config.device, "refinement"))
-    text = read_parallel(list(parallel)) if parallel else None
-    if config.kind == "parallel" and text is not None:
-        check_pivot(text, config.pivot)
-    config = dataclasses.replace(config, max_length=min(config.max_length, body.longest))
-    return Refinement(config, body, text, texts)
+
+    def __init__(self, kind: str, config: RefineConfig, source: Source, given: PartedText) -> None:
+        """Check the settings against the source and the text, before any work is done.
+
+        Raises:
+            InputError: the source has no such block, or parallel text has no translations of the pivot.
+        """
+        bare = source.head_is_new
+        self.kind = ("sentences" if bare else "tokens") if kind == "auto" else kind
+        self.body = Body(source, config.layer, device_named(config.device, "refinement"))
+        config = config.completed(self.kind)
+        self.config = dataclasses.replace(config, max_length=min(config.max_length, self.body.longest))
+        self.source, self.given = source, given
+        if self.kind == "sentences" and any(given.learn.parallel.texts.values()):
+            check_pivot(given, config.pivot)
+
+    def digest(self) -> str:
+        """SHA-256 of what a method is judged by."""
+        lines = self.given.choose.all_lines()
+        asked = [self.kind, dataclasses.asdict(self.config), lines, self.given.choose.parallel.texts]
+        return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def refine_inputs(
-    extended: ExtendedMatrix, problem: Problem, found: origin.Provenance, refinement: Refinement, work: Path | None
-) -> tuple[ExtendedMatrix, dict[str, Any]]:
-    """The input matrix with refined rows, and the record for ``init.json``.
+class Learning:
+    """The learning of one initialisation: its objective, and the rows that may move."""
 
-    Predicted and drawn rows move; copied ones and specials do not. An untied output matrix is left as it was predicted: the
-    states that are matched do not depend on it.
-    """
-    config, body, text, texts = refinement
-    tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
-    objective: Objective
-    if config.kind == "parallel" and text is not None:
-        objective = Parallel(text, *tokenizers, config, problem.seed)
-    else:
-        if text is not None:
-            texts = {lang: [*texts.get(lang, []), *text.texts.get(lang, {}).values()] for lang in {*texts, *text.texts}}
-        objective = Distill(texts, *tokenizers, config, problem.seed)
-    predicted = np.flatnonzero((found.code == origin.PREDICTED) & (found.n_words > 0))
-    start = Start(
-        rows=extended.rows,
-        primitives=extended.factors.primitives,
-        movable=np.isin(found.code, (origin.PREDICTED, origin.DRAWN)),
-        scale=extended.factors.coordinates.std(axis=0),
-        predicted_ids=predicted,
-        predicted_vectors=subword_vectors(problem.target_words, predicted, problem.vectors, power=1.0),
-    )
-    rows, record = refine(start, objective, body, config, seed=problem.seed, checkpoint=work and work / "refine")
-    return dataclasses.replace(extended, rows=rows), record
+    def __init__(
+        self, refinement: Refinement, tokenizers: tuple[Any, Any], source_rows: int, found: origin.Provenance, seed: int
+    ) -> None:
+        """Take the source's and the target's tokenizer, and where each target row comes from."""
+        self._refinement, self._found, self._seed = refinement, found, seed
+        self._body, source = refinement.body, refinement.source
+        self.movable = np.isin(found.code, (origin.PREDICTED, origin.DRAWN))
+        self._objective: SentenceVectors | OwnLoss
+        given, config = refinement.given, refinement.config
+        if refinement.kind == "sentences":
+            self._objective = SentenceVectors(given, tokenizers, self._body, config, seed)
+        else:
+            target = tokenizers[1]
+            bias = extend_bias(source, found, target, source_rows)
+            causal = source.family.objective == "causal"
+            facts = HeadFacts(
+                causal=causal,
+                bias=None if bias is None else torch.from_numpy(bias).to(self._body.device),
+                softcap=final_softcap(source.model.config),
+                scored=torch.ones(len(found.code), dtype=torch.bool),
+                specials=torch.tensor(sorted(target.all_special_ids)),
+                mask_id=0 if causal else int(target.mask_token_id),
+            )
+            self._objective = OwnLoss(given, target, self._body, config, seed, facts)
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is held-out text to choose by; without it nothing is learned, since nothing would tell harm."""
+        if self._objective.can_choose:
+            return True
+        log.warning(
+            "new rows do not learn: the text has no lines to keep out that could tell harm; give some ten or more"
+        )
+        return False
+
+    def judge(self, problem: Problem, factors: Factorization) -> Callable[[np.ndarray], float]:
+        """What a method may try its rows by: rows (m, r) of ``predict_ids`` to the figure on held-out text; lower is better.
+
+        The other new rows are as they will be. An untied head scores with the source's rows, for the source's tokens alone.
+        """
+        predicted = np.flatnonzero(self._found.code == origin.PREDICTED)
+        first = np.zeros((len(predicted), problem.rows.shape[1]), dtype=np.float32)
+        if len(others := np.setdiff1d(predicted, problem.predict_ids)):
+            first[np.searchsorted(predicted, others)] = mean_of_pieces(problem, others)
+        start = self._start(extend_rows(problem, self._found, first, 0), factors, problem)
+        source, none = self._refinement.source, np.zeros(0, dtype=np.int64)
+
+        def judged(rows: np.ndarray) -> float:
+            whole = start.rows.replaced(problem.predict_ids, rows)
+            objective = self._objective
+            trial = LearnedRows(dataclasses.replace(start, rows=whole), none, sparse=True).to(self._body.device)
+            head = trial
+            if isinstance(objective, OwnLoss) and source.output_embeddings is not None:
+                copied = self._found.source_id >= 0
+                ids = np.flatnonzero(copied)
+                scored = torch.zeros((len(copied), source.output_embeddings.shape[1]), dtype=source.output_embeddings.dtype)
+                write_rows(scored, ids, RowTable(source.output_embeddings).take(self._found.source_id[ids]))
+                scale = np.zeros(scored.shape[1], dtype=np.float32)
+                plain = dataclasses.replace(start, rows=RowTable(scored), primitives=None, scale=scale)
+                head = LearnedRows(plain, none, sparse=True).to(self._body.device)
+                objective = objective.scoring_only(torch.from_numpy(copied))
+            with self._body.frozen():
+                return objective.held_out(trial, head)
+
+        return judged
+
+    def learn(self, matrices: list[Matrix], work: Path | None) -> tuple[list[Matrix], dict[str, Any]]:
+        """The matrices with learned rows, and the record for ``init.json``; copied rows and specials stay.
+
+        Raises:
+            HyperofaError: the loss became NaN or infinite.
+        """
+        began = time.monotonic()
+        config, objective = self._refinement.config, self._objective
+        starts = [self._start(extended.rows, extended.factors, problem) for extended, problem in matrices]
+        if objective.name == "sentences":
+            starts = starts[:1]
+        with self._body.frozen():
+            used = objective.begin(self.movable)
+            modules = [
+                LearnedRows(start, used, sparse=objective.name == "sentences", longest=config.longest).to(
+                    self._body.device
+                )
+                for start in starts
+            ]
+            shared = bool(config.shared_rate) and len(starts[0].predicted_ids) > 0
+            for module in modules:
+                module.shared.requires_grad_(shared and module is modules[0])
+            key = self._key(starts, objective) if work else ""
+            course = learn(
+                modules[0], modules[-1], objective, config, SavedState(work and work / "refine", "refine", key)
+            )
+        record = self._record(course, len(modules[0].learned_ids))
+        log.info("%d rows learned in %.1f s", len(modules[0].learned_ids), time.monotonic() - began)
+        if course.best[0] == 0:
+            return matrices, record
+        for i, (module, start) in enumerate(zip(modules, starts, strict=True)):
+            extended, problem = matrices[i]
+            matrices[i] = dataclasses.replace(extended, rows=module.refined(start)), problem
+        return matrices, record
+
+    def _start(self, rows: RowTable, factors: Factorization, problem: Problem) -> Start:
+        predicted = np.flatnonzero((self._found.code == origin.PREDICTED) & (self._found.n_words > 0))
+        coordinates = factors.coordinates
+        sample = coordinates[:: max(1, len(coordinates) // 4096)]
+        embedded = factors.embed(sample)
+        return Start(
+            rows=rows,
+            primitives=factors.primitives,
+            movable=self.movable,
+            scale=coordinates.std(axis=0),
+            length=float(np.linalg.norm(embedded, axis=1).mean()),
+            predicted_ids=predicted,
+            predicted_vectors=subword_vectors(problem.target_words, predicted, problem.vectors, power=1.0),
+        )
+
+    def _record(self, course: Course, learned: int) -> dict[str, Any]:
+        step, share, figure = course.best
+        objective = self._objective
+        record = dataclasses.asdict(self._refinement.config) | {
+            "objective": objective.name,
+            "block": self._body.layer if objective.name == "sentences" else None,
+            "numbers": str(self._body.dtype).removeprefix("torch."),
+            "texts": objective.languages,
+            "tokens_learned": learned,
+            "steps_done": len(course.losses),
+            "interrupted": course.interrupted,
+            "held_out": {
+                "unit": objective.unit,
+                "start": round(course.looks[0][2], 5),
+                "chosen": round(figure, 5),
+                "looks": [[step, share, round(figure, 5)] for step, share, figure in course.looks],
+            },
+            "chosen_step": step,
+            "chosen_share": share,
+            "loss_first": _mean(course.losses[:20]),
+            "loss_last": _mean(course.losses[-20:]),
+        }
+        if isinstance(objective, SentenceVectors):
+            record["known_languages"] = sorted(objective.known)
+        return record
+
+    def _key(self, starts: list[Start], objective: Objective) -> str:
+        """SHA-256 of all that decides the learning: only a state with this key is taken over."""
+        refinement = self._refinement
+        asked = json.dumps([refinement.digest(), self._seed, objective.digest(), self._body.digest()])
+        values = (getattr(start, f.name) for start in starts for f in dataclasses.fields(start))
+        parts = (value if value is None or isinstance(value, RowTable) else np.asarray(value) for value in values)
+        return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None

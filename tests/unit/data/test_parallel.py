@@ -56,8 +56,8 @@ def test_every_command_says_a_low_overlap(bible, tmp_path, capsys, command):
     assert lines == [f"{bible / 'kab.tsv'}: 10 of 40 ids are also in eng.tsv"]
 
 
-def test_the_refinement_reads_by_the_same_rules(bible, caplog):
-    from hyperofa.init.refine.refining import read_parallel as reader
+def test_text_that_rows_learn_from_is_read_by_the_same_rules(bible, caplog):
+    from hyperofa.data.given_text import read_parallel as reader
 
     assert reader is read_parallel
 

@@ -64,7 +64,7 @@ def matrix(tmp_path: Path) -> Path:
             "seeds": [0, 1],
             "methods": {
                 "random": {},
-                "ours": {"method": "ofa-ridge", "refine": "parallel", "parallel": ["${parallel}"]},
+                "ours": {"method": "ofa-ridge", "parallel": ["${parallel}"]},
             },
         },
         "train": {"ranks": [8], "seeds": [0], "evaluate_every": 5, "settings": {"steps": 10, "global_batch_size": 8}},

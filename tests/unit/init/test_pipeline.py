@@ -152,7 +152,7 @@ def test_every_input_is_recorded(rooms, tmp_path):
     own.write_text(f"from hyperofa.init.registry import Method\nm = Method('own', '', {predict})\n")
     text = {"eng": [tmp_path / "a" / "eng.txt", tmp_path / "b" / "eng.txt"]}
     parallel = (tmp_path / "a" / "par", tmp_path / "b" / "par")
-    settings = {"method": f"{own}:m", "refine": "parallel", "refine_options": {"steps": 1}}
+    settings = {"method": f"{own}:m", "refine_options": {"steps": 1}}
     record = written(config(rooms, tmp_path / "out", parallel=parallel, text=text, **settings))
     inputs = record["made_by"]["inputs"]
     assert len({inputs[name]["sha256"] for name in ("parallel/par", "parallel/par#2")}) == 2

@@ -10,7 +10,7 @@ from hyperofa.init.refine.settings import RefineConfig
 from hyperofa.init.registry import find_method, settings_for
 from hyperofa.init.settings import InitSettings
 
-PARALLEL = ["--refine", "parallel", "--parallel", "PAR"]
+PARALLEL = ["--refine", "sentences", "--parallel", "PAR"]
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,12 @@ PARALLEL = ["--refine", "parallel", "--parallel", "PAR"]
         ({"energy": 1.5}, r"energy: 1.5 is not in \(0, 1\]"),
         ({"rank": 3, "energy": 0.5}, "both a rank and a share"),
         ({"scale_split": 2.0}, r"scale_split: 2.0 is not in \[0, 1\]"),
-        ({"refine_options": {"steps": 1}}, "refine_options: is for a refinement, but none"),
+        ({"refine_options": {"steps": 1}}, "refine_options: rows learn from text, but none is given"),
+        ({"refine": "none", "refine_options": {"steps": 1}}, "is for rows that learn, but refine is none"),
+        ({"refine": "tokens"}, "refine: tokens needs text or parallel text; name its files"),
+        ({"refine": "parallel"}, "refine: parallel is gone; leave it out, or use sentences"),
+        ({"refine": "distill"}, "refine: distill is gone; leave it out, or use sentences"),
+        ({"refine": "token"}, "refine: unknown 'token'; use auto, none, sentences, tokens"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_where_they_are_made(settings, message):
@@ -35,8 +40,8 @@ def test_settings_that_cannot_be_are_refused_where_they_are_made(settings, messa
         (["--seed", str(2**32)], "--seed: 4294967296 is not"),
         (["--held-out", "-1"], "--held-out: -1 is not"),
         (["--pad-to-multiple", "0"], "--pad-to-multiple: 0 is not"),
-        (["--parallel", "PAR"], "--parallel: is for a refinement, but none is asked for"),
-        (["--refine", "parallel", "--parallel", "RAGGED"], "deu.txt, line 2: unaligned: 1 lines, but eng.txt has 2"),
+        (["--refine", "parallel", "--parallel", "PAR"], "--refine: parallel is gone; leave it out, or use sentences"),
+        (["--parallel", "RAGGED"], "deu.txt, line 2: unaligned: 1 lines, but eng.txt has 2"),
         ([*PARALLEL, "--refine-option", "pivot=fra"], "no text in fra"),
         ([*PARALLEL, "--refine-option", "layer=9"], "none is number 9"),
         ([*PARALLEL, "--refine-option", "device=foo"], "refinement: unknown device 'foo'"),
@@ -53,7 +58,7 @@ def test_a_hypernetworks_device_must_be_there(refused):
 
 
 def test_missing_text_and_directories_are_named_at_once(refused, rooms):
-    assert "no such parallel text" in refused("--refine", "parallel", "--parallel", "nowhere", code=3)
+    assert "no such parallel text" in refused("--parallel", "nowhere", code=3)
     for name in ("--tokenizer", "--source"):
         assert "no such directory" in refused(name, str(rooms / "taget"), code=3)
     assert "taget: no such directory" in refused("--tokenizer", "taget", code=3)  # and never asked for at the hub
@@ -85,7 +90,7 @@ def test_a_target_without_a_needed_token_is_refused_before_the_matching(refused,
         {"device": "foo"},
     ],
 )
-def test_settings_of_a_refinement_out_of_range_are_refused(setting):
+def test_settings_of_learning_out_of_range_are_refused(setting):
     (name,) = setting
     with pytest.raises(InputError, match=name):
         RefineConfig(**setting)

@@ -116,17 +116,16 @@ def every_recipe(given: Given) -> None:
 
 
 def refined_model(given: Given) -> None:
-    """Word vectors, a tokenizer, and a model that is refined with parallel text."""
+    """Word vectors, a tokenizer, and a model whose new rows learn from parallel text."""
     data = Path(given["data"])
     texts = [f"{language}={data / 'text' / language}.txt" for language in ("eng", "tur", "swh")]
     call("hyperofa", "vectors", "build", "--parallel", data / "verses", "--dim", 8, "--out", "vectors")
     call("hyperofa", "tokenizer", "train", "--text", *texts, "--vocab-size", 150, "--out", "tokenizer")
     words = ["--source", given["source"], "--tokenizer", "tokenizer", "--vectors", "vectors", "--method", "ofa"]
     words += ["--rank", 8, "--out", "model"]
-    call(
-        "hyperofa", "init", *words, "--refine", "parallel", "--parallel", data / "verses", "--refine-option", "steps=2"
-    )
-    assert json.loads(Path("model/init.json").read_text("utf-8"))["refine"]["kind"] == "parallel"
+    more = ["--refine", "sentences", "--parallel", data / "verses", "--refine-option", "steps=2"]
+    call("hyperofa", "init", *words, *more)
+    assert json.loads(Path("model/init.json").read_text("utf-8"))["refine"]["objective"] == "sentences"
 
 
 def factorised_scores(given: Given) -> None:

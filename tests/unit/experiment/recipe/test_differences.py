@@ -57,10 +57,10 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
 
 
 def test_settings_are_those_that_the_command_gets() -> None:
-    methods = "matrix.methods={hyperofa: {refine: parallel}, b: {method: ofa, scale_split: 0}}"
+    methods = "matrix.methods={hyperofa: {parallel: [p]}, b: {method: ofa, scale_split: 0}}"
     found = told("quickstart", methods, "evaluate.against=[]")
     assert "method" not in found
-    assert found["refinement"] == "hyperofa"
+    assert found["rows that learn"] == "hyperofa"
     assert "scale of the coordinates (--scale-split)" not in found
 
 

@@ -103,10 +103,10 @@ def test_pivots_of_text_that_is_split_are_trained_on_but_not_extended_for(tmp_pa
     assert texts(plan, "tokenizer") == plan.languages().scored == ["fra", "swh", "tur"]
 
 
-def test_parallel_text_that_rows_are_refined_with_is_that_of_the_languages_learnt(tmp_path):
+def test_parallel_text_that_rows_learn_from_is_that_of_the_languages_learnt(tmp_path):
     methods = {
         "random": {},
-        "refined": {"method": "random", "refine": "parallel", "parallel": ["${parallel}"]},
+        "refined": {"method": "random", "parallel": ["${parallel}"]},
     }
     plan = plan_of(tmp_path, GATHERED, inputs=inputs(), matrix={"ranks": [8], "methods": methods})
     folder = plan.data / "parallel"

@@ -26,7 +26,7 @@ matrix:
     random: {}
     paper: {method: hyperofa, args: [--preset, paper, --option, layers=2, --option, learning_rate=1e-3]}
     hyperofa: {}
-    parallel: {method: hyperofa, args: [--refine, parallel, --parallel, "${parallel}"], seeds: [0]}
+    parallel: {method: hyperofa, args: [--parallel, "${parallel}"], seeds: [0]}
 train: {settings: {steps: 10, global_batch_size: 8}}
 evaluate:
   tasks: [sr-t]
