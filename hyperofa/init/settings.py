@@ -42,7 +42,9 @@ class InitSettings(Settings):
         metavar="MODEL",
     )
     method: str = setting(
-        "ofa-ridge", "its name (hyperofa init --list-methods shows all), or FILE.py:NAME, your own", metavar="NAME"
+        "spelling-network",
+        "its name (hyperofa init --list-methods shows all), or FILE.py:NAME, your own",
+        metavar="NAME",
     )
     options: dict[str, Any] = setting(
         factory=dict, help="a setting of the method", flag="--option", append=True, metavar="KEY=VALUE"
