@@ -126,7 +126,8 @@ def initialise(
         text: files by language, to distil with (``refine="distill"``), and to report the model's loss on: a mapping from a
             language to a file or several, or files named ``LANG.txt``.
         parallel: folders of parallel text, to refine with.
-        donor: a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for ``omp``).
+        donor: a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for ``omp`` and
+            ``spelling-network``).
         work: a folder for what takes long, from which an interrupted run goes on; it is left there.
         **settings: listed below.
 

@@ -60,7 +60,11 @@ class RowTable:
         return found
 
     def __getitem__(self, index: Any, /) -> np.ndarray:
-        """The rows that ``index`` chooses: a number, a slice, a mask (n,), or an array of numbers of any shape."""
+        """The rows that ``index`` chooses: a number, a slice, a mask (n,), or an array of numbers of any shape; then columns."""
+        if isinstance(index, tuple):
+            of_rows = () if isinstance(index[0], int | np.integer) else (slice(None),)
+            columns: np.ndarray = self[index[0]][(*of_rows, *index[1:])]
+            return columns
         return self._float32(self._bits[index if self.ids is None else self.ids[index]])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -38,7 +38,8 @@ class InitSettings(Settings):
     parallel: tuple[Path, ...] = place((), "folders of parallel text that new rows learn from", metavar="DIR")
     donor: str | None = place(
         None,
-        "a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for omp)",
+        "a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean "
+        "(for omp and spelling-network)",
         metavar="MODEL",
     )
     method: str = setting(

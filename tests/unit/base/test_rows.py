@@ -29,6 +29,8 @@ INDICES = {
     "list": [4, 1],
     "pairs": np.array([[1, 2], [3, 3]]),
     "none": np.array([], dtype=np.int64),
+    "entry": (7, 0),
+    "entries": (np.array([5, 0]), slice(1, 2)),
 }
 
 

@@ -55,16 +55,17 @@ def test_stages_made_for_something_else_are_made_again(tmp_path):
 
     def make():
         made.append(1)
-        return np.full((2, 3), len(made), dtype=np.float32), {"n": len(made)}
+        return {"rows": np.full((2, 3), len(made), dtype=np.float32)}, {"n": len(made)}
 
-    first = Stages(tmp_path, {"seed": 1}).rows("rows-0", make)
-    again = Stages(tmp_path, {"seed": 1}).rows("rows-0", make)
-    np.testing.assert_array_equal(first[0], again[0])
+    first = Stages(tmp_path, {"seed": 1}).arrays("rows-0", make)
+    again = Stages(tmp_path, {"seed": 1}).arrays("rows-0", make)
+    assert first[0].keys() == again[0].keys() == {"rows"}
+    np.testing.assert_array_equal(first[0]["rows"], again[0]["rows"])
     assert again[1] == {"n": 1}
-    assert Stages(tmp_path, {"seed": 2}).rows("rows-0", make)[1] == {"n": 2}
+    assert Stages(tmp_path, {"seed": 2}).arrays("rows-0", make)[1] == {"n": 2}
     file = tmp_path / "rows-0.safetensors"
     file.write_bytes(file.read_bytes()[:-5])
-    assert Stages(tmp_path, {"seed": 2}).rows("rows-0", make)[1] == {"n": 3}
+    assert Stages(tmp_path, {"seed": 2}).arrays("rows-0", make)[1] == {"n": 3}
 
 
 def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ class TestRefused:
         assert "method omp needs one" in refused(method="omp", vectors=None)
         line = refused("--donor", donor, method="ofa")
         assert "--donor" in line
-        assert "method ofa makes nothing of it; leave it out, or name omp" in line
+        assert "method ofa makes nothing of it; leave it out, or name omp or spelling-network" in line
 
     def test_that_is_not_there(self, refused, rooms, tmp_path):
         assert "nowhere" in refused("--donor", tmp_path / "nowhere", method="omp", vectors=None, code=3)
