@@ -52,8 +52,6 @@ class Problem:
         seed: of every random draw.
         settings: the method's own settings, an instance of ``Method.settings``.
         work: a folder where a method that takes long may keep its state; None keeps none.
-        judge: where rows learn from text: rows (m, r) of ``predict_ids`` to the loss that the frozen model has with them on text
-            that is kept out of all learning; lower is better.
         notes: what a method wants recorded in ``init.json``, filled while it predicts.
     """
 
@@ -76,7 +74,6 @@ class Problem:
     seed: int = 0
     settings: Any = None
     work: Path | None = None
-    judge: Callable[[np.ndarray], float] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
