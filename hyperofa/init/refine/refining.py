@@ -63,9 +63,10 @@ class Refinement:
             check_pivot(given, config.pivot)
 
     def digest(self) -> str:
-        """SHA-256 of what a method is judged by."""
-        lines = self.given.choose.all_lines()
-        asked = [self.kind, dataclasses.asdict(self.config), lines, self.given.choose.parallel.texts]
+        """SHA-256 of what a method is judged by: the objective, and the text that is kept out."""
+        names = ("max_length", "layer", "temperature", "pull", "pivot", "device")
+        config = [getattr(self.config, name) for name in names]
+        asked = [self.kind, config, self.given.choose.all_lines(), self.given.choose.parallel.texts]
         return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -219,7 +220,8 @@ class Learning:
     def _key(self, starts: list[Start], objective: Objective) -> str:
         """SHA-256 of all that decides the learning: only a state with this key is taken over."""
         refinement = self._refinement
-        asked = json.dumps([refinement.digest(), self._seed, objective.digest(), self._body.digest()])
+        config = dataclasses.asdict(refinement.config)
+        asked = json.dumps([refinement.digest(), config, self._seed, objective.digest(), self._body.digest()])
         values = (getattr(start, f.name) for start in starts for f in dataclasses.fields(start))
         parts = (value if value is None or isinstance(value, RowTable) else np.asarray(value) for value in values)
         return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 from hyperofa_eval.settings.fields import Range, Settings, setting
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "sentences": {"steps": 400, "batch_size": 48, "learning_rate": 0.1, "shared_rate": 0.1, "longest": 1.5},
+    "sentences": {"steps": 400, "batch_size": 48, "learning_rate": 0.1, "shared_rate": 0.04, "longest": 1.5},
     "tokens": {"steps": 100, "batch_size": 24, "learning_rate": 0.04, "shared_rate": 0.0, "longest": None},
 }
 """What each objective takes where a setting is not given."""
@@ -34,7 +34,7 @@ class RefineConfig(Settings):
     )
     shared_rate: float | None = setting(
         None,
-        "of the linear map from mean word vectors that all predicted rows share; 0 switches it off (default: 0.1 for "
+        "of the linear map from mean word vectors that all predicted rows share; 0 switches it off (default: 0.04 for "
         "sentences, 0 for tokens)",
         range=Range(0),
     )

@@ -15,7 +15,7 @@ from hyperofa.data.given_text import part_text, read_given
 from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.factorize import factorize
-from hyperofa.init.new_rows import ExtendedMatrix, base_rows
+from hyperofa.init.new_rows import ExtendedMatrix, extend_rows
 from hyperofa.init.problem import Problem
 from hyperofa.init.refine.refining import Learning, Refinement
 from hyperofa.init.refine.settings import RefineConfig
@@ -138,7 +138,7 @@ def test_the_judge_is_the_figure_that_the_learning_starts_from(rooms, folder, na
     code = np.full(size, origin.COPIED, dtype=np.int8)
     code[5:12], code[12:15], code[:5] = origin.PREDICTED, origin.DRAWN, origin.SPECIAL
     source_id = np.where(np.isin(code, (origin.PREDICTED, origin.DRAWN)), -1, np.arange(size) % len(tokenizers[0]))
-    found = origin.Provenance(code, source_id, np.zeros(size, dtype=np.int32))
+    found = origin.Provenance(code, source_id, np.zeros(size, dtype=np.int32), np.zeros(size, dtype=np.int8))
     factors = factorize(source.input_embeddings.numpy(), rank=8)
     predicted = np.flatnonzero(code == origin.PREDICTED)
     words, vectors = csr_matrix((size, 0), dtype=np.float32), np.zeros((0, 1), dtype=np.float32)
@@ -153,8 +153,7 @@ def test_the_judge_is_the_figure_that_the_learning_starts_from(rooms, folder, na
     assert figure == judge(rows)
     assert figure != judge(100 * rows)
     if name != "untied":
-        whole = base_rows(problem, found, 0)
-        whole[predicted] = rows
+        whole = extend_rows(problem, found, rows, 0)
         _, record = learning.learn([(ExtendedMatrix(whole, factors, {}), problem)], None)
         assert record["held_out"]["start"] == pytest.approx(figure, abs=1e-4)
 

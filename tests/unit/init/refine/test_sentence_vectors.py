@@ -73,7 +73,7 @@ def test_the_held_out_figure_is_the_loss_of_the_held_out_pairs(parts):
     targets = torch.stack([vector(text, source, parts.source.input_embeddings) for text in bank])
     centre, means = targets.mean(0), []
     for lines in parts.given.choose.parallel.texts.values():
-        found = torch.stack([vector(text, target, torch.from_numpy(parts.start.rows)) for text in lines.values()])
+        found = torch.stack([vector(text, target, parts.start.rows.stored) for text in lines.values()])
         answers = torch.tensor([bank.index(pivot[n]) for n in lines])
         losses = sentence_loss(found - centre, targets - centre, answers, CONFIG.temperature, CONFIG.pull)
         means.append(float(losses.mean()))
