@@ -127,7 +127,9 @@ class Learning:
             if isinstance(objective, OwnLoss) and source.output_embeddings is not None:
                 copied = self._found.source_id >= 0
                 ids = np.flatnonzero(copied)
-                scored = torch.zeros((len(copied), source.output_embeddings.shape[1]), dtype=source.output_embeddings.dtype)
+                scored = torch.zeros(
+                    (len(copied), source.output_embeddings.shape[1]), dtype=source.output_embeddings.dtype
+                )
                 write_rows(scored, ids, RowTable(source.output_embeddings).take(self._found.source_id[ids]))
                 scale = np.zeros(scored.shape[1], dtype=np.float32)
                 plain = dataclasses.replace(start, rows=RowTable(scored), primitives=None, scale=scale)

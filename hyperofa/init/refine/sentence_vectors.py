@@ -202,7 +202,9 @@ class SentenceVectors:
                     share = retrieved(*(self._source_vectors(texts) for texts in (ours, theirs)))
                     found[language] = share >= _KNOWN, f"{share:.0%} found"
                 else:
-                    ids = np.concatenate(tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0])
+                    ids = np.concatenate(
+                        tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0]
+                    )
                     unknown = float((ids == self._source_tokenizer.unk_token_id).mean())
                     found[language] = unknown <= _SPELLED, f"{unknown:.0%} unknown tokens"
         if found:
