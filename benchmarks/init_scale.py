@@ -7,8 +7,8 @@
 of width 768, rank 400. ``8b``: a decoder of the shape of an 8B one with two of its blocks, 128,256 rows of width 4,096 in
 bfloat16, its head not tied, to which 20,000 tokens are added at full rank; 300,000 words. The input is generated into ``--work``
 (6 or 4 GB, kept and used again) and not counted; then the ordinary command runs once for each method (``hyperofa`` with a
-network that is not trained, ``epochs=0``). Wall time and peak memory are compared with 15 minutes, and 10 GB or 16 GB. The last
-line is one JSON; exit code 1 where either is exceeded.
+network that is not trained, ``epochs=0``). Wall time and peak memory are compared with 15 minutes and 10 GB, or 30 minutes and
+16 GB (the spelling network learns twice there, for each matrix). The last line is one JSON; exit code 1 where either is exceeded.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SECONDS = 900.0
 ALPHABETS = ["etaoinshrdlucmfwypvbgkjqxz", "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэф", "αβγδεζηθικλμνξοπρστυφχψω"]
 
 
 class Shape(NamedTuple):
-    """Sizes of the input, the most memory that the command may take, and its further words."""
+    """Sizes of the input, the most time and memory that the command may take, and its further words."""
 
     targets: int
     sources: int
     words: int
+    seconds: float
     gigabytes: float
     asked: tuple[str, ...] = ()
 
 
 SHAPES = {
-    "paper": Shape(401_145, 250_002, 3_600_000, 10.0, ("--rank", "400")),
-    "8b": Shape(148_256, 128_256, 300_000, 16.0),
+    "paper": Shape(401_145, 250_002, 3_600_000, 900.0, 10.0, ("--rank", "400")),
+    "8b": Shape(148_256, 128_256, 300_000, 1800.0, 16.0),
 }
 
 
@@ -73,10 +73,10 @@ def main() -> int:
     outcome = {
         "benchmark": "init_scale",
         "shape": asked.shape,
-        "ratio": round(min(SECONDS / slowest, shape.gigabytes / largest), 2),
-        "floor_seconds": SECONDS,
+        "ratio": round(min(shape.seconds / slowest, shape.gigabytes / largest), 2),
+        "floor_seconds": shape.seconds,
         "floor_gb": shape.gigabytes,
-        "held": slowest <= SECONDS and largest <= shape.gigabytes,
+        "held": slowest <= shape.seconds and largest <= shape.gigabytes,
         "methods": runs,
         **sizes,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads",

@@ -19,6 +19,7 @@ from hyperofa.init.spelling.learner import (
     Known,
     Learner,
     Scale,
+    StandardRows,
     cosines,
     main_directions,
     mean_of_pieces,
@@ -56,14 +57,14 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
     Raises:
         HyperofaError: the loss became NaN.
     """
-    rows = np.asarray(problem.rows)
+    rows = problem.rows
     source = Source(problem.source_tokenizer, len(rows))
     table, new = source.own, source.spell(problem.target_tokenizer, problem.predict_ids)
     evidence_here, evidence_new = _evidence(problem)
     told = np.any([np.zeros(len(rows), dtype=bool), *(one.there for one in evidence_here)], axis=0)
     ids = np.flatnonzero((table.counts > 0) | (told & _rows_with_text(problem)))
-    scale = Scale(rows[ids] if len(ids) else rows)
-    standard = scale.enter(rows)
+    scale = Scale(rows.take(ids) if len(ids) else rows)
+    standard = StandardRows(rows, scale)
     learner = Learner(standard, [one.features.shape[1] for one in evidence_here], settings, problem.seed)
     order = order_of(len(rows))
     place = min(len(order) - 1, int(settings.place * len(order)))
@@ -75,7 +76,7 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
         history, held = fit(
             learner,
             known_here,
-            standard[ids],
+            standard.take(ids),
             table,
             problem.source_groups[ids],
             passes,
@@ -83,7 +84,7 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
             checkpoint=problem.work,
         )
         notes |= {"epochs": passes, "history": {name: _rounded(values) for name, values in history.items()}}
-        notes["held_out"] = _compared(learner, known_here, standard, ids, held)
+        notes["held_out"] = _compared(learner, known_here, ids, held)
     there = new.counts > 0
     for one in evidence_new:
         there = there | one.there
@@ -92,7 +93,7 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
         network[there] = scale.leave(learner.predict(known_new.chosen(np.flatnonzero(there))))
     notes["new_tokens"] = {"pieces": round(float(new.counts.mean()), 2), "nothing_known": int((~there).sum())}
     problem.notes["network"] = notes
-    pieces = scale.leave(mean_of_pieces(standard, new)).astype(np.float32)
+    pieces = scale.leave(mean_of_pieces(learner.rows, new)).astype(np.float32)
     return Candidates(pieces, network, there, _from_vectors(problem) if len(problem.vectors) else None, new.counts)
 
 
@@ -158,17 +159,16 @@ def _from_vectors(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     return found, there
 
 
-def _compared(
-    learner: Learner, known: Known, rows: np.ndarray, ids: np.ndarray, held: np.ndarray
-) -> dict[str, Any] | None:
+def _compared(learner: Learner, known: Known, ids: np.ndarray, held: np.ndarray) -> dict[str, Any] | None:
     """The network beside the shared linear map and the mean of pieces on the held-out tokens that are spelled."""
     held = held[known.spelled.counts[held] > 0]
     if not len(held):
         return None
-    given, wanted = known.chosen(held), rows[ids[held]]
+    rows, given = learner.rows, known.chosen(held)
+    wanted = rows[ids[held]]
     train = np.setdiff1d(np.flatnonzero(known.spelled.counts > 0), held)
     step = max(1, len(train) // 50_000)
-    linear = linear_map(rows, known.spelled.chosen(train[::step]), rows[ids[train[::step]]])
+    linear = linear_map(learner.seen, known.spelled.chosen(train[::step]), rows[ids[train[::step]]])
     found = {
         "network": learner.predict(given),
         "linear": linear(given.spelled),

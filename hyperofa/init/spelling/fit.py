@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hyperofa.base.rows import RowTable
 from hyperofa.errors import HyperofaError
 from hyperofa.init.hypernet.fit import split_groups
 from hyperofa.init.hypernet.progress import History, load_fit, save_fit
 from hyperofa.init.kept_work import SavedState, digest
-from hyperofa.init.spelling.learner import Known, Learner, cosines, hidden_at_random
+from hyperofa.init.spelling.learner import Known, Learner, StandardRows, cosines, hidden_at_random
 from hyperofa.init.spelling.spell import Spellings
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.cpu import denormals_flushed
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 def fit(
     learner: Learner,
     known: Known,
-    wanted: np.ndarray,
+    wanted: StandardRows | np.ndarray,
     table: Spellings,
     groups: np.ndarray,
     epochs: int,
@@ -111,17 +112,17 @@ def _rate(step: int, steps: int, warmup: int = 50) -> float:
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
-def _key(learner: Learner, known: Known, wanted: np.ndarray, epochs: int, seed: int) -> str:
+def _key(learner: Learner, known: Known, wanted: StandardRows | np.ndarray, epochs: int, seed: int) -> str:
     """SHA-256 of all that decides what is learned."""
     settings = {name: value for name, value in dataclasses.asdict(learner.settings).items() if name != "device"}
     asked = json.dumps([settings, epochs, seed, [one.name for one in known.evidence]], sort_keys=True)
-    arrays = [
+    arrays: list[RowTable | np.ndarray | None] = [
         known.spelled.starts,
         known.spelled.pieces,
         known.inside.starts,
         known.inside.pieces,
-        wanted,
-        learner.rows,
     ]
+    for rows in (wanted, learner.rows):
+        arrays += [rows] if isinstance(rows, np.ndarray) else [rows.rows, rows.scale.mean]
     arrays += [array for one in known.evidence for array in (one.features, one.there)]
     return hashlib.sha256(f"{asked}{digest(*arrays)}".encode()).hexdigest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hyperofa.base.device import device_named, multiplies_bfloat16
+from hyperofa.base.rows import RowTable
+from hyperofa.init.linalg import sparse_times_vectors
 from hyperofa.init.spelling.network import SpellingNetwork
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Spellings
 
 MOST_COLUMNS = 768
 """Wider rows are looked at in so many directions, those of their largest deviation."""
+_BLOCK, _COLUMNS = 1 << 13, 1024
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,12 @@ class Known:
 class Scale:
     """Rows about their mean, over their deviation overall: what the network sees and answers."""
 
-    def __init__(self, rows: np.ndarray) -> None:
+    def __init__(self, rows: RowTable | np.ndarray) -> None:
         """Measure ``rows`` (V_s, r)."""
-        self.mean = rows.mean(axis=0)
-        self.deviation = float(np.sqrt(np.square(rows - self.mean, dtype=np.float64).mean())) or 1.0
+        table = RowTable.of(rows)
+        self.mean = table.mean()
+        squares = sum(float(np.square(block - self.mean, dtype=np.float64).sum()) for block in table.blocks())
+        self.deviation = float(np.sqrt(squares / max(1, len(table) * table.shape[1]))) or 1.0
 
     def enter(self, rows: np.ndarray) -> np.ndarray:
         """Standard rows."""
@@ -80,13 +86,54 @@ class Scale:
         return found
 
 
-class Learner:
-    """A network with the rows that it looks up pieces in."""
+@dataclass(frozen=True)
+class StandardRows:
+    """Rows (n, r) in standard form, worked out where they are read: all at once they may be gigabytes.
 
-    def __init__(self, rows: np.ndarray, features: Sequence[int], settings: NetworkSettings, seed: int) -> None:
+    Attributes:
+        rows: as the source stores them.
+        scale: of the standard form.
+    """
+
+    rows: RowTable
+    scale: Scale
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, r)."""
+        return self.rows.shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any, /) -> np.ndarray:
+        """The rows that ``index`` chooses, float32."""
+        return self.scale.enter(self.rows[index])
+
+    def take(self, ids: np.ndarray) -> StandardRows:
+        """The rows ``ids``; nothing is copied."""
+        return StandardRows(self.rows.take(ids), self.scale)
+
+
+class Learner:
+    """A network with the rows that it looks up pieces in.
+
+    Attributes:
+        rows: (V_s, r): the source's in standard form, held as float32 unless they are wide.
+        seen: (V_s, s) float32: the same, or their main directions where they are wide; what the network sees of pieces.
+    """
+
+    def __init__(
+        self, rows: StandardRows | np.ndarray, features: Sequence[int], settings: NetworkSettings, seed: int
+    ) -> None:
         """``rows`` (V_s, r) are the source's in standard form; ``features`` the widths of other evidence."""
-        self.settings, self.rows = settings, rows
-        self.seen = rows if rows.shape[1] <= MOST_COLUMNS else rows @ main_directions(rows, MOST_COLUMNS)
+        self.settings = settings
+        self.rows: StandardRows | np.ndarray = rows
+        if rows.shape[1] <= MOST_COLUMNS:
+            self.rows = self.seen = rows[:]
+        else:
+            directions = main_directions(rows, MOST_COLUMNS)
+            self.seen = np.concatenate([block @ directions for block in _blocks(rows)])
         self.device = device_named(settings.device, "spelling network")
         self.bf16 = multiplies_bfloat16(self.device) if settings.bf16 is None else settings.bf16
         known = 4 * self.seen.shape[1] + 3 + sum(size + 1 for size in features)
@@ -150,7 +197,11 @@ def ridge(inputs: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np.nd
     given = torch.from_numpy(inputs - centre_in)
     gram = (given.T @ given).double()
     gram.diagonal().add_(penalty * max(float(gram.diagonal().mean()), 1e-12) / max(len(inputs), 1) * inputs.shape[1])
-    found = torch.linalg.solve(gram, (given.T @ torch.from_numpy(wanted - centre_out)).double()).float().numpy()
+    products = torch.empty((inputs.shape[1], wanted.shape[1]))
+    for start in range(0, wanted.shape[1], _COLUMNS):  # a second copy of what is wanted may be gigabytes
+        part = slice(start, start + _COLUMNS)
+        products[:, part] = given.T @ torch.from_numpy(wanted[:, part] - centre_out[part])
+    found = torch.linalg.solve(gram, products.double()).float().numpy()
     return found, centre_out - centre_in @ found
 
 
@@ -164,17 +215,26 @@ def order_of(size: int) -> np.ndarray:
     return found
 
 
-def main_directions(rows: np.ndarray, count: int) -> np.ndarray:
+def main_directions(rows: StandardRows | np.ndarray, count: int) -> np.ndarray:
     """(r, count) float32 orthonormal: the directions in which centred ``rows`` (V_s, r) deviate most."""
-    given = torch.from_numpy(rows)
-    _, found = torch.linalg.eigh((given.T @ given).double())
+    gram = torch.zeros((rows.shape[1],) * 2, dtype=torch.float64)
+    for block in _blocks(rows):
+        given = torch.from_numpy(block)
+        gram += given.T @ given
+    _, found = torch.linalg.eigh(gram)
     return np.ascontiguousarray(found[:, -count:].float().numpy())
 
 
-def mean_of_pieces(rows: np.ndarray, spelled: Spellings) -> np.ndarray:
+def _blocks(rows: StandardRows | np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start : start + _BLOCK]
+
+
+def mean_of_pieces(rows: StandardRows | np.ndarray, spelled: Spellings) -> np.ndarray:
     """(n, r) float32: the mean row of each token's pieces; zero where it has none."""
     data = np.repeat(1 / np.maximum(spelled.counts, 1), spelled.counts).astype(np.float32)
-    found: np.ndarray = csr_matrix((data, spelled.pieces, spelled.starts), shape=(len(spelled), len(rows))) @ rows
+    shares = csr_matrix((data, spelled.pieces, spelled.starts), shape=(len(spelled), len(rows)))
+    found: np.ndarray = shares @ rows if isinstance(rows, np.ndarray) else sparse_times_vectors(shares, rows)
     return found
 
 

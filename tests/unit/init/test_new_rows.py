@@ -159,9 +159,11 @@ def test_an_untied_head_is_reported_on_its_own(made):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("method", ["ofa-ridge", "subword-mean"])
+@pytest.mark.parametrize("method", ["ofa-ridge", "subword-mean", "spelling-network"])
 def test_a_source_of_16_bits_keeps_its_dtype_and_every_bit_of_copied_rows(rooms, tmp_path, monkeypatch, dtype, method):
     monkeypatch.setattr("hyperofa.base.rows._ENTRIES", 3 * SMALL["hidden_size"])  # many blocks
+    monkeypatch.setattr("hyperofa.init.spelling.learner.MOST_COLUMNS", 8)  # rows are wide
+    options = {"epochs": 1, "hidden": 4} if method == "spelling-network" else {}
     source = unigram_tokenizer(["▁dog", "▁cat", "s", "▁1", "▁walk", "▁house", "▁sun"])
     torch.manual_seed(0)
     old = llama(len(source) + PADDED).to(dtype)
@@ -171,7 +173,7 @@ def test_a_source_of_16_bits_keeps_its_dtype_and_every_bit_of_copied_rows(rooms,
     source.save_pretrained(tmp_path / "source")
     for rank in (None, 4):
         given = (str(tmp_path / "source"), rooms / "target", rooms / "vectors", tmp_path / f"out-{rank}", method)
-        record = written(asked(*given, rank=rank, held_out=0))
+        record = written(asked(*given, rank=rank, held_out=0, options=options))
         assert record["counts"]["predicted"] >= len(PREDICTED)
     new = AutoModelForCausalLM.from_pretrained(tmp_path / "out-None")
     assert {parameter.dtype for parameter in new.parameters()} == {dtype}

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.spelling import learner as module
-from hyperofa.init.spelling.learner import Evidence, Known, Learner, Scale, hidden_at_random, order_of, ridge
+from hyperofa.init.spelling.learner import (
+    Evidence,
+    Known,
+    Learner,
+    Scale,
+    StandardRows,
+    hidden_at_random,
+    mean_of_pieces,
+    order_of,
+    ridge,
+)
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Spellings
 
@@ -39,6 +51,31 @@ def test_wide_rows_are_seen_in_their_main_directions(rows, monkeypatch):
     seen = Learner(flat, [], SMALL, 0).seen
     assert seen.shape == (9, 2)
     np.testing.assert_allclose(seen @ seen.T, flat @ flat.T, atol=1e-3)  # nothing of two dimensions is lost
+
+
+@pytest.mark.parametrize("most", [2, 5])
+def test_stored_rows_are_read_as_the_array_that_they_stand_for(rows, monkeypatch, most):
+    monkeypatch.setattr(module, "MOST_COLUMNS", most)
+    monkeypatch.setattr(module, "_BLOCK", 4)
+    table = RowTable(torch.from_numpy(rows).to(torch.bfloat16))
+    scale = Scale(table)
+    whole, lazy = scale.enter(table[:]), StandardRows(table, scale)
+    assert scale.deviation == pytest.approx(np.square(table[:] - table[:].mean(axis=0)).mean() ** 0.5, rel=1e-6)
+    assert np.square(whole).mean() == pytest.approx(1, abs=1e-5)
+    learner, other = Learner(lazy, [], SMALL, 0), Learner(whole, [], SMALL, 0)
+    np.testing.assert_array_equal(learner.seen, other.seen)
+    assert isinstance(learner.rows, np.ndarray) == (most == 5)
+    spelled = Spellings.of([[1, 2, 3], [4], [], [8, 8]])
+    np.testing.assert_allclose(mean_of_pieces(learner.rows, spelled), mean_of_pieces(whole, spelled), atol=1e-6)
+    ids = np.array([7, 0, 3])
+    np.testing.assert_array_equal(lazy.take(ids)[1:], whole[[0, 3]])
+
+
+def test_ridge_is_the_same_for_any_number_of_columns_at_a_time(rows, monkeypatch):
+    at_once = ridge(rows[:, :2], rows, 1.0)
+    monkeypatch.setattr(module, "_COLUMNS", 2)
+    for whole, part in zip(at_once, ridge(rows[:, :2], rows, 1.0), strict=True):
+        np.testing.assert_allclose(part, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_ridge_is_the_normal_equations(rows):
