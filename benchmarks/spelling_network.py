@@ -31,7 +31,7 @@ from hyperofa.init.evidence import surface_groups
 from hyperofa.init.methods.ridge import rescale
 from hyperofa.init.spelling.candidates import linear_map, passes_over
 from hyperofa.init.spelling.fit import fit
-from hyperofa.init.spelling.learner import Known, Learner, Scale, cosines, mean_of_pieces, order_of
+from hyperofa.init.spelling.learner import Known, Learner, Scale, cosines, finer_like, mean_of_pieces, order_of
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source as Speller
 from hyperofa.model import load_source
@@ -114,7 +114,8 @@ def predict(
     respelled = replace(table.without(hidden, table), lengths=table.lengths)
     ids = np.flatnonzero((respelled.counts > 0) & ~hidden)
     targets = np.flatnonzero((respelled.counts > 0) & hidden)
-    settings = NetworkSettings(place=asked.place)
+    finer = finer_like(respelled.chosen(ids), respelled.chosen(targets))
+    settings = NetworkSettings(place=asked.place, finer=finer)
     order = order_of(len(rows))
     order[hidden] = order[int(settings.place * len(order))]  # as the method does with new tokens
     everything = Known(respelled, speller.inside(respelled, hidden), order)

@@ -21,6 +21,7 @@ from hyperofa.init.spelling.learner import (
     Scale,
     StandardRows,
     cosines,
+    finer_like,
     main_directions,
     mean_of_pieces,
     order_of,
@@ -60,6 +61,8 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
     rows = problem.rows
     source = Source(problem.source_tokenizer, len(rows))
     table, new = source.own, source.spell(problem.target_tokenizer, problem.predict_ids)
+    if settings.finer is None:
+        settings = dataclasses.replace(settings, finer=finer_like(table, new))
     evidence_here, evidence_new = _evidence(problem)
     told = np.any([np.zeros(len(rows), dtype=bool), *(one.there for one in evidence_here)], axis=0)
     ids = np.flatnonzero((table.counts > 0) | (told & _rows_with_text(problem)))
@@ -70,7 +73,7 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
     place = min(len(order) - 1, int(settings.place * len(order)))
     known_here = Known(table, source.inside(table), order, evidence_here).chosen(ids)
     known_new = Known(new, source.inside(new), np.full(len(new), order[place]), evidence_new)
-    notes: dict[str, Any] = {"learned_from": len(ids)}
+    notes: dict[str, Any] = {"learned_from": len(ids), "finer": settings.finer and round(settings.finer, 3)}
     if len(ids):
         passes = passes_over(len(ids), settings.epochs)
         history, held = fit(

@@ -245,6 +245,14 @@ def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return products
 
 
+def finer_like(own: Spellings, new: Spellings) -> float:
+    """The share of pieces to hide so that the source's ``own`` tokens have as many as ``new`` ones; a half at most."""
+    counts = own.counts[own.counts > 0].mean() if own.counts.any() else 1.0
+    wanted = new.counts[new.counts > 0].mean() if new.counts.any() else 1.0
+    # A hidden piece is replaced by as many as a token has on average.
+    return float(np.clip((wanted / counts - 1) / max(counts - 1, 1e-6), 0, 0.5))
+
+
 def hidden_at_random(known: Known, table: Spellings, settings: NetworkSettings, rng: np.random.Generator) -> Known:
     """Tokens as new ones might be known: some pieces hidden, and spelled by smaller ones; some evidence missing."""
     spelled, inside = known.spelled, known.inside

@@ -19,10 +19,14 @@ class NetworkSettings(Settings):
     learning_rate: float = setting(1e-3, "of AdamW at its highest", range=Range(0, above=True))
     ridge_penalty: float = setting(1.0, "of the linear map that the network begins as", range=Range(0, above=True))
     squared_error: float = setting(0.5, "its weight in the loss beside 1 - cosine", range=Range(0))
-    finer: float = setting(0.3, "share of pieces that are hidden, and spelled by smaller ones", range=Range(0, 0.5))
+    finer: float | None = setting(
+        None,
+        "share of pieces that are hidden, and spelled by smaller ones (default: until tokens have as many as new ones)",
+        range=Range(0, 0.5),
+    )
     absent: float = setting(0.15, "share of tokens that learn without other evidence", range=Range(0, 1, below=True))
     place: float = setting(
-        0.5,
+        0.1,
         "new tokens are taken to be as frequent as the one at this share of the source's vocabulary",
         range=Range(0, 1),
     )

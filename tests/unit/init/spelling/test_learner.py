@@ -14,6 +14,7 @@ from hyperofa.init.spelling.learner import (
     Learner,
     Scale,
     StandardRows,
+    finer_like,
     hidden_at_random,
     mean_of_pieces,
     order_of,
@@ -92,6 +93,18 @@ def test_order_grows_and_is_standard():
     assert (np.diff(found) > 0).all()
     assert found.mean() == pytest.approx(0, abs=1e-5)
     assert found.std() == pytest.approx(1, abs=1e-5)
+
+
+def test_pieces_are_hidden_until_tokens_have_as_many_as_new_ones():
+    rng = np.random.default_rng(0)
+    table = Spellings.of([[]] * 50 + [rng.integers(50, 1050, 2).tolist() for _ in range(1000)])
+    share = finer_like(table, Spellings.of([[0, 1, 2]] * 3 + [[0, 1]] * 7 + [[]]))
+    assert share == pytest.approx(0.15)
+    assert finer_like(table, Spellings.of([[0]])) == 0
+    assert finer_like(table, Spellings.of([[0] * 9])) == 0.5
+    own = table.chosen(np.arange(50, 1050))
+    found = own.finer(rng.random(len(own.pieces)) < share, table)
+    assert found.counts.mean() == pytest.approx(2.3, abs=0.05)
 
 
 def test_standard_rows_come_back(rows):
