@@ -10,6 +10,7 @@ own work, peak memory).
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 import numpy as np
 
 EMBEDDINGS = "embeddings.word_embeddings.weight"
+BEFORE: list[float] = []
+"""Seconds that earlier, interrupted runs spent on what this one took over."""
 
 
 def read_embeddings(folder: Path) -> np.ndarray:
@@ -125,13 +128,54 @@ def run_mergekit(asked: dict[str, Any], folder: Path, out: Path, *, corrected: b
 
     if corrected:
         tokensurgeon.normalized_vocabulary = named
+    tokensurgeon.compute_new_embeddings = kept(tokensurgeon.compute_new_embeddings, out / "batches")
+
+    model, donor = (with_head(asked[name], out / f"{name}-with-head") for name in ("source", "donor"))
 
     def make() -> np.ndarray:
-        words = [asked["source"], asked["donor"], str(out / "merged"), "--approximation-method", "omp", "--k", "64"]
+        words = [model, donor, str(out / "merged"), "--approximation-method", "omp", "--k", "64"]
         tokensurgeon.main(words, standalone_mode=False)
         return read_embeddings(out / "merged")
 
     return make
+
+
+def kept(compute: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """``compute``, a batch of rows a call, with the batches of an interrupted run taken from ``folder``."""
+    import torch
+
+    calls = itertools.count()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def call(*given: Any, **named: Any) -> Any:
+        path = folder / f"{next(calls):05d}.npz"
+        if path.is_file():
+            found = np.load(path)
+            BEFORE.append(float(found["seconds"]))
+            return torch.from_numpy(found["rows"])
+        began = time.perf_counter()
+        rows = compute(*given, **named)
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, rows=rows.numpy(), seconds=time.perf_counter() - began)
+        temporary.rename(path)
+        return rows
+
+    return call
+
+
+def with_head(folder: str, out: Path) -> str:
+    """A copy of a BERT with what mergekit asks for: a pooler, and a tied language-model head, made new where it has none."""
+    from safetensors.torch import load_file, save_file
+    from transformers import BertForMaskedLM, BertModel
+
+    BertForMaskedLM.from_pretrained(folder).save_pretrained(out)
+    file = out / "model.safetensors"
+    pooler = BertModel.from_pretrained(folder).pooler.state_dict()
+    save_file(
+        load_file(file) | {f"bert.pooler.{name}": value for name, value in pooler.items()}, file, {"format": "pt"}
+    )
+    read_tokenizer(folder).save_pretrained(out)
+    return str(out)
 
 
 KINDS: dict[str, Callable[[dict[str, Any], Path, Path], Callable[[], np.ndarray]]] = {
@@ -150,10 +194,11 @@ def main() -> int:
     make = KINDS[kind](asked, folder, out)
     began = time.perf_counter()
     rows = make()
-    seconds = round(time.perf_counter() - began, 1)
+    seconds = round(time.perf_counter() - began + sum(BEFORE), 1)
     np.save(out / "rows.npy", np.asarray(rows, dtype=np.float32))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    (out / "driver.json").write_text(json.dumps({"seconds": seconds, "peak_gb": round(peak, 2)}), encoding="utf-8")
+    facts = {"seconds": seconds, "before": round(sum(BEFORE), 1), "peak_gb": round(peak, 2)}
+    (out / "driver.json").write_text(json.dumps(facts), encoding="utf-8")
     return 0
 
 

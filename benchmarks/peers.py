@@ -12,8 +12,8 @@ and text, and are scored at full rank, before any training, by ``hyperofa-eval``
 ``mergekit-omp-named``  the same, after token names are corrected so that the two vocabularies meet
 
 Each package gets an environment of its own in ``--work`` (``python -m venv``; what this environment has already, such as torch,
-is seen there too). Finished parts are kept. The last line is one JSON: score, seconds and memory of each, and for every package
-with a method of ours how far their rows and ours are apart on the tokens that both predict.
+is seen there too). Finished parts are kept, and each batch of mergekit's. The last line is one JSON: score, seconds and memory of
+each, and for every package with a method of ours how far their rows and ours are apart on the tokens that both predict.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--donor", type=Path, help="for mergekit: a BERT whose tokenizer is the target's")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), help="default: all (mergekit only with --donor)")
-    parser.add_argument("--ours", nargs="*", default=list(OURS), help="methods of hyperofa init")
+    parser.add_argument("--ours", nargs="*", default=list(OURS), help="methods, as NAME or NAME:KEY=VALUE,…")
     parser.add_argument("--language", default="eng", help="the source's, for WECHSEL")
     parser.add_argument("--languages", help="passed on to hyperofa-eval")
     asked = parser.parse_args()
@@ -172,6 +172,7 @@ def of_peer(asked: argparse.Namespace, folder: Path, name: str) -> dict[str, Any
         write_model(asked, np.load(cell / "rows.npy"), cell / "model")
     own = json.loads((cell / "driver.json").read_text(encoding="utf-8"))
     cost = json.loads((cell / "cost.json").read_text(encoding="utf-8"))
+    cost["seconds"] = round(cost["seconds"] + own["before"], 1)
     return scored(asked, cell) | cost | {"own_seconds": own["seconds"]}
 
 
@@ -181,7 +182,9 @@ def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, An
     if not (cell / "cost.json").is_file():
         cell.mkdir(parents=True, exist_ok=True)
         words: list[Any] = ["init", "--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
-        words += ["--method", name, "--held-out", "0", "--out", cell / "model"]
+        method, _, options = name.partition(":")
+        words += ["--method", method, "--held-out", "0", "--out", cell / "model"]
+        words += [word for option in options.split(",") if option for word in ("--option", option)]
         cost = measured([sys.executable, "-m", "hyperofa.cli", *words], dict(os.environ), cell / "log")
         (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
     return scored(asked, cell) | json.loads((cell / "cost.json").read_text(encoding="utf-8"))
