@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from init_quality import parallel_text, run
+from init_quality import run
+from quality_sources import Split, parallel_text
 
 PACKAGES = {"wechsel": "wechsel==0.0.4", "deepfocus": "deepfocus==1.0.1", "mergekit": "mergekit==0.1.5"}
 PEERS = {
@@ -64,7 +65,9 @@ def main() -> int:
     if peers is None:
         peers = [name for name, package in PEERS.items() if package != "mergekit" or asked.donor]
     check(parser, asked, peers)
-    parallel, vectors = parallel_text(asked.data, asked.work / "parallel"), asked.work / "vectors"
+    learned = Split((), (), "tatoeba", keeps=lambda number: True)  # all of NTREX: nothing of it is scored
+    parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
+    vectors = asked.work / "vectors"
     if not (vectors / "meta.json").is_file():
         run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
     folder = prepare(asked, parallel, vectors)
