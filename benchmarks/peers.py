@@ -11,6 +11,9 @@ and text, and are scored at full rank, before any training, by ``hyperofa-eval``
 ``mergekit-omp``        mergekit's tokensurgeon, as shipped; ``--donor`` is a BERT whose tokenizer is the target's
 ``mergekit-omp-named``  the same, after token names are corrected so that the two vocabularies meet
 
+WECHSEL and FOCUS draw special tokens that the source spells otherwise (``[CLS]``, ``<s>``); ``with_specials_copied`` is the score with
+those copied by role, as our methods do.
+
 Each package gets an environment of its own in ``--work`` (``python -m venv``; what this environment has already, such as torch,
 is seen there too). Finished parts are kept, and each batch of mergekit's. The last line is one JSON: score, seconds and memory of
 each, and for every package with a method of ours how far their rows and ours are apart on the tokens that both predict.
@@ -173,10 +176,17 @@ def of_peer(asked: argparse.Namespace, folder: Path, name: str) -> dict[str, Any
         (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
     if not (cell / "model" / "config.json").is_file():
         write_model(asked, np.load(cell / "rows.npy"), cell / "model")
+    found = scored(asked, cell)
+    if PEERS[name] != "mergekit":
+        copied: Path = asked.work / f"peer-{name}-specials"
+        if not (copied / "model" / "config.json").is_file():
+            copied.mkdir(parents=True, exist_ok=True)
+            write_model(asked, with_special_rows(asked, np.load(cell / "rows.npy")), copied / "model")
+        found["with_specials_copied"] = scored(asked, copied)["sr_t_top10"]
     own = json.loads((cell / "driver.json").read_text(encoding="utf-8"))
     cost = json.loads((cell / "cost.json").read_text(encoding="utf-8"))
     cost["seconds"] = round(cost["seconds"] + own["before"], 1)
-    return scored(asked, cell) | cost | {"own_seconds": own["seconds"]}
+    return found | cost | {"own_seconds": own["seconds"]}
 
 
 def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, Any]:
@@ -222,6 +232,17 @@ def write_model(asked: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     temporary.rename(out)
+
+
+def with_special_rows(asked: argparse.Namespace, rows: np.ndarray) -> np.ndarray:
+    """``rows`` (V_t, D) with special tokens copied by role, where WECHSEL and FOCUS draw all that are spelled otherwise."""
+    from hyperofa.model import load_source
+    from hyperofa.vocab.overlap import find_overlap
+    from hyperofa.vocab.report import load_tokenizer
+
+    met = find_overlap(load_tokenizer(str(asked.source)), load_tokenizer(str(asked.tokenizer))).special_ids
+    rows[met >= 0] = load_source(asked.source).input_embeddings.numpy()[met[met >= 0]]
+    return rows
 
 
 def scored(asked: argparse.Namespace, cell: Path) -> dict[str, Any]:

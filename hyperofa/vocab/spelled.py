@@ -45,7 +45,7 @@ def count_spellings(words: Sequence[str], tokenizer: Any, *, capitalised: bool) 
                 cut = backend.encode_batch_fast(block, add_special_tokens=False)
                 found = [np.unique(np.asarray(item.ids, dtype=np.int32)) for item in cut]
                 indptr.append(np.array([len(ids) for ids in found], dtype=np.int64))
-                indices += found
+                indices.append(np.concatenate(found))  # one array a block: millions of small ones are heavy
                 advance(len(block))
         ends = np.cumsum(np.concatenate(indptr))
         flat = np.concatenate(indices)
