@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 EMBEDDINGS = "embeddings.word_embeddings.weight"
+PART = 2048
+"""New tokens that FOCUS is given at a time: each is worked out alone, and a run of an hour can then be interrupted."""
 BEFORE: list[float] = []
 """Seconds that earlier, interrupted runs spent on what this one took over."""
 
@@ -96,6 +98,22 @@ def run_focus(asked: dict[str, Any], folder: Path, out: Path, *, own: bool) -> C
         vectors = np.load(folder / "token_vectors.npy")
         there = {token: vectors[i] for token, i in target.get_vocab().items() if vectors[i].any()}
         focus.load_target_token_embedding = lambda **ignored: there
+    whole, batches = focus.focus_additional_token_initialization, out / "batches"
+
+    def some(shared: Any, new: dict[str, Any], ids: list[int], target_rows: Any, **given: Any) -> Any:
+        return whole(shared, new, target_rows, **given)[ids]
+
+    some_kept = kept(some, batches)
+
+    def in_parts(shared: Any, new: dict[str, Any], target_rows: Any, **given: Any) -> Any:
+        names = list(new)
+        for start in range(0, len(names), PART):
+            part = {name: new[name] for name in names[start : start + PART]}
+            ids = [token.target.id for token in part.values()]
+            target_rows[ids] = some_kept(shared, part, ids, target_rows, **given)
+        return target_rows
+
+    focus.focus_additional_token_initialization = in_parts
 
     def make() -> np.ndarray:
         return focus.FOCUS(target, source, matrix, target_training_data_path=text, processes=1).numpy()

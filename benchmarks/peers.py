@@ -11,8 +11,8 @@ and text, and are scored at full rank, before any training, by ``hyperofa-eval``
 ``mergekit-omp``        mergekit's tokensurgeon, as shipped; ``--donor`` is a BERT whose tokenizer is the target's
 ``mergekit-omp-named``  the same, after token names are corrected so that the two vocabularies meet
 
-WECHSEL and FOCUS draw special tokens that the source spells otherwise (``[CLS]``, ``<s>``); ``with_specials_copied`` is the score with
-those copied by role, as our methods do.
+WECHSEL and FOCUS draw special tokens that the source spells otherwise (``[CLS]``, ``<s>``); ``with_specials_copied`` is the
+score with those copied by role, as our methods do.
 
 Each package gets an environment of its own in ``--work`` (``python -m venv``; what this environment has already, such as torch,
 is seen there too). Finished parts are kept, and each batch of mergekit's. The last line is one JSON: score, seconds and memory of
@@ -44,11 +44,9 @@ PEERS = {
     "mergekit-omp": "mergekit",
     "mergekit-omp-named": "mergekit",
 }
-"""What is run, and the package that it is of."""
 OURS = ("wechsel", "ofa", "focus", "ofa-ridge")
 DRIVER = Path(__file__).with_name("peer_driver.py")
-NEAR = 1e-5
-"""Rows whose entries are all this near are the same row in float32."""
+NEAR = 1e-5  # rows whose entries are all this near are the same row in float32
 
 
 def main() -> int:
@@ -227,7 +225,9 @@ def write_model(asked: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
     from hyperofa.vocab.report import load_tokenizer
 
     tokenizer = load_tokenizer(str(asked.tokenizer))
-    model = assemble(load_source(asked.source), tokenizer, coordinates=torch.from_numpy(rows), primitives=None)
+    source = load_source(asked.source)
+    bias = None if source.head_bias is None else torch.zeros(len(rows))
+    model = assemble(source, tokenizer, coordinates=torch.from_numpy(rows), primitives=None, head_bias=bias)
     temporary = out.with_name("model.tmp")
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
@@ -292,11 +292,7 @@ def versions(work: Path, package: str) -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
-    name = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    threads = os.environ.get("OMP_NUM_THREADS")
+    name, threads = platform.processor() or platform.machine(), os.environ.get("OMP_NUM_THREADS")
     return {"processor": name, "cores": os.cpu_count(), "threads": threads, "python": platform.python_version()}
 
 

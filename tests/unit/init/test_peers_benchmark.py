@@ -220,3 +220,32 @@ def test_equal_spellings_of_two_languages_are_one_word_at_the_mean_by_counts(mon
     np.testing.assert_allclose(both.wv.vectors, [[0, 1], [3, 0]])
     english = loaded("peer_driver").word2vec(["eng", "eng", "deu"], words, np.array([1, 5, 2]), vectors, "eng")
     assert english.totals == {"die": 1, "dog": 5}
+
+
+def test_focus_works_in_parts_that_are_kept(tmp_path, monkeypatch):
+    import torch
+
+    driver, seen = loaded("peer_driver"), []
+
+    def initialise(shared, new, rows, *, device):
+        seen.append(list(new))
+        for name, token in new.items():
+            rows[token.target.id] = len(name)
+        return rows
+
+    def whole(target, source, matrix, **_):
+        new = {"x" * i: argparse.Namespace(target=argparse.Namespace(id=i)) for i in (1, 3, 4, 2, 6)}
+        return focus.focus_additional_token_initialization({}, new, torch.zeros(7, 2), device="cpu")
+
+    focus = argparse.Namespace(focus_additional_token_initialization=initialise, FOCUS=whole)
+    monkeypatch.setitem(sys.modules, "deepfocus", argparse.Namespace(focus=focus))
+    monkeypatch.setattr(driver, "read_tokenizer", lambda folder: argparse.Namespace(get_vocab=dict))
+    monkeypatch.setattr(driver, "read_embeddings", lambda folder: np.zeros((3, 2), dtype=np.float32))
+    monkeypatch.setattr(driver, "PART", 2)
+    asked = {"source": "s", "tokenizer": "t"}
+    expected = [[i if i in (1, 2, 3, 4, 6) else 0] * 2 for i in range(7)]
+    for parts in (3, 0):  # the second time all parts are there
+        focus.focus_additional_token_initialization = initialise
+        seen.clear()
+        assert driver.run_focus(asked, tmp_path, tmp_path, own=True)().tolist() == expected
+        assert len(seen) == parts
