@@ -63,7 +63,7 @@ def main() -> int:
 def top1(text: ParallelText, config: BuildSettings, train: int, pivot: str) -> dict:
     """Top-1 retrieval, in per cent, of each language's held-out lines by the pivot's."""
     early = {language: {i: s for i, s in rows.items() if i < train} for language, rows in text.texts.items()}
-    words, vectors = embed_words(ParallelText(early, train), config)
+    words, vectors, _ = embed_words(ParallelText(early, train), config)
     index = {word: i for i, word in enumerate(words)}
 
     def lines(language: str) -> np.ndarray:

@@ -40,7 +40,7 @@ def build_vectors(parallel: Paths, *, out: str | Path | None = None, **settings:
     check_output(target, MARKER)
     paths = paths_of(parallel, "parallel")
     text = read_parallel(paths, config.languages)
-    words, vectors = embed_words(text, config)
+    words, vectors, counts = embed_words(text, config)
     files = parallel_files(paths, config.languages)
     by_folder: dict[str, list[Path]] = {}
     for path in files:
@@ -55,7 +55,7 @@ def build_vectors(parallel: Paths, *, out: str | Path | None = None, **settings:
         },
         "made_by": made_by("vectors build", inputs, recorded(config)),
     }
-    write_store(target, words, vectors, meta, dtype=config.dtype)
+    write_store(target, words, vectors, meta, dtype=config.dtype, counts=counts)
     return WordVectors.open(target, keep=keep)
 
 

@@ -67,13 +67,16 @@ class Words:
     """Word vectors, and which of them match the tokens of both vocabularies.
 
     ``keys`` are n ``lang:word``, ``vectors`` (n, d), ``source`` (V_s, n) and ``target`` (V_t, n) CSR with the token's
-    share of the word.
+    share of the word. ``counts`` (n,) say how often each word was seen, ``spellings`` in how many spellings of a word each token
+    of the source and of the target is met (for methods that ask for it).
     """
 
     keys: Sequence[str]
     vectors: np.ndarray
     source: csr_matrix
     target: csr_matrix
+    counts: np.ndarray | None = None
+    spellings: tuple[csr_matrix, csr_matrix] | None = None
 
 
 def read_inputs(places: Places, resolved: Resolved) -> Inputs:
@@ -100,7 +103,8 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
         raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
     texts = read_texts(asked.text)
     if places.vectors is not None:
-        WordVectors.open(places.vectors)
+        store = WordVectors.open(places.vectors)
+        _check_language(resolved, store.meta.get("languages"), places.vectors)
     target_tokenizer = load_tokenizer(places.tokenizer)
     source = load_source(places.source, seed=asked.seed)
     source_tokenizer = load_tokenizer(places.source)
@@ -137,6 +141,14 @@ class Known:
     given: np.ndarray
 
 
+def _check_language(resolved: Resolved, languages: Any, where: Path) -> None:
+    """Refuse a ``source_language`` of which the vectors, as far as they say what they hold, have no word."""
+    asked = getattr(resolved.options, "source_language", None)
+    if isinstance(languages, dict) and asked not in (None, "auto", "all", *languages):
+        what = f"no word of {asked!r} in {where}"
+        raise SettingError("source_language", what, todo=f"name one of {', '.join(languages)}, or auto")
+
+
 def trace_rows(
     places: Places, resolved: Resolved, inputs: Inputs, source_ids: np.ndarray
 ) -> tuple[Words | None, Known, origin.Provenance]:
@@ -150,6 +162,7 @@ def trace_rows(
     """
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.matching import match
+    from hyperofa.vocab.spelled import count_spellings
     from hyperofa.vocab.surfaces import token_surfaces
 
     method = resolved.method
@@ -167,8 +180,13 @@ def trace_rows(
         store = WordVectors.open(places.vectors)
         ours = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
         theirs = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
-        words = Words(store.words, store.vectors, theirs, ours)
-        n_words = np.diff(words.target.indptr)
+        spellings = None
+        if method.spellings:
+            tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
+            first, second = (count_spellings(store.words, t, capitalised=method.spellings == 3) for t in tokenizers)
+            spellings = (first, second)
+        words = Words(store.words, store.vectors, theirs, ours, store.counts, spellings)
+        n_words = np.diff((words.target if spellings is None else spellings[1]).indptr)
     spelled = resolved.rest == "pieces" or "pieces" in method.evidence
     pieces = _pieces(inputs, surfaces, np.flatnonzero((source_ids < 0) & ~special) if spelled else np.arange(0))
     there = {"pieces": np.diff(pieces.indptr) > 0, "words": n_words > 0}
@@ -258,6 +276,8 @@ def make_problem(
 
     size = len(rows)
     predict_ids = np.flatnonzero((found.code == origin.PREDICTED) & known.given)
+    spellings = words.spellings if words else None
+    numbers, codes = language_numbers(words.keys) if words else (None, ("",))
     return Problem(
         rows=rows,
         vectors=words.vectors if words else np.zeros((0, 1), dtype=np.float32),
@@ -269,7 +289,11 @@ def make_problem(
         donor=known.donor,
         evidence=found.evidence[predict_ids],
         source_groups=surface_groups(inputs.source_tokenizer, size),
-        languages=language_numbers(words.keys) if words else None,
+        languages=numbers,
+        language_codes=codes,
+        word_counts=words.counts if words else None,
+        source_spellings=spellings[0][:size] if spellings else None,
+        target_spellings=spellings[1] if spellings else None,
         source_tokenizer=inputs.source_tokenizer,
         target_tokenizer=inputs.target_tokenizer,
         causal=inputs.source.family.objective == "causal",

@@ -19,11 +19,14 @@ WHOLE = 0.99
 """The share of a word from which a token counts as the whole of it."""
 
 
-def language_numbers(keys: Iterable[str]) -> np.ndarray:
-    """(n,) int64: words ``lang:word`` of one language share a number; a word without a language has that of ``""``."""
+def language_numbers(keys: Iterable[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(n,) int64: words ``lang:word`` of one language share a number; then what the languages of these numbers are called.
+
+    A word without a language has that of ``""``.
+    """
     numbers: dict[str, int] = {}
     found = (numbers.setdefault(key.partition(":")[0] if ":" in key else "", len(numbers)) for key in keys)
-    return np.fromiter(found, dtype=np.int64)
+    return np.fromiter(found, dtype=np.int64), tuple(numbers)
 
 
 @dataclass(frozen=True)

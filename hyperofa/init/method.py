@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Method:
         settings: the dataclass of its settings, which the method finds in ``problem.settings``.
         reference: paper and section.
         reads_text: it looks at the token's own text, so source tokens cannot stand in for new ones when it is checked.
+        spellings: it asks how the tokenizers cut words as published code does, in so many spellings: 2 (as is, with a space
+            before) or 3 (capitalised too); 0 for methods that take the words as :func:`hyperofa.vocab.matching.match` gives them.
         uses_words: it needs word vectors.
         knows: what it predicts from, names of :data:`hyperofa.init.provenance.EVIDENCE`: it is given the new tokens of which any
             of these is known. By default that is ``words`` where it needs word vectors; else it is given all that have a text.
@@ -49,6 +51,7 @@ class Method:
     settings: type[Settings] = Settings
     reference: str = ""
     reads_text: bool = False
+    spellings: Literal[0, 2, 3] = 0
     uses_words: bool = True
     knows: tuple[str, ...] = ()
     rest: Rest = "pieces"

@@ -51,10 +51,12 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
 
-    asked, source, work = resolved.asked, inputs.source, places.work
+    asked, options, source, work = resolved.asked, resolved.options, inputs.source, places.work
     source_tokenizer, target_tokenizer = inputs.source_tokenizer, inputs.target_tokenizer
-    met = find_overlap(source_tokenizer, target_tokenizer, fold_case=asked.fold_case, fold_boundary=asked.fold_boundary)
-    words, known, found = trace_rows(places, resolved, inputs, met.source_ids)
+    fold_case = asked.fold_case or getattr(options, "fold_case", False)
+    met = find_overlap(source_tokenizer, target_tokenizer, fold_case=fold_case, fold_boundary=asked.fold_boundary)
+    source_ids = met.source_ids if getattr(options, "copies", True) else met.special_ids
+    words, known, found = trace_rows(places, resolved, inputs, source_ids)
     learning = _learning(inputs, found, asked.seed)
     stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, known, found))
 

@@ -44,6 +44,10 @@ class Problem:
         evidence: (m,) int8: what the row of each token to predict is taken to be made of, bits of
             :data:`hyperofa.init.provenance.EVIDENCE`. A method that knows better writes into it.
         languages: (n,) int64: words of one language share a number; None where the words' languages are not known.
+        language_codes: (L,) what the languages of these numbers are called.
+        word_counts: (n,) int64: how often each word was seen where its vector was learnt; None where that is not known.
+        source_spellings, target_spellings: (V_s, n) and (V_t, n) CSR: in how many spellings of a word the tokenizer as it stands
+            meets the token, for methods that ask for it (``Method.spellings``; None for the others).
         source_tokenizer, target_tokenizer: for methods that need the tokens' text (``Method.reads_text``); None in the held-out
             check of others.
         causal: the model is a decoder; ``tied``: the rows are also those of its head.
@@ -66,6 +70,10 @@ class Problem:
     donor: TokenVectors | None = None
     evidence: np.ndarray = None  # type: ignore[assignment]
     languages: np.ndarray | None = None
+    language_codes: tuple[str, ...] = ("",)
+    word_counts: np.ndarray | None = None
+    source_spellings: csr_matrix | None = None
+    target_spellings: csr_matrix | None = None
     source_tokenizer: Any = None
     target_tokenizer: Any = None
     causal: bool = False
@@ -97,6 +105,16 @@ class Problem:
         """(a, d) float32, unit rows: mean word vector of each anchor (OFA's subword vectors)."""
         return subword_vectors(self.source_words, self.anchor_ids, self.vectors)
 
+    @property
+    def spellings(self) -> tuple[csr_matrix, csr_matrix]:
+        """Of source and target: in how many spellings of a word each token is met; 1 for each match where none were asked for."""
+        if self.source_spellings is not None and self.target_spellings is not None:
+            return self.source_spellings, self.target_spellings
+        once = [words.astype(np.float32).copy() for words in (self.source_words, self.target_words)]
+        for words in once:
+            words.data[:] = 1
+        return once[0], once[1]
+
     @cached_property
     def predict_subwords(self) -> np.ndarray:
         """(m, d) float32, unit rows: mean word vector of each token to predict."""
@@ -125,8 +143,8 @@ class Problem:
 def subword_vectors(words: csr_matrix, ids: np.ndarray, vectors: VectorTable, *, power: float = 0.0) -> np.ndarray:
     """Mean word vector of each token ``ids`` (m,), as unit rows (m, d) float32 (OFA, §3.2).
 
-    ``power`` weighs each word by the token's share of it: 0 is OFA's plain mean, larger values trust words that the
-    token makes up more.
+    ``power`` is of the weights in ``words``: where they are the token's share of a word, 0 is the plain mean, and larger values
+    trust words that the token makes up more.
     """
     chosen = words[ids].astype(np.float32)
     chosen.data = chosen.data**power if power else np.ones_like(chosen.data)

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def embed_words(text: ParallelText, config: BuildSettings) -> tuple[list[str], np.ndarray]:
-    """Words ``lang:word`` (n) and their vectors (n, d) float32, sorted by language and word.
+def embed_words(text: ParallelText, config: BuildSettings) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Words ``lang:word`` (n), their vectors (n, d) float32, and in how many sentences each stands (n,) int64.
 
-    Words of different languages are neighbours where they stand in the translations of the same sentences.
+    Sorted by language and word. Words of different languages are neighbours where they stand in the translations of the same
+    sentences.
     The result depends on the text and the settings only.
 
     Raises:
@@ -34,7 +35,8 @@ def embed_words(text: ParallelText, config: BuildSettings) -> tuple[list[str], n
         raise InputError(
             f"only {matrix.shape[0]} words in {matrix.shape[1]} sentences", todo="give more text, or a lower min_count"
         )
-    return words, embed(positive_pmi(matrix, config.smoothing), _row_weights(words, config.balance), config)
+    vectors = embed(positive_pmi(matrix, config.smoothing), _row_weights(words, config.balance), config)
+    return words, vectors, np.diff(matrix.indptr).astype(np.int64)
 
 
 def word_by_sentence(text: ParallelText, config: BuildSettings) -> tuple[list[str], csr_matrix]:

@@ -1,4 +1,4 @@
-"""The on-disk store of word vectors, memory-mapped: ``vectors.safetensors``, ``words.txt``, ``meta.json``."""
+"""The on-disk store of word vectors, memory-mapped: ``vectors.safetensors``, ``words.txt``, ``meta.json``, ``counts.npy``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 MARKER = "meta.json"
 VECTORS = "vectors.safetensors"
 WORDS = "words.txt"
+COUNTS = "counts.npy"
+"""How often each word was seen; only where that is known."""
 FORMAT = "hyperofa-vectors-1"
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
@@ -145,8 +147,9 @@ class WordVectors:
             InputError: ``out`` holds something else.
         """
         with new_directory(Path(out), MARKER) as folder:
-            for name in (VECTORS, WORDS, MARKER):
-                shutil.copyfile(self.path / name, folder / name)
+            for name in (VECTORS, WORDS, COUNTS, MARKER):
+                if name != COUNTS or (self.path / name).is_file():
+                    shutil.copyfile(self.path / name, folder / name)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -155,6 +158,24 @@ class WordVectors:
     def dim(self) -> int:
         """The length d of a vector."""
         return int(self.vectors.shape[1])
+
+    @cached_property
+    def counts(self) -> np.ndarray | None:
+        """(n,) int64, how often each word was seen where its vector was learnt; None where the store does not say.
+
+        Raises:
+            InputError: the file is damaged, or of another number of words.
+        """
+        path = self.path / COUNTS
+        if not path.is_file():
+            return None
+        try:
+            found: np.ndarray = np.load(path, allow_pickle=False)
+            if found.shape != (len(self),) or found.dtype.kind not in "iu" or (found < 1).any():
+                raise ValueError(f"not {len(self)} whole numbers above 0")
+        except (ValueError, EOFError, OSError) as error:
+            raise InputError(f"damaged counts ({error})", where=path, todo="make the store again") from None
+        return found.astype(np.int64)
 
 
 class StoreWriter:
@@ -192,24 +213,35 @@ class StoreWriter:
 
 
 @contextmanager
-def new_store(out: Path, dim: int, meta: dict[str, Any], *, dtype: str = "float16") -> Iterator[StoreWriter]:
+def new_store(
+    out: Path, dim: int, meta: dict[str, Any], *, dtype: str = "float16", counts: np.ndarray | None = None
+) -> Iterator[StoreWriter]:
     """Yield a writer for a store that appears at ``out``, whole, when the block ends (``meta`` may grow until then)."""
     with new_directory(out, MARKER) as folder:
         with (folder / VECTORS).open("wb") as rows, (folder / WORDS).open("wb") as words:
             writer = StoreWriter(rows, words, dim, dtype)
             yield writer
             writer.finish()
+        if counts is not None:
+            np.save(folder / COUNTS, counts.astype(np.int64))
         facts = {"format": FORMAT, "words": writer.count, "words_bytes": (folder / WORDS).stat().st_size}
         facts |= {"dim": dim, "dtype": dtype, "boundary": wordkeys.STORED.boundary}
         write_json(folder / MARKER, facts | meta)
 
 
 def write_store(
-    out: Path, words: Iterable[str], vectors: np.ndarray, meta: Mapping[str, Any], *, dtype: str = "float16"
+    out: Path,
+    words: Iterable[str],
+    vectors: np.ndarray,
+    meta: Mapping[str, Any],
+    *,
+    dtype: str = "float16",
+    counts: np.ndarray | None = None,
 ) -> None:
     """Write ``words`` (n keys ``lang:word``) and ``vectors`` (n, d) as a store at ``out``, atomically.
 
     ``meta`` says what made it; its key ``boundary`` names the boundary mark of the words (``$`` unless given).
+    ``counts`` (n,) say how often each word was seen, where that is known.
 
     Raises:
         InputError: the counts differ, a value is not finite in ``dtype``, a word is not storable, or ``out`` holds
@@ -218,7 +250,9 @@ def write_store(
     keys = list(words)
     if vectors.ndim != 2 or len(keys) != len(vectors):
         raise InputError(f"{len(keys)} words but vectors of shape {vectors.shape}", where=out)
-    with new_store(out, int(vectors.shape[1]), dict(meta), dtype=dtype) as writer:
+    if counts is not None and counts.shape != (len(keys),):
+        raise InputError(f"{len(keys)} words but counts of shape {counts.shape}", where=out)
+    with new_store(out, int(vectors.shape[1]), dict(meta), dtype=dtype, counts=counts) as writer:
         for start in range(0, len(keys), _CHUNK):
             writer.append(keys[start : start + _CHUNK], vectors[start : start + _CHUNK])
 

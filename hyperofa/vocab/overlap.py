@@ -31,6 +31,11 @@ class Overlap:
     how: np.ndarray
 
     @property
+    def special_ids(self) -> np.ndarray:
+        """(V_t,) int64: ``source_ids`` of the special tokens alone, -1 for all others."""
+        return np.where(self.how == HOW.index("role"), self.source_ids, -1)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Target tokens by how they were met, and ``duplicated``: those that share their source row with another."""
         found = {name: int(n) for name, n in zip(HOW, np.bincount(self.how, minlength=len(HOW)), strict=True)}
@@ -74,8 +79,8 @@ def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boun
                     source_ids[target_id], how[target_id] = found, rung
                     break
     result = Overlap(source_ids, how)
-    if fold_case or fold_boundary:
-        log.info("folding: %d target tokens share their row with another", result.counts["duplicated"])
+    if (fold_case or fold_boundary) and (shared := result.counts["duplicated"]):
+        log.info("folding: %d target tokens share their row with another", shared)
     return result
 
 

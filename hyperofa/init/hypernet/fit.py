@@ -157,7 +157,7 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
     store = SavedState(checkpoint, "hypernet", _key(data, network, config, seed) if checkpoint else "")
-    history, best = load_fit(store, model, optimizer)
+    history, best = load_fit(store, model, optimizer, config.epochs)
     with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
         advance(len(history["train"]))
         for epoch in range(len(history["train"]), config.epochs):
@@ -264,12 +264,13 @@ def _exhausted(validation: list[float], patience: int | None) -> bool:
 def _key(data: FitData, network: NetworkConfig, config: FitConfig, seed: int) -> str:
     """SHA-256 of all that decides what is fitted: only a checkpoint with this key is taken over.
 
+    The number of epochs is no part of it: a shorter fit is the beginning of a longer one.
     Words are numbered by their order among those used, and only the vectors of those are read: several processes, which get no
     others, have the key of one.
     """
     sets, targets, groups, vectors = data
     fitting = dataclasses.asdict(config)
-    del fitting["device"], fitting["processes"]  # they do not change what is fitted
+    del fitting["device"], fitting["processes"], fitting["epochs"]  # they do not change what an epoch does
     asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)
     found = hashlib.sha256(asked.encode())
     used, indices = np.unique(sets.indices, return_inverse=True)

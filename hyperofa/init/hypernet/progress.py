@@ -16,11 +16,14 @@ History = dict[str, list[float]]
 
 
 def load_fit(
-    store: SavedState, model: nn.Module, optimizer: torch.optim.Optimizer
+    store: SavedState, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int | None = None
 ) -> tuple[History, dict[str, Tensor] | None]:
-    """The history and best weights, after restoring what was saved for the same question; else a fresh history."""
+    """The history and best weights, after restoring what was saved for the same question; else a fresh history.
+
+    A state of more than ``epochs``, where they are given, is not taken over.
+    """
     found = store.load()
-    if found is None:
+    if found is None or (epochs is not None and len(found[1]["history"]["train"]) > epochs):
         return {"train": [], "validation": []}, None
     tensors, record = found
     model.load_state_dict(_part(tensors, "model."))

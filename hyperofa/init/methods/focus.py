@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hyperofa.base.rows import RowTable
 from hyperofa.init.linalg import combine, nearest
 from hyperofa.init.method import Method
 from hyperofa.init.methods.means import mean
 from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa_eval.settings.fields import Range, Settings, setting
+
+_BLOCK = 1 << 14
+_WIDTH = 128
 
 
 def sparsemax(scores: np.ndarray) -> np.ndarray:
@@ -27,22 +31,43 @@ def sparsemax(scores: np.ndarray) -> np.ndarray:
 class FocusSettings(Settings):
     """Settings of ``focus``."""
 
-    neighbours: int = setting(100, "overlapping tokens that sparsemax may choose from", range=Range(1))
+    neighbours: int = setting(
+        0, "overlapping tokens that sparsemax may choose from; 0: all, as in the paper", range=Range(0)
+    )
 
 
 def focus(problem: Problem) -> np.ndarray:
     """Rows as sparsemax-weighted means over *copied* tokens (FOCUS, arXiv 2305.14481, §3).
 
     FOCUS trains fastText on the target text for its auxiliary space; here that space is the given word vectors, so that all
-    methods see the same input. Sparsemax's support is at most ``neighbours`` wide, which bounds memory.
+    methods see the same input.
     """
     has_words = np.diff(problem.target_words.indptr) > 0
     shared = np.flatnonzero((problem.source_ids >= 0) & has_words)
     if not len(shared):
         return mean(problem)
     keys = subword_vectors(problem.target_words, shared, problem.vectors)
-    indices, scores = nearest(problem.predict_subwords, keys, problem.settings.neighbours)
-    return combine(sparsemax(scores), indices, problem.rows.take(problem.source_ids[shared]))
+    rows, limit = problem.rows.take(problem.source_ids[shared]), problem.settings.neighbours or len(shared)
+    queries = problem.predict_subwords
+    parts = [sparsemax_means(queries[i : i + _BLOCK], keys, rows, limit) for i in range(0, len(queries), _BLOCK)]
+    return np.concatenate(parts)
+
+
+def sparsemax_means(queries: np.ndarray, keys: np.ndarray, rows: RowTable | np.ndarray, limit: int) -> np.ndarray:
+    """(m, r): means of ``rows`` (a, r) under sparsemax of the cosines of unit ``queries`` (m, d) and ``keys`` (a, d).
+
+    The weights are those of the ``limit`` nearest keys. Sparsemax's support is made of the largest scores, so a few are looked at
+    first, and more only where the last of them still has a weight.
+    """
+    found = np.empty((len(queries), rows.shape[1]), dtype=np.float32)
+    todo, width = np.arange(len(queries)), min(_WIDTH, limit)
+    while len(todo):
+        indices, scores = nearest(queries[todo], keys, width)
+        weights = sparsemax(scores)
+        done = (weights[:, -1] == 0) | (width >= min(limit, len(keys)))
+        found[todo[done]] = combine(weights[done], indices[done], rows)
+        todo, width = todo[~done], min(4 * width, limit)
+    return found
 
 
 FOCUS = Method(

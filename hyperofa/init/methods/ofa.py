@@ -9,7 +9,7 @@ import numpy as np
 from hyperofa.base.rows import RowTable
 from hyperofa.init.linalg import combine, nearest, softmax
 from hyperofa.init.method import Method
-from hyperofa.init.problem import Problem
+from hyperofa.init.problem import Problem, subword_vectors
 from hyperofa_eval.settings.fields import Range, Settings, setting
 
 
@@ -19,6 +19,13 @@ class NearestSettings(Settings):
 
     neighbours: int = setting(10, "nearest source tokens that take part", range=Range(1))
     temperature: float = setting(0.1, "of the softmax over their cosines", range=Range(1e-6))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfaSettings(NearestSettings):
+    """Settings of ``ofa``; the defaults are what its public code does (docs/differences.md)."""
+
+    fold_case: bool = setting(True, "copy also the rows of tokens that differ in case only")
 
 
 def combine_nearest(
@@ -33,17 +40,24 @@ def combine_nearest(
 
 
 def ofa(problem: Problem) -> np.ndarray:
-    """OFA's rows for the tokens to predict."""
+    """OFA's rows for the tokens to predict: a token's vector is the mean over its words, each counted once a spelling (§3.2)."""
+    source, target = problem.spellings
+    anchors = np.flatnonzero(np.diff(source.indptr) > 0)
     return combine_nearest(
-        problem.predict_subwords, problem.anchor_subwords, problem.anchor_rows, **vars(problem.settings)
+        subword_vectors(target, problem.predict_ids, problem.vectors, power=1),
+        subword_vectors(source, anchors, problem.vectors, power=1),
+        problem.rows.take(anchors),
+        neighbours=problem.settings.neighbours,
+        temperature=problem.settings.temperature,
     )
 
 
 OFA = Method(
     "ofa",
-    "convex combination of the nearest source tokens",
+    "convex combination of the nearest source tokens, as its public code does",
     ofa,
-    NearestSettings,
+    OfaSettings,
     "OFA (arXiv 2311.08849), §3.3",
+    spellings=3,
     rest="drawn",
 )

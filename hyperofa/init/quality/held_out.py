@@ -11,6 +11,8 @@ from hyperofa.init.linalg import normalise_rows
 from hyperofa.init.method import Method, run_method
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from hyperofa.base.rows import RowTable
     from hyperofa.init.problem import Problem
     from hyperofa_eval.settings.fields import Settings
@@ -39,18 +41,18 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
 
 def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Problem:
     """The problem of predicting the source tokens ``ids`` (m,) from the others, for a method with these ``settings``."""
-    words = problem.source_words.copy()
-    words.data[np.isin(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)), ids)] = 0
-    words.eliminate_zeros()
+    spellings = problem.source_spellings
     own = np.arange(len(problem.rows))
     own[ids] = -1
     return dataclasses.replace(
         problem,
-        source_words=words,
+        source_words=_emptied(problem.source_words, ids),
         target_words=problem.source_words,
         pieces=None,
         donor=problem.donor and problem.donor.without(ids),
         evidence=np.zeros(len(ids), dtype=np.int8),
+        source_spellings=None if spellings is None else _emptied(spellings, ids),
+        target_spellings=spellings,
         source_ids=own,
         predict_ids=ids,
         source_tokenizer=None,
@@ -60,6 +62,14 @@ def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Pro
         judge=None,
         notes={},
     )
+
+
+def _emptied(words: csr_matrix, ids: np.ndarray) -> csr_matrix:
+    """``words`` (V, n) with nothing in the rows ``ids``."""
+    words = words.copy()
+    words.data[np.isin(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)), ids)] = 0
+    words.eliminate_zeros()
+    return words
 
 
 def _compare(found: np.ndarray, rows: RowTable, places: np.ndarray) -> dict[str, Any]:

@@ -12,8 +12,9 @@ KEYS = ["eng:dog", "deu:hund", "eng:cat", "bare", "deu:katze", "eng:a:b"]
 
 
 def test_words_of_one_language_share_a_number():
-    numbers = language_numbers(KEYS)
+    numbers, names = language_numbers(KEYS)
     assert numbers.tolist() == [0, 1, 0, 2, 1, 0]
+    assert names == ("eng", "deu", "")
 
 
 def test_vectors_are_centred_by_language_and_unit_rows():

@@ -286,7 +286,7 @@ def test_a_target_whose_vocabulary_leaves_ids_out(rooms, tmp_path):
 @pytest.mark.parametrize(("case", "boundary"), [(False, False), (True, False), (False, True), (True, True)])
 def test_folding_is_what_was_asked_for(rooms, tmp_path, case, boundary):
     unigram_tokenizer(["▁dog", "▁Dog", "cat", "Cat"]).save_pretrained(tmp_path / "target")
-    given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ofa")
+    given = (str(rooms / "source"), tmp_path / "target", rooms / "vectors", tmp_path / "out", "ridge")
     record = written(asked(*given, fold_case=case, fold_boundary=boundary))
     met = [record["overlap"][how] for how in ("case", "boundary", "case+boundary")]
     # The source holds dog and cat at the start of a word; single letters are none of its tokens.

@@ -72,11 +72,13 @@ def test_all_methods_share_overlap_and_fallback_rows(rooms, tmp_path):
         written(config(rooms, tmp_path / method, method=method, **rest))
         rows[method] = rows_of(tmp_path / method)
         codes[method] = origin.Provenance.load(tmp_path / method).code
-    untouched = torch.from_numpy(codes["ofa"] != origin.PREDICTED)
-    for method in ("random", "ridge", "ofa-ridge"):
+    for method in ("random", "ridge", "ofa-ridge"):  # ofa finds the words of a token in another way than ridge
+        untouched = torch.from_numpy((codes[method] != origin.PREDICTED) & (codes["ofa"] != origin.PREDICTED))
         assert torch.equal(rows[method][untouched], rows["ofa"][untouched])
+        assert untouched.sum() > 10
+        for code in (origin.COPIED, origin.SPECIAL):
+            assert ((codes[method] == code) == (codes["ofa"] == code)).all()
     assert not torch.equal(rows["random"], rows["ofa"])
-    assert (codes["random"] == origin.DRAWN).sum() == (~untouched).sum() + (codes["ofa"] == origin.DRAWN).sum()
 
 
 def test_a_copied_zero_row_stays_zero(rooms, tmp_path):

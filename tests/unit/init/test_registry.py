@@ -58,7 +58,10 @@ def test_methods_of_old_records_are_known_by_their_present_name(record, name):
     ("name", "given", "message"),
     [
         *(("ofa", {"neighbours": value}, "neighbours") for value in (0, -1, "nan", "inf", True, None, "ten", 2.5)),
-        *((name, {"neighbours": 0}, "neighbours: 0 is not") for name in ("focus", "wechsel")),
+        ("wechsel", {"neighbours": 0}, "neighbours: 0 is not"),
+        ("focus", {"neighbours": -1}, "neighbours: -1 is not"),
+        ("wechsel", {"copies": "perhaps"}, "copies"),
+        ("ofa", {"fold_case": 2}, "fold_case"),
         *(("ofa", {"temperature": value}, "temperature") for value in (0, -1, "nan", "inf", False)),
         *(("ridge", {"penalty": value}, "penalty") for value in (0, -1, "nan")),
         ("ridge", {"norm": "foo"}, "norm: Input should be 'as-predicted' or 'source'"),

@@ -173,7 +173,7 @@ def test_balance_gives_languages_an_equal_say():
 
 
 def test_translations_are_neighbours(parallel):
-    words, vectors = embed_words(read_parallel([parallel]), BuildSettings(dim=7, ngrams=2))
+    words, vectors, _ = embed_words(read_parallel([parallel]), BuildSettings(dim=7, ngrams=2))
     index = {word: i for i, word in enumerate(words)}
     for english, german, japanese in NOUNS:
         similarity = vectors @ vectors[index[f"eng:{english}"]]

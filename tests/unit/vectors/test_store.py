@@ -162,3 +162,29 @@ def test_a_vector_file_in_the_place_of_a_store_says_how_to_import_it(tmp_path):
     (tmp_path / "v.vec").write_text("dog 1 2\n")
     with pytest.raises(InputError, match=r"a file, and no word-vector directory; make one of it: .* import .*v\.vec"):
         WordVectors.open(tmp_path / "v.vec")
+
+
+class TestCounts:
+    def test_they_are_read_back_and_may_be_absent(self, tmp_path):
+        write_store(tmp_path / "with", WORDS, np.ones((5, 2)), {}, counts=np.array([3, 1, 2, 9, 4]))
+        assert WordVectors.open(tmp_path / "with").counts.tolist() == [3, 1, 2, 9, 4]
+        write_store(tmp_path / "without", WORDS, np.ones((5, 2)), {})
+        assert WordVectors.open(tmp_path / "without").counts is None
+
+    def test_as_many_as_words_are_written_or_none(self, tmp_path):
+        with pytest.raises(InputError, match=r"5 words but counts of shape \(4,\)"):
+            write_store(tmp_path / "s", WORDS, np.ones((5, 2)), {}, counts=np.ones(4, dtype=int))
+        assert not (tmp_path / "s").exists()
+
+    @pytest.mark.parametrize(
+        "counts", [np.ones(4, dtype=int), np.ones(5), np.array([1, 2, 0, 4, 5]), np.array([None] * 5), b"PK\x03"]
+    )
+    def test_damaged_ones_are_one_line(self, store, counts):
+        path, _ = store
+        if isinstance(counts, bytes):
+            (path / "counts.npy").write_bytes(counts)
+        else:
+            np.save(path / "counts.npy", counts, allow_pickle=True)
+        with pytest.raises(InputError, match=r"counts\.npy: damaged counts") as caught:
+            _ = WordVectors.open(path).counts
+        assert "\n" not in str(caught.value)

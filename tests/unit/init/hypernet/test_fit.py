@@ -102,6 +102,17 @@ def test_an_interrupted_fit_ends_where_an_undisturbed_one_does(tmp_path):
     )
 
 
+def test_a_shorter_fit_is_the_beginning_of_a_longer_one(tmp_path):
+    words, vectors, rows = _task(64)
+    data = FitData(WordSets(words, np.arange(64)), rows, np.arange(64), vectors)
+    config = {epochs: FitConfig(epochs=epochs, batch_size=16) for epochs in (1, 3)}
+    fit(data, SMALL, config[1], seed=3, checkpoint=tmp_path)
+    longer = fit(data, SMALL, config[3], seed=3, checkpoint=tmp_path)[1]
+    assert longer.train_loss == fit(data, SMALL, config[3], seed=3)[1].train_loss
+    shorter = fit(data, SMALL, config[1], seed=3, checkpoint=tmp_path)[1]
+    assert shorter.train_loss == longer.train_loss[:1]  # not the longer one's state
+
+
 def test_a_checkpoint_holds_no_word_vectors_and_serves_only_its_question(tmp_path):
     words, vectors, rows = _task(64)
     sets = WordSets(words, np.arange(64))

@@ -1,0 +1,300 @@
+"""Other packages of this kind on our input: WECHSEL, FOCUS, mergekit, each as pip delivers it, beside our methods of that name.
+
+    python benchmarks/peers.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--peers wechsel …]
+
+``--data`` is what ``init_quality.py`` takes: ``ntrex/``, ``bible/``, ``tatoeba/``. All get the same source (a BERT), tokenizer
+and text, and are scored at full rank, before any training, by ``hyperofa-eval`` (SR-T, top-10).
+
+``wechsel``             WECHSEL on the word vectors of ``vectors build`` with its counts; its source side has ``--language``'s
+``focus``               deepfocus with our token vectors where its fastText model stands
+``focus-fasttext``      deepfocus in its own way: fastText trained on the same text
+``mergekit-omp``        mergekit's tokensurgeon, as shipped; ``--donor`` is a BERT whose tokenizer is the target's
+``mergekit-omp-named``  the same, after token names are corrected so that the two vocabularies meet
+
+WECHSEL and FOCUS draw special tokens that the source spells otherwise (``[CLS]``, ``<s>``); ``with_specials_copied`` is the
+score with those copied by role, as our methods do.
+
+Each package gets an environment of its own in ``--work`` (``python -m venv``; what this environment has already, such as torch,
+is seen there too). Finished parts are kept, and each batch of mergekit's. The last line is one JSON: score, seconds and memory of
+each, and for every package with a method of ours how far their rows and ours are apart on the tokens that both predict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from init_quality import run
+from quality_sources import Split, parallel_text
+
+PACKAGES = {"wechsel": "wechsel==0.0.4", "deepfocus": "deepfocus==1.0.1", "mergekit": "mergekit==0.1.5"}
+PEERS = {
+    "wechsel": "wechsel",
+    "focus": "deepfocus",
+    "focus-fasttext": "deepfocus",
+    "mergekit-omp": "mergekit",
+    "mergekit-omp-named": "mergekit",
+}
+OURS = ("wechsel", "ofa", "focus", "ofa-ridge")
+DRIVER = Path(__file__).with_name("peer_driver.py")
+NEAR = 1e-5  # rows whose entries are all this near are the same row in float32
+
+
+def main() -> int:
+    """Run all that is asked for; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--donor", type=Path, help="for mergekit: a BERT whose tokenizer is the target's")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), help="default: all (mergekit only with --donor)")
+    parser.add_argument("--ours", nargs="*", default=list(OURS), help="methods, as NAME or NAME:KEY=VALUE,…")
+    parser.add_argument("--language", default="eng", help="the source's, for WECHSEL")
+    parser.add_argument("--languages", help="passed on to hyperofa-eval")
+    asked = parser.parse_args()
+    peers = asked.peers
+    if peers is None:
+        peers = [name for name, package in PEERS.items() if package != "mergekit" or asked.donor]
+    check(parser, asked, peers)
+    learned = Split((), (), "tatoeba", keeps=lambda number: True)  # all of NTREX: nothing of it is scored
+    parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
+    vectors = asked.work / "vectors"
+    if not (vectors / "meta.json").is_file():
+        run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
+    folder = prepare(asked, parallel, vectors)
+    found: dict[str, dict[str, Any]] = {"peers": {}, "ours": {}, "rows": {}}
+    for name in asked.ours:
+        found["ours"][name] = of_ours(asked, vectors, name)
+        print(name, json.dumps(found["ours"][name]), file=sys.stderr, flush=True)
+    for name in peers:
+        found["peers"][name] = of_peer(asked, folder, name)
+        print(PEERS[name], name, json.dumps(found["peers"][name]), file=sys.stderr, flush=True)
+        if name in found["ours"]:
+            found["rows"][name] = apart(asked.work / f"ours-{name}" / "model", asked.work / f"peer-{name}" / "rows.npy")
+            print("rows of", name, json.dumps(found["rows"][name]), file=sys.stderr, flush=True)
+    used = {
+        name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(asked.work, name))
+    }
+    print(json.dumps(found | {"machine": machine(), "versions": used}))
+    return 0
+
+
+def check(parser: argparse.ArgumentParser, asked: argparse.Namespace, peers: list[str]) -> None:
+    """Refuse in one line, before any work, what cannot work."""
+    wanted = {"source": "config.json", "tokenizer": "tokenizer.json", "data": "tatoeba"}
+    wanted |= {"donor": "config.json"} if asked.donor else {}
+    for name, inside in wanted.items():
+        folder: Path = getattr(asked, name)
+        if not (folder / inside).exists():
+            parser.error(f"--{name} {folder}: no {inside} in it")
+    for name in ("source", "donor") if asked.donor else ("source",):
+        kind = json.loads((getattr(asked, name) / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind != "bert":
+            parser.error(f"--{name} {getattr(asked, name)}: a {kind}, not a bert")
+    if asked.donor is None and any(PEERS[name] == "mergekit" for name in peers):
+        parser.error("mergekit needs a donor: name a BERT with the target's tokenizer by --donor")
+
+
+def prepare(asked: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
+    """The folder that the packages read (``peer_driver.py`` says what it holds)."""
+    from hyperofa.base.wordkeys import STORED
+    from hyperofa.init.problem import subword_vectors
+    from hyperofa.vectors.store import WordVectors
+    from hyperofa.vocab.matching import match
+    from hyperofa.vocab.report import load_tokenizer
+    from hyperofa_eval.text.textfiles import read_lines
+
+    folder: Path = asked.work / "input"
+    if (folder / "input.json").is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    store = WordVectors.open(vectors)
+    counts = store.counts
+    if counts is None:
+        sys.exit(f"{vectors}: no counts of its words; remove it, it is built again with them")
+    parsed = [STORED.parse(key) for key in store.words]
+    rows = [i for i, found in enumerate(parsed) if found is not None]
+    lines = (f"{found[0]}\t{found[1]}\t{counts[i]}" for i, found in enumerate(parsed) if found is not None)
+    (folder / "words.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    np.save(folder / "vectors.npy", np.asarray(store.vectors[rows], dtype=np.float32))
+    words = match(store.words, load_tokenizer(str(asked.tokenizer)), cache=asked.work).matrix
+    np.save(folder / "token_vectors.npy", subword_vectors(words, np.arange(words.shape[0]), store.vectors))
+    with (folder / "text.txt").open("w", encoding="utf-8") as out:
+        for path in sorted(parallel.glob("*.tsv")):
+            out.writelines(f"{line.partition(chr(9))[2]}\n" for line in read_lines(path))
+    places = {name: str(getattr(asked, name).resolve()) for name in ("source", "tokenizer")}
+    places |= {"donor": str(asked.donor.resolve()) if asked.donor else None, "language": asked.language}
+    (folder / "input.json").write_text(json.dumps(places), encoding="utf-8")
+    return folder
+
+
+def environment(work: Path, package: str) -> Path:
+    """The interpreter of the package's own environment, made if it is not there."""
+    folder = work / f"env-{package}"
+    python = folder / "bin" / "python"
+    if not (folder / "installed").is_file():
+        print("making an environment for", PACKAGES[package], file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        inside = subprocess.run(
+            [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        # Gigabytes such as torch are not installed once more: what this environment has comes after the package's own.
+        (Path(inside.stdout.strip()) / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+        command = [python, "-m", "pip", "install", "-q", PACKAGES[package]]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            sys.exit(f"pip could not install {PACKAGES[package]}: {lines[-1] if lines else done.stderr[-300:]}")
+        (folder / "installed").write_text(PACKAGES[package])
+    return python
+
+
+def of_peer(asked: argparse.Namespace, folder: Path, name: str) -> dict[str, Any]:
+    """Score, seconds and memory of one package on the input in ``folder``."""
+    cell: Path = asked.work / f"peer-{name}"
+    if not (cell / "cost.json").is_file():
+        python = environment(asked.work, PEERS[name])
+        cell.mkdir(parents=True, exist_ok=True)
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        caches = {key: str((asked.work / "caches").resolve()) for key in ("HF_HOME", "XDG_CACHE_HOME", "NLTK_DATA")}
+        cost = measured([python, DRIVER, name, folder, cell], kept | caches | {"HF_HUB_OFFLINE": "1"}, cell / "log")
+        (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+    if not (cell / "model" / "config.json").is_file():
+        write_model(asked, np.load(cell / "rows.npy"), cell / "model")
+    found = scored(asked, cell)
+    if PEERS[name] != "mergekit":
+        copied: Path = asked.work / f"peer-{name}-specials"
+        if not (copied / "model" / "config.json").is_file():
+            copied.mkdir(parents=True, exist_ok=True)
+            write_model(asked, with_special_rows(asked, np.load(cell / "rows.npy")), copied / "model")
+        found["with_specials_copied"] = scored(asked, copied)["sr_t_top10"]
+    own = json.loads((cell / "driver.json").read_text(encoding="utf-8"))
+    cost = json.loads((cell / "cost.json").read_text(encoding="utf-8"))
+    cost["seconds"] = round(cost["seconds"] + own["before"], 1)
+    return found | cost | {"own_seconds": own["seconds"]}
+
+
+def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, Any]:
+    """Score, seconds and memory of one of our methods."""
+    cell: Path = asked.work / f"ours-{name}"
+    if not (cell / "cost.json").is_file():
+        cell.mkdir(parents=True, exist_ok=True)
+        words: list[Any] = ["init", "--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
+        method, _, options = name.partition(":")
+        words += ["--method", method, "--held-out", "0", "--out", cell / "model"]
+        words += [word for option in options.split(",") if option for word in ("--option", option)]
+        cost = measured([sys.executable, "-m", "hyperofa.cli", *words], dict(os.environ), cell / "log")
+        (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+    return scored(asked, cell) | json.loads((cell / "cost.json").read_text(encoding="utf-8"))
+
+
+def measured(command: list[Any], environment: dict[str, str], log: Path) -> dict[str, float]:
+    """Seconds and peak memory (GB) of a command, whose output goes to ``log``; ends with its last line where it fails."""
+    print("$", *command, file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen([str(word) for word in command], env=environment, stdout=out, stderr=out)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        sys.exit(
+            f"{log}: ended with {process.returncode}: {next((line for line in reversed(lines) if line.strip()), '')}"
+        )
+    return {"seconds": round(time.perf_counter() - began, 1), "peak_gb": round(used.ru_maxrss / 1e6, 2)}
+
+
+def write_model(asked: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
+    """A model directory: the source with ``rows`` (V_t, D) as its embeddings."""
+    import torch
+
+    from hyperofa.model import assemble, load_source
+    from hyperofa.vocab.report import load_tokenizer
+
+    tokenizer = load_tokenizer(str(asked.tokenizer))
+    source = load_source(asked.source)
+    bias = None if source.head_bias is None else torch.zeros(len(rows))
+    model = assemble(source, tokenizer, coordinates=torch.from_numpy(rows), primitives=None, head_bias=bias)
+    temporary = out.with_name("model.tmp")
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    temporary.rename(out)
+
+
+def with_special_rows(asked: argparse.Namespace, rows: np.ndarray) -> np.ndarray:
+    """``rows`` (V_t, D) with special tokens copied by role, where WECHSEL and FOCUS draw all that are spelled otherwise."""
+    from hyperofa.model import load_source
+    from hyperofa.vocab.overlap import find_overlap
+    from hyperofa.vocab.report import load_tokenizer
+
+    met = find_overlap(load_tokenizer(str(asked.source)), load_tokenizer(str(asked.tokenizer))).special_ids
+    rows[met >= 0] = load_source(asked.source).input_embeddings.numpy()[met[met >= 0]]
+    return rows
+
+
+def scored(asked: argparse.Namespace, cell: Path) -> dict[str, Any]:
+    """SR-T top-10 of a cell's model: the mean, and each language's."""
+    if not (cell / "eval" / "summary.json").is_file():
+        words: list[Any] = ["run", cell / "model", "--tasks", "sr-t", "--data", asked.data, "--out", cell / "eval"]
+        run("hyperofa_eval", *words, *(["--languages", asked.languages] if asked.languages else []))
+    task = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))["tasks"]["sr-t"]
+    return {
+        "sr_t_top10": round(task["mean"], 2),
+        "ci95": [round(end, 2) for end in task["ci95"]],
+        "languages": task["n_languages"],
+    }
+
+
+def apart(model: Path, rows: Path) -> dict[str, Any]:
+    """How far our rows and the package's are apart, over the tokens that ours predicts and theirs does not leave at noise."""
+    from safetensors.numpy import load_file
+
+    from hyperofa.init.provenance import PREDICTED, Provenance
+
+    ours = next(value for key, value in load_file(model / "model.safetensors").items() if "word_embeddings" in key)
+    ids = np.flatnonzero(Provenance.load(model).code == PREDICTED)
+    gaps = np.abs(ours[ids] - np.load(rows, mmap_mode="r")[ids]).max(axis=1)
+    return {
+        "tokens": len(ids),
+        "equal": int((gaps <= NEAR).sum()),
+        "largest_of_99_percent": float(np.quantile(gaps, 0.99)),
+        "largest": float(gaps.max(initial=0)),
+        "row_entry_deviation": round(float(ours.std()), 4),
+    }
+
+
+def versions(work: Path, package: str) -> dict[str, str]:
+    """The versions that the package's environment has of it and of what it computes with."""
+    names = [package, "torch", "transformers", "numpy", "gensim", "fasttext", "entmax"]
+    ask = "import sys, json; from importlib.metadata import distributions as d; f = {}\n"
+    ask += "[f.setdefault(one.name, one.version) for one in d()]\nprint(json.dumps({n: f[n] for n in sys.argv[1:] if n in f}))"
+    python = work / f"env-{package}" / "bin" / "python"
+    if not python.is_file():
+        return {}
+    found: dict[str, str] = json.loads(
+        subprocess.run([python, "-c", ask, *names], check=True, capture_output=True).stdout
+    )
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    name, threads = platform.processor() or platform.machine(), os.environ.get("OMP_NUM_THREADS")
+    return {"processor": name, "cores": os.cpu_count(), "threads": threads, "python": platform.python_version()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
