@@ -68,13 +68,12 @@ def table_of(record: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]
     metrics = [metric for metric in NAMES if any(metric in row for row in record["languages"].values())]
     pairs = "top1" in metrics
     unknown = any(row.get("unknown_lines") for row in record["languages"].values())
-    columns = ["language", "lines", "tokens", *(["pairs", "chance of ten"] if pairs else [])]
+    columns = ["language", "lines", "tokens/word", *(["pairs", "chance of ten"] if pairs else [])]
     columns += ["lines with unknown tokens"] if unknown else []
     columns += [*(NAMES[metric] for metric in metrics), "verdict"]
     rows = []
     for name, row in record["languages"].items():
-        counts = row["tokens"]
-        cells = [name, str(row["lines"]), f"{counts['own']:,} → {counts['extended']:,} ({_change(counts)})"]
+        cells = [name, str(row["lines"]), _fertility(row)]
         if pairs:
             ten = row.get("top10")
             cells += [str(ten["n"]), f"{ten['chance']:.1f}"] if ten else ["–", "–"]
@@ -113,8 +112,10 @@ def _saved(counts: Sequence[Mapping[str, int]]) -> str:
     return f"{abs(percent):.0f} % {'fewer' if percent > 0 else 'more'} tokens"
 
 
-def _change(counts: Mapping[str, int]) -> str:
-    return f"{100 * (counts['extended'] / counts['own'] - 1):+.0f} %" if counts["own"] else "–"
+def _fertility(row: Mapping[str, Any]) -> str:
+    own, extended, words = row["tokens"]["own"], row["tokens"]["extended"], max(row["words"], 1)
+    change = f" ({100 * (extended / own - 1):+.0f} %)" if own else ""
+    return f"{own / words:.2f} → {extended / words:.2f}{change}"
 
 
 def _some(names: Sequence[str], between: str = " ") -> str:

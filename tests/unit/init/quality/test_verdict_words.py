@@ -22,7 +22,7 @@ def record(said, *, pivot=None, mean="no different", head="none"):
     """Of languages with a verdict of top-10 each; None has no figures."""
     languages = {}
     for name, verdict in said.items():
-        languages[name] = {"lines": 200, "tokens": {"own": 1000, "extended": 690}, "verdict": verdict}
+        languages[name] = {"lines": 200, "words": 400, "tokens": {"own": 1000, "extended": 690}, "verdict": verdict}
         if verdict:
             languages[name] |= {"top1": figures(verdict), "top10": figures(verdict) | {"chance": 5.0}}
     means = {"top10": figures(mean) | {"languages": len(said)}}
@@ -87,11 +87,11 @@ def test_the_warning_names_languages_with_their_figures_and_the_mean():
 def test_the_table_has_a_row_a_language_and_the_mean():
     title, columns, rows = table_of(record({"eng": None, "kab": "worse"}))
     assert "block 8" in title
-    assert columns == ["language", "lines", "tokens", "pairs", "chance of ten", "top-1 %", "top-10 %", "verdict"]
+    assert columns == ["language", "lines", "tokens/word", "pairs", "chance of ten", "top-1 %", "top-10 %", "verdict"]
     cell = "80.0 → 70.0 (-12.0 to -8.0)"
     assert rows == [
-        ["eng", "200", "1,000 → 690 (-31 %)", "–", "–", "–", "–", "–"],
-        ["kab", "200", "1,000 → 690 (-31 %)", "200", "5.0", cell, cell, "worse"],
+        ["eng", "200", "2.50 → 1.73 (-31 %)", "–", "–", "–", "–", "–"],
+        ["kab", "200", "2.50 → 1.73 (-31 %)", "200", "5.0", cell, cell, "worse"],
         ["mean of 2", "", "", "", "", "", cell, "no different"],
     ]
 
