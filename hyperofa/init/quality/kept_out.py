@@ -26,7 +26,7 @@ LINES, CHARACTERS = 200, 512
 """Lines of a language, and pairs, that are measured at most; characters of a line, cut at a space."""
 LEAST_LINES = 20
 """Lines of a language that are measured however long it takes."""
-WORK = 3e13
+WORK = 2.5e13
 """Multiplications and additions that a CPU with bfloat16 products may take, for both models together."""
 SLOWER, FASTER = 4, 50
 """How much slower a CPU without bfloat16 products is, and how much faster a GPU."""
@@ -100,6 +100,8 @@ class Side(NamedTuple):
                 yield
         finally:
             self.model.to(home)
+            if device.type != home.type:
+                torch.cuda.empty_cache()  # the next model's room
 
     def work(self, texts: Sequence[str], *, head: bool) -> float:
         """Multiplications and additions that reading the texts takes: all blocks and the head, or two thirds of the blocks."""

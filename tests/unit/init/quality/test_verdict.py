@@ -165,7 +165,17 @@ class TestCommand:
         (tmp_path / "deu.txt").write_text("".join(f"dog red {i}\n" for i in range(20)))
 
         def run(*more, code=0):
-            words = ["init", "--source", rooms / "source", "--tokenizer", rooms / "target", "--method", "mean"]
+            words = [
+                "init",
+                "--source",
+                rooms / "source",
+                "--tokenizer",
+                rooms / "target",
+                "--method",
+                "mean",
+                "--refine",
+                "none",
+            ]
             assert main([str(word) for word in (*words, "--out", tmp_path / "out", *more)]) == code
             found = capsys.readouterr()
             record = json.loads((tmp_path / "out" / "init.json").read_text()) if code == 0 else None
@@ -213,7 +223,8 @@ class TestCommand:
 
 def test_from_python_it_is_a_line_and_figures(rooms, tmp_path):
     (tmp_path / "eng.txt").write_text("".join(f"dog cat {i}\n" for i in range(150)))
-    made = hyperofa.initialise(rooms / "source", rooms / "target", method="mean", text=tmp_path / "eng.txt")
+    given = {"method": "mean", "refine": "none"}
+    made = hyperofa.initialise(rooms / "source", rooms / "target", text=tmp_path / "eng.txt", **given)
     assert made.verdict == made.report["verdict"]["line"]
     assert "language" in made.verdict
     without = hyperofa.initialise(rooms / "source", rooms / "target", method="mean")
