@@ -32,7 +32,7 @@ class Extended:
     Attributes:
         model: the transformers model, in memory.
         tokenizer: of the larger vocabulary.
-        report: what ``init.json`` holds: what was made of what, rows by provenance, quality figures.
+        report: what ``init.json`` holds: what was made of what, rows by provenance, quality figures, the verdict.
         provenance: ``.code``, ``.source_id``, ``.n_words`` and ``.evidence`` (each (V,)): where each row comes from, and of what.
         source: the model that was extended, a directory or hub id; what sentence-transformers adds to it travels along.
     """
@@ -42,6 +42,13 @@ class Extended:
     report: dict[str, Any]
     provenance: Provenance
     source: str
+
+    @property
+    def verdict(self) -> str:
+        """What it does beside its source with the source's own tokenizer, in one line; ``report["verdict"]`` has the figures."""
+        from hyperofa.init.quality.verdict_words import verdict_line
+
+        return verdict_line(self.report)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model directory: model, tokenizer, ``provenance.safetensors``, ``init.json`` and a model card.
@@ -122,10 +129,10 @@ def initialise(
     Args:
         source: the model to extend, a directory or hub id.
         tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
-        vectors: word vectors, or their directory; the methods mean, multivariate, subword-mean, omp and random need none.
-        text: files by language, to distil with (``refine="distill"``), and to report the model's loss on: a mapping from a
-            language to a file or several, or files named ``LANG.txt``.
-        parallel: folders of parallel text, to refine with.
+        vectors: word vectors, or their directory; without them, spelling-network, mean, multivariate, subword-mean, omp and random work too.
+        text: files by language, to learn from and to judge the model on (two tenths of the lines, at most 200 each, are kept out
+            for that): a mapping from a language to a file or several, or files named ``LANG.txt``.
+        parallel: folders of parallel text, likewise.
         donor: a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for ``omp`` and
             ``spelling-network``).
         work: a folder for what takes long, from which an interrupted run goes on; it is left there.

@@ -76,16 +76,17 @@ def refuse_preset(namespace: argparse.Namespace) -> None:
 
 
 def _print(record: dict[str, Any], out: Path) -> None:
-    from hyperofa_eval.base.console import console, table
+    from hyperofa.init.quality.verdict_words import table_of, verdict_line
+    from hyperofa_eval.base.console import console, output, table
 
     counts, refined, quality = record["counts"], record["refine"], record["quality"]
     made = f"method {record['method']}, rank {record['rank'] or 'full'}"
     made += f", learned from {refined['objective']}" if refined and refined["chosen_step"] else ""
     rows = [(name, n, 100 * n / sum(counts.values())) for name, n in _by_evidence(counts, record["evidence"]) if n]
     table(f"Rows of {out} by provenance ({made})", ("provenance", "rows", "%"), rows)
-    output = quality["output"] or {}
+    head = quality["output"] or {}
     _print_matrix("Rows in the embedding space", quality)
-    _print_matrix("Rows of the output matrix", output)
+    _print_matrix("Rows of the output matrix", head)
     if languages := list(quality["languages"].items()):
         columns = ("words", "matched", "copied", "predicted", "drawn")
         table(
@@ -93,16 +94,12 @@ def _print(record: dict[str, Any], out: Path) -> None:
             ("language", *columns, "% known"),
             [(name, *(row[c] for c in columns), 100 * row["known"]) for name, row in languages[:25]],
         )
-    for what, check in (("Of", quality["held_out"]), ("Output matrix: of", output.get("held_out"))):
+    for what, check in (("Of", quality["held_out"]), ("Output matrix: of", head.get("held_out"))):
         if check:
             console.print(
                 f"{what} {check['tokens']:,} source tokens predicted as if new, the true row is at place {check['rank']:.0f} of "
                 f"{check['among']:,} (median); first {100 * check['top1']:.1f} %, among ten {100 * check['top10']:.1f} %"
             )
-    if losses := quality["text_loss"]:
-        title = "Loss on the given text, before training (nats a token)"
-        rows = [(name, row["loss"], row["tokens"]) for name, row in losses.items()]
-        table(title, ("language", "loss", "tokens"), rows)
     for token, neighbours in list(quality["neighbours"].items())[:8]:
         console.print(f"  {token} → {', '.join(neighbours)}", markup=False)
     if refined:
@@ -118,6 +115,12 @@ def _print(record: dict[str, Any], out: Path) -> None:
         )
     if record["head"]["is_new"]:
         console.print("The source has no language-model head: one was made new, and must be trained.")
+    if record["verdict"] is not None:
+        title, heads, cells = table_of(record["verdict"])
+        if cells:
+            table(title, heads, cells)
+    if record["made_by"]["settings"]["verdict"]:
+        output.print(verdict_line(record), markup=False)
 
 
 def _by_evidence(counts: dict[str, int], evidence: dict[str, int]) -> Iterator[tuple[str, int]]:

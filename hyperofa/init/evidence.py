@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from hyperofa.base.rows import RowTable
+    from hyperofa.data.given_text import PartedText
     from hyperofa.init.donor.token_vectors import TokenVectors
     from hyperofa.init.refine.refining import Refinement
     from hyperofa.init.registry import Resolved
@@ -58,7 +59,7 @@ class Inputs:
     source_tokenizer: Any
     source_rows: int
     target_tokenizer: Any
-    texts: dict[str, list[str]]
+    text: PartedText
     refinement: Refinement | None
 
 
@@ -88,8 +89,8 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     """
     from hyperofa.base.device import device_named
     from hyperofa.base.sentence_modules import check_sentence_modules
+    from hyperofa.data.given_text import read_given
     from hyperofa.init.factorize import check_rank
-    from hyperofa.init.quality.text_loss import read_texts
     from hyperofa.model import load_source
     from hyperofa.model.assemble import check_roles
     from hyperofa.vectors.store import WordVectors
@@ -101,7 +102,7 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
         device_named(device, f"method {method.name}")
     if places.vectors is None and method.predict is not None and method.uses_words:
         raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
-    texts = read_texts(asked.text)
+    text = read_given(asked.text, asked.parallel, asked.seed)
     if places.vectors is not None:
         store = WordVectors.open(places.vectors)
         _check_language(resolved, store.meta.get("languages"), places.vectors)
@@ -120,12 +121,10 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     check_roles(source, target_tokenizer)
     refinement = None
     if resolved.refine is not None:
-        from hyperofa.data.given_text import read_given
         from hyperofa.init.refine.refining import Refinement
 
-        given = read_given(asked.text, asked.parallel, asked.seed)
-        refinement = Refinement(asked.refine, resolved.refine, source, given)
-    return Inputs(source, source_tokenizer, source_rows, target_tokenizer, texts, refinement)
+        refinement = Refinement(asked.refine, resolved.refine, source, text)
+    return Inputs(source, source_tokenizer, source_rows, target_tokenizer, text, refinement)
 
 
 @dataclass(frozen=True)

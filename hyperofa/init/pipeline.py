@@ -1,4 +1,4 @@
-"""The stages of an initialisation: overlap, match, factorise, predict, learn, assemble, report."""
+"""The stages of an initialisation: overlap, match, factorise, predict, learn, assemble, report, verdict."""
 
 from __future__ import annotations
 
@@ -99,8 +99,13 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         head_bias=_tensor(extend_bias(source, found, target_tokenizer, inputs.source_rows)),
     )
     report = record_of(places, resolved, source, [matrix for matrix, _ in matrices], found, met.counts)
-    quality = quality_of(resolved, matrices, words, found, model, inputs.texts)
-    return model, target_tokenizer, report | {"refine": learned, "quality": quality}, found
+    report |= {"refine": learned, "quality": quality_of(resolved, matrices, words, found), "verdict": None}
+    if asked.verdict and (asked.text or asked.parallel):
+        from hyperofa.init.quality.verdict import verdict_of
+
+        sides = (source, source_tokenizer, model, target_tokenizer)
+        report["verdict"] = verdict_of(*sides, inputs.text.verdict, asked.seed)
+    return model, target_tokenizer, report, found
 
 
 def _learning(inputs: Inputs, found: origin.Provenance, seed: int) -> Learning | None:

@@ -31,11 +31,13 @@ class InitSettings(Settings):
 
     text: dict[str, tuple[Path, ...]] = place(
         factory=dict,
-        help="text that new rows learn from, and to report the model's loss on",
+        help="text that new rows learn from; a part is kept out for the verdict",
         metavar="LANG=FILE",
         read=_text_files,
     )
-    parallel: tuple[Path, ...] = place((), "folders of parallel text that new rows learn from", metavar="DIR")
+    parallel: tuple[Path, ...] = place(
+        (), "folders of parallel text that new rows learn from; a part is kept out for the verdict", metavar="DIR"
+    )
     donor: str | None = place(
         None,
         "a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean "
@@ -86,6 +88,10 @@ class InitSettings(Settings):
         "source tokens predicted as if new, for the report (default: 1000; 0 for ofa-ridge and hyperofa)",
         range=Range(0),
         metavar="N",
+    )
+    verdict: bool = setting(
+        True,
+        "measure on kept-out text what the model does beside the source with its own tokenizer (not where no text is given)",
     )
     fold_case: bool = setting(False, "copy also rows of tokens that differ in case only")
     fold_boundary: bool = setting(False, "copy also rows of tokens that differ in boundary only")

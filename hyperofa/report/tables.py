@@ -32,6 +32,7 @@ def render_tables(results: Results) -> str:
         ("Paired differences", [], paired(results)),
         ("Steps saved at equal loss", [], saved(results)),
         ("Where each token's row comes from", [], provenance(results)),
+        ("Beside the source with its own tokenizer, on text kept out, before training", [], verdicts(results)),
     ):
         if table:
             parts += [f"## {title}", *words, markdown_table(table.head, [list(map(_text, row)) for row in table.rows])]
@@ -128,6 +129,12 @@ def provenance(results: Results) -> Table:
     kinds = [kind for kind in PROVENANCE if any(count[kind] for count in counts.values())]
     numbers = {name: [*(count[kind] for kind in kinds), sum(count.values())] for name, count in counts.items()}
     return Table(["method", *kinds, "all"], [[name, *(f"{n:,}" for n in own)] for name, own in numbers.items()])
+
+
+def verdicts(results: Results) -> Table:
+    """The line of each initialised model that was measured beside its source."""
+    lines = {name: cell.get("verdict") for name, cell in results["cells"].items()}
+    return Table(["model", "verdict"], [[name, line] for name, line in lines.items() if line])
 
 
 def losses(results: Results) -> Table:

@@ -33,6 +33,9 @@ def print_results(results: Mapping[str, Any]) -> None:
     for row in results.get("paired", ()):
         mean, bounds = formats.difference(row)
         output.print(f"{row['what']}: {mean}, paired 95 % interval {bounds}", markup=False)
+    for name, cell in results["cells"].items():
+        if cell.get("verdict"):
+            output.print(f"{name}, beside the source with its own tokenizer: {cell['verdict']}", markup=False)
     if results["languages_unscored"]:
         unscored = "; ".join(f"{code}: {reason}" for code, reason in results["languages_unscored"].items())
         output.print(f"Trained on but not scored: {unscored}", markup=False)

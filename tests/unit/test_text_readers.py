@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from hyperofa.corpus.reading import documents
 from hyperofa.data.gather import gather, read_inputs, write_gathered
+from hyperofa.data.given_text import read_given
 from hyperofa.data.parallel import read_parallel
 from hyperofa.data.settings import GatherSettings, SplitSettings
 from hyperofa.data.split import write_split
 from hyperofa.errors import HyperofaError
-from hyperofa.init.quality.text_loss import read_texts
 from hyperofa_eval.data.check import check
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.text.paired import read_verses
@@ -169,7 +169,7 @@ def test_gathered_text(data: bytes, packing: tuple[str, bool]) -> None:
             found = gather(aligned, {"kab": lines}, {})
             assert set(files) == {"kab"}
             assert len(found.text["kab"]) + sum(counts.get("kab", 0) for counts in found.dropped.values()) == len(lines)
-        one_line(lambda: read_texts({"kab": [path]}, whole=True))
+        one_line(lambda: read_given({"kab": [path]}, [], 0))
 
 
 @given(left=contents(), right=contents(), same=st.booleans())
@@ -204,4 +204,4 @@ def test_no_other_separator_ends_a_line_in_any_reader(tmp_path: Path, separator:
     assert read_parallel([tmp_path]).texts["kab"] == {0: text, 1: text}
     assert list(documents(str(tmp_path / "kab.txt"))) == [text]
     assert list(documents(str(tmp_path / "kab.jsonl"))) == [text]
-    assert read_texts({"kab": [tmp_path / "kab.txt"]}, whole=True) == {"kab": [text]}
+    assert read_given({"kab": [tmp_path / "kab.txt"]}, [], 0).learn.lines == {"kab": [text]}

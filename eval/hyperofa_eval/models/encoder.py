@@ -51,7 +51,9 @@ class Encoder:
     def cache_for(self, settings: EncodeSettings) -> VectorCache:
         """The cache of this model under ``settings``."""
         blocks = self.resolve(settings)
-        identity = f"{self.model.identity['sha256']}-{self.model.identity['tokenizer_sha256']}"
+        # In memory a cache is this encoder's own; the hashes take seconds.
+        known = {} if self.model.cache is None else self.model.identity
+        identity = f"{known.get('sha256')}-{known.get('tokenizer_sha256')}"
         parts = [2, identity, list(blocks), settings.pooling, self.max_length(settings.max_length)]
         scope = sha256_json(parts)[:32]
         if scope not in self._caches:

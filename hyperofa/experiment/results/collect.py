@@ -141,6 +141,7 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     folder, main = plan.cell(cell), plan.recipe.evaluate.tasks[0]
     metrics = folder / "run" / "metrics.jsonl"
     trained = f"train-{cell.name}" in done and metrics.is_file()
+    made = f"init-{cell.name}" in done
     tasks: dict[str, Record] = {when: {} for when in WHEN}
     scores: dict[str, Record | None] = dict.fromkeys(WHEN)
     for when in WHEN:
@@ -154,7 +155,8 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     return {
         "name": cell.name,
         **vars(cell),
-        "provenance": Provenance.load(folder / "init").counts if f"init-{cell.name}" in done else None,
+        "provenance": Provenance.load(folder / "init").counts if made else None,
+        "verdict": (read_json(folder / "init" / "init.json").get("verdict") or {}).get("line") if made else None,
         "loss": read_losses(metrics) if trained else [],
         "way": way and from_the_start(way, tasks["before"]),
         "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import InputError
+from hyperofa.init.quality.verdict_words import table_of
 from hyperofa.init.registry import renamed
 from hyperofa_eval.base.files import read_json, write_text
 
@@ -93,6 +94,10 @@ def card(record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> 
         rows = [(name, *(f"{row[column]:,}" for column in columns)) for name, row in [*known.items()][:_MOST]]
         more = f"\n\nThe largest {_MOST} of {len(known)} languages." if len(known) > _MOST else ""
         parts.append(f"Tokens of the languages of the word vectors:\n\n{_table(('language', *columns), rows)}{more}")
+    if verdict := record.get("verdict"):
+        title, head, lines = table_of(verdict)
+        figures = f"\n\n{title}:\n\n{_table(head, lines)}" if lines else ""
+        parts.append(f"## Beside the source\n\nOn text kept out of the making: {verdict['line']}.{figures}")
     if figures := _figures(quality, scores):
         parts.append(f"## Figures\n\n{figures}")
     versions = ", ".join(f"{name} {version}" for name, version in made_by["versions"].items())
@@ -133,9 +138,6 @@ def _figures(quality: Mapping[str, Any], scores: Mapping[str, Any] | None) -> st
             f"Of {held['tokens']:,} source tokens predicted as if they were new, the true row is at place {held['rank']:.0f} of "
             f"{held['among']:,} (median), and among the first ten for {100 * held['top10']:.1f} %."
         )
-    if losses := quality["text_loss"]:
-        rows = [(name, f"{row['loss']:.3f}", f"{row['tokens']:,}") for name, row in losses.items()]
-        parts.append(f"Loss on given text (nats a token):\n\n{_table(('language', 'loss', 'tokens'), rows)}")
     if scores:
         tasks = scores["tasks"].items()
         scored = [(name, row["metric"], f"{row['mean']:.1f}", str(row["n_languages"])) for name, row in tasks]

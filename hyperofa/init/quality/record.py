@@ -26,12 +26,9 @@ def quality_of(
     matrices: list[tuple[ExtendedMatrix, Problem]],
     words: Words | None,
     found: origin.Provenance,
-    model: Any,
-    texts: dict[str, list[str]],
 ) -> dict[str, Any]:
-    """The quality report: of the input matrix, under ``output`` of an untied head's (None where tied), and of the model."""
+    """The quality report: of the input matrix, and under ``output`` of an untied head's (None where tied)."""
     from hyperofa.init.quality.coverage import languages, scripts
-    from hyperofa.init.quality.text_loss import text_loss
 
     method, seed, size = resolved.method, resolved.asked.seed, resolved.asked.held_out
     size = method.held_out if size is None else size
@@ -42,7 +39,6 @@ def quality_of(
     report["neighbours"] = neighbours(inputs, found, *tokenizers, seed)
     report["languages"] = languages(words.keys, words.target, found) if words else {}
     report["held_out"] = held_out_check(method, problem, size)
-    report["text_loss"] = text_loss(model, problem.target_tokenizer, texts, seed=seed)
     report["output"] = None
     for outputs, own in others:
         report["output"] = matrix_figures(outputs, found, seed) | {"held_out": held_out_check(method, own, size)}

@@ -59,11 +59,11 @@ def test_objects_take_the_place_of_folders(rooms, extended):
 
 
 def test_the_model_in_memory_is_the_one_that_loads(rooms, tmp_path):
-    """The loss on given text wraps modules; the model that is returned has its own."""
-    (tmp_path / "eng.txt").write_text("dog cat\nred house\n" * 10)
+    """The verdict runs the model; the one that is returned is as it was."""
+    (tmp_path / "eng.txt").write_text("".join(f"dog cat {i}\n" for i in range(20)))
     given = (rooms / "source", rooms / "target", rooms / "vectors")
-    made = hyperofa.initialise(*given, rank=8, text={"eng": tmp_path / "eng.txt"})
-    assert made.report["quality"]["text_loss"]["eng"]["tokens"] > 0
+    made = hyperofa.initialise(*given, rank=8, refine="none", text={"eng": tmp_path / "eng.txt"})
+    assert made.report["verdict"]["languages"]["eng"]["tokens"]["own"] > 0
     made.save_pretrained(tmp_path / "out")
     loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
     assert [type(module) for module in made.model.modules()] == [type(module) for module in loaded.modules()]

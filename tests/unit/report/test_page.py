@@ -217,6 +217,17 @@ def test_markdown_tables_have_the_pages_numbers(matrix: dict[str, Any]) -> None:
         assert len({line.count(" | ") for line in lines}) <= 1
 
 
+def test_what_a_model_does_beside_its_source_is_told(
+    matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Beside the source" not in render_tables(matrix)
+    name = next(iter(matrix["cells"]))
+    matrix["cells"][name]["verdict"] = "better in 7 of 9 languages, worse in kab; 31 % fewer tokens"
+    assert f"| {name} | better in 7 of 9 languages, worse in kab; 31 % fewer tokens |" in render_tables(matrix)
+    print_results(matrix)
+    assert f"{name}, beside the source with its own tokenizer: better in 7 of 9" in capsys.readouterr().out
+
+
 def test_the_terminal_shows_all_tasks(matrix: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     print_results(matrix)
     shown = capsys.readouterr().out
