@@ -129,7 +129,7 @@ def initialise(
     Args:
         source: the model to extend, a directory or hub id.
         tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
-        vectors: word vectors, or their directory; without them, spelling-network, mean, multivariate, subword-mean, omp and random work too.
+        vectors: word vectors, or their directory; published methods but mean, multivariate and random need them.
         text: files by language, to learn from and to judge the model on (two tenths of the lines, at most 200 each, are kept
             out for that): a mapping from a language to a file or several, or files named ``LANG.txt``.
         parallel: folders of parallel text, likewise.
