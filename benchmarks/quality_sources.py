@@ -83,7 +83,13 @@ SETTINGS = {
         "top10",
         True,
         0,
-        Split((), ("tur", "ell", "ces", "kor", "khm", "tuk", "swh", "cmn", "kab", "fry"), "tatoeba", None, 0),
+        Split(
+            (),
+            ("tur", "ell", "ces", "kor", "khm", "tuk", "swh", "cmn", "kab", "fry"),
+            "tatoeba",
+            None,
+            lambda number: True,
+        ),
         Split((), ("deu", "fra", "spa", "rus", "hin", "arb"), "ntrex"),
     ),
 }

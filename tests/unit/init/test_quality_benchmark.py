@@ -148,3 +148,14 @@ def test_no_sentence_that_is_scored_is_learned_from(benchmark, tmp_path):
             scored = sources.scored_lines(tests, split, language)
             assert len(scored) == 200
             assert not {*scored} & learned
+
+
+def test_where_nothing_of_ntrex_is_scored_all_of_it_is_learned_from(benchmark, tmp_path):
+    sources = importlib.import_module("quality_sources")
+    (tmp_path / "ntrex").mkdir()
+    for language in ("eng", "deu"):
+        text = "".join(f"{language} sentence {i}\n" for i in range(1997))
+        (tmp_path / "ntrex" / f"{language}.txt").write_text(text, encoding="utf-8")
+    report = sources.SETTINGS["english"].report
+    folder = sources.parallel_text(tmp_path, report, tmp_path / "parallel", everything=True)
+    assert len((folder / "deu.tsv").read_text(encoding="utf-8").splitlines()) == 1997
