@@ -26,10 +26,10 @@ LINES, CHARACTERS = 200, 512
 """Lines of a language, and pairs, that are measured at most; characters of a line, cut at a space."""
 LEAST_LINES = 20
 """Lines of a language that are measured however long it takes."""
-WORK = 2.5e13
-"""Multiplications and additions that a CPU with bfloat16 products may take, for both models together."""
-SLOWER, FASTER = 4, 50
-"""How much slower a CPU without bfloat16 products is, and how much faster a GPU."""
+WORK = 1e13
+"""Multiplications and additions that float32 may take on a CPU, for both models together: under two minutes on two cores."""
+FASTER = {"bfloat16": 2.5, "cuda": 50.0}
+"""How much faster bfloat16 products are where the processor has them, and how much faster a GPU is."""
 
 Pairs = list[tuple[str, str]]
 
@@ -88,15 +88,15 @@ class Side(NamedTuple):
         return torch.device("cuda" if there else "cpu")
 
     @contextmanager
-    def ready(self) -> Iterator[None]:
-        """Within the block the model is on :attr:`device` and multiplies in bfloat16 where that is fast; then it is as before.
+    def ready(self, *, bfloat16: bool) -> Iterator[None]:
+        """Within the block the model is on :attr:`device`, perhaps with products in bfloat16; then it is as before.
 
         Sums, norms, softmax and losses are float32's.
         """
         home, device = next(self.model.parameters()).device, self.device
         self.model.to(device)
         try:
-            with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 yield
         finally:
             self.model.to(home)
@@ -138,14 +138,26 @@ def alike(kept: Kept, sides: Sequence[Side]) -> Kept:
         shown = [text[: len(text) // 2] if much else text for text, much in zip(shown, long, strict=True)]
 
 
-def affordable(kept: Kept, sides: Sequence[Side], *, head: bool) -> tuple[Kept, int]:
-    """The text, with fewer lines a language where all of it would take minutes; and how many a language has at most."""
+class Plan(NamedTuple):
+    """What is measured: the text, the most lines that a language has, and whether products are bfloat16's."""
+
+    kept: Kept
+    most: int
+    bfloat16: bool
+
+
+def affordable(kept: Kept, sides: Sequence[Side], *, head: bool) -> Plan:
+    """All of the text in float32 if that takes minutes at most, else in bfloat16 where that is faster, else fewer lines.
+
+    Bfloat16's rounding depends on which texts share a batch, and moves a hit or two of two hundred.
+    """
     device = sides[-1].device
-    room = WORK if multiplies_bfloat16(device) else WORK / SLOWER
-    room *= FASTER if device.type != "cpu" else 1
+    room = WORK * FASTER.get(device.type, 1.0)
     texts = kept.texts() if head else kept.in_pairs()
     needed = sum(side.work(texts, head=head) for side in sides)
     if needed <= room:
-        return kept, LINES
-    most = max(LEAST_LINES, int(LINES * room / needed))
-    return kept.first(most), most
+        return Plan(kept, LINES, bfloat16=False)
+    bfloat16 = multiplies_bfloat16(device)
+    room *= FASTER["bfloat16"] if bfloat16 else 1.0
+    most = LINES if needed <= room else max(LEAST_LINES, int(LINES * room / needed))
+    return Plan(kept.first(most), most, bfloat16)

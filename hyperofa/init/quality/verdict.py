@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hyperofa.init.quality.kept_out import CHARACTERS, Kept, Side, affordable, alike, kept_text
+from hyperofa.init.quality.kept_out import CHARACTERS, Plan, Side, affordable, alike, kept_text
 from hyperofa.init.quality.verdict_words import line_of, warning_of
 from hyperofa_eval.models.encoding import EncodeSettings
 from hyperofa_eval.models.loading import wrap
@@ -62,8 +62,9 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     sides = Side(source.model, source_tokenizer, "the source"), Side(model, tokenizer, "the extended model")
     causal = source.family.objective == "causal"
     head = "none" if source.head_is_new else "causal" if causal else "masked"
-    kept, most = affordable(alike(kept_text(text, pairs=not causal), sides), sides, head=head != "none")
-    own, extended = (measured(side, kept, head, seed) for side in sides)
+    plan = affordable(alike(kept_text(text, pairs=not causal), sides), sides, head=head != "none")
+    kept = plan.kept
+    own, extended = (measured(side, plan, head, seed) for side in sides)
     languages: dict[str, Record] = {}
     for name, lines in sorted(kept.lines.items()):
         sizes = {"lines": len(lines), "characters": sum(map(len, lines)), "words": sum(len(x.split()) for x in lines)}
@@ -88,7 +89,8 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     decides = [BITS] if head != "none" else []
     decides += ["top10" if np.median(pairs) >= MANY_PAIRS else "top1"] if pairs else []
     record: Record = {"head": head, "block": own.block, "pivot": kept.pivot, "decides": decides}
-    record |= {"lines_at_most": most, "characters_at_most": CHARACTERS, "languages": languages}
+    record |= {"lines_at_most": plan.most, "characters_at_most": CHARACTERS}
+    record |= {"numbers": "bfloat16" if plan.bfloat16 else "float32", "languages": languages}
     record["mean"] = {metric: mean(languages, metric, spread) for metric, spread in sorted(spreads.items())}
     for row in languages.values():
         said = [row[metric]["verdict"] for metric in decides if metric in row]
@@ -102,12 +104,13 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     return record
 
 
-def measured(side: Side, kept: Kept, head: str, seed: int) -> Measured:
+def measured(side: Side, plan: Plan, head: str, seed: int) -> Measured:
     """The figures of one side; ``head`` is ``causal``, ``masked`` or ``none``."""
+    kept = plan.kept
     items: dict[str, dict[str, Items]] = {}
     unknown: dict[str, Floats] = {}
     tokens = {name: sum(side.lengths(lines)) for name, lines in kept.lines.items()}
-    with side.ready():
+    with side.ready(bfloat16=plan.bfloat16):
         scored = wrap(side.model, side.tokenizer, side.name)
         if head != "none":
             lines = [line for rows in kept.lines.values() for line in rows]

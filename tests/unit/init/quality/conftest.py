@@ -37,12 +37,6 @@ def text() -> GivenText:
     return GivenText(lines, ParallelText(sentences(24), 24))
 
 
-@pytest.fixture(autouse=True)
-def exact(monkeypatch):
-    """Products are float32's, so that they equal a plain reference's."""
-    monkeypatch.setattr("hyperofa.init.quality.kept_out.multiplies_bfloat16", lambda device: False)
-
-
 @pytest.fixture(scope="session")
 def masked(rooms, tmp_path_factory) -> tuple[Any, Any, Any, Any]:
     """Source, its tokenizer (English words and letters), the extended model and its tokenizer."""

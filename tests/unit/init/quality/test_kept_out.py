@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hyperofa.data.given_text import GivenText
 from hyperofa.data.parallel import ParallelText
@@ -51,24 +52,33 @@ def test_long_lines_are_cut_at_a_space(sides, monkeypatch):
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_where_all_would_take_too_long_there_are_fewer_lines(sides, monkeypatch, head):
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_would_take_too_long_is_in_bfloat16_and_then_has_fewer_lines(sides, monkeypatch, head, fast):
     pairs = {name: {i: f"dog {i}" for i in range(300)} for name in ("eng", "deu")}
     kept = kept_text(GivenText({}, ParallelText(pairs, 300)), pairs=True)
     texts = kept.texts() if head else kept.in_pairs()
     needed = sum(side.work(texts, head=head) for side in sides)
-    monkeypatch.setattr(kept_out, "SLOWER", 1)
+    monkeypatch.setattr(kept_out, "multiplies_bfloat16", lambda device: fast)
+    monkeypatch.setattr(kept_out, "FASTER", {"bfloat16": 2.0})
     monkeypatch.setattr(kept_out, "WORK", 1.01 * needed)
-    assert affordable(kept, sides, head=head) == (kept, LINES)
+    assert affordable(kept, sides, head=head) == (kept, LINES, False)
     monkeypatch.setattr(kept_out, "WORK", 0.501 * needed)
-    fewer, most = affordable(kept, sides, head=head)
-    assert most == LINES // 2
+    if fast:
+        assert affordable(kept, sides, head=head) == (kept, LINES, True)
+        monkeypatch.setattr(kept_out, "WORK", 0.2501 * needed)
+    fewer, most, bfloat16 = affordable(kept, sides, head=head)
+    assert (most, bfloat16) == (LINES // 2, fast)
     assert {len(fewer.lines["deu"]), len(fewer.pairs["deu"])} == {most}
     monkeypatch.setattr(kept_out, "WORK", 1.0)
-    assert affordable(kept, sides, head=head)[1] == kept_out.LEAST_LINES
+    assert affordable(kept, sides, head=head).most == kept_out.LEAST_LINES
 
 
-def test_a_models_place_is_given_back(sides):
+def test_bfloat16_holds_for_products_within_the_block_alone(sides):
     model = sides[0].model
-    with sides[0].ready():
-        assert next(model.parameters()).device == sides[0].device
+    product = torch.nn.Linear(4, 4)
+    with torch.no_grad():
+        with sides[0].ready(bfloat16=True):
+            assert next(model.parameters()).device == sides[0].device
+            assert product.to(sides[0].device)(torch.ones(1, 4, device=sides[0].device)).dtype == torch.bfloat16
+        assert product.cpu()(torch.ones(1, 4)).dtype == torch.float32
     assert next(model.parameters()).device.type == "cpu"
