@@ -24,7 +24,7 @@ def record(rooms, tmp_path_factory):
     source = tmp_path_factory.mktemp("card") / "tiny-bert"
     shutil.copytree(rooms / "source", source)
     (source / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# Tiny\n")
-    return hyperofa.initialise(source, rooms / "target", rooms / "vectors", rank=8).report
+    return hyperofa.initialise(source, rooms / "target", rooms / "vectors", rank=8, method="ofa-ridge").report
 
 
 def test_metadata_names_source_languages_and_licence(record, tmp_path):
