@@ -126,6 +126,9 @@ class _Loop:
             what = f"the loss became {self.course.losses[-1]} in step {step + 1}"
             raise HyperofaError(what, where="refinement", todo="lower learning_rate")
         for optimizer, _ in self.optimizers:
+            (parameter,) = optimizer.param_groups[0]["params"]
+            if step == 0 and isinstance(optimizer, torch.optim.Adam) and any(parameter is m.own for m in self.modules):
+                optimizer.param_groups[0]["eps"] = _typical(parameter.grad)
             optimizer.step()
 
     def look(self, share: float) -> None:
@@ -163,6 +166,15 @@ class _Loop:
         log.info("taken: %s; held-out %s %.4f, at the start %.4f", what, unit, figure, start)
 
 
+def _typical(gradient: Tensor) -> float:
+    """The root mean square of a gradient, to stand as Adam's epsilon.
+
+    A head pushes every row that a batch does not hold a little away from its states, all in one direction. Adam would make steps
+    of those small gradients as large as of any other, and in a few of them all new rows would drift off together.
+    """
+    return max(float(gradient.square().mean().sqrt()), 1e-12)
+
+
 def _optimizers(modules: list[LearnedRows], config: RefineConfig) -> list[tuple[torch.optim.Optimizer, float]]:
     own, shared = config.learning_rate or 0.0, config.shared_rate or 0.0
     found: list[tuple[torch.optim.Optimizer, float]] = []
@@ -190,6 +202,7 @@ def _save(
     for i, (optimizer, _) in enumerate(optimizers):
         state = optimizer.state_dict()["state"][0]
         tensors |= {f"{name}.{i}": state[name] for name in ("exp_avg", "exp_avg_sq")}
+        tensors[f"eps.{i}"] = torch.tensor(optimizer.param_groups[0]["eps"], dtype=torch.float64)
     store.save(tensors, len(course.losses), losses=course.losses, looks=course.looks)
 
 
@@ -218,5 +231,6 @@ def _restore(
             0: {"step": n if isinstance(optimizer, torch.optim.SparseAdam) else torch.tensor(float(n))} | moments
         }
         optimizer.load_state_dict(state)
+        optimizer.param_groups[0]["eps"] = float(tensors[f"eps.{i}"])
     log.info("resuming the learning after step %d", len(course.losses))
     return course, best

@@ -14,10 +14,14 @@ import hyperofa.init.refine.learn as loop
 from hyperofa.base.interrupts import patient_interrupts
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState
+from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.learn import learn
 from hyperofa.init.refine.learned_rows import LearnedRows
+from hyperofa.init.refine.own_loss import HeadFacts, OwnLoss
 from hyperofa.init.refine.sentence_vectors import SentenceVectors
 from hyperofa.init.refine.settings import RefineConfig
+
+from .conftest import CPU, decoder, start_of
 
 CONFIG = RefineConfig(steps=30, batch_size=8, learning_rate=0.2, max_length=30).completed("sentences")
 
@@ -101,6 +105,24 @@ def test_ctrl_c_takes_the_best_so_far(parts, caplog):
     assert "interrupted after 14 steps of 30: the best rows so far are taken" in caplog.text
     with pytest.raises(KeyboardInterrupt):  # a user's own program is interrupted as ever
         run(parts, kind=Interrupted)
+
+
+def test_rows_that_no_batch_holds_do_not_drift(parts):
+    """A tied head gives them small gradients, of which Adam alone would make steps as large as any."""
+    tokenizer = parts.tokenizers[1]
+    size, config = len(tokenizer), RefineConfig(steps=6, batch_size=8, max_length=30).completed("tokens")
+    facts = HeadFacts(True, None, None, torch.ones(size, dtype=torch.bool), torch.tensor([0]), 0)
+    start = start_of(size, 16, slice(5, size))
+    made = OwnLoss(parts.given, tokenizer, Body(decoder(size), None, CPU, bf16=False), config, 0, facts)
+    with made._body.frozen():
+        rows = LearnedRows(start, made.begin(start.movable), sparse=False)
+        rows.shared.requires_grad_(False)
+        learn(rows, rows, made, config, SavedState(None, "refine", ""))
+    moved = np.linalg.norm(rows.refined(start)[:] - start.rows[:], axis=1)
+    held = np.unique(np.concatenate([made._ids[i] for step in range(6) for i in made._draws.batch(step)]))
+    new = np.arange(5, size)
+    seen, unseen = (moved[np.intersect1d(new, ids)].mean() for ids in (held, np.setdiff1d(new, held)))
+    assert 0 < unseen < 0.5 * seen
 
 
 def test_progress_is_logged(parts, caplog, monkeypatch):
