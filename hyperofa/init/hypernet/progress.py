@@ -30,7 +30,7 @@ def load_fit(
     plain = optimizer.state_dict()
     plain["state"] = {
         index: {name: tensors[f"optimizer.{index}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
-        for index in range(len(list(model.parameters())))
+        for index in plain["param_groups"][0]["params"]
     }
     optimizer.load_state_dict(plain)
     log.info("resuming the hypernetwork after epoch %d", len(record["history"]["train"]))

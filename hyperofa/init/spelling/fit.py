@@ -60,7 +60,8 @@ def fit(
     settings = learner.settings
     share = min(0.05, settings.held_out / max(len(wanted), 1))
     train, held = split_groups(groups, share, np.random.default_rng([seed, 30]))
-    optimizer = torch.optim.AdamW(learner.network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    learns = [one for one in learner.network.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(learns, lr=settings.learning_rate, weight_decay=0.01)
     store = SavedState(checkpoint, "spelling", _key(learner, known, wanted, epochs, seed) if checkpoint else "")
     rng = np.random.default_rng([seed, 32])
     some = rng.permutation(train)[:_REGRESSED]

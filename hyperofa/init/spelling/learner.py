@@ -156,9 +156,9 @@ class Learner:
         return np.concatenate([*parts, *told], axis=1, dtype=np.float32)
 
     def answer(self, known: Known) -> Tensor:
-        """Standard rows (B, r)."""
-        found: Tensor = self.network(self.tensor(self.vectors(known)), bf16=self.bf16)
-        return found
+        """Standard rows (B, r): the mean of the pieces, and what the network makes of all that is known."""
+        added: Tensor = self.network(self.tensor(self.vectors(known)), bf16=self.bf16)
+        return self.tensor(mean_of_pieces(self.rows, known.spelled)) + added
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """The array on the network's device."""
@@ -181,8 +181,12 @@ class Learner:
         return (1 - cosine).mean() + self.settings.squared_error * (found - wanted).square().mean()
 
     def start_linear(self, known: Known, wanted: np.ndarray) -> None:
-        """Set the linear map to ridge regression on these n tokens and their rows ``wanted`` (n, r)."""
-        weights, intercept = ridge(self.vectors(known), wanted, self.settings.ridge_penalty)
+        """Set the linear map to ridge regression of what these n tokens' rows ``wanted`` (n, r) are beyond the mean of pieces.
+
+        So the penalty draws rows to the mean of pieces, not to nothing: what regression cannot tell stays as the pieces have it.
+        """
+        beyond = wanted - mean_of_pieces(self.rows, known.spelled)
+        weights, intercept = ridge(self.vectors(known), beyond, self.settings.ridge_penalty)
         with torch.no_grad():
             self.network.linear.weight.copy_(torch.from_numpy(weights.T))
             self.network.linear.bias.copy_(torch.from_numpy(intercept))

@@ -1,4 +1,4 @@
-"""The network: what is known of a token in one vector, to its row: a linear map, and what a small network adds to it."""
+"""The network: what is known of a token in one vector, to what its row is beyond a base: a linear map and a small network."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from torch import Tensor, nn
 
 
 class SpellingNetwork(nn.Module):
-    """A linear map plus a feed-forward network whose answer is zero before it has learned; ``linear`` is set from outside."""
+    """A linear map plus a feed-forward network whose answer is zero before it has learned.
+
+    ``linear`` is set from outside and does not learn: a regression drawn to the base would forget by what.
+    """
 
     def __init__(self, known: int, width: int, hidden: int, layers: int, dropout: float) -> None:
         """From ``known`` numbers of a token to rows of ``width``."""
         super().__init__()
-        self.linear = nn.Linear(known, width)
+        self.linear = nn.Linear(known, width).requires_grad_(requires_grad=False)
         parts: list[nn.Module] = []
         size = known
         for _ in range(layers):
