@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OWN, DEFAULT = "own", "default"
 METHODS: dict[str, list[str]] = {
     OWN: [],
-    DEFAULT: ["--vectors", "VECTORS", "--text", "TEXT", "--parallel", "PARALLEL"],
+    DEFAULT: [],  # what the setting says
     "network-alone": ["--method", "spelling-network"],
     "subword-mean": ["--method", "subword-mean"],
     "random": ["--method", "random"],
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _seeds(asked: argparse.Namespace, name: str) -> list[int]:
-    return asked.seeds if name in (DEFAULT, "network-alone") else asked.seeds[:1]
+    return asked.seeds if name == DEFAULT else asked.seeds[:1]
 
 
 def _prepare(asked: argparse.Namespace, setting: Setting, split: Split) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _prepare(asked: argparse.Namespace, setting: Setting, split: Split) -> dict[
     text = learning_text(asked.data, split, work / "text")
     made: dict[str, Any] = {"TEXT": [f"{language}={path}" for language, path in text.items()]}
     made["PARALLEL"] = [parallel_text(asked.data, split, work / "parallel", everything=not split.extended)]
-    made["source"] = asked.source
+    made["source"], made["given"] = asked.source, [(f"--{name.lower()}", name) for name in setting.given]
     made["tests"] = test_sets(asked.data, split, work / "tests")
     made["tokenizer"] = asked.tokenizer or work / "tokenizer"
     if not (made["tokenizer"] / "tokenizer.json").is_file():
@@ -106,7 +106,8 @@ def _prepare(asked: argparse.Namespace, setting: Setting, split: Split) -> dict[
         run("hyperofa.cli", "tokenizer", "extend", "--source", asked.source, "--text", *made["TEXT"], "--vocab-size", size,
             "--out", made["tokenizer"])  # fmt: skip
     made["VECTORS"] = [work / "vectors"]
-    if any("VECTORS" in METHODS[name] for name in asked.methods) and not (work / "vectors" / "meta.json").is_file():
+    asked_for = {word for name in asked.methods for word in METHODS[name]} | {*setting.given}
+    if "VECTORS" in asked_for and not (work / "vectors" / "meta.json").is_file():
         everything = parallel_text(asked.data, split, work / "parallel-all", everything=True)
         run("hyperofa.cli", "vectors", "build", "--parallel", everything, "--out", work / "vectors")
     return made
@@ -146,7 +147,7 @@ def init_words(asked: argparse.Namespace, made: dict[str, Any], name: str, seed:
     """The words of ``hyperofa init`` for a method, all but its output."""
     words: list[object] = ["--source", asked.source, "--tokenizer", made["tokenizer"], "--seed", seed]
     words += [] if asked.rank == "full" else ["--rank", asked.rank]
-    given = METHODS[name]
+    given = METHODS[name] if name != DEFAULT else [word for pair in made["given"] for word in pair]
     for option, stands_for in zip(given[::2], given[1::2], strict=True):
         values = made.get(stands_for, [stands_for]) if stands_for.isupper() else [stands_for]
         words += [option, *values] if values else []

@@ -45,6 +45,7 @@ class Setting:
         task: of the harness.
         metric: of that task, and whether more of it is better.
         pieces: entries that the tokenizer is asked to grow by; 0 where it is another model's.
+        given: what the default is given beside source and tokenizer.
         report, development: the two splits.
     """
 
@@ -52,6 +53,7 @@ class Setting:
     metric: str
     higher_is_better: bool
     pieces: int
+    given: tuple[str, ...]
     report: Split
     development: Split
 
@@ -67,6 +69,7 @@ SETTINGS = {
         "top10",
         True,
         15_000,
+        ("VECTORS", "TEXT", "PARALLEL"),
         Split(_NINE, ("fry", "kab", "khm", "swh", "tuk", "cmn", "tur"), "tatoeba"),
         Split(_NINE, ("kat", "uig", "zsm", "bul"), "ntrex"),
     ),
@@ -75,6 +78,7 @@ SETTINGS = {
         "bits_per_character",
         False,
         8_000,
+        ("TEXT",),
         Split(("swh", "tur", "ces"), ("eng", "swh", "tur", "ces"), "ntrex"),
         Split(("ell", "kat", "zsm"), ("eng", "ell", "kat", "zsm"), "ntrex"),
     ),
@@ -83,6 +87,7 @@ SETTINGS = {
         "top10",
         True,
         0,
+        ("VECTORS", "PARALLEL"),
         Split(
             (),
             ("tur", "ell", "ces", "kor", "khm", "tuk", "swh", "cmn", "kab", "fry"),

@@ -106,6 +106,7 @@ def test_the_network_alone_has_to_be_better_than_the_mean_of_pieces(benchmark):
 def test_words_of_init_for_the_default_and_for_a_method(benchmark):
     asked = argparse.Namespace(source="S", rank="100", option=["--seed=9"])
     made = {"tokenizer": "T", "VECTORS": ["V"], "TEXT": ["swh=a", "tur=b"], "PARALLEL": ["P"]}
+    made["given"] = [("--vectors", "VECTORS"), ("--text", "TEXT"), ("--parallel", "PARALLEL")]
     words = benchmark.init_words(asked, made, "default", 2)
     assert words == [
         *(
