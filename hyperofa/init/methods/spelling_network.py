@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SPELLED = 2.0
+"""Mean characters of the pieces of new tokens from which a source is taken to know their languages (e5 2.3, MiniLM 1.6)."""
+
 Start = Literal["pieces", "vectors"]
 Mix = Literal["network", "half", "base"]
 
@@ -95,7 +98,7 @@ def _choices(problem: Problem, settings: SpellingNetworkSettings, found: Candida
     """The choices that the settings leave, the rule's first."""
     start: Start = "pieces"
     if found.vectors is not None and (
-        settings.base == "vectors" or (settings.base == "auto" and _hardly_spelled(found))
+        settings.base == "vectors" or (settings.base == "auto" and found.characters < _SPELLED and not problem.causal)
     ):
         start = "vectors"
     mix: Mix = "half" if problem.causal else "base" if start == "vectors" else "network"
@@ -106,10 +109,6 @@ def _choices(problem: Problem, settings: SpellingNetworkSettings, found: Candida
     if settings.mix != "auto":
         mixes = [settings.mix]
     return [(s, m) for s in starts for m in mixes if not (s == "vectors" and m == "network" and "pieces" in starts)]
-
-
-def _hardly_spelled(found: Candidates) -> bool:
-    return False
 
 
 def _norm(problem: Problem, settings: SpellingNetworkSettings) -> Literal["as-predicted", "source"]:

@@ -43,6 +43,7 @@ class Candidates:
         network: the network's answer, as long as it gives it; ``known`` (m,) bool says where it was told anything.
         vectors: what word vectors tell, and (m,) bool where they tell anything; None without.
         counts: (m,) int64: pieces of each token.
+        characters: mean characters of a piece: a source that knows a language cuts it into few and long ones.
     """
 
     pieces: np.ndarray
@@ -50,6 +51,7 @@ class Candidates:
     known: np.ndarray
     vectors: tuple[np.ndarray, np.ndarray] | None
     counts: np.ndarray
+    characters: float
 
 
 def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
@@ -97,7 +99,9 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
     notes["new_tokens"] = {"pieces": round(float(new.counts.mean()), 2), "nothing_known": int((~there).sum())}
     problem.notes["network"] = notes
     pieces = scale.leave(mean_of_pieces(learner.rows, new)).astype(np.float32)
-    return Candidates(pieces, network, there, _from_vectors(problem) if len(problem.vectors) else None, new.counts)
+    characters = float(table.lengths[new.pieces].mean()) if len(new.pieces) else 0.0
+    vectors = _from_vectors(problem) if len(problem.vectors) else None
+    return Candidates(pieces, network, there, vectors, new.counts, characters)
 
 
 def passes_over(tokens: int, asked: int | None) -> int:

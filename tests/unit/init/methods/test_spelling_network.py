@@ -91,6 +91,41 @@ class TestJudge:
         assert notes["choice"]["by"] == "settings"
 
 
+class TestBase:
+    @pytest.fixture
+    def told(self, spelled):
+        """The problem with vectors of the words dog, which is the start of ▁dogs, and zzz."""
+        from scipy.sparse import csr_matrix
+
+        source, target = np.zeros((len(spelled.rows), 2)), np.zeros((len(spelled.source_ids), 2))
+        source[spelled.source_tokenizer.convert_tokens_to_ids(["dog", "cat"])] = np.eye(2)
+        target[5], target[7] = [1, 0], [0, 1]
+        matrices = [csr_matrix(one.astype(np.float32)) for one in (source, target)]
+        vectors = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
+        return dataclasses.replace(spelled, vectors=vectors, source_words=matrices[0], target_words=matrices[1])
+
+    def test_of_vectors_is_ofa_ridge_and_the_network_elsewhere(self, told):
+        ridge = find_method("ofa-ridge")
+        part = dataclasses.replace(told, predict_ids=np.array([5, 7]), settings=make_settings(ridge, {}))
+        expected = run_method(ridge, part)
+        rows, notes = solve(told, base="vectors")
+        np.testing.assert_allclose(rows[[0, 2]], expected, atol=1e-5)
+        np.testing.assert_array_equal(rows[1], solve(told, base="pieces", mix="network")[0][1])
+        assert notes["choice"]["base"] == "vectors"
+
+    def test_is_of_pieces_where_the_source_spells_in_long_ones(self, told):
+        assert solve(told)[1]["choice"]["base"] == "pieces"
+        short = dataclasses.replace(told, target_tokenizer=unigram_tokenizer(["▁1", "▁2", "▁12"]))
+        assert solve(short)[1]["choice"]["base"] == "vectors"
+
+    def test_is_among_what_the_judge_is_asked(self, told):
+        wanted, _ = solve(told, base="vectors", mix="base")
+        judged = dataclasses.replace(told, judge=lambda rows: float(np.abs(rows - wanted).sum()))
+        rows, notes = solve(judged)
+        np.testing.assert_array_equal(rows, wanted)
+        assert len(notes["choice"]["losses"]) == 5
+
+
 class TestCommand:
     def options(self, rooms, out, vectors, **more):
         places = (rooms / "source", rooms / "target", rooms / "vectors" if vectors else None, out)
@@ -106,7 +141,7 @@ class TestCommand:
         told = written(self.options(rooms, tmp_path / "told", vectors=True))
         assert plain["counts"]["predicted"] == spelled
         assert told["counts"]["predicted"] > spelled
-        assert told["method_notes"]["choice"]["base"] == "pieces"
+        assert told["method_notes"]["choice"]["base"] == "vectors"  # most new pieces are single letters
 
     def test_two_runs_write_the_same(self, rooms, tmp_path):
         for name in ("a", "b"):
