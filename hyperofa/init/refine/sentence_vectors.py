@@ -26,7 +26,8 @@ from hyperofa_eval.settings.fields import SettingError
 log = logging.getLogger(__name__)
 
 _KNOWN = 0.6  # of a language's held-out sentences, so many must find their pivot side by the source's own vectors
-_SPELLED = 0.01  # of a language's tokens, so many at most may be unknown to the source
+_PAIRS = 10  # of a language, so that they can tell
+_SPELLED = 0.01  # of the tokens of a language without pairs, so many at most may be unknown to the source
 _MOST = 20_000  # sentences of a language, in each of both roles
 _HELD = 500  # held-out sentences of each kind that a choice looks at, and 32 of a language at least
 _BATCH = 64
@@ -191,22 +192,25 @@ class SentenceVectors:
         """The languages whose sentences the source's own vectors may teach; see the module's constants."""
         given, pivot = self._given.choose, self._given.choose.parallel.texts.get(self._config.pivot, {})
         found: dict[str, tuple[bool, str]] = {}
+        unpaired: dict[str, list[str]] = {}
         with self._body.frozen():
             for language, lines in given.all_lines().items():
                 if language == self._config.pivot:
                     continue
                 rows = given.parallel.texts.get(language, {})
                 numbers = _even(sorted(rows.keys() & pivot.keys()), _BATCH)
-                if len(numbers) > 1:
-                    ours, theirs = ([side[n] for n in numbers] for side in (rows, pivot))
-                    share = retrieved(*(self._source_vectors(texts) for texts in (ours, theirs)))
-                    found[language] = share >= _KNOWN, f"{share:.0%} found"
-                else:
-                    ids = np.concatenate(
-                        tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0]
-                    )
-                    unknown = float((ids == self._source_tokenizer.unk_token_id).mean())
-                    found[language] = unknown <= _SPELLED, f"{unknown:.0%} unknown tokens"
+                if len(numbers) < _PAIRS:
+                    unpaired[language] = lines
+                    continue
+                ours, theirs = ([side[n] for n in numbers] for side in (rows, pivot))
+                share = retrieved(*(self._source_vectors(texts) for texts in (ours, theirs)))
+                found[language] = share >= _KNOWN, f"{share:.0%} found"
+        # A source that knows few of the languages that can be checked is not trusted with the others.
+        trusted = 2 * sum(yes for yes, _ in found.values()) >= len(found)
+        for language, lines in unpaired.items():
+            ids = np.concatenate(tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0])
+            unknown = float((ids == self._source_tokenizer.unk_token_id).mean())
+            found[language] = trusted and unknown <= _SPELLED, f"{unknown:.0%} unknown tokens"
         if found:
             known = ", ".join(f"{name} ({why})" for name, (yes, why) in found.items() if yes)
             log.info("the source's own vectors of a sentence are targets in: %s", known or "no language")

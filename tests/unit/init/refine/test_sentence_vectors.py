@@ -12,6 +12,7 @@ import torch
 from hyperofa.data.given_text import GivenText, PartedText, part_text
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
+from hyperofa.init.refine import sentence_vectors
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentence_vectors import SentenceVectors, retrieved, sentence_loss
 from hyperofa.init.refine.settings import RefineConfig
@@ -52,6 +53,20 @@ def test_only_what_the_source_knows_teaches_itself(parts):
     assert objective(parts, given).known == {"eng"}
     assert objective(parts, part_text(GivenText({"deu": GERMAN}), 0)).known == set()
     assert "eng" in objective(parts, part_text(GivenText({"eng": ENGLISH}), 0)).known
+
+
+def test_languages_without_pairs_are_trusted_to_a_source_that_knows_those_with_pairs(parts, monkeypatch):
+    """English words under another name are spelled well; whether German is found decides."""
+    numbers = range(200)
+    sides = {"eng": ENGLISH, "deu": GERMAN}
+    pairs = {
+        code: {n: f"{lines[n % len(lines)]} {lines[n // len(lines) % len(lines)]}" for n in numbers}
+        for code, lines in sides.items()
+    }
+    given = part_text(GivenText({"sco": [f"{a} {b}" for a in ENGLISH for b in ENGLISH]}, ParallelText(pairs, 200)), 0)
+    for share, known in ((0.9, {"deu", "sco"}), (0.1, set())):
+        monkeypatch.setattr(sentence_vectors, "retrieved", lambda ours, theirs, share=share: share)
+        assert objective(parts, given).known - {"eng"} == known
 
 
 def test_the_held_out_figure_is_the_loss_of_the_held_out_pairs(parts):
