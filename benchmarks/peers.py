@@ -202,7 +202,10 @@ def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, An
 
 
 def measured(command: list[Any], environment: dict[str, str], log: Path) -> dict[str, float]:
-    """Seconds and peak memory (GB) of a command, whose output goes to ``log``; ends with its last line where it fails."""
+    """Seconds and peak memory (GB, no less than this process's) of a command, whose output goes to ``log``.
+
+    Ends with the command's last line where it fails.
+    """
     print("$", *command, file=sys.stderr, flush=True)
     began = time.perf_counter()
     with log.open("w", encoding="utf-8") as out:

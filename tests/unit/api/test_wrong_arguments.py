@@ -99,7 +99,6 @@ def test_unknown_keywords_are_named_and_the_near_one_offered(desk, function):
         *(("initialise", {name: -1}) for name in ("seed", "held_out", "pad_to_multiple", "scale_split", "energy")),
         ("initialise", {"method": 3}),
         ("initialise", {"method": "ofaa"}),
-        ("initialise", {"vectors": None}),
         *(("initialise", {"refine": name}) for name in ("sentences", "distill")),
         ("initialise", {"parallel": Path("nowhere")}),
         *(("build_vectors", {"parallel": value}) for value in (5, None)),
