@@ -43,9 +43,9 @@ class SpellingNetworkSettings(NetworkSettings):
 def spelling_network(problem: Problem) -> np.ndarray:
     """Rows (m, r) of the tokens to predict.
 
-    A small transformer learns the source's own tokens from the rows of the pieces that would spell them if they were not there
-    (and their words' vectors, where given). Its rows, those of a base (mean of pieces, or ``ofa-ridge``) or half of each are
-    taken: as asked, else by ``problem.judge``, else by a rule (docs/initialisation.md).
+    A regression and a small network learn the source's own tokens from the rows of the pieces that would spell them if they
+    were not there (and their words' vectors, where given). Their rows, those of a base (mean of pieces, or ``ofa-ridge``) or
+    half of each are taken: as asked, else by ``problem.judge``, else by a rule (docs/initialisation.md).
 
     Raises:
         HyperofaError: the loss became NaN.
