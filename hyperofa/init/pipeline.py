@@ -78,7 +78,8 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
             rows = predict_rows(resolved.method, problem, found)
             return {"rows": rows, "evidence": problem.evidence}, problem.notes
 
-        kept, notes = predict() if stages is None else stages.arrays(f"predicted-{stream}", predict)
+        keep = stages if len(problem.predict_ids) else None  # where nothing is predicted, nothing is left behind
+        kept, notes = predict() if keep is None else keep.arrays(f"predicted-{stream}", predict)
         found.evidence[problem.predict_ids] = kept["evidence"]
         return ExtendedMatrix(extend_rows(problem, found, kept["rows"], stream), factors, notes), problem
 

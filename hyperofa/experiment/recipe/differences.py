@@ -49,9 +49,8 @@ def _differences(
         yield "source models", "RoBERTa-base and XLM-R-base", named, "source-models"
     yield from _inputs(recipe, given)
     settings = {name: recipe.init_settings(name) for name in recipe.matrix.methods}
-    if ours := ", ".join(name for name, own in settings.items() if own.method == "ofa-ridge"):
-        here = f"{ours}: our default, without a network"
-        yield "hypernetwork", "the published one", here, "our-default-without-a-hypernetwork"
+    if ours := ", ".join(name for name, own in settings.items() if own.method in ("ofa-ridge", "spelling-network")):
+        yield "hypernetwork", "the published one", f"{ours}: our own methods, without it", "our-methods"
     for name, own in settings.items():
         if own.method == "hyperofa" and own.options:
             here = ", ".join(f"{key}={value}" for key, value in own.options.items())
