@@ -22,8 +22,12 @@ _command: list[_Patience] = []
 
 @contextmanager
 def patient_interrupts() -> Iterator[None]:
-    """For a command: inside the block, :func:`first_interrupt` hears the first Ctrl-C; a second one interrupts as ever."""
-    if threading.current_thread() is not threading.main_thread():
+    """For a command: inside the block, :func:`first_interrupt` hears the first Ctrl-C; a second one interrupts as ever.
+
+    A command that was started deaf to it, in the background of a shell, stays so.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     patience = _Patience()

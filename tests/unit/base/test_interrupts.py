@@ -9,6 +9,14 @@ import pytest
 from hyperofa.base.interrupts import first_interrupt, patient_interrupts
 
 
+@pytest.fixture(autouse=True)
+def as_on_a_terminal():
+    """A shell starts what runs in its background deaf to Ctrl-C, tests too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_the_first_is_a_wish_and_the_second_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with patient_interrupts(), first_interrupt() as asked:
@@ -29,3 +37,11 @@ def test_outside_of_a_command_nothing_changes():
     with first_interrupt() as asked, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert not asked()
+
+
+def test_a_command_that_was_started_deaf_to_it_stays_so():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with patient_interrupts(), first_interrupt() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert not asked()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

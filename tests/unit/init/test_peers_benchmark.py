@@ -111,7 +111,7 @@ def test_rows_are_compared_where_ours_are_predicted(peers, tmp_path):
 
 def test_a_command_is_measured_and_its_failure_is_one_line(peers, tmp_path):
     cost = peers.measured([sys.executable, "-S", "-c", "x = b'1' * 50_000_000"], {}, tmp_path / "log")
-    assert 0 < cost["seconds"] < 60
+    assert 0 <= cost["seconds"] < 60
     assert cost["peak_gb"] > 0.04  # the system counts what the caller had when it started the command
     with pytest.raises(SystemExit, match=r"log: ended with 1: ValueError: no words") as caught:
         peers.measured([sys.executable, "-S", "-c", "raise ValueError('no words')"], {}, tmp_path / "log")

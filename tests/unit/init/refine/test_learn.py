@@ -89,6 +89,15 @@ def test_two_runs_are_equal_and_an_interrupted_one_ends_where_it_would(parts, tm
     assert (after.losses, after.looks) == (course.losses, course.looks)
 
 
+@pytest.fixture
+def on_a_terminal():
+    """A shell starts what runs in its background deaf to Ctrl-C, tests too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("on_a_terminal")
 def test_ctrl_c_takes_the_best_so_far(parts, caplog):
     class Interrupted(SentenceVectors):
         def loss(self, rows, head, step):
