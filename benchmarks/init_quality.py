@@ -176,8 +176,24 @@ def report(
             gap = entry["against_first"][name]["difference"]
             found[name]["above_own"] = {key: gap[key] for key in ("mean", "ci95")}
             found[name]["above_own"]["languages"] = {row["language"]: row["difference"][name] for row in entry["rows"]}
+    if setting.task == "lm":
+        for name, folders in cells.items():
+            found[name]["answer"] = answer(made["source"] if name == OWN else folders[0] / "model")
     saved = tokens_saved(made, split) if split.extended else {}
     return {"metric": setting.metric, "methods": found, "tokens_saved": saved}
+
+
+def answer(model: Path) -> str:
+    """What a decoder says, greedily and in its chat template, to :data:`QUESTION`."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import hyperofa  # noqa: F401  (its model types)
+
+    tokenizer, decoder = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
+    asked = [{"role": "user", "content": QUESTION}]
+    given = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    made = decoder.generate(**given, max_new_tokens=40, do_sample=False)[0, given["input_ids"].shape[1] :]
+    return str(tokenizer.decode(made, skip_special_tokens=True))
 
 
 def over_seeds(folders: list[Path], name: str) -> Run:
@@ -235,6 +251,8 @@ def floors_missed(setting: str, rank: str, outcome: dict[str, Any]) -> list[str]
             f"{code} above {most[code]} of own" for code in rows if rows[code] > most[code] * own["languages"][code]
         ]
         missed += [f"{saved:.1f} % of tokens saved, not 35"] * (saved < 35)
+        knew, knows = (ANSWER in methods[name].get("answer", "") for name in (OWN, DEFAULT))
+        missed += [f"the answer to {QUESTION!r} has lost {ANSWER}"] * (knew and not knows)
     if "network-alone" in methods and "subword-mean" in methods:
         better = methods["network-alone"]["mean"] - methods["subword-mean"]["mean"]
         missed += ["the network alone is no better than the mean of pieces"] * (

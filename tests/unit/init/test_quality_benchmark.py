@@ -96,6 +96,18 @@ def test_floors_of_the_decoder(benchmark, swh, eng, missed):
     assert [line.split()[0] for line in found] == missed
 
 
+def test_a_decoder_that_forgets_what_it_knew_is_reported(benchmark):
+    rows = {"eng": 1.0}
+    same = {"mean": 1.0, "languages": rows, "above_own": {"mean": 0, "ci95": [0, 0]}}
+    better = same | {"mean": 0.9, "languages": {"eng": 0.9}, "answer": "It is Mombasa."}
+    outcome = {
+        "methods": {"own": same | {"answer": "It is Nairobi."}, "default": better},
+        "tokens_saved": {"mean": 40.0},
+    }
+    (line,) = benchmark.floors_missed("decoder", "full", outcome)
+    assert "has lost Nairobi" in line
+
+
 def test_the_network_alone_has_to_be_better_than_the_mean_of_pieces(benchmark):
     default = {"mean": 40.0, "languages": {}, "above_own": {"mean": 0, "ci95": [0, 0], "languages": {}}}
     methods = {"own": {}, "default": default, "network-alone": {"mean": 30.0}, "subword-mean": {"mean": 31.0}}
