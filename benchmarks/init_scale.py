@@ -32,18 +32,19 @@ ALPHABETS = ["etaoinshrdlucmfwypvbgkjqxz", "оеаинтсрвлкмдпуяыь
 
 
 class Shape(NamedTuple):
-    """Sizes of the input, the most memory that the command may take, and its further words."""
+    """Sizes of the input, the most memory that the command may take, whether vectors are given to all, and further words."""
 
     targets: int
     sources: int
     words: int
     gigabytes: float
+    vectors: bool
     asked: tuple[str, ...] = ()
 
 
 SHAPES = {
-    "paper": Shape(401_145, 250_002, 3_600_000, 10.0, ("--rank", "400")),
-    "8b": Shape(148_256, 128_256, 300_000, 16.0),
+    "paper": Shape(401_145, 250_002, 3_600_000, 10.0, True, ("--rank", "400")),
+    "8b": Shape(148_256, 128_256, 300_000, 16.0, False),
 }
 
 
@@ -93,7 +94,7 @@ def main() -> int:
 
 
 def command_for(method: str, shape: Shape, work: Path, out: Path, *, learn: bool) -> list[str]:
-    """The ordinary command, with word vectors for the methods that use them."""
+    """The ordinary command."""
     from hyperofa.init.registry import find_method
 
     command = [
@@ -107,7 +108,7 @@ def command_for(method: str, shape: Shape, work: Path, out: Path, *, learn: bool
         work / "target",
     ]
     found = find_method(method)
-    command += ["--vectors", work / "vectors"] if found.uses_words else []
+    command += ["--vectors", work / "vectors"] if found.uses_words or shape.vectors else []
     command += ["--method", method, *shape.asked, "--out", out]
     command += ["--option", "epochs=0"] if found.trains and not learn else []
     return [str(word) for word in command]

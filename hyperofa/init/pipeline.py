@@ -50,6 +50,7 @@ def extend_model(places: Places, resolved: Resolved) -> Made:
 def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     from hyperofa.model import assemble
     from hyperofa.vocab.overlap import find_overlap
+    from hyperofa_eval.base.cpu import return_freed_memory
 
     asked, options, source, work = resolved.asked, resolved.options, inputs.source, places.work
     source_tokenizer, target_tokenizer = inputs.source_tokenizer, inputs.target_tokenizer
@@ -80,6 +81,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
 
         keep = stages if len(problem.predict_ids) else None  # where nothing is predicted, nothing is left behind
         kept, notes = predict() if keep is None else keep.arrays(f"predicted-{stream}", predict)
+        return_freed_memory()  # a network's, of which a wide source's matrices could make no use
         found.evidence[problem.predict_ids] = kept["evidence"]
         return ExtendedMatrix(extend_rows(problem, found, kept["rows"], stream), factors, notes), problem
 

@@ -21,7 +21,7 @@ from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.spelling.learner import Known, Learner, StandardRows, cosines, hidden_at_random
 from hyperofa.init.spelling.spell import Spellings
 from hyperofa_eval.base.console import progress_bar
-from hyperofa_eval.base.cpu import denormals_flushed
+from hyperofa_eval.base.cpu import denormals_flushed, return_freed_memory
 
 _REGRESSED = 100_000
 """So many tokens at most are given to the regression that the network begins as."""
@@ -66,6 +66,7 @@ def fit(
     rng = np.random.default_rng([seed, 32])
     some = rng.permutation(train)[:_REGRESSED]
     learner.start_linear(hidden_at_random(known.chosen(some), table, settings, rng), wanted[some])
+    return_freed_memory()  # of the regression, which is larger than all that follows
     history, best = load_fit(store, learner.network, optimizer)
     steps = math.ceil(len(train) / settings.batch_size)
     with progress_bar("learning to spell rows", epochs * steps) as advance:
