@@ -5,12 +5,12 @@
 At least ``--tokens`` tokens that occur in the text are hidden, with every token of the same lower-cased surface: the learning has
 them neither to learn nor as pieces of others. They are then predicted from how the source spells them without any hidden token.
 Three predictions are compared: the network's, one linear map's (ridge regression from the mean, first and last row of the pieces)
-and the mean of the pieces. On an encoder all three are at the source's mean length, as in the method. Under a decoder's head the
-method takes half the network's row and half the mean of pieces, and so does the linear map. Both are scored by cosine to the true
-row, and by the frozen model on ``--lines`` lines of the text that hold such tokens, with their rows replaced: a decoder's loss of
-the next token, an encoder's 1 - cosine of the sentence's mean state to the one with the true rows. The last line is one JSON with
-paired 95 % intervals (bootstrap over tokens, and over lines); exit code 1 where the network is not above both others in both,
-with an interval above 0.
+and the mean of the pieces. On an encoder all three are at the source's mean length, as in the method; under a decoder's head they
+are as predicted, and half of each with half the mean of pieces, which the method takes, is reported beside them. They are scored
+by cosine to the true row, and by the frozen model on ``--lines`` lines of the text that hold such tokens, with their rows
+replaced: a decoder's loss of the next token, an encoder's 1 - cosine of the sentence's mean state to the one with the true rows.
+The last line is one JSON with paired 95 % intervals (bootstrap over tokens, and over lines); exit code 1 where the network is not
+above both others in both, with an interval above 0.
 """
 
 from __future__ import annotations
@@ -138,8 +138,7 @@ def predict(
     facts["pieces"] = round(float(given.spelled.counts.mean()), 2)
     plain = {name: scale.leave(one) for name, one in found.items()}
     if causal:
-        plain |= {f"{name}-alone": plain[name] for name in ("network", "linear")}
-        plain |= {name: (plain[name] + plain["pieces"]) / 2 for name in ("network", "linear")}
+        plain |= {f"{name}-half": (plain[name] + plain["pieces"]) / 2 for name in ("network", "linear")}
     else:
         plain = {name: rescale(one, rows, rows.mean(axis=0)) for name, one in plain.items()}
     return targets, rows[targets], plain, facts
