@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,9 +15,33 @@ from hyperofa.init.languages import CentredVectors, known_words
 from hyperofa.init.linalg import VectorTable, normalise_rows, sparse_times_vectors
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from scipy.sparse import csr_matrix
+    from torch import Tensor
 
     from hyperofa.init.donor.token_vectors import TokenVectors
+
+
+class FrozenModel(Protocol):
+    """The source model on text under its own tokenizer, where some of its tokens have other rows."""
+
+    unit: str
+
+    def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
+        """See :meth:`hyperofa.init.refine.source_loss.SourceLoss.begin`; so for all that follow."""
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """Within it, losses can be asked for."""
+
+    def batch(self, step: int) -> list[np.ndarray]:
+        """The lines of a step."""
+
+    def loss(self, lines: list[np.ndarray], ids: np.ndarray, rows: Tensor) -> Tensor:
+        """The loss where the tokens ``ids`` have ``rows``."""
+
+    def held_out(self, held: np.ndarray, rows_of: Callable[[np.ndarray], Tensor]) -> float:
+        """The loss on kept-out lines."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,7 @@ class Problem:
         causal: the model is a decoder; ``tied``: the rows are also those of its head.
         judge: the frozen model's loss (lower is better) on text that was kept out, with rows (m, r) for ``predict_ids``; None
             where there is no text.
+        model: the source model on that text under its own tokenizer, for methods that learn through it; None likewise.
         seed: of every random draw.
         settings: the method's own settings, an instance of ``Method.settings``.
         work: a folder where a method that takes long may keep its state; None keeps none.
@@ -79,6 +104,7 @@ class Problem:
     causal: bool = False
     tied: bool = False
     judge: Callable[[np.ndarray], float] | None = None
+    model: FrozenModel | None = None
     seed: int = 0
     settings: Any = None
     work: Path | None = None

@@ -53,7 +53,7 @@ def spelling_network(problem: Problem) -> np.ndarray:
     from hyperofa.init.spelling.candidates import make_candidates
 
     settings: SpellingNetworkSettings = problem.settings
-    found = make_candidates(problem, settings)
+    found = make_candidates(problem, settings, at_source_length=_norm(problem, settings) == "source")
     choices = _choices(problem, settings, found)
 
     def rows_of(choice: tuple[Start, Mix]) -> np.ndarray:

@@ -60,6 +60,7 @@ def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Pro
         settings=settings,
         work=None,
         judge=None,
+        model=None,
         notes={},
     )
 

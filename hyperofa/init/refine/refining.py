@@ -28,6 +28,7 @@ from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.own_loss import HeadFacts, OwnLoss
 from hyperofa.init.refine.sentence_vectors import SentenceVectors, check_pivot
 from hyperofa.init.refine.settings import RefineConfig
+from hyperofa.init.refine.source_loss import SourceLoss
 from hyperofa.model.families import final_softcap
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ class Refinement:
             check_pivot(given, config.pivot)
 
     def digest(self) -> str:
-        """SHA-256 of what a method is judged by: the objective, and the text that is kept out."""
+        """SHA-256 of what a method learns through and is judged by: the objective, and the text."""
         names = ("max_length", "layer", "temperature", "pull", "pivot", "device")
         config = [getattr(self.config, name) for name in names]
-        asked = [self.kind, config, self.given.choose.all_lines(), self.given.choose.parallel.texts]
+        parts = (self.given.learn, self.given.choose)
+        asked = [self.kind, config, *([part.all_lines(), part.parallel.texts] for part in parts)]
         return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,7 +79,7 @@ class Learning:
         self, refinement: Refinement, tokenizers: tuple[Any, Any], source_rows: int, found: origin.Provenance, seed: int
     ) -> None:
         """Take the source's and the target's tokenizer, and where each target row comes from."""
-        self._refinement, self._found, self._seed = refinement, found, seed
+        self._refinement, self._found, self._seed, self._tokenizers = refinement, found, seed, tokenizers
         self._body, source = refinement.body, refinement.source
         self.movable = np.isin(found.code, (origin.PREDICTED, origin.DRAWN))
         self._objective: SentenceVectors | OwnLoss
@@ -140,6 +142,12 @@ class Learning:
                 return objective.held_out(trial, head)
 
         return judged
+
+    def source_loss(self, factors: Factorization) -> SourceLoss:
+        """The source model on the text that rows learn from, under its own tokenizer."""
+        tokenizer, body = self._tokenizers[0], self._body
+        given, source = self._refinement.given, self._refinement.source
+        return SourceLoss(given, tokenizer, body, source, factors.primitives, self._seed)
 
     def learn(self, matrices: list[Matrix], work: Path | None) -> tuple[list[Matrix], dict[str, Any]]:
         """The matrices with learned rows, and the record for ``init.json``; copied rows and specials stay.

@@ -10,7 +10,7 @@ from hyperofa_eval.settings.fields import Range, Settings, setting
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "sentences": {"steps": 400, "batch_size": 48, "learning_rate": 0.1, "shared_rate": 0.04, "longest": 1.5},
-    "tokens": {"steps": 100, "batch_size": 24, "learning_rate": 0.04, "shared_rate": 0.0, "longest": None},
+    "tokens": {"steps": 250, "batch_size": 24, "learning_rate": 0.04, "shared_rate": 0.0, "longest": None},
 }
 """What each objective takes where a setting is not given."""
 
@@ -23,7 +23,7 @@ class RefineConfig(Settings):
     embeddings nor its split between the factors matters.
     """
 
-    steps: int | None = setting(None, "of the learning (default: 400 for sentences, 100 for tokens)", range=Range(1))
+    steps: int | None = setting(None, "of the learning (default: 400 for sentences, 250 for tokens)", range=Range(1))
     batch_size: int | None = setting(
         None, "sentences of a batch (default: 48 for sentences, 24 for tokens)", range=Range(2)
     )

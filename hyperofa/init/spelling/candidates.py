@@ -11,7 +11,7 @@ import numpy as np
 
 from hyperofa.init.methods.ofa_ridge import OfaRidgeSettings, ofa_ridge
 from hyperofa.init.methods.ridge import rescale
-from hyperofa.init.problem import Problem, subword_vectors
+from hyperofa.init.problem import FrozenModel, Problem, subword_vectors
 from hyperofa.init.spelling.fit import fit
 from hyperofa.init.spelling.learner import (
     MOST_COLUMNS,
@@ -29,6 +29,7 @@ from hyperofa.init.spelling.learner import (
 )
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source, Spellings
+from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through, losses_of
 
 _EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8
 """So many tokens are gone through where the epochs are not given, within these numbers of passes."""
@@ -54,8 +55,10 @@ class Candidates:
     characters: float
 
 
-def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
+def make_candidates(problem: Problem, settings: NetworkSettings, *, at_source_length: bool) -> Candidates:
     """Let the network learn the source's own tokens, and ask it for the new ones; what it came to is in ``problem.notes``.
+
+    ``at_source_length`` says how long its rows will be: as the source's about their mean, or as it predicts them.
 
     Raises:
         HyperofaError: the loss became NaN.
@@ -89,7 +92,13 @@ def make_candidates(problem: Problem, settings: NetworkSettings) -> Candidates:
             checkpoint=problem.work,
         )
         notes |= {"epochs": passes, "history": {name: _rounded(values) for name, values in history.items()}}
-        notes["held_out"] = _compared(learner, known_here, ids, held)
+        learnable = Learnable(ids, known_here, standard.take(ids), table, held, len(rows))
+        to_rows = _model_rows(problem, learner, scale, at_source_length=at_source_length)
+        if (model := problem.model) is not None and settings.model_steps and len(held):
+            notes["through_model"] = learn_through(
+                learner, learnable, to_rows, model, settings.model_steps, problem.seed
+            )
+        notes["held_out"] = _compared(learner, learnable, to_rows, model if notes.get("through_model") else None)
     there = new.counts > 0
     for one in evidence_new:
         there = there | one.there
@@ -166,8 +175,11 @@ def _from_vectors(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     return found, there
 
 
-def _compared(learner: Learner, known: Known, ids: np.ndarray, held: np.ndarray) -> dict[str, Any] | None:
+def _compared(
+    learner: Learner, learnable: Learnable, to_rows: ModelRows, model: FrozenModel | None
+) -> dict[str, Any] | None:
     """The network beside the shared linear map and the mean of pieces on the held-out tokens that are spelled."""
+    known, ids, held = learnable.known, learnable.ids, learnable.held
     held = held[known.spelled.counts[held] > 0]
     if not len(held):
         return None
@@ -176,17 +188,27 @@ def _compared(learner: Learner, known: Known, ids: np.ndarray, held: np.ndarray)
     train = np.setdiff1d(np.flatnonzero(known.spelled.counts > 0), held)
     step = max(1, len(train) // 50_000)
     linear = linear_map(learner.seen, known.spelled.chosen(train[::step]), rows[ids[train[::step]]])
-    found = {
-        "network": learner.predict(given),
-        "linear": linear(given.spelled),
-        "pieces": mean_of_pieces(rows, given.spelled),
+    predictions: dict[str, Callable[[Known], np.ndarray]] = {
+        "network": learner.predict,
+        "linear": lambda one: linear(one.spelled),
+        "pieces": lambda one: mean_of_pieces(rows, one.spelled),
     }
+    found = {name: predict(given) for name, predict in predictions.items()}
     lengths = {name: float(np.linalg.norm(one, axis=1).mean()) for name, one in {**found, "true": wanted}.items()}
     return {
         "tokens": len(held),
         "cosine": {name: round(float(cosines(one, wanted).mean()), 4) for name, one in found.items()},
         "norm": {name: round(length, 3) for name, length in lengths.items()},
+        "loss": model and losses_of(learnable, to_rows, model, predictions),
     }
+
+
+def _model_rows(problem: Problem, learner: Learner, scale: Scale, *, at_source_length: bool) -> ModelRows:
+    centre = problem.rows.mean(axis=0)
+    if not at_source_length:
+        return ModelRows(learner, scale, centre, None)
+    lengths = problem.rows.each(lambda block: np.linalg.norm(block - centre, axis=1))
+    return ModelRows(learner, scale, centre, float(lengths.mean()))
 
 
 def _rounded(values: list[float]) -> list[float]:

@@ -30,6 +30,10 @@ class NetworkSettings(Settings):
         "new tokens are taken to be as frequent as the one at this share of the source's vocabulary",
         range=Range(0, 1),
     )
+    model_steps: int = setting(
+        80, "where text is given: steps of learning through the frozen source model, after that on rows", range=Range(0)
+    )
+    model_learning_rate: float = setting(3e-4, "of these steps", range=Range(0, above=True))
     held_out: int = setting(2000, "source tokens kept out of learning, a twentieth at most", range=Range(0))
     bf16: bool | None = setting(
         None, "products in bfloat16, weights and sums in float32 (default: where the device has them)"

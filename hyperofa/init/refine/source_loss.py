@@ -1,0 +1,149 @@
+"""What other rows for some source tokens are worth to the frozen source model, on text under its own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hyperofa.data.given_text import PartedText
+from hyperofa.init.refine.body import Body, padded
+from hyperofa.init.refine.scores import cross_entropies
+from hyperofa.init.refine.sentences import Draws, rare_first, tokenise
+from hyperofa.model.families import final_softcap
+
+if TYPE_CHECKING:
+    from hyperofa.model import Source
+
+_MOST = 5_000  # lines of a language
+_LONGEST = 48  # tokens of a line
+_BATCH = 24
+_HELD = 240  # held-out lines, over all languages
+
+
+class SourceLoss:
+    """Lines under the source's tokenizer, and the frozen model's loss on them where some tokens have other rows.
+
+    A decoder's loss is of the next token, in nats; under a tied head other rows are also scored. An encoder's is 1 - cosine of
+    each state to the one with the true rows, about the states' mean.
+
+    Attributes:
+        unit: of the loss.
+    """
+
+    def __init__(
+        self, given: PartedText, tokenizer: Any, body: Body, source: Source, primitives: np.ndarray | None, seed: int
+    ) -> None:
+        """Take text with its parts; with ``primitives`` (r, D) other rows are coordinates (k, r), else embeddings (k, D)."""
+        self._given, self._tokenizer, self._body, self._seed = given, tokenizer, body, seed
+        self._causal = source.family.objective == "causal"
+        self.unit = "nats a token" if self._causal else "1 - cosine"
+        self._rows = source.input_embeddings
+        self._head = source.output_embeddings
+        self._softcap = final_softcap(source.model.config)
+        self._primitives = None if primitives is None else torch.from_numpy(np.ascontiguousarray(primitives))
+        self._table: Tensor | None = None
+        self._lines: list[np.ndarray] = []
+        self._held: list[list[np.ndarray]] = []
+
+    def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
+        """Prepare lines with tokens of ``learned`` (V,) bool, and kept-out ones with tokens of ``held``; False without any."""
+        lines, groups = self._encoded(self._given.learn.all_lines(), learned, _MOST)
+        known = self._given.choose.all_lines()
+        kept, _ = self._encoded(known, held, max(1, _HELD // max(1, len(known))))
+        if not lines or not kept:
+            return False
+        lengths, weights = np.array([len(row) for row in lines]), rare_first(lines, learned, 0.5)
+        self._lines = lines
+        self._draws = Draws(np.array(groups), lengths, weights, _BATCH, self._seed, smoothing=0.5)
+        kept.sort(key=len)
+        self._held = [kept[start : start + _BATCH] for start in range(0, len(kept), _BATCH)]
+        return True
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within the block, losses can be asked for."""
+        with self._body.frozen():
+            if self._causal:
+                head = self._rows if self._head is None else self._head
+                self._table = head.to(self._body.device, self._body.dtype, copy=True)
+            try:
+                yield
+            finally:
+                self._table = None
+
+    def batch(self, step: int) -> list[np.ndarray]:
+        """The ids of the lines of a step, from 0."""
+        return [self._lines[i] for i in self._draws.batch(step)]
+
+    def held_out(self, held: np.ndarray, rows_of: Callable[[np.ndarray], Tensor]) -> float:
+        """The mean loss on kept-out lines, where their tokens of ``held`` (V,) bool have the rows that ``rows_of`` gives."""
+        found = []
+        with torch.no_grad():
+            for lines in self._held:
+                ids = held_in(lines, held)
+                found.append(float(self.loss(lines, ids, rows_of(ids))) * len(lines))
+        return sum(found) / sum(map(len, self._held))
+
+    def loss(self, lines: list[np.ndarray], ids: np.ndarray, rows: Tensor) -> Tensor:
+        """The loss, a scalar, where the tokens ``ids`` (k,) have ``rows`` (k, r), through which it has a gradient."""
+        tokens, mask = padded(lines, self._body.device)
+        new = rows.to(self._body.device).float()
+        if self._primitives is not None:
+            new = new @ self._primitives.to(new.device)
+        places = torch.from_numpy(np.ascontiguousarray(ids)).to(new.device)
+        true = self._true(tokens)
+        # Where a token has no other row, the place that searchsorted gives is any.
+        at = torch.searchsorted(places, tokens).clamp(max=max(0, len(places) - 1))
+        given = torch.where((places[at] == tokens)[..., None], new[at], true) if len(places) else true
+        return self._next_token(tokens, mask, given, places, new) if self._causal else self._apart(mask, given, true)
+
+    def _true(self, tokens: Tensor) -> Tensor:
+        return functional.embedding(tokens.to(self._rows.device), self._rows).to(self._body.device).float()
+
+    def _next_token(self, tokens: Tensor, mask: Tensor, given: Tensor, places: Tensor, new: Tensor) -> Tensor:
+        assert self._table is not None
+        wanted = mask.bool()
+        wanted = torch.cat([wanted[:, 1:], torch.zeros_like(wanted[:, :1])], dim=1)
+        states = self._body.scored_states(given, mask, wanted)
+        if self._head is not None:  # its rows stay
+            places, new = places[:0], new[:0]
+        with torch.no_grad():
+            true = self._table[places]
+            self._table[places] = new.to(self._table.dtype)
+        targets = torch.roll(tokens, -1, dims=1)[wanted]
+        total = cross_entropies(states, self._table, new, places, targets, softcap=self._softcap)
+        with torch.no_grad():
+            self._table[places] = true
+        return total / max(1, int(wanted.sum()))
+
+    def _apart(self, mask: Tensor, given: Tensor, true: Tensor) -> Tensor:
+        real = mask.bool()
+        with torch.no_grad():
+            wanted = self._body.states(true, mask)[real]
+        centre = wanted.mean(0)
+        found = self._body.states(given, mask)[real]
+        return (1 - functional.cosine_similarity(found - centre, wanted - centre, dim=-1)).mean()
+
+    def _encoded(self, texts: dict[str, list[str]], among: np.ndarray, most: int) -> tuple[list[np.ndarray], list[int]]:
+        """The ids of lines that hold tokens of ``among``, at most so many of a language, and the language's number of each."""
+        found: list[np.ndarray] = []
+        groups: list[int] = []
+        for number, lines in enumerate(texts.values()):
+            ids, _ = tokenise(self._tokenizer, lines[: 2 * most], _LONGEST)
+            some = [row for row in ids if len(row) > 2 and among[row].any()][:most]
+            found += some
+            groups += [number] * len(some)
+        return found, groups
+
+
+def held_in(lines: list[np.ndarray], among: np.ndarray) -> np.ndarray:
+    """The distinct tokens of the lines that ``among`` (V,) bool holds, ascending."""
+    ids = np.unique(np.concatenate(lines))
+    found: np.ndarray = ids[among[ids]]
+    return found
