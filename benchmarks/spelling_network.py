@@ -1,9 +1,11 @@
 """Hidden source tokens: the spelling network beside one linear map and the mean of pieces, in rows and in the model's loss.
 
-    python benchmarks/spelling_network.py --source DIR --text FILE ... [--tokens 1500] [--lines 300] [--epochs N] [--seed 0]
+    python benchmarks/spelling_network.py --source DIR --text FILE ... [--learn FILE ...] [--tokens 1500] [--lines 300] [--seed 0]
 
 At least ``--tokens`` tokens that occur in the text are hidden, with every token of the same lower-cased surface: the learning has
 them neither to learn nor as pieces of others. They are then predicted from how the source spells them without any hidden token.
+With ``--learn`` the network also learns through the frozen model, from those lines of these files that hold no hidden token; what
+it gave before that is reported as ``network-rows``.
 Three predictions are compared: the network's, one linear map's (ridge regression from the mean, first and last row of the pieces)
 and the mean of the pieces. On an encoder all three are at the source's mean length, as in the method; under a decoder's head they
 are as predicted, and half of each with half the mean of pieces, which the method takes, is reported beside them. They are scored
@@ -27,13 +29,18 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from hyperofa.data.given_text import GivenText, part_text
 from hyperofa.init.evidence import surface_groups
 from hyperofa.init.methods.ridge import rescale
+from hyperofa.init.refine.body import Body
+from hyperofa.init.refine.sentences import tokenise
+from hyperofa.init.refine.source_loss import SourceLoss
 from hyperofa.init.spelling.candidates import linear_map, passes_over
 from hyperofa.init.spelling.fit import fit
 from hyperofa.init.spelling.learner import Known, Learner, Scale, cosines, finer_like, mean_of_pieces, order_of
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source as Speller
+from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through
 from hyperofa.model import load_source
 from hyperofa.vocab.report import load_tokenizer
 from hyperofa.vocab.surfaces import rows_needed
@@ -42,7 +49,7 @@ from hyperofa_eval.text.plain_text import PlainText
 from hyperofa_eval.text.textfiles import read_lines
 
 OURS, RIVALS = "network", ("linear", "pieces")
-_LONGEST, _BATCH = 96, 16
+_LONGEST, _BATCH, _LEARNED = 96, 16, 20_000
 
 
 def main() -> int:
@@ -50,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", required=True)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
+    parser.add_argument("--learn", type=Path, nargs="+", default=[])
     parser.add_argument("--tokens", type=int, default=1500)
     parser.add_argument("--lines", type=int, default=300)
     parser.add_argument("--epochs", type=int)
@@ -67,7 +75,8 @@ def main() -> int:
     spelled_in = time.monotonic() - began
     groups = surface_groups(tokenizer, len(rows))
     hidden = choose(encoded, speller.own.counts > 0, groups, asked.tokens, rng)
-    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, asked)
+    model = learning_text(source, tokenizer, hidden, asked) if asked.learn else None
+    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, asked)
     report: dict[str, Any] = {
         "source": Path(asked.source).name,
         "hidden": int(hidden.sum()),
@@ -105,8 +114,26 @@ def choose(
     return np.isin(groups, taken) & spelled
 
 
+def learning_text(source: Any, tokenizer: Any, hidden: np.ndarray, asked: argparse.Namespace) -> SourceLoss:
+    """The frozen model on the lines of the learning text that hold no hidden token; a twentieth of a file at most is kept out."""
+    texts = {}
+    for path in asked.learn:
+        lines = [line for line in read_lines(path) if len(line) > 30][:_LEARNED]
+        ids, _ = tokenise(tokenizer, lines, 10**6)
+        texts[path.stem] = [line for line, row in zip(lines, ids, strict=True) if not hidden[row].any()]
+    print({name: len(lines) for name, lines in texts.items()}, "lines to learn from", file=sys.stderr)
+    body = Body(source, None, torch.device("cpu"))
+    return SourceLoss(part_text(GivenText(texts), asked.seed), tokenizer, body, source, None, asked.seed)
+
+
 def predict(
-    speller: Speller, rows: np.ndarray, groups: np.ndarray, hidden: np.ndarray, causal: bool, asked: argparse.Namespace
+    speller: Speller,
+    rows: np.ndarray,
+    groups: np.ndarray,
+    hidden: np.ndarray,
+    causal: bool,
+    model: SourceLoss | None,
+    asked: argparse.Namespace,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """Ids (n,) of hidden tokens that the others spell, their rows (n, r), three predictions of them, and facts."""
     began = time.monotonic()
@@ -124,17 +151,26 @@ def predict(
     learner = Learner(standard, [], settings, asked.seed)
     passes = passes_over(len(ids), asked.epochs)
     # Pieces of a hidden token's spelling are never hidden ones, so spelling by smaller pieces stays without them too.
-    history, _ = fit(learner, everything.chosen(ids), standard[ids], respelled, groups[ids], passes, seed=asked.seed)
+    history, held = fit(learner, everything.chosen(ids), standard[ids], respelled, groups[ids], passes, seed=asked.seed)
+    given, before = everything.chosen(targets), {}
+    if model is not None:
+        before = {"network-rows": learner.predict(given)}
+        learnable = Learnable(ids, everything.chosen(ids), standard[ids], respelled, held, len(rows))
+        centre = rows.mean(axis=0)
+        length = None if causal else float(np.linalg.norm(rows - centre, axis=1).mean())
+        to_rows = ModelRows(learner, scale, centre, length)
+        through = learn_through(learner, learnable, to_rows, model, settings.model_steps, asked.seed)
     learned_in = time.monotonic() - began
-    given = everything.chosen(targets)
     linear = linear_map(standard, respelled.chosen(ids), standard[ids])
     found = {
         "network": learner.predict(given),
         "linear": linear(given.spelled),
         "pieces": mean_of_pieces(standard, given.spelled),
+        **before,
     }
     facts: dict[str, Any] = {"learned_from": len(ids), "epochs": passes, "seconds": {"learning": round(learned_in, 1)}}
     facts["history"] = {name: [round(value, 4) for value in values] for name, values in history.items()}
+    facts["through_model"] = through if model is not None else None
     facts["pieces"] = round(float(given.spelled.counts.mean()), 2)
     plain = {name: scale.leave(one) for name, one in found.items()}
     if causal:
