@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
 from hyperofa.corpus.packed import PackedCorpus
+from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.errors import InputError
 from hyperofa.train.bias import start_at_frequencies
 
 if TYPE_CHECKING:
+    from hyperofa.model import SentenceTargets
     from hyperofa.train.config import TrainConfig
 
 
@@ -36,6 +40,23 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
         raise InputError(what, where=config.model, todo="choose another phase, or leave it out")
 
 
+def _sentence_targets(config: TrainConfig, corpus: PackedCorpus) -> SentenceTargets | None:
+    """What sentences learn; None where the loss is over tokens. Refuses, as :class:`InputError`, a corpus of the other kind."""
+    from hyperofa.model.training import SentenceTargets
+
+    if corpus.targets is None:
+        if config.objective == "tokens":
+            return None
+        todo = "prepare one with hyperofa corpus prepare --source MODEL --parallel DIR"
+        raise InputError("objective is sentence, and the corpus is packed text", where=config.corpus, todo=todo)
+    if config.objective == "tokens":
+        todo = "set objective: sentence, or prepare the text without --source"
+        raise InputError("the corpus holds sentences with target vectors", where=config.corpus, todo=todo)
+    mean, variance = corpus.target_moments
+    targets = corpus.targets
+    return SentenceTargets(targets.pooling, targets.normalised, torch.from_numpy(mean), variance)
+
+
 def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     """The model ready for training, and the batches of its corpus.
 
@@ -46,8 +67,10 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     from hyperofa.model import load_for_training
 
     corpus = PackedCorpus.open(config.corpus)
+    sentences = _sentence_targets(config, corpus)
     model = load_for_training(
         config.model,
+        sentences=sentences,
         dropout=config.dropout,
         separate_documents=config.separate_documents,
         tied_gradient=config.tied_gradient,
@@ -63,6 +86,8 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    if sentences is not None:
+        return model, SentenceBatches(corpus, global_batch=config.global_batch_size, seed=config.seed)
     causal = model.objective == "causal"
     if causal and config.whole_words:
         what = "whole_words chooses what to mask, and a causal model masks nothing"
