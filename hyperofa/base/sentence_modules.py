@@ -47,6 +47,15 @@ class SentenceForm:
     """Tokens kept of a text; None where nothing is said."""
 
 
+def for_sentences(model: str) -> bool:
+    """Whether a model (a directory or hub id) is one of sentence-transformers.
+
+    Raises:
+        DataMissingError: the model is a hub id that can not be reached.
+    """
+    return (local_folder(model, [MODULES]) / MODULES).is_file()
+
+
 def sentence_form(model: str) -> SentenceForm | None:
     """What sentence-transformers' files say of a model (a directory or hub id); None where there are none.
 

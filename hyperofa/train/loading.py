@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperofa.base.sentence_modules import for_sentences
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.errors import InputError
 from hyperofa.train.bias import start_at_frequencies
+from hyperofa_eval.base.files import read_json
 
 if TYPE_CHECKING:
     from hyperofa.model import SentenceTargets
-    from hyperofa.train.config import TrainConfig
+    from hyperofa.train.config import Objective, TrainConfig
+
+log = logging.getLogger(__name__)
 
 
 def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
@@ -38,6 +44,26 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
             f"nothing would learn in the phase {config.phase!r}: the parts with a rate are {', '.join(sorted(parts))}"
         )
         raise InputError(what, where=config.model, todo="choose another phase, or leave it out")
+
+
+def warn_of_objective(model: str, objective: Objective) -> None:
+    """Say in one line where a run's objective is not what its model was made for; ``model`` is a directory or hub id."""
+    made, new_head = for_sentences(model), head_is_new(model)
+    if objective == "tokens" and (made or new_head):
+        why = "this model was made for sentence vectors" if made else "this model's head over tokens is new"
+        todo = "objective: sentence learns those of its source"
+        log.warning("%s: %s, and a loss over tokens moves them for worse; %s (docs/training.md)", model, why, todo)
+    elif objective == "sentence" and not (made or new_head):
+        what = "this model was made for a loss over tokens, and its sentence vectors were never trained"
+        log.warning("%s: %s; objective: tokens is its own (docs/training.md)", model, what)
+
+
+def head_is_new(model: str) -> bool:
+    """Whether ``hyperofa init`` noted that the model's source had no language-model head."""
+    path = Path(model) / "init.json"
+    record = read_json(path) if path.is_file() else None
+    head = record.get("head") if isinstance(record, dict) else None
+    return isinstance(head, dict) and head.get("is_new") is True
 
 
 def _sentence_targets(config: TrainConfig, corpus: PackedCorpus) -> SentenceTargets | None:
@@ -68,6 +94,7 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
 
     corpus = PackedCorpus.open(config.corpus)
     sentences = _sentence_targets(config, corpus)
+    warn_of_objective(config.model, config.objective)
     model = load_for_training(
         config.model,
         sentences=sentences,
