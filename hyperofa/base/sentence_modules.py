@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hyperofa.base.files import inside
 from hyperofa.base.hub import local_folder
@@ -29,7 +30,71 @@ OF_THE_VOCABULARY = frozenset(
 )
 """Modules that have an entry for each token: another vocabulary's are of no use."""
 
+Pooling = Literal["mean", "cls"]
+"""How the states of a text become a vector: their mean, specials included, or the first one."""
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SentenceForm:
+    """How a model makes a sentence's vector of its last states, as far as modules with weights of their own."""
+
+    pooling: Pooling = "mean"
+    normalised: bool = False
+    """Scaled to length 1."""
+    max_length: int | None = None
+    """Tokens kept of a text; None where nothing is said."""
+
+
+def for_sentences(model: str) -> bool:
+    """Whether a model (a directory or hub id) is one of sentence-transformers.
+
+    Raises:
+        DataMissingError: the model is a hub id that can not be reached.
+    """
+    return (local_folder(model, [MODULES]) / MODULES).is_file()
+
+
+def sentence_form(model: str) -> SentenceForm | None:
+    """What sentence-transformers' files say of a model (a directory or hub id); None where there are none.
+
+    Raises:
+        InputError: they are damaged, or pool in a way that is not among :data:`Pooling`.
+        DataMissingError: the model is a hub id that can not be reached.
+    """
+    folder = local_folder(model, [MODULES, *SETTINGS])
+    if not (folder / MODULES).is_file():
+        return None
+    modules = _read_modules(folder)
+    kinds = [kind for kind, _ in modules]
+    place = kinds.index("Pooling") if "Pooling" in kinds else 0
+    pooling: Pooling = "mean"
+    if place:
+        name = f"{modules[place][1]}/config.json"
+        pooling = _read_pooling(local_folder(model, [MODULES, name]) / name)
+    settings = [read_json(file) for file in sorted(folder.glob(SETTINGS[1]))]
+    lengths = [value["max_seq_length"] for value in settings if isinstance(value, dict) and "max_seq_length" in value]
+    length = next((length for length in lengths if isinstance(length, int) and length > 0), None)
+    return SentenceForm(pooling, kinds[place + 1 : place + 2] == ["Normalize"], length)
+
+
+def _read_pooling(path: Path) -> Pooling:
+    """The one mode of a module's config: ``pooling_mode``, or before that a truth value for each."""
+    value = read_json(path) if path.is_file() else None
+    if not isinstance(value, dict):
+        raise InputError("no settings of the pooling", where=path)
+    modes = [key for key, on in value.items() if key.startswith("pooling_mode_") and on is True]
+    if isinstance(value.get("pooling_mode"), str):
+        modes = [value["pooling_mode"]]
+    names = [mode.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for mode in modes]
+    for known in get_args(Pooling):
+        if names == [known]:
+            return known
+    what = (
+        f"vectors are pooled by {' and '.join(names) or 'nothing'}, and only {' or '.join(get_args(Pooling))} is known"
+    )
+    raise InputError(what, where=path)
 
 
 def check_sentence_modules(source: str) -> None:

@@ -20,10 +20,21 @@ class Prepare(CorpusSettings):
 
     tokenizer: str = place(help="tokenizer of the model to train", metavar="DIR")
     text: tuple[str, ...] = place(
-        help="text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[:REVISION]"
+        (),
+        "text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[:REVISION]"
         "[@CONFIG][#SPLIT] to fetch a data set; a bare FILE takes LANG from its name; a language may be named again",
         metavar="LANG=FILE",
     )
+    source: str | None = place(
+        None,
+        "a sentence encoder whose vectors the sentences learn (train with objective: sentence): a directory or hub id; text is "
+        "then a sentence a line",
+        metavar="MODEL",
+    )
+    parallel: tuple[Path, ...] = place(
+        (), "with source: folders of parallel text, one LANG.txt a language, line by line the same", metavar="DIR"
+    )
+    cache: Path | None = place(None, "with source: keep its vectors in this folder, found by content", metavar="DIR")
     out: Path = place(help="where the corpus is written", metavar="DIR")
     json: bool = shown(False, "print corpus.json instead of a table")
 
@@ -41,7 +52,8 @@ def prepare(options: Prepare) -> None:
     """Make a corpus and print what it holds."""
     from hyperofa.api.corpora import prepare_corpus
 
-    corpus = prepare_corpus(options.tokenizer, options.text, out=options.out, **keywords(options))
+    places = {name: getattr(options, name) for name in ("source", "parallel", "cache")}
+    corpus = prepare_corpus(options.tokenizer, options.text, out=options.out, **places, **keywords(options))
     _print(corpus, as_json=options.json)
 
 
@@ -83,6 +95,8 @@ def _print(corpus: PackedCorpus, *, as_json: bool) -> None:
 
 
 ACTIONS = {
-    "prepare": Command(Prepare, prepare, "tokenise and pack text into a corpus directory"),
+    "prepare": Command(
+        Prepare, prepare, "tokenise text into a corpus directory: packed, or as sentences with target vectors"
+    ),
     "show": Command(Show, show, "print what a corpus holds"),
 }

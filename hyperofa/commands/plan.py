@@ -50,7 +50,7 @@ def planned(options: PlanOptions) -> Plan:
         raise unknown_name("GPU", options.gpu, PEAK_FLOPS)
     return make_plan(
         config,
-        shape_of_directory(config.model, config.mask_rate),
+        shape_of_directory(config.model, config.share_scored),
         deepspeed_config(config, options.gpus, cuda=True),
         world_size=options.gpus,
         length=options.length or _length_of(config.corpus),

@@ -33,6 +33,12 @@ class Batch:
     samples: Tensor
     n_targets: int
 
+    @property
+    def tokens(self) -> int:
+        """Positions that are read: all of packed sequences, of sentences those that are no padding."""
+        ids = self.inputs["input_ids"]
+        return int(self.inputs["attention_mask"].sum()) if "targets" in self.inputs else ids.numel()
+
     def pin_memory(self) -> Batch:
         """The same batch with the model's inputs in page-locked memory (called by the loader)."""
         return replace(self, inputs={key: value.pin_memory() for key, value in self.inputs.items()})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import inside
+from hyperofa.base.sentence_modules import Pooling
 from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.settings import LENGTHS
 from hyperofa.errors import InputError
@@ -18,6 +19,7 @@ from hyperofa_eval.settings.config import build_config
 
 MARKER = "corpus.json"
 TOKENS = "tokens.safetensors"
+TARGETS = "targets.safetensors"
 FORMAT = 2
 AGAIN = "prepare the corpus again"
 """What to do about a corpus that cannot be read."""
@@ -37,6 +39,7 @@ class Language:
     skipped: int  # empty documents
     sha256: str  # of the file
     typed_special: int = 0  # special tokens that are typed in the text
+    own: int = 0  # sentences whose target is the source's vector of themselves (of a corpus of sentences)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,24 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What the sentences of a corpus learn: vectors of a source model."""
+
+    dim: int
+    source: str  # the model's name
+    source_sha256: str  # of its body
+    pooling: Pooling
+    normalised: bool  # vectors are scaled to length 1
+    prompt: str  # what stands before every sentence, under both tokenizers
+    known: tuple[str, ...]  # languages whose sentences' own vectors are targets too
+    sha256: str  # of the file with the mean target and the variance
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise ValueError(f"targets of {self.dim} numbers")
+
+
+@dataclass(frozen=True)
 class CorpusMeta:
     """The contents of ``corpus.json``."""
 
@@ -70,6 +91,7 @@ class CorpusMeta:
     sampling: Sampling
     languages: tuple[Language, ...]
     made_by: dict[str, Any]
+    targets: Targets | None = None  # None: packed text
 
     def __post_init__(self) -> None:
         if self.length not in LENGTHS:
@@ -109,10 +131,12 @@ def read_meta(directory: Path) -> tuple[dict[str, Any], CorpusMeta]:
 
 def fingerprint_of(meta: Mapping[str, Any]) -> str:
     """SHA-256 over what decides a run's batches: sequences, their length, tokenizer, table of tokens, and sampling."""
-    deciding = {
+    deciding: dict[str, Any] = {
         "length": meta["length"],
         "tokenizer": {key: meta["tokenizer"][key] for key in ("sha256", "size", "pad_id", "mask_id", "table_sha256")},
         "sampling": meta["sampling"],
         "languages": [[language["name"], language["sequences"], language["sha256"]] for language in meta["languages"]],
     }
+    if targets := meta.get("targets"):
+        deciding["targets"] = {key: targets[key] for key in ("dim", "pooling", "normalised", "sha256")}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

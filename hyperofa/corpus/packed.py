@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from hyperofa.base.files import existing_file, inside
 from hyperofa.corpus.masking import TokenTable
-from hyperofa.corpus.meta import AGAIN, MARKER, TOKENS, read_meta
+from hyperofa.corpus.meta import AGAIN, MARKER, TARGETS, TOKENS, read_meta
 from hyperofa.corpus.packing import chunks
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import sha256_file
@@ -34,6 +34,7 @@ class PackedCorpus:
         languages: in the order of their sample ids.
         fingerprint: SHA-256 over the contents, the length, the tokenizer and the sampling.
         vocab_size: the tokenizer's size; a model must have at least as many rows.
+        targets: of a corpus of sentences, what is said of their target vectors; None of packed text.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,9 +43,12 @@ class PackedCorpus:
         self.meta, meta = read_meta(directory)
         self.length, self.languages, self.fingerprint = meta.length, list(meta.languages), meta.fingerprint
         self.vocab_size, self.pad_id = meta.tokenizer.size, meta.tokenizer.pad_id
-        self._tokenizer = meta.tokenizer
+        self._tokenizer, self.targets = meta.tokenizer, meta.targets
+        width = self.targets.dim if self.targets else 0
         self._starts = np.concatenate([[0], np.cumsum([language.sequences for language in self.languages])])
-        self._batches = [_record_batches(inside(directory, language.file), self.length) for language in self.languages]
+        self._batches = [
+            _record_batches(inside(directory, language.file), self.length, width) for language in self.languages
+        ]
         for language, batches in zip(self.languages, self._batches, strict=True):
             found = sum(batch.num_rows for batch in batches)
             if found != language.sequences:
@@ -96,15 +100,44 @@ class PackedCorpus:
         segments = np.empty((len(samples), self.length), dtype=np.int16)
         languages = self.languages_of(samples)
         for i, (sample, language) in enumerate(zip(samples, languages, strict=True)):
-            batch, row = divmod(int(sample - self._starts[language]), ROWS_PER_BATCH)
-            record = self._batches[language][batch]
+            record, row = self._record(sample, language)
             ids[i] = _row(record, "input_ids", row, self.length)
             segments[i] = _row(record, "segments", row, self.length)
         return ids, segments
 
+    def target_vectors(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Target vectors of samples (n,) of a corpus of sentences, (n, D)."""
+        assert self.targets is not None
+        found = np.empty((len(samples), self.targets.dim), dtype=np.float32)
+        for i, (sample, language) in enumerate(zip(samples, self.languages_of(samples), strict=True)):
+            record, row = self._record(sample, language)
+            found[i] = _row(record, "target", row, self.targets.dim)
+        return found
+
+    @cached_property
+    def target_moments(self) -> tuple[NDArray[np.float32], float]:
+        """The mean (D,) of all target vectors, and their mean squared distance from it."""
+        path = self.directory / TARGETS
+        try:
+            arrays = load_file(path)
+            mean, variance = arrays["mean"], float(arrays["variance"])
+        except FileNotFoundError:
+            raise DataMissingError("no mean of the targets", where=path, todo=AGAIN) from None
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise InputError(f"not a mean of target vectors ({error})", where=path, todo=AGAIN) from None
+        if self.targets is None or mean.shape != (self.targets.dim,) or not variance > 0:
+            raise InputError(f"it does not fit {MARKER}", where=path, todo=AGAIN)
+        return mean, variance
+
+    def _record(self, sample: np.int64, language: np.int64) -> tuple[Any, int]:
+        """The record batch that holds a sample, and its row there."""
+        batch, row = divmod(int(sample - self._starts[language]), ROWS_PER_BATCH)
+        return self._batches[language][batch], row
+
     def verify(self) -> None:
         """Compare every file's hash with ``corpus.json``; raises :class:`InputError` at the first that differs."""
         hashes = {language.file: language.sha256 for language in self.languages}
+        hashes |= {TARGETS: self.targets.sha256} if self.targets else {}
         for name, sha256 in {**hashes, TOKENS: self._tokenizer.table_sha256}.items():
             path = existing_file(inside(self.directory, name), "file of the corpus")
             if sha256_file(path) != sha256:
@@ -112,10 +145,17 @@ class PackedCorpus:
 
 
 def write_sequences(
-    path: Path, sequences: Iterable[tuple[NDArray[np.int32], NDArray[np.int16]]], length: int, language: int
+    path: Path,
+    sequences: Iterable[tuple[NDArray[np.int32], NDArray[np.int16]]],
+    length: int,
+    language: int,
+    targets: NDArray[np.float16] | None = None,
 ) -> int:
-    """Write ``(ids, segments)`` pairs, each (L,), as an Arrow stream that ``datasets`` can read too; returns their number."""
-    schema = _schema(length)
+    """Write ``(ids, segments)`` pairs, each (L,), as an Arrow stream that ``datasets`` can read too; returns their number.
+
+    ``targets`` (n, D) go with them, of a corpus of sentences.
+    """
+    schema = _schema(length, 0 if targets is None else targets.shape[1])
     written = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         for block in chunks(sequences, ROWS_PER_BATCH):
@@ -126,18 +166,20 @@ def write_sequences(
                 pa.FixedSizeListArray.from_arrays(pa.array(segments.reshape(-1)), length),
                 pa.array(np.full(len(block), language, dtype=np.int16)),
             ]
+            if targets is not None:
+                part = targets[written : written + len(block)]
+                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), part.shape[1]))
             writer.write_batch(pa.record_batch(columns, schema=schema))
             written += len(block)
     return written
 
 
-def _schema(length: int) -> Any:
-    return pa.schema(
-        {"input_ids": pa.list_(pa.int32(), length), "segments": pa.list_(pa.int16(), length), "lang": pa.int16()}
-    )
+def _schema(length: int, width: int) -> Any:
+    columns = {"input_ids": pa.list_(pa.int32(), length), "segments": pa.list_(pa.int16(), length), "lang": pa.int16()}
+    return pa.schema(columns | ({"target": pa.list_(pa.float16(), width)} if width else {}))
 
 
-def _record_batches(path: Path, length: int) -> list[Any]:
+def _record_batches(path: Path, length: int, width: int = 0) -> list[Any]:
     if not path.is_file():
         raise DataMissingError("no such data file of the corpus", where=path)
     try:
@@ -145,7 +187,7 @@ def _record_batches(path: Path, length: int) -> list[Any]:
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"not a readable Arrow file ({error})", where=path, todo=AGAIN) from None
     sizes = [batch.num_rows for batch in batches]
-    if not stream.schema.equals(_schema(length)) or any(size != ROWS_PER_BATCH for size in sizes[:-1]):
+    if not stream.schema.equals(_schema(length, width)) or any(size != ROWS_PER_BATCH for size in sizes[:-1]):
         raise InputError(f"not sequences of {length} tokens", where=path, todo=AGAIN)
     return batches
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from hyperofa.base.files import check_output, new_directory, sha256_tree, versions
-from hyperofa.corpus.meta import FORMAT, MARKER, TOKENS, Language, fingerprint_of
+from hyperofa.corpus.masking import TokenTable
+from hyperofa.corpus.meta import FORMAT, MARKER, TOKENS, Language, Targets, fingerprint_of
 from hyperofa.corpus.order import check_sampling
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import pack
@@ -45,14 +46,7 @@ def prepare(
         DataMissingError: a file or the tokenizer is not there.
     """
     check_output(out, MARKER)
-    for name in [*settings.caps, *settings.weight]:
-        if name and name not in texts:
-            raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(texts)}")
-    weights = [float(settings.weight.get(name, 1.0)) for name in texts]
-    try:
-        check_sampling(weights, settings.temperature)
-    except ValueError as error:
-        raise InputError(str(error), where="sampling", todo="change the weights or the temperature") from None
+    weights = check_texts(list(texts), settings)
     for source in (source for sources in texts.values() for source in sources):
         check_source(source)
     framed = DocumentTokenizer(tokenizer)
@@ -75,13 +69,35 @@ def prepare(
             counts = {key: getattr(counter, key) for key in _COUNTED}
             digest = sha256_file(folder / file)
             languages.append(asdict(Language(name=name, file=file, sequences=written, sha256=digest, **counts)))
-        save_file(
-            {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
-            folder / TOKENS,
+        size = write_tokens(table, folder / TOKENS)
+        meta = describe(
+            framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, size, settings.length, None
         )
-        meta = _describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, len(table.special))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
+
+
+def check_texts(names: Sequence[str], settings: CorpusSettings) -> list[float]:
+    """The languages' sampling weights.
+
+    Raises:
+        InputError: a cap or weight is of another language, or the weights or the temperature make no shares.
+    """
+    for name in [*settings.caps, *settings.weight]:
+        if name and name not in names:
+            raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(names)}")
+    weights = [float(settings.weight.get(name, 1.0)) for name in names]
+    try:
+        check_sampling(weights, settings.temperature)
+    except ValueError as error:
+        raise InputError(str(error), where="sampling", todo="change the weights or the temperature") from None
+    return weights
+
+
+def write_tokens(table: TokenTable, path: Path) -> int:
+    """Write what masking must know of a tokenizer; returns the number of its ids."""
+    save_file({"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)}, path)
+    return len(table.special)
 
 
 _COUNTED = ("documents", "tokens", "unknown", "characters", "skipped", "typed_special")
@@ -131,7 +147,7 @@ class _Counter:
             log.warning("%s: %s", name, what)
 
 
-def _describe(
+def describe(
     framed: DocumentTokenizer,
     directory: Path,
     settings: CorpusSettings,
@@ -139,7 +155,10 @@ def _describe(
     weights: list[float],
     table: Path,
     size: int,
+    length: int,
+    targets: Targets | None,
 ) -> dict[str, Any]:
+    """What ``corpus.json`` holds."""
     tokenizer = framed.tokenizer
     if directory.exists():
         sha256 = sha256_tree(directory)
@@ -147,7 +166,7 @@ def _describe(
         sha256 = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
     meta = {
         "format": FORMAT,
-        "length": settings.length,
+        "length": length,
         "fingerprint": "",
         "tokenizer": {
             "name": directory.name,
@@ -164,5 +183,6 @@ def _describe(
             "settings": recorded(settings, ["processes"]),
             "versions": versions(),
         },
+        **({"targets": asdict(targets)} if targets else {}),
     }
     return {**meta, "fingerprint": fingerprint_of(meta)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hyperofa_eval.settings.evaluation import NumberFormat
 from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
 
 LENGTHS = Range(8, 32_767)
@@ -46,6 +47,16 @@ class CorpusSettings(Settings):
     temperature: float = setting(
         1.0, "share of a language ~ weight * sequences^(1/T); T is the temperature", range=Range(0, above=True)
     )
+    prompt: str | None = setting(
+        None,
+        "with source: words before every sentence, such as 'query: ' (default: the source's own, where its files name one)",
+        metavar="TEXT",
+    )
+    pivot: str = setting("eng", "with source: language of parallel whose sentences' vectors their translations learn")
+    own_vectors: bool = setting(
+        True, "with source: in languages that the source knows, a sentence's own vector is a target too"
+    )
+    source_dtype: NumberFormat = setting("float32", "with source: number format of its weights while vectors are made")
     processes: int = setting(1, "that tokenise, each with threads of its own", range=Range(1), metavar="N")
 
     @property

@@ -15,6 +15,7 @@ from hyperofa.init import provenance as origin
 from hyperofa.init.languages import language_numbers
 from hyperofa.init.problem import Problem
 from hyperofa_eval.settings.fields import SettingError
+from hyperofa_eval.text.prompts import default_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,10 @@ class Places:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was read, and fits together; the source tokenizer's ids take the first ``source_rows`` rows of the model's."""
+    """What was read, and fits together; the source tokenizer's ids take the first ``source_rows`` rows of the model's.
+
+    ``prompt`` stands before every sentence whose vector is asked for.
+    """
 
     source: Source
     source_tokenizer: Any
@@ -61,6 +65,7 @@ class Inputs:
     target_tokenizer: Any
     text: PartedText
     refinement: Refinement | None
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,12 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     check_rank(asked.rank, source_rows, source.input_embeddings.shape[1])
     check_roles(source, target_tokenizer)
     refinement = None
+    prompt = default_prompt(places.source) if asked.prompt is None else asked.prompt
     if resolved.refine is not None:
         from hyperofa.init.refine.refining import Refinement
 
-        refinement = Refinement(asked.refine, resolved.refine, source, text)
-    return Inputs(source, source_tokenizer, source_rows, target_tokenizer, text, refinement)
+        refinement = Refinement(asked.refine, resolved.refine, source, text, prompt)
+    return Inputs(source, source_tokenizer, source_rows, target_tokenizer, text, refinement, prompt)
 
 
 @dataclass(frozen=True)

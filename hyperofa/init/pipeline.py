@@ -109,7 +109,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         from hyperofa.init.quality.verdict import verdict_of
 
         sides = (source, source_tokenizer, model, target_tokenizer)
-        report["verdict"] = verdict_of(*sides, inputs.text.verdict, asked.seed)
+        report["verdict"] = verdict_of(*sides, inputs.text.verdict, asked.seed, inputs.prompt)
     return model, target_tokenizer, report, found
 
 

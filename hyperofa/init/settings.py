@@ -83,6 +83,12 @@ class InitSettings(Settings):
     refine_options: dict[str, Any] = setting(
         factory=dict, help="a setting of the learning of rows", flag="--refine-option", append=True, metavar="KEY=VALUE"
     )
+    prompt: str | None = setting(
+        None,
+        "words before every sentence whose vector is learned or compared, such as 'query: ' (default: the source's own, where "
+        "its files name one)",
+        metavar="TEXT",
+    )
     held_out: int | None = setting(
         None,
         "source tokens predicted as if new, for the report (default: 1000; 0 for ofa-ridge and hyperofa)",

@@ -25,7 +25,13 @@ from hyperofa.model.loss import linear_cross_entropy
 from hyperofa.model.phases import parameter_groups
 from hyperofa.model.pretrained import load_source
 from hyperofa.model.source import Source
-from hyperofa.model.training import TrainingModel, TrainingOutput, load_for_training
+from hyperofa.model.training import (
+    SentenceModel,
+    SentenceTargets,
+    TrainingModel,
+    TrainingOutput,
+    load_for_training,
+)
 
 if not registers_on_demand():
     register_all()
@@ -35,6 +41,8 @@ __all__ = [
     "FactorizedEmbedding",
     "FactorizedHead",
     "Family",
+    "SentenceModel",
+    "SentenceTargets",
     "Source",
     "TrainingModel",
     "TrainingOutput",

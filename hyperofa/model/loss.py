@@ -69,6 +69,18 @@ def linear_cross_entropy(
     return LossSums(total, per_position)
 
 
+def sentence_losses(vectors: Tensor, targets: Tensor, mean: Tensor, variance: float) -> Tensor:
+    """How far sentences' vectors (B, D) are from their targets (B, D), (B,) float32.
+
+    The squared error over the targets' ``variance`` (multilingual distillation, arXiv 2004.09813) plus ``1 - cos`` about the
+    targets' ``mean`` (D,): retrieval looks at directions, and a model's vectors lie in a narrow cone. Guessing the mean costs
+    2 on average. Each sentence's loss is its own, so that sums do not depend on who else is in the batch.
+    """
+    vectors, targets, mean = vectors.float(), targets.float(), mean.float()
+    error = (vectors - targets).square().sum(1) / variance
+    return error + 1 - functional.cosine_similarity(vectors - mean, targets - mean, dim=1)
+
+
 def _reference(z: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, softcap: float | None) -> LossSums:
     scores = functional.linear(z.float(), weight.float(), None if bias is None else bias.float())
     if softcap is not None:

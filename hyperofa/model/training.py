@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -26,6 +27,7 @@ from hyperofa.model.families import (
     output_head,
     parameter_dtype,
 )
+from hyperofa.model.loss import sentence_losses
 from hyperofa.model.phases import enter_phase
 from hyperofa.model.pretrained import read_config, read_weights
 
@@ -55,7 +57,7 @@ class TrainingModel(nn.Module):
 
     Attributes:
         pretrained: the transformers model; save this one. Its parameters are this module's, under ``pretrained.``.
-        objective: ``mlm`` or ``causal``.
+        objective: ``mlm``, ``causal``, or ``sentence`` in :class:`SentenceModel`.
         graph_below_head: False where only the head learns now and nothing else below it ever will.
     """
 
@@ -89,7 +91,7 @@ class TrainingModel(nn.Module):
         super().__init__()
         self.pretrained = pretrained
         self.family = family_of(pretrained.config)
-        self.objective = self.family.objective
+        self.objective: str = self.family.objective
         self.impl, self.chunk_bytes = impl, chunk_bytes
         self.separate_documents = separate_documents
         if not is_factorized(pretrained.config):
@@ -175,11 +177,82 @@ class TrainingModel(nn.Module):
         )
 
 
-def load_for_training(path: str | Path, **options: Any) -> TrainingModel:
+@dataclass(frozen=True)
+class SentenceTargets:
+    """How a sentence's vector is made, and where the targets lie.
+
+    Attributes:
+        pooling: ``mean`` of the last states, specials included, or ``cls``, the first one.
+        normalised: vectors are scaled to length 1.
+        mean: (D,) the targets' mean.
+        variance: their mean squared distance from it.
+    """
+
+    pooling: str
+    normalised: bool
+    mean: Tensor
+    variance: float
+
+    def vectors(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Vectors (B, D) float32 of states (B, L, D) under a mask (B, L) of 0 and 1."""
+        states = states.float()
+        if self.pooling == "cls":
+            found = states[:, 0]
+        else:
+            weights = mask.float()[..., None]
+            found = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return functional.normalize(found, dim=1) if self.normalised else found
+
+
+class SentenceModel(TrainingModel):
+    """An encoder whose sentences' vectors learn target vectors; its language-model head takes no part and stays as it is."""
+
+    def __init__(self, pretrained: PreTrainedModel, *, targets: SentenceTargets, **options: Any) -> None:
+        """Wrap an encoder; ``options`` are those of :class:`TrainingModel`.
+
+        Raises:
+            InputError: the model is a decoder, or its states have another size than the targets.
+        """
+        super().__init__(pretrained, **options)
+        if self.objective != "mlm":
+            what = f"objective sentence is for encoders, and {self.family.model_type} is a decoder"
+            raise InputError(what, todo="leave objective out")
+        if (width := self.config.hidden_size) != len(targets.mean):
+            what = f"the corpus's target vectors have {len(targets.mean)} numbers, the model's states {width}"
+            raise InputError(what, todo="prepare the corpus with the source that the model was made from")
+        self.objective, self.targets = "sentence", targets
+        body = {id(parameter) for parameter in pretrained.base_model.parameters()}
+        for parameter in pretrained.parameters():
+            parameter.requires_grad_(id(parameter) in body)
+
+    def forward(  # type: ignore[override]
+        self, input_ids: Tensor, attention_mask: Tensor, targets: Tensor, dropout_keys: Tensor | None = None
+    ) -> TrainingOutput:
+        """The loss of one micro-batch; every sentence counts once.
+
+        Args:
+            input_ids: (B, L) int64.
+            attention_mask: (B, L) int64, 0 at padding.
+            targets: (B, D) float32.
+            dropout_keys: (B,) int64, one key per sentence and visit; needed when dropout is on.
+        """
+        for dropout in self.dropouts:
+            dropout.keys = dropout_keys
+        states = self.pretrained.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        vectors = self.targets.vectors(states, attention_mask)
+        losses = sentence_losses(vectors, targets, self.targets.mean.to(vectors.device), self.targets.variance)
+        ones = torch.ones_like(input_ids[:, 0])
+        return TrainingOutput(
+            loss_sum=losses.sum(), n_targets=ones.sum(), row_loss_sums=losses.detach(), row_targets=ones
+        )
+
+
+def load_for_training(path: str | Path, *, sentences: SentenceTargets | None = None, **options: Any) -> TrainingModel:
     """Load a model directory (factorised or plain) for training, in float32 and in training mode.
 
     Args:
         path: directory written by ``hyperofa init``, or any model of a supported family.
+        sentences: what its sentences' vectors learn; None: the loss is the model's own, over tokens.
         options: those of :class:`TrainingModel`.
 
     Raises:
@@ -193,4 +266,6 @@ def load_for_training(path: str | Path, **options: Any) -> TrainingModel:
     if missing:
         what = f"the checkpoint lacks {len(missing)} weights, such as {missing[0]}"
         raise InputError(what, where=path, todo="make it with hyperofa init")
+    if sentences is not None:
+        return SentenceModel(pretrained, targets=sentences, **options).train()
     return TrainingModel(pretrained, **options).train()

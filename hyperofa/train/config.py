@@ -15,6 +15,7 @@ from hyperofa_eval.settings.fields import Range, SettingError, Settings, about, 
 
 Schedule = Literal["linear", "cosine", "wsd", "constant"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Objective = Literal["tokens", "sentence"]
 HeadBias = Literal["keep", "corpus"]
 LossImplementation = Literal["auto", "chunked", "reference"]
 TRACKERS = ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb")
@@ -48,6 +49,11 @@ class TrainConfig(Settings):
     corpus: Path = place(help="packed corpus written by hyperofa corpus prepare")
     run: Path = place(
         help="run directory: checkpoints, metrics, the trained model; the same command again resumes it", free=True
+    )
+    objective: Objective = setting(
+        "tokens",
+        "what is learned: tokens, the model's own loss (masked words, or the next token); sentence, for a sentence encoder: "
+        "the vectors of its source that a corpus prepared with --source holds",
     )
     steps: int = setting(help="optimizer steps of the whole run; the schedule is laid over them", range=COUNT)
     global_batch_size: int = setting(help="sequences per optimizer step over all ranks", range=COUNT)
@@ -150,6 +156,8 @@ class TrainConfig(Settings):
 
     def check(self) -> None:
         """Refuse settings that contradict each other."""
+        if self.objective == "sentence":
+            self._check_sentences()
         if self.global_batch_size % self.micro_batch_size:
             what = f"{self.global_batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
             raise SettingError("global_batch_size", what)
@@ -192,6 +200,25 @@ class TrainConfig(Settings):
     def part_rate(self, part: str, step: int) -> float:
         """The learning rate of a part: its own peak under the run's schedule."""
         return self.rate(step) * self.learning_rates.get(part, self.learning_rate) / self.learning_rate  # type: ignore[call-overload]
+
+    def _check_sentences(self) -> None:
+        """Refuse settings of a loss over tokens."""
+        of_tokens = {
+            "whole_words": self.whole_words,
+            "separate_documents": self.separate_documents,
+            "tied_gradient": self.tied_gradient != "both",
+            "head_bias": self.head_bias != "keep",
+            "phase": self.phase == "head",
+        }
+        for name, given in of_tokens.items():
+            if given:
+                what = f"{getattr(self, name)!r} is for a loss over tokens, and objective is sentence"
+                raise SettingError(name, what, todo="leave it out")
+
+    @property
+    def share_scored(self) -> float:
+        """The share of an encoder's positions that its head scores."""
+        return 0.0 if self.objective == "sentence" else self.mask_rate
 
     @property
     def frozen(self) -> tuple[Part, ...]:

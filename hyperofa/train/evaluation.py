@@ -101,13 +101,16 @@ class Evaluator:
         """The means by task; a task that cannot be scored is left out with its error in the log: training goes on."""
         from hyperofa_eval.base.guard import reported
         from hyperofa_eval.models.loading import wrap
+        from hyperofa_eval.text.prompts import default_prompt
         from hyperofa_eval.text.tokenizer import load_tokenizer
 
         found: dict[str, Any] = {}
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         with reported(left_out):
             self._tokenizer = self._tokenizer or load_tokenizer(self.config.model)
-            model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}")  # once: its weights are hashed
+            prompt = default_prompt(self.config.model)
+            # Once: its weights are hashed.
+            model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}", prompt=prompt)
             for task in tasks_of(self.config.evaluation):
                 with reported(left_out):
                     found |= self._score_task(step, model, task)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from hyperofa.base.sentence_modules import for_sentences
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
 from hyperofa.corpus.packed import PackedCorpus
+from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.errors import InputError
 from hyperofa.train.bias import start_at_frequencies
+from hyperofa_eval.base.files import read_json
 
 if TYPE_CHECKING:
-    from hyperofa.train.config import TrainConfig
+    from hyperofa.model import SentenceTargets
+    from hyperofa.train.config import Objective, TrainConfig
+
+log = logging.getLogger(__name__)
 
 
 def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
@@ -36,6 +46,43 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
         raise InputError(what, where=config.model, todo="choose another phase, or leave it out")
 
 
+def warn_of_objective(model: str, objective: Objective) -> None:
+    """Say in one line where a run's objective is not what its model was made for; ``model`` is a directory or hub id."""
+    made, new_head = for_sentences(model), head_is_new(model)
+    if objective == "tokens" and (made or new_head):
+        why = "this model was made for sentence vectors" if made else "this model's head over tokens is new"
+        todo = "objective: sentence learns those of its source"
+        log.warning("%s: %s, and a loss over tokens moves them for worse; %s (docs/training.md)", model, why, todo)
+    elif objective == "sentence" and not (made or new_head):
+        what = "this model was made for a loss over tokens, and its sentence vectors were never trained"
+        log.warning("%s: %s; objective: tokens is its own (docs/training.md)", model, what)
+
+
+def head_is_new(model: str) -> bool:
+    """Whether ``hyperofa init`` noted that the model's source had no language-model head."""
+    path = Path(model) / "init.json"
+    record = read_json(path) if path.is_file() else None
+    head = record.get("head") if isinstance(record, dict) else None
+    return isinstance(head, dict) and head.get("is_new") is True
+
+
+def _sentence_targets(config: TrainConfig, corpus: PackedCorpus) -> SentenceTargets | None:
+    """What sentences learn; None where the loss is over tokens. Refuses, as :class:`InputError`, a corpus of the other kind."""
+    from hyperofa.model.training import SentenceTargets
+
+    if corpus.targets is None:
+        if config.objective == "tokens":
+            return None
+        todo = "prepare one with hyperofa corpus prepare --source MODEL --parallel DIR"
+        raise InputError("objective is sentence, and the corpus is packed text", where=config.corpus, todo=todo)
+    if config.objective == "tokens":
+        todo = "set objective: sentence, or prepare the text without --source"
+        raise InputError("the corpus holds sentences with target vectors", where=config.corpus, todo=todo)
+    mean, variance = corpus.target_moments
+    targets = corpus.targets
+    return SentenceTargets(targets.pooling, targets.normalised, torch.from_numpy(mean), variance)
+
+
 def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     """The model ready for training, and the batches of its corpus.
 
@@ -46,8 +93,11 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     from hyperofa.model import load_for_training
 
     corpus = PackedCorpus.open(config.corpus)
+    sentences = _sentence_targets(config, corpus)
+    warn_of_objective(config.model, config.objective)
     model = load_for_training(
         config.model,
+        sentences=sentences,
         dropout=config.dropout,
         separate_documents=config.separate_documents,
         tied_gradient=config.tied_gradient,
@@ -63,6 +113,8 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
+    if sentences is not None:
+        return model, SentenceBatches(corpus, global_batch=config.global_batch_size, seed=config.seed)
     causal = model.objective == "causal"
     if causal and config.whole_words:
         what = "whole_words chooses what to mask, and a causal model masks nothing"

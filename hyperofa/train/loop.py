@@ -36,6 +36,8 @@ class StepResult:
     loss: float
     """Global loss sum over global target count."""
     targets: int
+    tokens: int
+    """Read by all ranks."""
     stop: bool
     """Whether any rank was asked to stop."""
     loss_by_language: dict[str, float]
@@ -96,17 +98,21 @@ class _Loop:
         self.config, self.engine, self.saver, self.stop, self.batches = config, engine, saver, stop, batches
         self.languages = [language.name for language in batches.corpus.languages]
         self.skipped_in_a_row = 0
-        flops = shape_of(engine.module.pretrained, config.mask_rate).flops_per_token(batches.corpus.length)
+        flops = shape_of(engine.module.pretrained, config.share_scored).flops_per_token(batches.corpus.length)
         peak = engine.peak_flops()
         self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
         self.evaluator = Evaluator(config, engine, stop)
         self.phase: Phase = "all"
         self.evaluation_missing = False
+        self.tokens = 0
+        """Read since the run began (on rank 0, which writes it down)."""
 
     def run(self, start: int) -> int:
         """Train from step ``start`` to this launch's last; returns the exit code."""
         config, engine = self.config, self.engine
         metrics = MetricsWriter(config.run / METRICS_FILE, resume_step=start) if engine.is_main else None
+        per_step = config.global_batch_size * self.batches.corpus.length
+        self.tokens = int(metrics.resumed_row.get("tokens", start * per_step)) if metrics is not None else 0
         engine.start_trackers(config.name or config.run.name, vars(config))
         step, stopping = start, self._make_up_evaluation(start, metrics)
         if not stopping:
@@ -190,7 +196,8 @@ class _Loop:
         engine = self.engine
         self._enter_phase(step)
         engine.set_learning_rates(self._rate_of_group(step))
-        targets = int(engine.sum([sum(batch.n_targets for batch in batches)])[0])
+        counted = (sum(batch.n_targets for batch in batches), sum(batch.tokens for batch in batches))
+        targets, tokens = map(int, engine.sum(counted))
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
         by_language = torch.zeros(2, len(self.languages), dtype=torch.float64, device=engine.device)
         for batch in batches:
@@ -212,6 +219,7 @@ class _Loop:
         return StepResult(
             loss=total / max(targets, 1),
             targets=targets,
+            tokens=tokens,
             stop=stop > 0,
             loss_by_language={
                 name: value / count for name, value, count in zip(self.languages, sums, counts, strict=True) if count
@@ -239,14 +247,16 @@ class _Loop:
 
     def _row(self, step: int, result: StepResult, seconds: float, skipped: int) -> dict[str, Any]:
         """The step's line in ``metrics.jsonl``."""
-        tokens = self.config.global_batch_size * self.batches.corpus.length
+        tokens = result.tokens
+        self.tokens += tokens
+        unit = "sentences" if self.config.objective == "sentence" else "masked_tokens"
         return {
             "step": step,
             "loss": result.loss,
             "learning_rate": self.config.rate(step - 1),
             "gradient_norm": self.engine.gradient_norm(),
-            "masked_tokens": result.targets,
-            "tokens": step * tokens,
+            unit: result.targets,
+            "tokens": self.tokens,
             "seconds": seconds,
             "tokens_per_second": tokens / seconds,
             **({} if self.mfu_per_speed is None else {"mfu": self.mfu_per_speed * tokens / seconds}),

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from support.hub_cache import put_in_cache, use_cache
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from hyperofa.base.sentence_modules import carry_sentence_modules
+from hyperofa.base.sentence_modules import SentenceForm, carry_sentence_modules, sentence_form
 from hyperofa.errors import InputError
 from hyperofa.train.checkpoint.final import write_final
 
@@ -200,3 +200,22 @@ def test_a_plain_model_gets_nothing(rooms, tmp_path):
     (tmp_path / "out").mkdir()
     carry_sentence_modules(str(rooms / "source"), tmp_path / "out")
     assert not any((tmp_path / "out").iterdir())
+
+
+def test_the_form_of_a_sentences_vector_is_read(source, rooms, tmp_path):
+    assert sentence_form(str(rooms / "source")) is None
+    with pytest.raises(InputError, match="vectors are pooled by max"):
+        sentence_form(str(source))
+    (source / "1_Pooling" / "config.json").write_text(json.dumps({**POOLING, "pooling_mode_max_tokens": False}))
+    with pytest.raises(InputError, match="vectors are pooled by nothing"):
+        sentence_form(str(source))
+    for config, pooling in (
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode": "mean"}, "mean"),
+    ):
+        (source / "1_Pooling" / "config.json").write_text(json.dumps(config))
+        # A projection stands between pooling and unit length.
+        assert sentence_form(str(source)) == SentenceForm(pooling, normalised=False, max_length=7)
+    (source / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(InputError, match="no settings of the pooling"):
+        sentence_form(str(source))

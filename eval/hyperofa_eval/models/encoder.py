@@ -66,6 +66,8 @@ class Encoder:
         Raises:
             InputError: no such block, or the model's output is not finite.
         """
+        prompt = self.model.prompt if settings.prompt is None else settings.prompt
+        texts = [prompt + text for text in texts]
         cache = self.cache_for(settings)
         known = cache.find(texts)
         if wanted := [text for text in dict.fromkeys(texts) if text not in known]:

@@ -22,6 +22,8 @@ class EncodeSettings:
     ``last`` the last token (for decoders)."""
     max_length: int = 512
     """Tokens kept of a text, specials included; less where the model or its tokenizer allows less."""
+    prompt: str | None = None
+    """What stands before every text; None is what the model's own settings put there by default (most put nothing)."""
 
     def __post_init__(self) -> None:
         if self.pooling not in get_args(Pooling):

@@ -33,6 +33,8 @@ class LoadedModel:
     cache: Path | None = None
     unread: frozenset[str] = frozenset()
     """Weights of the body that the checkpoint did not hold and the harness does not use (poolers)."""
+    prompt: str = ""
+    """What stands before a text whose vector is asked for, where the task does not say."""
 
     @property
     def device(self) -> str:
@@ -52,6 +54,7 @@ class LoadedModel:
             "name": self.name,
             "sha256": hash_model(self.body, self.unread),
             **head,
+            **({"prompt": self.prompt} if self.prompt else {}),
             "tokenizer_sha256": hash_tokenizer(self.tokenizer),
             "model_type": getattr(self.body.config, "model_type", type(self.body).__name__),
             "parameters": sum(p.numel() for p in self.body.parameters()),

@@ -15,6 +15,7 @@ from hyperofa_eval.models.model_types import register
 from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.settings.evaluation import NumberFormat
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
+from hyperofa_eval.text.prompts import default_prompt
 from hyperofa_eval.text.tokenizer import load_tokenizer, rows_needed
 
 
@@ -67,11 +68,15 @@ def load_model(
     processes = processes or Processes()
     model = model.eval().to(processes.device)
     own = Path(name).resolve().name if Path(name).is_dir() else name
-    return TransformersModel(model, tokenizer, label or own, kind, batch_size, processes, cache, unread)
+    return TransformersModel(
+        model, tokenizer, label or own, kind, batch_size, processes, cache, unread, default_prompt(name)
+    )
 
 
-def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Path | None = None) -> TransformersModel:
-    """A model in memory (as in training) as one the harness can score.
+def wrap(
+    model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Path | None = None, prompt: str = ""
+) -> TransformersModel:
+    """A model in memory (as in training) as one the harness can score; ``prompt`` is what its texts begin with.
 
     Raises:
         InputError: it is an encoder-decoder, the tokenizer has ids beyond its rows, or its weights are not finite.
@@ -83,7 +88,7 @@ def wrap(model: Any, tokenizer: Any, name: str, batch_size: int = 64, cache: Pat
         causal = getattr(model.config.get_text_config(), "is_decoder", False) or "CausalLM" in type(model).__name__
         kind = "causal" if causal or type(model).__name__.endswith("LMHeadModel") else "masked"
     processes = Processes(device=str(next(model.parameters()).device))
-    return TransformersModel(model, tokenizer, name, kind, batch_size, processes, cache)
+    return TransformersModel(model, tokenizer, name, kind, batch_size, processes, cache, prompt=prompt)
 
 
 def _read_config(name: str, remote_code: bool) -> Any:

@@ -18,6 +18,10 @@ class TaskSettings(Settings):
     protocol: str = setting("default", "default or paper")
     block: int | str | None = setting(None, "retrieval: 1-based block, auto (two thirds of the depth) or all")
     pooling: str | None = setting(None, "retrieval: mean, mean-all (with specials), cls or last")
+    prompt: str | None = setting(
+        None,
+        "retrieval: words before every text, such as 'query: ' (default: the model's own, where its files name one)",
+    )
     direction: str | None = setting(None, "retrieval: en-x, x-en or both")
     csls: bool = setting(False, "retrieval: rank by CSLS instead of the cosine")
     learning_rate: float | None = setting(None, "tagging: peak rate of the fine-tuning (default: 2e-5)")

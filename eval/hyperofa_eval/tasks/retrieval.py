@@ -33,6 +33,8 @@ class Retrieval(Task[Encoder, Encoder]):
     block: Block = "auto"
     pooling: Pooling = "mean"
     max_length: int = 512
+    prompt: str | None = None
+    """What stands before every text; None: what the model's own settings say."""
     direction: Direction = "en-x"
     """``en-x``: English is the query, the other language the index; ``both`` is the mean of the two."""
     csls: bool = False
@@ -57,7 +59,7 @@ class Retrieval(Task[Encoder, Encoder]):
 
     def encoding(self) -> EncodeSettings:
         """The encoder's part of the settings, checked."""
-        return EncodeSettings(self.block, self.pooling, self.max_length)
+        return EncodeSettings(self.block, self.pooling, self.max_length, self.prompt)
 
     def has(self, data: DataFolder, language: str) -> bool:
         """Whether there are pairs with English; English itself has none."""
@@ -108,7 +110,7 @@ class Retrieval(Task[Encoder, Encoder]):
         if self.block == "all":
             every = cast("BlockEncoder", model)
             blocks = tuple(every.blocks(self.encoding()))
-            (main,) = every.blocks(EncodeSettings("auto", self.pooling, self.max_length))
+            (main,) = every.blocks(EncodeSettings("auto", self.pooling, self.max_length, self.prompt))
             found = [every.encode_blocks(texts, self.encoding()) for texts in sides]
             return blocks, blocks.index(main), [_checked(model, vectors, (n, len(blocks))) for vectors in found]
         blocks = tuple(model.blocks(self.encoding())) if isinstance(model, Layered) else ()

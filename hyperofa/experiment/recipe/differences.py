@@ -13,6 +13,7 @@ from hyperofa.train.config import TrainConfig
 
 PAPER = {"steps": 4000, "global_batch_size": 512, "learning_rate": 5e-5, "mask_rate": 0.15}
 SWITCHES: dict[str, tuple[Any, str]] = {
+    "objective": ("tokens", "continued-pre-training"),
     "dropout": (None, "continued-pre-training"),
     "separate_documents": (False, "continued-pre-training"),
     "whole_words": (False, "continued-pre-training"),

@@ -32,6 +32,7 @@ SCORED_ALIKE = (
     "protocol",
     "block",
     "pooling",
+    "prompt",
     "direction",
     "csls",
     "dtype",

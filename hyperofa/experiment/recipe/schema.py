@@ -222,6 +222,8 @@ class Recipe:
         _check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")
         if unknown := [kind for kind in self.slurm if kind not in KINDS]:
             raise ValueError(f"slurm.{unknown[0]} is no kind of stage; known: {', '.join(KINDS)}")
+        if self.learns_sentences and len(self.sources) > 1:
+            raise ValueError("train.settings.objective is sentence, so one source: the corpus holds its vectors")
         if self.target is not None and self.target.extend is not None:
             _check_known("target.extend", [self.target.extend], self.sources, "sources")
 
@@ -231,6 +233,11 @@ class Recipe:
         for source, rank, seed, method in itertools.product(self.sources, matrix.ranks, matrix.seeds, matrix.methods):
             if matrix.covers(method, rank, seed):
                 yield Cell(source, rank, method, seed)
+
+    @property
+    def learns_sentences(self) -> bool:
+        """Whether training is on sentences with vectors of the source model, made from the parallel text."""
+        return self.train.settings.get("objective") == "sentence"
 
     @property
     def tasks(self) -> list[str]:

@@ -23,6 +23,7 @@ from hyperofa.experiment.recipe.language_choice import Languages, languages_of
 from hyperofa.experiment.recipe.paths import expand, is_vector_file, shown
 from hyperofa.experiment.recipe.resolve import Replacements, deciding_settings, training_settings
 from hyperofa.experiment.recipe.schema import Cell, Recipe, Scored
+from hyperofa.experiment.workflow.corpus_stage import corpus_stage
 from hyperofa.experiment.workflow.stage import Stage
 from hyperofa_eval.base.files import read_json, write_text
 from hyperofa_eval.settings.config import read_yaml, to_plain
@@ -191,18 +192,9 @@ class Plan:
             yield self._vectors()
         if self.tokenizer == str(self.out / "tokenizer"):
             yield self._tokenizer(languages)
-        corpus, folder, given = self.out / "corpus", self.data / "documents", self.inputs
-        gathered = given is None or given.gathered
-        texts = self._texts("documents", languages.learnt) if gathered else []
-        if given is not None and given.corpus:
-            texts = [word for word in texts if Path(word).stem not in given.corpus]
-            texts += [f"{language}={place}" for language, place in given.corpus.items()]
-        values = {"tokenizer": self.tokenizer, "text": texts, **self.recipe.corpus, "out": corpus}
-        words = command_words("hyperofa corpus prepare", values, "corpus")
-        files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
-        inputs = (*((folder,) if gathered else ()), Path(self.tokenizer), *files)
-        pattern = None if languages.idle else folder / "*.txt"
-        yield Stage("corpus", "Packed corpus", words, corpus, "corpus.json", inputs, pattern=pattern)
+        source = self.source(next(iter(self.recipe.sources)))
+        places: dict[str, Any] = {"out": self.out, "data": self.data, "tokenizer": self.tokenizer, "source": source}
+        yield corpus_stage(self.recipe, languages, **places)
 
     def _vectors(self) -> Stage:
         given = self.inputs.vectors if self.inputs is not None else None

@@ -42,7 +42,9 @@ class Measured(NamedTuple):
     block: int | None
 
 
-def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any, text: GivenText, seed: int) -> Record:
+def verdict_of(
+    source: Source, source_tokenizer: Any, model: Any, tokenizer: Any, text: GivenText, seed: int, prompt: str = ""
+) -> Record:
     """What ``init.json`` holds under ``verdict``: figures by language of the source and of the extended model.
 
     Decoders: bits per character, the negative log2-likelihood of a line's tokens behind the tokenizer's start (bos, or eos
@@ -50,7 +52,8 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     chosen from the text so that both are asked for the same ones, all pieces of a word hidden together. Sources without a
     trained head have no such figure. A line in which one of the two asks for an unknown token has no part in it: that token
     is easy to foresee, and hides what it stands for. Encoders with pairs: top-1 and top-10 retrieval by the mean state after
-    two thirds of the blocks, the pivot's sentence being the query. All of it is the harness's own (``lm`` and ``sr-t``).
+    two thirds of the blocks, ``prompt`` standing before every text and the pivot's sentence being the query. All of it is the
+    harness's own (``lm`` and ``sr-t``).
 
     A language is better or worse where the 95 % interval of the paired bootstrap over its lines leaves out 0; worse, where it is
     so in any of the figures.
@@ -64,7 +67,7 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     head = "none" if source.head_is_new else "causal" if causal else "masked"
     plan = affordable(alike(kept_text(text, pairs=not causal), sides), sides, head=head != "none")
     kept = plan.kept
-    own, extended = (measured(side, plan, head, seed) for side in sides)
+    own, extended = (measured(side, plan, head, seed, prompt) for side in sides)
     languages: dict[str, Record] = {}
     for name, lines in sorted(kept.lines.items()):
         sizes = {"lines": len(lines), "characters": sum(map(len, lines)), "words": sum(len(x.split()) for x in lines)}
@@ -104,14 +107,14 @@ def verdict_of(source: Source, source_tokenizer: Any, model: Any, tokenizer: Any
     return record
 
 
-def measured(side: Side, plan: Plan, head: str, seed: int) -> Measured:
+def measured(side: Side, plan: Plan, head: str, seed: int, prompt: str = "") -> Measured:
     """The figures of one side; ``head`` is ``causal``, ``masked`` or ``none``."""
     kept = plan.kept
     items: dict[str, dict[str, Items]] = {}
     unknown: dict[str, Floats] = {}
     tokens = {name: sum(side.lengths(lines)) for name, lines in kept.lines.items()}
     with side.ready(bfloat16=plan.bfloat16):
-        scored = wrap(side.model, side.tokenizer, side.name)
+        scored = wrap(side.model, side.tokenizer, side.name, prompt=prompt)
         if head != "none":
             lines = [line for rows in kept.lines.values() for line in rows]
             table = np.array(scored.text_losses(lines, MASKED, seed))  # nats, tokens, characters, unknown tokens

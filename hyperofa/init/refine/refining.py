@@ -16,6 +16,7 @@ import torch
 
 from hyperofa.base.device import device_named
 from hyperofa.base.rows import RowTable, write_rows
+from hyperofa.corpus.sentence.known import check_pivot
 from hyperofa.data.given_text import PartedText
 from hyperofa.init import provenance as origin
 from hyperofa.init.kept_work import SavedState, digest
@@ -26,7 +27,7 @@ from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.learn import Course, Objective, learn
 from hyperofa.init.refine.learned_rows import LearnedRows, Start
 from hyperofa.init.refine.own_loss import HeadFacts, OwnLoss
-from hyperofa.init.refine.sentence_vectors import SentenceVectors, check_pivot
+from hyperofa.init.refine.sentence_vectors import SentenceVectors
 from hyperofa.init.refine.settings import RefineConfig
 from hyperofa.init.refine.source_loss import SourceLoss
 from hyperofa.model.families import final_softcap
@@ -48,8 +49,8 @@ class Refinement:
     has a loss of its own.
     """
 
-    def __init__(self, kind: str, config: RefineConfig, source: Source, given: PartedText) -> None:
-        """Check the settings against the source and the text, before any work is done.
+    def __init__(self, kind: str, config: RefineConfig, source: Source, given: PartedText, prompt: str = "") -> None:
+        """Check the settings against the source and the text, before any work is done; ``prompt`` begins every sentence.
 
         Raises:
             InputError: the source has no such block, or parallel text has no translations of the pivot.
@@ -59,14 +60,14 @@ class Refinement:
         self.body = Body(source, config.layer, device_named(config.device, "refinement"))
         config = config.completed(self.kind)
         self.config = dataclasses.replace(config, max_length=min(config.max_length, self.body.longest))
-        self.source, self.given = source, given
+        self.source, self.given, self.prompt = source, given, prompt
         if self.kind == "sentences" and any(given.learn.parallel.texts.values()):
-            check_pivot(given, config.pivot)
+            check_pivot(given.learn.parallel.texts, config.pivot)
 
     def digest(self) -> str:
         """SHA-256 of what a method learns through and is judged by: the objective, and the text."""
         names = ("max_length", "layer", "temperature", "pull", "pivot", "device")
-        config = [getattr(self.config, name) for name in names]
+        config = [getattr(self.config, name) for name in names] + ([self.prompt] if self.prompt else [])
         parts = (self.given.learn, self.given.choose)
         asked = [self.kind, config, *([part.all_lines(), part.parallel.texts] for part in parts)]
         return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
@@ -85,7 +86,7 @@ class Learning:
         self._objective: SentenceVectors | OwnLoss
         given, config = refinement.given, refinement.config
         if refinement.kind == "sentences":
-            self._objective = SentenceVectors(given, tokenizers, self._body, config, seed)
+            self._objective = SentenceVectors(given, tokenizers, self._body, config, seed, refinement.prompt)
         else:
             target = tokenizers[1]
             bias = extend_bias(source, found, target, source_rows)

@@ -16,18 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hyperofa.corpus.sentence.known import check_pivot, evenly, known_languages
 from hyperofa.data.given_text import GivenText, PartedText
 from hyperofa.init.refine.body import Body, padded, pooled
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.sentences import Draws, digest_of, rare_first, tokenise, used_ids
 from hyperofa.init.refine.settings import RefineConfig
-from hyperofa_eval.settings.fields import SettingError
 
 log = logging.getLogger(__name__)
 
-_KNOWN = 0.6  # of a language's held-out sentences, so many must find their pivot side by the source's own vectors
-_PAIRS = 10  # of a language, so that they can tell
-_SPELLED = 0.01  # of the tokens of a language without pairs, so many at most may be unknown to the source
 _MOST = 20_000  # sentences of a language, in each of both roles
 _HELD = 500  # held-out sentences of each kind that a choice looks at, and 32 of a language at least
 _BATCH = 64
@@ -53,17 +50,26 @@ class SentenceVectors:
     name, unit = "sentences", "loss"
 
     def __init__(
-        self, given: PartedText, tokenizers: tuple[Any, Any], body: Body, config: RefineConfig, seed: int
+        self,
+        given: PartedText,
+        tokenizers: tuple[Any, Any],
+        body: Body,
+        config: RefineConfig,
+        seed: int,
+        prompt: str = "",
     ) -> None:
         """Take text with its parts; ``tokenizers`` are the source's and the target's; settings are completed ones.
+
+        ``prompt`` stands before every sentence, under both tokenizers.
 
         Raises:
             InputError: parallel text has no sentence in the pivot's language, or no translation of one.
         """
         if any(given.learn.parallel.texts.values()):
-            check_pivot(given, config.pivot)
+            check_pivot(given.learn.parallel.texts, config.pivot)
         self._source_tokenizer, self._target_tokenizer = tokenizers
         self._given, self._body, self._config, self._seed = given, body, config, seed
+        self._prompt = prompt
         self.known = self._known_languages()
         self._held = self._items(given.choose, max(32, _HELD // max(1, len(given.choose.all_lines()))))
         self._choice: tuple[list[np.ndarray], list[np.ndarray], Tensor, np.ndarray] | None = None
@@ -79,7 +85,7 @@ class SentenceVectors:
         """Prepare what the steps draw; ``learning`` (V,) bool are the new tokens. Returns the tokens that occur, ascending."""
         config = self._config
         items = self._items(self._given.learn, _MOST)
-        ids, real = tokenise(self._target_tokenizer, [item.text for item in items], config.max_length)
+        ids, real = self._tokens(self._target_tokenizer, [item.text for item in items])
         names = sorted({(item.language, item.own) for item in items})
         groups = np.array([names.index((item.language, item.own)) for item in items])
         lengths = np.array([len(row) for row in ids])
@@ -98,7 +104,7 @@ class SentenceVectors:
 
     def digest(self) -> str:
         """SHA-256 of the tokens of both sides, of their languages, and of which languages the source knows."""
-        targets = tokenise(self._source_tokenizer, [item.target for item in self._items_drawn], self._config.max_length)
+        targets = self._tokens(self._source_tokenizer, [item.target for item in self._items_drawn])
         known = np.frombuffer(" ".join(sorted(self.known)).encode(), np.uint8)
         return digest_of((*self._ids, *targets[0], self._draws.groups, known))
 
@@ -121,7 +127,7 @@ class SentenceVectors:
     def held_out(self, rows: LearnedRows, _head: LearnedRows) -> float:
         """The mean over languages and both kinds of target of the loss on held-out sentences; lower is better."""
         if self._choice is None:
-            ids, real = tokenise(self._target_tokenizer, [i.text for i in self._held], self._config.max_length)
+            ids, real = self._tokens(self._target_tokenizer, [i.text for i in self._held])
             texts = list(dict.fromkeys(item.target for item in self._held))
             places = np.array([texts.index(item.target) for item in self._held])
             self._choice = ids, real, self._source_vectors(texts), places
@@ -155,9 +161,12 @@ class SentenceVectors:
         counts, _ = padded(real, self._body.device)
         return pooled(self._body.states(rows(tensor), mask), counts)
 
+    def _tokens(self, tokenizer: Any, texts: Sequence[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return tokenise(tokenizer, [self._prompt + text for text in texts], self._config.max_length)
+
     def _source_vectors(self, texts: Sequence[str]) -> Tensor:
         """The source model's vectors (n, D) float32 of texts under its own tokenizer."""
-        ids, real = tokenise(self._source_tokenizer, texts, self._config.max_length)
+        ids, real = self._tokens(self._source_tokenizer, texts)
         if not ids:
             return torch.zeros((0, 1), device=self._body.device)
         order = np.argsort([len(row) for row in ids], kind="stable")
@@ -181,51 +190,28 @@ class SentenceVectors:
         items: list[Item] = []
         for language, rows in sorted(given.parallel.texts.items()):
             pairs = [Item(language, text, pivot[n], own=False) for n, text in sorted(rows.items()) if n in pivot]
-            items += _even(pairs, most)
+            items += evenly(pairs, most)
         paired = set(pivot.values())
         for language, lines in given.all_lines().items():
             if language in self.known:
-                items += _even([Item(language, line, line, own=True) for line in lines if line not in paired], most)
+                items += evenly([Item(language, line, line, own=True) for line in lines if line not in paired], most)
         return items
 
     def _known_languages(self) -> set[str]:
-        """The languages whose sentences the source's own vectors may teach; see the module's constants."""
-        given, pivot = self._given.choose, self._given.choose.parallel.texts.get(self._config.pivot, {})
-        found: dict[str, tuple[bool, str]] = {}
-        unpaired: dict[str, list[str]] = {}
+        """The languages whose sentences the source's own vectors may teach."""
+        given, pivot, unknown_id = self._given.choose, self._config.pivot, self._source_tokenizer.unk_token_id
+
+        def unknown(lines: Sequence[str]) -> float:
+            ids = tokenise(self._source_tokenizer, lines, self._config.max_length)[0]
+            return float((np.concatenate(ids) == unknown_id).mean())
+
         with self._body.frozen():
-            for language, lines in given.all_lines().items():
-                if language == self._config.pivot:
-                    continue
-                rows = given.parallel.texts.get(language, {})
-                numbers = _even(sorted(rows.keys() & pivot.keys()), _BATCH)
-                if len(numbers) < _PAIRS:
-                    unpaired[language] = lines
-                    continue
-                ours, theirs = ([side[n] for n in numbers] for side in (rows, pivot))
-                share = retrieved(*(self._source_vectors(texts) for texts in (ours, theirs)))
-                found[language] = share >= _KNOWN, f"{share:.0%} found"
-        # A source that knows few of the languages that can be checked is not trusted with the others.
-        trusted = 2 * sum(yes for yes, _ in found.values()) >= len(found)
-        for language, lines in unpaired.items():
-            ids = np.concatenate(tokenise(self._source_tokenizer, _even(lines, _BATCH), self._config.max_length)[0])
-            unknown = float((ids == self._source_tokenizer.unk_token_id).mean())
-            found[language] = trusted and unknown <= _SPELLED, f"{unknown:.0%} unknown tokens"
+            lines = given.all_lines()
+            found = known_languages(lines, given.parallel.texts, pivot, self._source_vectors, unknown)
         if found:
             known = ", ".join(f"{name} ({why})" for name, (yes, why) in found.items() if yes)
             log.info("the source's own vectors of a sentence are targets in: %s", known or "no language")
-        return {name for name, (yes, _) in found.items() if yes} | ({self._config.pivot} & {*given.lines})
-
-
-def check_pivot(given: PartedText, pivot: str) -> None:
-    """Refuse, as :class:`InputError`, parallel text without the pivot's language or without translations of it."""
-    texts = given.learn.parallel.texts
-    known = texts.get(pivot, {})
-    if not known:
-        what = f"no text in {pivot}, the language of the pivot"
-        raise SettingError("parallel", what, todo=f"there: {', '.join(sorted(texts))}")
-    if not any(known.keys() & lines.keys() for language, lines in texts.items() if language != pivot):
-        raise SettingError("parallel", f"nothing is a translation of a sentence in {pivot}")
+        return {name for name, (yes, _) in found.items() if yes} | ({pivot} & {*given.lines})
 
 
 def sentence_loss(vectors: Tensor, targets: Tensor, answers: Tensor, temperature: float, pull: float) -> Tensor:
@@ -240,14 +226,3 @@ def sentence_loss(vectors: Tensor, targets: Tensor, answers: Tensor, temperature
     near = 1 - scores.gather(1, answers[:, None])[:, 0]
     error = (vectors - targets[answers]).square().sum(-1) / targets.square().sum(-1).mean().clamp(min=1e-12)
     return apart + pull * (near + 0.1 * error)
-
-
-def retrieved(ours: Tensor, theirs: Tensor) -> float:
-    """Share of ``ours`` (n, D) whose nearest of ``theirs`` (n, D) is its own, by cosines about the means."""
-    a, b = (functional.normalize(side - side.mean(0), dim=-1) for side in (ours, theirs))
-    return float(((a @ b.T).argmax(1) == torch.arange(len(a), device=a.device)).float().mean())
-
-
-def _even(rows: list[Any], most: int) -> list[Any]:
-    """At most ``most`` of the rows, evenly spread."""
-    return rows if len(rows) <= most else [rows[i * len(rows) // most] for i in range(most)]

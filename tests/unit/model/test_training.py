@@ -9,7 +9,14 @@ import torch
 from torch.nn import functional
 
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
-from hyperofa.model import FAMILIES, TrainingModel, load_for_training
+from hyperofa.model import (
+    FAMILIES,
+    SentenceModel,
+    SentenceTargets,
+    TrainingModel,
+    load_for_training,
+    parameter_groups,
+)
 from hyperofa.model.families import input_embedding, output_head
 
 from .conftest import SIZE, made, small_source
@@ -173,3 +180,58 @@ def test_tied_rows_can_learn_as_inputs_only(family_name, target_tokenizer, rank,
 def test_an_untied_head_cannot_learn_as_input_only(target_tokenizer):
     with pytest.raises(InputError, match="not tied"):
         TrainingModel(made("bert", target_tokenizer, 5, tied=False).pretrained, tied_gradient="input")
+
+
+def sentence_targets(width: int = 16, **changes) -> SentenceTargets:
+    draw = torch.Generator().manual_seed(5)
+    values = {"pooling": "mean", "normalised": False, "mean": torch.randn(width, generator=draw), "variance": 3.0}
+    return SentenceTargets(**{**values, **changes})
+
+
+def sentence_model(target_tokenizer, rank=5, name: str = "bert", **changes) -> SentenceModel:
+    plain = made(name, target_tokenizer, rank).pretrained
+    return SentenceModel(plain, targets=sentence_targets(**changes), dropout=0.0).train()
+
+
+@pytest.fixture
+def pairs(batch):
+    mask = torch.ones_like(batch["input_ids"])
+    mask[0, 4:] = 0
+    targets = torch.randn(len(mask), 16, generator=torch.Generator().manual_seed(6))
+    return {"input_ids": batch["input_ids"], "attention_mask": mask, "targets": targets}
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "modernbert"])
+@pytest.mark.parametrize(("pooling", "normalised"), [("mean", False), ("mean", True), ("cls", True)])
+def test_sentences_learn_their_targets_each_for_itself(target_tokenizer, pairs, name, pooling, normalised):
+    model = sentence_model(target_tokenizer, name=name, pooling=pooling, normalised=normalised)
+    out, about = model(**pairs), model.targets
+    for i, (ids, mask, target) in enumerate(zip(*pairs.values(), strict=True)):
+        alone = model.pretrained.base_model(input_ids=ids[mask == 1][None]).last_hidden_state[0]
+        found = alone[0] if pooling == "cls" else alone.mean(0)
+        found = found / found.norm() if normalised else found
+        apart = 1 - functional.cosine_similarity(found - about.mean, target - about.mean, dim=0)
+        expected = (found - target).square().sum() / about.variance + apart
+        torch.testing.assert_close(out.row_loss_sums[i], expected.detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(out.loss_sum, out.row_loss_sums.sum())
+    assert out.n_targets == len(out.row_targets) == out.row_targets.sum() == len(pairs["targets"])
+
+
+def test_the_head_takes_no_part_in_learning_sentences(target_tokenizer, pairs):
+    model = sentence_model(target_tokenizer)
+    model(**pairs).loss_sum.backward()
+    learning = {name for name, parameter in model.pretrained.named_parameters() if parameter.requires_grad}
+    assert learning == {f"bert.{name}" for name, _ in model.pretrained.base_model.named_parameters()}
+    assert all(p.grad is not None for p in model.pretrained.base_model.parameters())
+    assert {group["name"].removesuffix("_no_decay") for group in parameter_groups(model, weight_decay=0.01)} == {
+        "embeddings",
+        "primitives",
+        "body",
+    }
+
+
+def test_what_can_not_learn_sentences_is_refused(target_tokenizer):
+    with pytest.raises(InputError, match="objective sentence is for encoders, and llama is a decoder"):
+        sentence_model(target_tokenizer, name="llama")
+    with pytest.raises(InputError, match="target vectors have 7 numbers, the model's states 16"):
+        sentence_model(target_tokenizer, width=7)

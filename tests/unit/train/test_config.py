@@ -46,6 +46,7 @@ VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
         ("phase_steps=5", "phase_steps: 5 needs a phase"),
         ("schedule=wsd", "schedule: 'wsd' needs decay_steps"),
         ("impl=magic", "impl"),
+        ("objective=sentences", "objective"),
         ("chunk_bytes=0", "chunk_bytes: 0 is not a number of 1 or more"),
     ],
 )
@@ -55,6 +56,21 @@ def test_refuses_in_one_line(word, said):
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "whole_words=true",
+        "separate_documents=true",
+        "tied_gradient=input",
+        "head_bias=corpus",
+        "phase=head phase_steps=2",
+    ],
+)
+def test_sentences_refuse_settings_of_a_loss_over_tokens(word):
+    with pytest.raises(InputError, match=f"{word.partition('=')[0]}: .* is for a loss over tokens"):
+        load_config(TrainConfig, None, [*VALID, "objective=sentence", *word.split()])
 
 
 def rates(**settings):

@@ -37,6 +37,6 @@ def test_memory_is_that_of_the_rank_that_took_most():
     for rank in range(3):
         step_of_rank(rank, taken[rank], listen)
     last = [sum(column) for column in zip(*said[1::2], strict=True)]  # the second of each rank's two reductions
-    answers = iter([[0.0], last])
+    answers = iter([[0.0, 0.0], last])
     result = step_of_rank(1, taken[1], lambda values: next(answers))
     assert result.memory == {"peak_rss": 9, "peak_gpu": 80}

@@ -42,6 +42,15 @@ def test_vectors_equal_the_reference_for_any_batch_size(bert, tokenizer, block, 
         assert np.abs(found - expected).max() < 1e-5
 
 
+def test_the_prompt_of_the_task_or_else_of_the_model_stands_before_every_text(bert, tokenizer):
+    plain, own = (TransformersModel(bert, tokenizer, "small", prompt=prompt) for prompt in ("", "kedi "))
+    expected = plain.encode([f"kedi {text}" for text in TEXTS], BLOCK_2)
+    assert np.array_equal(own.encode(TEXTS, BLOCK_2), expected)
+    assert np.array_equal(plain.encode(TEXTS, EncodeSettings(2, prompt="kedi ")), expected)
+    assert np.array_equal(own.encode(TEXTS, EncodeSettings(2, prompt="")), plain.encode(TEXTS, BLOCK_2))
+    assert (own.identity["prompt"], "prompt" in plain.identity) == ("kedi ", False)
+
+
 def families():
     import transformers as t
 

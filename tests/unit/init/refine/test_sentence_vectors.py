@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from hyperofa.corpus.sentence import known
+from hyperofa.corpus.sentence.known import retrieved
 from hyperofa.data.given_text import GivenText, PartedText, part_text
 from hyperofa.data.parallel import ParallelText
 from hyperofa.errors import InputError
-from hyperofa.init.refine import sentence_vectors
 from hyperofa.init.refine.learned_rows import LearnedRows
-from hyperofa.init.refine.sentence_vectors import SentenceVectors, retrieved, sentence_loss
+from hyperofa.init.refine.sentence_vectors import SentenceVectors, sentence_loss
+from hyperofa.init.refine.sentences import tokenise
 from hyperofa.init.refine.settings import RefineConfig
 
 from .conftest import ENGLISH, GERMAN
@@ -44,6 +46,17 @@ def test_retrieval_is_the_share_that_finds_its_own():
     assert retrieved(theirs[[1, 0, 2, 3]], theirs) == 0.5
 
 
+def test_a_prompt_stands_before_every_sentence_of_both_tokenizers(parts):
+    made = SentenceVectors(parts.given, parts.tokenizers, parts.body(), CONFIG, 0, prompt="dog cat ")
+    plain = objective(parts)
+    for one, words in ((made, "dog cat house red"), (plain, "house red")):
+        (ids,), _ = tokenise(parts.tokenizers[1], [words], 30)
+        assert np.array_equal(one._tokens(parts.tokenizers[1], ["house red"])[0][0], ids)
+    with parts.body().frozen():
+        expected = plain._source_vectors(["dog cat house red"])
+        assert torch.equal(made._source_vectors(["house red"]), expected)
+
+
 def test_only_what_the_source_knows_teaches_itself(parts):
     """German is unknown tokens to the source; the pivot's lines without a pair are targets of their own."""
     more = GivenText(
@@ -64,9 +77,9 @@ def test_languages_without_pairs_are_trusted_to_a_source_that_knows_those_with_p
         for code, lines in sides.items()
     }
     given = part_text(GivenText({"sco": [f"{a} {b}" for a in ENGLISH for b in ENGLISH]}, ParallelText(pairs, 200)), 0)
-    for share, known in ((0.9, {"deu", "sco"}), (0.1, set())):
-        monkeypatch.setattr(sentence_vectors, "retrieved", lambda ours, theirs, share=share: share)
-        assert objective(parts, given).known - {"eng"} == known
+    for share, languages in ((0.9, {"deu", "sco"}), (0.1, set())):
+        monkeypatch.setattr(known, "retrieved", lambda ours, theirs, share=share: share)
+        assert objective(parts, given).known - {"eng"} == languages
 
 
 def test_the_held_out_figure_is_the_loss_of_the_held_out_pairs(parts):

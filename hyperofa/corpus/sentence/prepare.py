@@ -1,0 +1,212 @@
+"""From text and parallel text to a corpus of sentences, each with the vector of a source model that it learns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from hyperofa.base.files import check_output, new_directory
+from hyperofa.corpus.meta import MARKER, TARGETS, TOKENS, Language, Targets
+from hyperofa.corpus.packed import PackedCorpus, write_sequences
+from hyperofa.corpus.packing import chunks
+from hyperofa.corpus.prepare import check_texts, describe, write_tokens
+from hyperofa.corpus.reading import check_source, documents
+from hyperofa.corpus.sentence.known import check_pivot, known_languages
+from hyperofa.corpus.sentence.source import SourceVectors
+from hyperofa.corpus.settings import CorpusSettings
+from hyperofa.corpus.tokenizing import DOCUMENTS_PER_TASK, DocumentTokenizer, token_table
+from hyperofa.errors import InputError
+from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.base.files import sha256_file, write_json
+from hyperofa_eval.text.plain_text import PlainText
+
+log = logging.getLogger(__name__)
+
+Parallel = Mapping[str, Mapping[int, str]]
+"""Texts by language and by the number of their sentence."""
+_LARGEST = float(np.finfo(np.float16).max)
+
+
+@dataclass
+class Sentences:
+    """The sentences of one language, and for each the text whose vector under the source's tokenizer it learns."""
+
+    texts: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    own: int = 0
+    skipped: int = 0
+
+    def add(self, text: str, target: str) -> None:
+        """One more; its target may be itself."""
+        self.texts.append(text)
+        self.targets.append(target)
+        self.own += text == target
+
+
+def prepare_sentences(
+    tokenizer: str | Path,
+    texts: Mapping[str, Sequence[str]],
+    parallel: Parallel,
+    source: SourceVectors,
+    out: Path,
+    settings: CorpusSettings,
+) -> PackedCorpus:
+    """Write the corpus directory ``out`` and open it; texts and vectors are held in memory meanwhile.
+
+    A translation's target is the source's vector of its side in the pivot's language (multilingual distillation,
+    arXiv 2004.09813), and that of a sentence in the pivot's language is its own. In languages that the source knows, a
+    sentence's own vector is a target too. Targets are stored in float16: rounding moves a vector by some 3e-4 of its length, a
+    hundredth of what training leaves between the two, at half the room of float32.
+
+    Args:
+        tokenizer: directory of the fast tokenizer of the model to train, or a hub id.
+        texts: files (see :func:`hyperofa.corpus.reading.documents`) per language, a sentence a line.
+        parallel: sentences and their translations.
+        source: gives the vectors.
+        out: must be new, empty, or an earlier corpus.
+        settings: length, caps, sampling, pivot, whether own vectors are targets.
+
+    Raises:
+        InputError: nothing is a translation of the pivot's language and no text is known to the source, a file has a bad line,
+            or a vector is not finite.
+        DataMissingError: a file or the tokenizer is not there.
+    """
+    check_output(out, MARKER)
+    for file in (file for files in texts.values() for file in files):
+        check_source(file)
+    if any(parallel.values()):
+        check_pivot(parallel, settings.pivot)
+    names = sorted({*parallel, *texts})
+    check_texts(names, settings)
+    framed = DocumentTokenizer(tokenizer)
+    found, known = _sentences(names, texts, parallel, source, settings)
+    ids = {name: _ids(framed, source.prompt, name, one.texts, settings) for name, one in found.items()}
+    vectors, mean, variance = _targets(found, source)
+    longest = max(len(row) for rows, *_ in ids.values() for row in rows)
+    length = max(8, -(-longest // 8) * 8)
+    with new_directory(out, MARKER) as folder:
+        (folder / "data").mkdir()
+        languages = []
+        for index, (name, one) in enumerate(found.items()):
+            rows, unknown, typed = ids[name]
+            file = f"data/{name}.arrow"
+            padded = (_padded(row, length, framed.pad_id) for row in rows)
+            written = write_sequences(folder / file, padded, length, index, vectors[name])
+            counts = {"documents": written, "sequences": written, "tokens": sum(map(len, rows)), "unknown": unknown}
+            counts |= {"characters": sum(map(len, one.texts)), "skipped": one.skipped, "typed_special": typed}
+            digest = sha256_file(folder / file)
+            languages.append(asdict(Language(name=name, file=file, sha256=digest, own=one.own, **counts)))
+        save_file({"mean": mean, "variance": np.array(variance)}, folder / TARGETS)
+        targets = Targets(
+            dim=len(mean),
+            known=tuple(sorted(known)),
+            sha256=sha256_file(folder / TARGETS),
+            **source.record,  # type: ignore[arg-type]
+        )
+        size = write_tokens(token_table(framed.tokenizer), folder / TOKENS)
+        weights = [float(settings.weight.get(name, 1.0)) for name in found]
+        meta = describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, size, length, targets)
+        write_json(folder / MARKER, meta)
+    return PackedCorpus.open(out)
+
+
+def _sentences(
+    names: Sequence[str],
+    texts: Mapping[str, Sequence[str]],
+    parallel: Parallel,
+    source: SourceVectors,
+    settings: CorpusSettings,
+) -> tuple[dict[str, Sentences], set[str]]:
+    """The sentences by language, without languages that have none, and the languages whose own vectors are targets."""
+    pivot, skipped = settings.pivot, dict.fromkeys(names, 0)
+    pairs = {name: _first(parallel.get(name, {}), settings.caps.get(name, settings.caps.get(""))) for name in names}
+    anchors = parallel.get(pivot, {})
+    lines: dict[str, dict[str, None]] = {}
+    for name in names:
+        lines[name] = dict.fromkeys(pairs[name].values())
+        cap, taken = settings.caps.get(name, settings.caps.get("")), 0
+        for text in (text for file in texts.get(name, ()) for text in documents(file, settings.field)):
+            if cap is not None and taken >= cap:
+                break
+            skipped[name] += not text
+            if text:
+                lines[name][text] = None
+                taken += 1
+    known = {pivot} & {*names}
+    if settings.own_vectors:
+        asked = {name: list(rows) for name, rows in lines.items() if rows}
+        seen = known_languages(asked, parallel, pivot, lambda part: torch.from_numpy(source(part)), source.unknown)
+        known |= {name for name, (yes, _) in seen.items() if yes}
+        said = ", ".join(f"{name} ({why})" for name, (yes, why) in seen.items() if yes)
+        log.info("the source's own vectors of a sentence are targets in: %s", said or "no language but the pivot's")
+    found: dict[str, Sentences] = {}
+    for name in names:
+        one = Sentences(skipped=skipped[name])
+        for number, text in pairs[name].items() if name != pivot else ():
+            if number in anchors:
+                one.add(text, anchors[number])
+        for text in lines[name] if name in known else ():
+            one.add(text, text)
+        if one.texts:
+            found[name] = one
+        else:
+            log.warning("%s: no sentence of it has a target: it has no pairs, and the source does not know it", name)
+    if not found:
+        todo = "give --parallel with a language that the source knows, or text in such a one"
+        raise InputError("no sentence has a target vector", where="corpus prepare", todo=todo)
+    return found, known & found.keys()
+
+
+def _first(rows: Mapping[int, str], cap: int | None) -> dict[int, str]:
+    return dict(sorted(rows.items())[:cap])
+
+
+def _ids(
+    framed: DocumentTokenizer, prompt: str, name: str, texts: Sequence[str], settings: CorpusSettings
+) -> tuple[list[NDArray[np.int32]], int, int]:
+    """Token ids of every sentence behind the prompt, how many are unknown, and how many special tokens were typed."""
+    text, unk = PlainText(framed.tokenizer), framed.tokenizer.unk_token_id
+    options = {"truncation": True, "max_length": settings.length, "verbose": False}
+    options |= {"return_attention_mask": False, "return_token_type_ids": False}
+    rows: list[NDArray[np.int32]] = []
+    typed = 0
+    with progress_bar(name, len(texts)) as advance:
+        for part in chunks(texts, DOCUMENTS_PER_TASK):
+            prompted = [prompt + sentence for sentence in part]
+            encoded, counts = text.with_counts(prompted, as_tokens=settings.read_special_tokens, **options)
+            rows += [np.array(row, dtype=np.int32) for row in encoded["input_ids"]]
+            typed += sum(counts)
+            advance(len(part))
+    unknown = sum(int((row == unk).sum()) for row in rows) if unk is not None else 0
+    return rows, unknown, typed
+
+
+def _targets(
+    found: Mapping[str, Sentences], source: SourceVectors
+) -> tuple[dict[str, NDArray[np.float16]], NDArray[np.float32], float]:
+    """Target vectors (n, D) by language; over all different ones, their mean and mean squared distance from it."""
+    wanted = list(dict.fromkeys(text for one in found.values() for text in one.targets))
+    places = {text: i for i, text in enumerate(wanted)}
+    exact = source(wanted)
+    if not np.abs(exact).max() < _LARGEST:
+        raise InputError("a vector of the source is too large for float16", where="corpus prepare")
+    vectors = exact.astype(np.float16)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    variance = float(np.square(vectors - mean).sum(axis=1).mean())
+    if not variance > 0:
+        raise InputError("all target vectors are the same", where="corpus prepare", todo="give more sentences")
+    by_language = {name: vectors[[places[text] for text in one.targets]] for name, one in found.items()}
+    return by_language, mean.astype(np.float32), variance
+
+
+def _padded(row: NDArray[np.int32], length: int, pad_id: int) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    ids, segments = np.full(length, pad_id, dtype=np.int32), np.full(length, -1, dtype=np.int16)
+    ids[: len(row)], segments[: len(row)] = row, 0
+    return ids, segments

@@ -1,0 +1,52 @@
+"""The stage that makes the training corpus: packed documents, or sentences with vectors of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hyperofa.data.parallel import ENGLISH, languages_in
+from hyperofa.experiment.recipe.commands import command_words
+from hyperofa.experiment.recipe.language_choice import Languages
+from hyperofa.experiment.recipe.schema import Recipe
+from hyperofa.experiment.workflow.stage import Stage
+
+
+def corpus_stage(recipe: Recipe, languages: Languages, *, out: Path, data: Path, tokenizer: str, source: str) -> Stage:
+    """How the corpus of an experiment is made.
+
+    Args:
+        recipe: the experiment.
+        languages: those that are learnt, and those that have text besides.
+        out: the experiment's directory.
+        data: its training side.
+        tokenizer: the target tokenizer.
+        source: the (only) source model, whose vectors sentences learn.
+    """
+    corpus, given, sentences = out / "corpus", recipe.inputs, recipe.learns_sentences
+    folder = data / ("text" if sentences else "documents")
+    gathered = given is None or given.gathered
+    texts = [str(folder / f"{language}.txt") for language in languages.learnt] if gathered else []
+    if given is not None and given.corpus:
+        texts = [word for word in texts if Path(word).stem not in given.corpus]
+        texts += [f"{language}={place}" for language, place in given.corpus.items()]
+    values: dict[str, Any] = {"tokenizer": tokenizer, "text": texts}
+    read = [folder] if gathered else []
+    if sentences:
+        values |= {"source": source, "parallel": _parallel(data / "parallel", languages.learnt)}
+        values |= {"cache": out / "source-vectors"}
+        read += [data / "parallel", Path(source)]
+    words = command_words("hyperofa corpus prepare", {**values, **recipe.corpus, "out": corpus}, "corpus")
+    files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
+    title = "Sentences with vectors of the source" if sentences else "Packed corpus"
+    pattern = None if languages.idle else folder / "*.txt"
+    inputs = (*read, Path(tokenizer), *files)
+    return Stage("corpus", title, words, corpus, "corpus.json", inputs, pattern=pattern)
+
+
+def _parallel(folder: Path, learnt: Sequence[str]) -> list[Path]:
+    """The files of the languages that are learnt; the folder where it holds no others, or is not there yet."""
+    there = languages_in(folder)
+    wanted = {ENGLISH, *learnt}
+    return [folder] if there <= wanted else [folder / f"{language}.txt" for language in sorted(there & wanted)]
