@@ -13,7 +13,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "tokens": {"steps": 250, "batch_size": 24, "learning_rate": 0.04, "shared_rate": 0.0, "longest": None},
 }
 """What each objective takes where a setting is not given."""
-_ROWS_A_STEP, _FEWEST, _MOST = 80, 600, 1400
+_ROWS_A_STEP, _FEWEST, _MOST = 80, 400, 1400
 """Sentences: a step for so many rows that learn, within these numbers of steps; so each row is met some times."""
 
 
@@ -27,7 +27,7 @@ class RefineConfig(Settings):
 
     steps: int | None = setting(
         None,
-        "of the learning (default: 600 to 1,400 for sentences, by how many rows learn; 250 for tokens)",
+        "of the learning (default: 400 to 1,400 for sentences, by how many rows learn; 250 for tokens)",
         range=Range(1),
     )
     batch_size: int | None = setting(

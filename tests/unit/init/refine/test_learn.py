@@ -159,5 +159,5 @@ def test_the_rate_rises_and_falls():
 
 def test_many_rows_take_more_steps_than_few_unless_asked():
     plain = RefineConfig().completed("sentences")
-    assert [plain.for_rows(n).steps for n in (10, 48_000, 80_000, 100_000, 10**6)] == [600, 600, 1000, 1250, 1400]
+    assert [plain.for_rows(n).steps for n in (10, 48_000, 80_000, 100_000, 10**6)] == [400, 600, 1000, 1250, 1400]
     assert dataclasses.replace(plain, steps=7).for_rows(10**6).steps == 7
