@@ -52,7 +52,7 @@ METHODS: dict[str, Method] = {
 RECORD_SCHEMA = 2
 """Of ``init.json``; one without a schema was written when ``hyperofa`` named two methods."""
 GONE = {
-    "preset": "use the method ofa-ridge (the default), or hyperofa (the published network)",
+    "preset": "use the method ofa-ridge, or hyperofa (the published network)",
     "network_weight": "the method ofa-ridge has no network; hyperofa is the published one",
     "checkpoint": "leave it out: work is kept beside the output",
 }

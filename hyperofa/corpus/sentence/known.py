@@ -42,7 +42,7 @@ def known_languages(
         unknown: the share of the source tokenizer's unknown tokens in some texts.
     """
     anchors = parallel.get(pivot, {})
-    found: dict[str, tuple[bool, str]] = {}
+    paired: dict[str, list[tuple[str, str]]] = {}
     unpaired: dict[str, Sequence[str]] = {}
     for language, own in lines.items():
         if language == pivot:
@@ -51,8 +51,15 @@ def known_languages(
         numbers = evenly(sorted(rows.keys() & anchors.keys()), LOOKED_AT)
         if len(numbers) < PAIRS:
             unpaired[language] = own
-            continue
-        share = retrieved(*(vectors([side[n] for n in numbers]) for side in (rows, anchors)))
+        else:
+            paired[language] = [(rows[n], anchors[n]) for n in numbers]
+    # All together: then batches hold texts of like length, and a sentence of the pivot is read once.
+    texts = list(dict.fromkeys(text for pairs in paired.values() for pair in pairs for text in pair))
+    places = {text: i for i, text in enumerate(texts)}
+    table = vectors(texts) if texts else torch.zeros((0, 1))
+    found: dict[str, tuple[bool, str]] = {}
+    for language, pairs in paired.items():
+        share = retrieved(*(table[[places[pair[side]] for pair in pairs]] for side in (0, 1)))
         found[language] = share >= FOUND, f"{share:.0%} found"
     trusted = 2 * sum(yes for yes, _ in found.values()) >= len(found)
     for language, own in unpaired.items():

@@ -26,6 +26,9 @@ KINDS = (
 )  # fmt: skip
 """What ``slurm`` may give words for."""
 
+DEFAULT_ROW = "default"
+"""The row of methods that is ``hyperofa init`` with no method named."""
+
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -123,7 +126,8 @@ class Matrix:
 
     ranks: list[Rank]
     methods: dict[str, dict[str, Any]]
-    """By the name of the row, settings of ``hyperofa init``; without ``method`` the row's name is the method.
+    """By the name of the row, settings of ``hyperofa init``; without ``method`` the row's name is the method, but the row
+    ``default`` names none.
 
     ``ranks`` and ``seeds`` beside them: only these of the matrix, for a method that takes long."""
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -256,7 +260,8 @@ class Recipe:
         own = self.matrix.settings(method)
         for key in own.keys() & {"options", "refine_options"}:
             own[key] = {**self.init.get(key, {}), **own[key]}
-        return {"method": method, **self.init, **own}
+        named = {} if method == DEFAULT_ROW else {"method": method}
+        return {**named, **self.init, **own}
 
     def init_settings(self, method: str) -> InitSettings:
         """The settings of ``hyperofa init`` for a method, with their defaults."""

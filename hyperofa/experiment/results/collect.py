@@ -215,7 +215,7 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
     sources = {source.published: name for name, source in plan.recipe.sources.items() if source.published}
     same: dict[str, str] = {}
     for name in plan.recipe.matrix.methods:
-        same.setdefault(plan.recipe.init_values(name)["method"], name)
+        same.setdefault(plan.recipe.init_settings(name).method, name)
     rows = []
     for task in dict.fromkeys(row["task"] for row in table):
         for model, methods in published(task).items():

@@ -236,7 +236,7 @@ class Plan:
         name, out, source = f"init-{cell.name}", self.cell(cell) / "init", self.source(cell.source)
         settings, read = with_places(INIT, self.recipe.init_values(cell.method), self._places())
         settings = self._learnt_files(settings)
-        file = method_file(settings["method"])
+        file = method_file(settings.get("method", ""))
         values = {"source": source, "tokenizer": self.tokenizer, "vectors": self.vectors, "out": out, **settings}
         values |= {"rank": None if cell.rank == "full" else cell.rank, "seed": cell.seed}
         words = command_words(INIT, values, name)

@@ -1,4 +1,4 @@
-"""The default ``ofa-ridge``: the sum of OFA's direction and two of ridge regression, at the length of the source's rows."""
+"""The method ``ofa-ridge``: the sum of OFA's direction and two of ridge regression, at the length of the source's rows."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_an_option_of_another_method_or_time_is_named_as_such(method, options, m
 def test_the_command_refuses_presets(capsys):
     assert main(["init", "--source", "S", "--preset", "paper"]) == 2
     line = capsys.readouterr().err
-    assert "the method ofa-ridge (the default), or hyperofa (the published network)" in line
+    assert "the method ofa-ridge, or hyperofa (the published network)" in line
     assert line.count("\n") == 1
 
 

@@ -10,13 +10,24 @@ from support.plans import QUICKSTART, edited
 
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_recipe
+from hyperofa.init.settings import InitSettings
 
 
 def test_the_shipped_recipe_covers_the_mission() -> None:
     recipe = load_recipe(QUICKSTART, Replacements())
     assert len(recipe.parallel.languages) == 17
     assert set(recipe.parallel.pivots) == {"deu", "fra", "spa", "rus"}
-    assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "ofa-ridge")]
+    assert [cell.name for cell in recipe.cells()] == [f"minilm-r100-{m}-s0" for m in ("random", "ofa", "default")]
+
+
+def test_the_row_default_names_no_method(tmp_path: Path) -> None:
+    recipe = load_recipe(QUICKSTART, Replacements())
+    assert "method" not in recipe.init_values("default")
+    assert recipe.init_settings("default").method == InitSettings().method
+    own = load_recipe(
+        edited(tmp_path, matrix__methods={"random": {}, "ofa": {}, "default": {"method": "ridge"}}), Replacements()
+    )
+    assert own.init_settings("default").method == "ridge"
 
 
 def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:
@@ -43,6 +54,10 @@ def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:
         ({"train__stop_at_step": 100_000}, r"stop_at_step must lie between 0 and"),
         ({"train__settings__run": "elsewhere"}, r"train\.settings\.run is set for each cell"),
         ({"matrix__methods": {"hyperova": {}}, "evaluate__against": []}, r"'hyperova'.*did you mean 'hyperofa'"),
+        (
+            {"matrix__methods": {"default": {"options": {"epoch": 3}}}, "evaluate__against": []},
+            r"'epoch'.*did you mean 'epochs'",
+        ),
         ({"matrix__methods": {"Not A Name": {}}}, r"must be lower-case letters"),
         ({"evaluate__against": ["mean"]}, r"names 'mean', which matrix\.methods does not have"),
         ({"matrix__methods": {"ofa": {"seeds": [7]}}, "evaluate__against": []}, r"matrix\.methods\.ofa\.seeds names 7"),

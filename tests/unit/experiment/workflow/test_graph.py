@@ -39,6 +39,16 @@ def test_the_matrix_becomes_stages(matrix: Path) -> None:
     assert settings["evaluation"] == {**own, "data": str(matrix.parent / "test")}
 
 
+def test_the_quick_start_gives_the_default_what_a_user_would(tmp_path: Path) -> None:
+    plan = Plan(load_recipe(QUICKSTART, Replacements()), tmp_path)
+    stage = next(stage for stage in plan.rest() if stage.name == "init-minilm-r100-default-s0")
+    given = dict(zip(stage.command[2::2], stage.command[3::2], strict=False))
+    assert "--method" not in stage.command
+    assert given["--parallel"] == str(plan.data / "parallel")
+    assert given["--vectors"] == str(plan.vectors)
+    assert plan.data / "parallel" in stage.inputs
+
+
 METHOD = """
 from hyperofa.init.registry import Method
 mine = Method("mine", "zeros", lambda problem: problem.rows[:0])
