@@ -45,26 +45,21 @@ def prepare(
         DataMissingError: a file or the tokenizer is not there.
     """
     check_output(out, MARKER)
-    for name in [*settings.caps, *settings.weight]:
-        if name and name not in texts:
-            raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(texts)}")
-    weights = [float(settings.weight.get(name, 1.0)) for name in texts]
-    try:
-        check_sampling(weights, settings.temperature)
-    except ValueError as error:
-        raise InputError(str(error), where="sampling", todo="change the weights or the temperature") from None
+    sampling = _sampling(texts, settings)
     for source in (source for sources in texts.values() for source in sources):
         check_source(source)
-    framed = DocumentTokenizer(tokenizer)
+    framed = DocumentTokenizer(tokenizer, end=settings.document_end)
     table = token_table(framed.tokenizer)
     with (
         new_directory(out, MARKER) as folder,
-        tokenizing(tokenizer, settings.processes, read_special=settings.read_special_tokens) as tokenize,
+        tokenizing(
+            tokenizer, settings.processes, read_special=settings.read_special_tokens, end=settings.document_end
+        ) as tokenize,
     ):
         (folder / "data").mkdir()
         languages = []
         for index, (name, sources) in enumerate(texts.items()):
-            counter = _Counter(framed.tokenizer.unk_token_id)
+            counter = _Counter(framed.tokenizer.unk_token_id, framed.end)
             ids = counter.tokens_of(tokenize(counter.texts_of(name, sources, settings)))
             file = f"data/{name}.arrow"
             sequences = pack(ids, settings.length, framed.pad_id, keep_whole=settings.keep_whole)
@@ -79,7 +74,7 @@ def prepare(
             {"special": table.special.astype(np.uint8), "continuation": table.continuation.astype(np.uint8)},
             folder / TOKENS,
         )
-        meta = _describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, len(table.special))
+        meta = _describe(framed, Path(tokenizer), settings, languages, sampling, folder / TOKENS, len(table.special))
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 
@@ -87,11 +82,35 @@ def prepare(
 _COUNTED = ("documents", "tokens", "unknown", "characters", "skipped", "typed_special")
 
 
+def _sampling(texts: Mapping[str, Sequence[str]], settings: CorpusSettings) -> dict[str, Any]:
+    """How the languages are sampled, as ``corpus.json`` says it.
+
+    Raises:
+        InputError: a language that has no text is named, or there is no way to share out the draws.
+    """
+    for name in [*settings.caps, *settings.weight, *settings.replay]:
+        if name and name not in texts:
+            what = f"a cap, weight or replay names {name!r}, which has no text"
+            raise InputError(what, todo=f"texts: {', '.join(texts)}")
+    if both := sorted({*settings.weight} & {*settings.replay}):
+        what = f"{', '.join(both)} has a weight, but replay says its share"
+        raise InputError(what, where="sampling", todo="leave the weight out")
+    weights = [float(settings.weight.get(name, 1.0)) for name in texts]
+    replay = [float(settings.replay.get(name, 0.0)) for name in texts]
+    try:
+        check_sampling(weights, settings.temperature, replay)
+    except ValueError as error:
+        todo = "change the weights, the temperature or the replayed shares"
+        raise InputError(str(error), where="sampling", todo=todo) from None
+    found = {"weights": weights, "temperature": settings.temperature}
+    return {**found, "replay": replay} if any(replay) else found  # without it, the fingerprint is what it always was
+
+
 class _Counter:
     """Counts what passes through the two generators of one language."""
 
-    def __init__(self, unknown_id: int | None) -> None:
-        self.unknown_id = unknown_id
+    def __init__(self, unknown_id: int | None, end: Sequence[int]) -> None:
+        self.unknown_id, self.ends = unknown_id, sum(one == unknown_id for one in end)  # which may be one token
         self.documents = self.tokens = self.unknown = self.characters = self.skipped = 0
         self.typed_special = self.with_special = 0
         self.example = ""
@@ -100,7 +119,7 @@ class _Counter:
         cap = settings.caps.get(name, settings.caps.get(""))
         with progress_bar(name, cap) as advance:
             for source in sources:
-                for text in documents(source, settings.field):
+                for text in documents(source, settings.field, paragraphs=settings.document == "paragraph"):
                     if cap is not None and self.documents >= cap:
                         return
                     if not text:
@@ -115,7 +134,7 @@ class _Counter:
         for ids, typed, example in documents:
             self.tokens += len(ids)
             if self.unknown_id is not None:
-                self.unknown += int((ids == self.unknown_id).sum())
+                self.unknown += int((ids == self.unknown_id).sum()) - self.ends
             if typed:
                 self.typed_special += typed
                 self.with_special += 1
@@ -136,7 +155,7 @@ def _describe(
     directory: Path,
     settings: CorpusSettings,
     languages: list[dict[str, Any]],
-    weights: list[float],
+    sampling: dict[str, Any],
     table: Path,
     size: int,
 ) -> dict[str, Any]:
@@ -157,7 +176,7 @@ def _describe(
             "mask_id": tokenizer.mask_token_id,
             "table_sha256": sha256_file(table),
         },
-        "sampling": {"weights": weights, "temperature": settings.temperature},
+        "sampling": sampling,
         "languages": languages,
         "made_by": {
             "command": "hyperofa corpus prepare",
