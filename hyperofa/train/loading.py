@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
+from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.errors import InputError
 from hyperofa.train.bias import start_at_frequencies
@@ -36,6 +37,24 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
         raise InputError(what, where=config.model, todo="choose another phase, or leave it out")
 
 
+def choose_what_learns(config: TrainConfig, model: Any) -> None:
+    """Put adapters into the body of a wrapped model where the run wants them, and freeze the parts that never learn.
+
+    Raises:
+        InputError: adapters are wanted for a layer that the body has not.
+        HyperofaError: they are wanted, and peft is not installed.
+    """
+    from hyperofa.model.phases import freeze
+
+    wanted = config.adapter
+    if wanted.rank:
+        from hyperofa.model.adapter import add_adapter
+
+        seed = stream_key(config.seed, "adapter")
+        model.adapter = add_adapter(model, rank=wanted.rank, alpha=wanted.alpha, targets=wanted.targets, seed=seed)
+    freeze(model, config.frozen)
+
+
 def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     """The model ready for training, and the batches of its corpus.
 
@@ -61,6 +80,7 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     if positions is not None and corpus.length > positions:
         what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
+    choose_what_learns(config, model)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     causal = model.objective == "causal"

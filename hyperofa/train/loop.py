@@ -66,9 +66,8 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     found = saver.find()
-    from hyperofa.model.phases import freeze, parameter_groups, part_of
+    from hyperofa.model.phases import parameter_groups, part_of
 
-    freeze(model, config.frozen)
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     check_that_something_learns(config, {part_of(group["name"]) for group in groups})
     engine.prepare(model, groups)
@@ -99,7 +98,7 @@ class _Loop:
         flops = shape_of(engine.module.pretrained, config.mask_rate).flops_per_token(batches.corpus.length)
         peak = engine.peak_flops()
         self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
-        self.evaluator = Evaluator(config, engine, stop)
+        self.evaluator = Evaluator(config, engine, stop, batches.corpus.replayed)
         self.phase: Phase = "all"
         self.evaluation_missing = False
 
@@ -245,7 +244,7 @@ class _Loop:
             "loss": result.loss,
             "learning_rate": self.config.rate(step - 1),
             "gradient_norm": self.engine.gradient_norm(),
-            "masked_tokens": result.targets,
+            "predicted_tokens": result.targets,
             "tokens": step * tokens,
             "seconds": seconds,
             "tokens_per_second": tokens / seconds,
