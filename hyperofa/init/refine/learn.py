@@ -29,10 +29,11 @@ than both on other text (Wortsman et al. 2022, arXiv 2109.01903): rare tokens ov
 
 
 class Objective(Protocol):
-    """What rows learn from."""
+    """What rows learn from, and how: ``config`` is complete once it has begun."""
 
     name: str
     unit: str
+    config: RefineConfig
     languages: dict[str, int]
 
     def begin(self, learning: np.ndarray) -> np.ndarray:
@@ -62,9 +63,7 @@ class Course:
         return min(self.looks, key=lambda look: look[2])
 
 
-def learn(
-    rows: LearnedRows, head: LearnedRows, objective: Objective, config: RefineConfig, store: SavedState
-) -> Course:
+def learn(rows: LearnedRows, head: LearnedRows, objective: Objective, store: SavedState) -> Course:
     """Let the rows learn, and leave them as they were where they were best on text that is kept out, the start included.
 
     ``head`` is ``rows`` where the head is tied to the input. The state is kept in ``store`` every 50 steps: an interrupted run
@@ -73,19 +72,17 @@ def learn(
     Raises:
         HyperofaError: the loss became NaN or infinite.
     """
-    loop = _Loop(rows, head, objective, config, store)
+    loop = _Loop(rows, head, objective, store)
     loop.run()
     loop.take_best()
     return loop.course
 
 
 class _Loop:
-    def __init__(
-        self, rows: LearnedRows, head: LearnedRows, objective: Objective, config: RefineConfig, store: SavedState
-    ) -> None:
-        self.rows, self.head, self.objective, self.config, self.store = rows, head, objective, config, store
+    def __init__(self, rows: LearnedRows, head: LearnedRows, objective: Objective, store: SavedState) -> None:
+        self.rows, self.head, self.objective, self.config, self.store = rows, head, objective, objective.config, store
         self.modules = [rows] if head is rows else [rows, head]
-        self.optimizers = _optimizers(self.modules, config)
+        self.optimizers = _optimizers(self.modules, self.config)
         self.course, self.best = _restore(store, self.modules, [optimizer for optimizer, _ in self.optimizers])
 
     def run(self) -> None:

@@ -51,6 +51,7 @@ class OwnLoss:
     Under a tied head a row is both what goes in and what is scored, and learns as both. An untied head's rows learn beside.
 
     Attributes:
+        config: the settings.
         unit: of the figure on held-out text: bits per character of the next tokens, or of the masked ones, nats a token.
         languages: lines to learn from, per language.
     """
@@ -61,7 +62,7 @@ class OwnLoss:
         self, given: PartedText, tokenizer: Any, body: Body, config: RefineConfig, seed: int, head: HeadFacts
     ) -> None:
         """Take text with its parts and the target's tokenizer; settings are completed ones."""
-        self._given, self._tokenizer, self._body, self._config, self._seed = given, tokenizer, body, config, seed
+        self._given, self._tokenizer, self._body, self.config, self._seed = given, tokenizer, body, config, seed
         self._head = head
         self.causal = head.causal
         self.unit = "bits per character" if self.causal else "nats a token"
@@ -85,7 +86,7 @@ class OwnLoss:
 
     def begin(self, learning: np.ndarray) -> np.ndarray:
         """Prepare what the steps draw; ``learning`` (V,) bool are the new tokens. Returns all tokens: a head scores all."""
-        config = self._config
+        config = self.config
         ids: list[np.ndarray] = []
         groups: list[int] = []
         for language, lines in self._given.learn.all_lines().items():
@@ -165,7 +166,7 @@ class OwnLoss:
         """The ids of each line, as the model reads it, and how many of its characters they are."""
         if not lines:
             return [], np.zeros(0, dtype=np.int64)
-        encoded = encode(self._tokenizer, lines, self._config.max_length - 1, return_offsets_mapping=True)
+        encoded = encode(self._tokenizer, lines, self.config.max_length - 1, return_offsets_mapping=True)
         first = self._tokenizer.bos_token_id
         first = self._tokenizer.eos_token_id if first is None else first
         ids = []

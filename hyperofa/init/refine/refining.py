@@ -157,12 +157,13 @@ class Learning:
             HyperofaError: the loss became NaN or infinite.
         """
         began = time.monotonic()
-        config, objective = self._refinement.config, self._objective
+        objective = self._objective
         starts = [self._start(extended.rows, extended.factors, problem) for extended, problem in matrices]
         if objective.name == "sentences":
             starts = starts[:1]
         with self._body.frozen():
             used = objective.begin(self.movable)
+            config = objective.config
             modules = [
                 LearnedRows(start, used, sparse=objective.name == "sentences", longest=config.longest).to(
                     self._body.device
@@ -173,9 +174,7 @@ class Learning:
             for module in modules:
                 module.shared.requires_grad_(shared and module is modules[0])
             key = self._key(starts, objective) if work else ""
-            course = learn(
-                modules[0], modules[-1], objective, config, SavedState(work and work / "refine", "refine", key)
-            )
+            course = learn(modules[0], modules[-1], objective, SavedState(work and work / "refine", "refine", key))
         record = self._record(course, len(modules[0].learned_ids))
         log.info("%d rows learned in %.1f s", len(modules[0].learned_ids), time.monotonic() - began)
         if course.best[0] == 0:
@@ -203,7 +202,7 @@ class Learning:
     def _record(self, course: Course, learned: int) -> dict[str, Any]:
         step, share, figure = course.best
         objective = self._objective
-        record = dataclasses.asdict(self._refinement.config) | {
+        record = dataclasses.asdict(objective.config) | {
             "objective": objective.name,
             "block": self._body.layer if objective.name == "sentences" else None,
             "numbers": str(self._body.dtype).removeprefix("torch."),
@@ -229,7 +228,7 @@ class Learning:
     def _key(self, starts: list[Start], objective: Objective) -> str:
         """SHA-256 of all that decides the learning: only a state with this key is taken over."""
         refinement = self._refinement
-        config = dataclasses.asdict(refinement.config)
+        config = dataclasses.asdict(objective.config)
         asked = json.dumps([refinement.digest(), config, self._seed, objective.digest(), self._body.digest()])
         values = (getattr(start, f.name) for start in starts for f in dataclasses.fields(start))
         parts = (value if value is None or isinstance(value, RowTable) else np.asarray(value) for value in values)

@@ -43,6 +43,7 @@ class SentenceVectors:
     """Sentences beside the source model's vectors of themselves or of their pivot side.
 
     Attributes:
+        config: the settings, complete from ``begin`` on.
         known: languages that the source knows: their sentences' own vectors are targets.
         languages: sentences to learn from, per language.
     """
@@ -68,7 +69,7 @@ class SentenceVectors:
         if any(given.learn.parallel.texts.values()):
             check_pivot(given.learn.parallel.texts, config.pivot)
         self._source_tokenizer, self._target_tokenizer = tokenizers
-        self._given, self._body, self._config, self._seed = given, body, config, seed
+        self._given, self._body, self.config, self._seed = given, body, config, seed
         self._prompt = prompt
         self.known = self._known_languages()
         self._held = self._items(given.choose, max(32, _HELD // max(1, len(given.choose.all_lines()))))
@@ -83,11 +84,12 @@ class SentenceVectors:
 
     def begin(self, learning: np.ndarray) -> np.ndarray:
         """Prepare what the steps draw; ``learning`` (V,) bool are the new tokens. Returns the tokens that occur, ascending."""
-        config = self._config
         items = self._items(self._given.learn, _MOST)
         ids, real = self._tokens(self._target_tokenizer, [item.text for item in items])
         names = sorted({(item.language, item.own) for item in items})
         groups = np.array([names.index((item.language, item.own)) for item in items])
+        used = used_ids(ids)
+        self.config = config = self.config.for_rows(int(learning[used].sum()))
         lengths = np.array([len(row) for row in ids])
         weights = rare_first(ids, learning, config.rare)
         assert config.batch_size is not None
@@ -100,7 +102,7 @@ class SentenceVectors:
         self._pivots = self._source_vectors(list(pivots))
         for item in items:
             self.languages[item.language] = self.languages.get(item.language, 0) + 1
-        return used_ids(ids)
+        return used
 
     def digest(self) -> str:
         """SHA-256 of the tokens of both sides, of their languages, and of which languages the source knows."""
@@ -152,7 +154,7 @@ class SentenceVectors:
         return float(np.mean(means))
 
     def _apart(self, vectors: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
-        config = self._config
+        config = self.config
         centre = self._mean_vector()
         return sentence_loss(vectors - centre, targets - centre, answers, config.temperature, config.pull)
 
@@ -162,7 +164,7 @@ class SentenceVectors:
         return pooled(self._body.states(rows(tensor), mask), counts)
 
     def _tokens(self, tokenizer: Any, texts: Sequence[str]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        return tokenise(tokenizer, [self._prompt + text for text in texts], self._config.max_length)
+        return tokenise(tokenizer, [self._prompt + text for text in texts], self.config.max_length)
 
     def _source_vectors(self, texts: Sequence[str]) -> Tensor:
         """The source model's vectors (n, D) float32 of texts under its own tokenizer."""
@@ -186,7 +188,7 @@ class SentenceVectors:
 
     def _items(self, given: GivenText, most: int) -> list[Item]:
         """The sentences of a part with their targets, at most ``most`` of each language and kind."""
-        pivot = given.parallel.texts.get(self._config.pivot, {})
+        pivot = given.parallel.texts.get(self.config.pivot, {})
         items: list[Item] = []
         for language, rows in sorted(given.parallel.texts.items()):
             pairs = [Item(language, text, pivot[n], own=False) for n, text in sorted(rows.items()) if n in pivot]
@@ -199,10 +201,10 @@ class SentenceVectors:
 
     def _known_languages(self) -> set[str]:
         """The languages whose sentences the source's own vectors may teach."""
-        given, pivot, unknown_id = self._given.choose, self._config.pivot, self._source_tokenizer.unk_token_id
+        given, pivot, unknown_id = self._given.choose, self.config.pivot, self._source_tokenizer.unk_token_id
 
         def unknown(lines: Sequence[str]) -> float:
-            ids = tokenise(self._source_tokenizer, lines, self._config.max_length)[0]
+            ids = tokenise(self._source_tokenizer, lines, self.config.max_length)[0]
             return float((np.concatenate(ids) == unknown_id).mean())
 
         with self._body.frozen():

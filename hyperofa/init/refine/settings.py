@@ -9,10 +9,12 @@ from typing import Any
 from hyperofa_eval.settings.fields import Range, Settings, setting
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "sentences": {"steps": 400, "batch_size": 48, "learning_rate": 0.1, "shared_rate": 0.04, "longest": 1.5},
+    "sentences": {"batch_size": 48, "learning_rate": 0.1, "shared_rate": 0.04, "longest": 1.5},
     "tokens": {"steps": 250, "batch_size": 24, "learning_rate": 0.04, "shared_rate": 0.0, "longest": None},
 }
 """What each objective takes where a setting is not given."""
+_ROWS_A_STEP, _FEWEST, _MOST = 80, 600, 1400
+"""Sentences: a step for so many rows that learn, within these numbers of steps; so each row is met some times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,11 @@ class RefineConfig(Settings):
     embeddings nor its split between the factors matters.
     """
 
-    steps: int | None = setting(None, "of the learning (default: 400 for sentences, 250 for tokens)", range=Range(1))
+    steps: int | None = setting(
+        None,
+        "of the learning (default: 600 to 1,400 for sentences, by how many rows learn; 250 for tokens)",
+        range=Range(1),
+    )
     batch_size: int | None = setting(
         None, "sentences of a batch (default: 48 for sentences, 24 for tokens)", range=Range(2)
     )
@@ -71,6 +77,11 @@ class RefineConfig(Settings):
         """These settings with those of the objective where none are given."""
         own = {name: value for name, value in OBJECTIVES[objective].items() if getattr(self, name) is None}
         return dataclasses.replace(self, **own)
+
+    def for_rows(self, count: int) -> RefineConfig:
+        """These settings with steps for so many rows, where they are not given."""
+        steps = min(_MOST, max(_FEWEST, count // _ROWS_A_STEP))
+        return self if self.steps is not None else dataclasses.replace(self, steps=steps)
 
     def rate(self, step: int) -> float:
         """The factor on the learning rates at ``step`` (from 0): up over the warm-up, then linearly to 0."""

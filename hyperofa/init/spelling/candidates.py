@@ -30,6 +30,7 @@ from hyperofa.init.spelling.learner import (
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source, Spellings
 from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through, losses_of
+from hyperofa_eval.base.cpu import return_freed_memory
 
 _EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8
 """So many tokens are gone through where the epochs are not given, within these numbers of passes."""
@@ -63,6 +64,13 @@ def make_candidates(problem: Problem, settings: NetworkSettings, *, at_source_le
     Raises:
         HyperofaError: the loss became NaN.
     """
+    found = _from_pieces(problem, settings, at_source_length)
+    return_freed_memory()  # of the learning, before the largest matrices of all
+    return dataclasses.replace(found, vectors=_from_vectors(problem)) if len(problem.vectors) else found
+
+
+def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: bool) -> Candidates:
+    """All candidates but those of word vectors."""
     rows = problem.rows
     source = Source(problem.source_tokenizer, len(rows))
     table, new = source.own, source.spell(problem.target_tokenizer, problem.predict_ids)
@@ -109,8 +117,7 @@ def make_candidates(problem: Problem, settings: NetworkSettings, *, at_source_le
     problem.notes["network"] = notes
     pieces = scale.leave(mean_of_pieces(learner.rows, new)).astype(np.float32)
     characters = float(table.lengths[new.pieces].mean()) if len(new.pieces) else 0.0
-    vectors = _from_vectors(problem) if len(problem.vectors) else None
-    return Candidates(pieces, network, there, vectors, new.counts, characters)
+    return Candidates(pieces, network, there, None, new.counts, characters)
 
 
 def passes_over(tokens: int, asked: int | None) -> int:

@@ -40,7 +40,7 @@ def run(parts, store=None, *, config=CONFIG, kind=SentenceVectors):
     made = kind(parts.given, parts.tokenizers, parts.body(), config, 0)
     with made._body.frozen():
         rows = LearnedRows(parts.start, made.begin(parts.start.movable), sparse=True, longest=config.longest)
-        course = learn(rows, rows, made, config, store or SavedState(None, "refine", ""))
+        course = learn(rows, rows, made, store or SavedState(None, "refine", ""))
     return rows.refined(parts.start)[:], course
 
 
@@ -126,7 +126,7 @@ def test_rows_that_no_batch_holds_do_not_drift(parts):
     with made._body.frozen():
         rows = LearnedRows(start, made.begin(start.movable), sparse=False)
         rows.shared.requires_grad_(False)
-        learn(rows, rows, made, config, SavedState(None, "refine", ""))
+        learn(rows, rows, made, SavedState(None, "refine", ""))
     moved = np.linalg.norm(rows.refined(start)[:] - start.rows[:], axis=1)
     held = np.unique(np.concatenate([made._ids[i] for step in range(6) for i in made._draws.batch(step)]))
     new = np.arange(5, size)
@@ -155,3 +155,9 @@ def test_the_rate_rises_and_falls():
     assert rates.index(max(rates)) == 10
     assert rates[0] < 0.2
     assert 0 < rates[-1] < 0.02
+
+
+def test_many_rows_take_more_steps_than_few_unless_asked():
+    plain = RefineConfig().completed("sentences")
+    assert [plain.for_rows(n).steps for n in (10, 48_000, 80_000, 100_000, 10**6)] == [600, 600, 1000, 1250, 1400]
+    assert dataclasses.replace(plain, steps=7).for_rows(10**6).steps == 7
