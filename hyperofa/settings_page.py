@@ -39,10 +39,11 @@ def _commands() -> Iterator[str]:
 
 
 def _training() -> Iterator[str]:
-    from hyperofa.train.config import Evaluation, TrainConfig
+    from hyperofa.train.config import Adapter, Evaluation, TrainConfig
 
     yield from ("## A training config", "", "The YAML file of `hyperofa train`, and its `key=value` words.", "")
     yield from (*markdown(TrainConfig, options=False), "")
+    yield from ("## adapter in a training config", "", *markdown(Adapter, options=False), "")
     yield from ("## evaluation in a training config", "", *markdown(Evaluation, options=False), "")
 
 

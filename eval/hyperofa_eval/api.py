@@ -98,6 +98,7 @@ def evaluate(
             chosen,
             folder,
             codes=languages,
+            beside=options.beside,
             protocol=options.protocol,
             seeds=list(dict.fromkeys(options.seeds)),
             limit=options.limit,

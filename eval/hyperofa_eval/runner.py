@@ -40,6 +40,7 @@ def run_tasks(
     data: DataFolder,
     *,
     codes: Sequence[str] | None = None,
+    beside: Sequence[str] = (),
     protocol: str = "default",
     seeds: Sequence[int] = (0,),
     limit: int | None = None,
@@ -48,8 +49,9 @@ def run_tasks(
 ) -> dict[str, Any]:
     """Score ``model`` and return the summary; with ``out``, also keep every result there and reuse those that hold.
 
-    ``codes`` are the languages; where None, all of the table, or the paper's list under its protocol. ``limit`` keeps
-    the first items of each, for trials, and marks every result.
+    ``codes`` are the languages; where None, all of the table, or the paper's list under its protocol. Those ``beside`` them
+    have a row too, where the task can score them, but no part in the mean. ``limit`` keeps the first items of each, for
+    trials, and marks every result.
 
     Raises:
         DataMissingError: a task has no data for any of the languages.
@@ -62,7 +64,8 @@ def run_tasks(
     chosen = [complete(task) for task in chosen]
     for task in chosen:
         check_offers(model, task.needs, task.name)
-    wanted = {task.name: _languages(codes, task, chosen, data, protocol) for task in chosen}
+    beside = [code.strip() for code in beside if code.strip()]
+    wanted = {task.name: _languages(codes, beside, task, chosen, data, protocol) for task in chosen}
     present = _read_first(chosen, data, wanted, limit)
     if processes.main:
         _say_what_was_read(chosen, data, present)
@@ -77,7 +80,7 @@ def run_tasks(
         missing = [code for code in lacking if task.scores_pivot or not is_pivot(code)]
         if missing and processes.main:
             log.warning("%s: no data for %s", task.name, ", ".join(missing))
-        entry = summarise_task(results, missing, task.not_in_mean)
+        entry = summarise_task(results, missing, (*task.not_in_mean, *beside))
         if task.needs_head and "head_sha256" in identity:
             entry["head_sha256"] = identity["head_sha256"]
         summary["tasks"][task.name] = entry
@@ -160,14 +163,22 @@ class _Run:
 
 
 def _languages(
-    codes: Sequence[str] | None, task: Task, chosen: Sequence[Task], data: DataFolder, protocol: str
+    codes: Sequence[str] | None,
+    beside: Sequence[str],
+    task: Task,
+    chosen: Sequence[Task],
+    data: DataFolder,
+    protocol: str,
 ) -> list[str]:
     """The languages to score, in order, once each; raises for a code that neither table nor data knows."""
     if codes is None:
-        return list((protocol == "paper" and paper_languages(task.name)) or languages())
+        codes = (protocol == "paper" and paper_languages(task.name)) or list(languages())
+        if not beside:
+            return list(codes)
     wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
     if not wanted:
         raise InputError("no language named", where="--languages")
+    wanted += [code for code in beside if code not in wanted]
     corpora = [task.corpus for task in chosen if task.corpus is not None]
     refuse_unknown(wanted, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
     return wanted

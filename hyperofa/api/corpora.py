@@ -16,6 +16,10 @@ from hyperofa_eval.settings.keywords import takes
 if TYPE_CHECKING:
     from hyperofa.corpus.packed import PackedCorpus
 
+_OF_SENTENCES = ("prompt", "pivot", "own_vectors", "source_dtype")
+_OF_DOCUMENTS = ("keep_whole", "document", "document_end")
+"""Settings of one of the two kinds of corpus alone."""
+
 
 @takes(CorpusSettings)
 def prepare_corpus(
@@ -66,8 +70,7 @@ def prepare_corpus(
             return prepare(tokenizer, texts, target, config)
         return _of_sentences(tokenizer, texts, folders, model, kept, target, config)
 
-    if source is None:
-        _refuse_without_source(config, folders, cache)
+    _refuse_of_other_kind(config, source, folders, cache)
     if isinstance(tokenizer, str | Path):
         return made(tokenizer)
     folder, keep = temporary_directory(Path(name_of(tokenizer)).name or "tokenizer")
@@ -76,18 +79,22 @@ def prepare_corpus(
         return made(folder)
 
 
-def _refuse_without_source(config: CorpusSettings, folders: Sequence[Path], cache: object) -> None:
-    """Refuse, as :class:`SettingError`, what only sentences with vectors have."""
+def _refuse_of_other_kind(config: CorpusSettings, source: object, folders: Sequence[Path], cache: object) -> None:
+    """Refuse, as :class:`SettingError`, what only packed documents have, or only sentences with vectors."""
     usual = CorpusSettings()
-    names = [
-        name
-        for name in ("prompt", "pivot", "own_vectors", "source_dtype")
-        if getattr(config, name) != getattr(usual, name)
-    ]
-    names += [name for name, value in (("parallel", folders), ("cache", cache)) if value]
-    if names:
+    names = [name for name in (_OF_SENTENCES if source is None else _OF_DOCUMENTS) if _given(config, usual, name)]
+    if source is None:
+        names += [name for name, value in (("parallel", folders), ("cache", cache)) if value]
+        what = "is for sentences with vectors, and no source is given"
         todo = "name the sentence encoder whose vectors sentences learn, or leave it out"
-        raise SettingError(names[0], "is for sentences with vectors, and no source is given", todo=todo)
+    else:
+        what, todo = "is for packed documents, and with a source every line is a sentence", "leave it out"
+    if names:
+        raise SettingError(names[0], what, todo=todo)
+
+
+def _given(config: CorpusSettings, usual: CorpusSettings, name: str) -> bool:
+    return getattr(config, name) != getattr(usual, name)
 
 
 def _of_sentences(

@@ -48,6 +48,7 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
         yield temporary
         if not (temporary / marker).is_file():
             raise RuntimeError(f"{out}: the block wrote no {marker}")
+        as_readable_as_others(temporary)
         if out.exists():
             retired = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old-")) / out.name
             out.rename(retired)
@@ -58,6 +59,17 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def as_readable_as_others(folder: Path) -> None:
+    """Give every file below a folder the mode that a new file has here: safetensors makes its own readable by nobody else."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o666
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod((path.stat().st_mode & 0o111) | mode)
 
 
 def temporary_directory(name: str) -> tuple[Path, tempfile.TemporaryDirectory[str]]:

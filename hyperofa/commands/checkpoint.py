@@ -17,6 +17,7 @@ from hyperofa.train.checkpoint.rundir import CONFIG_FILE, RUN_FILE, read_run_id
 from hyperofa_eval.base.files import read_json
 from hyperofa_eval.base.hub import is_hub_id
 from hyperofa_eval.settings.commands import Command
+from hyperofa_eval.settings.evaluation import NumberFormat
 from hyperofa_eval.settings.fields import Settings, place, setting, shown
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Export(Run):
     step: int | None = setting(None, "the checkpoint of this step (default: the trained model)")
     out: Path = place(help="new model directory", metavar="DIR")
     dense: bool = setting(False, "multiply factorised embeddings out, for plain transformers")
+    dtype: NumberFormat = setting("float32", "number format of the weights")
 
 
 def _check_run(run: Path) -> None:
@@ -133,6 +135,7 @@ def _export(options: Export) -> int:
     from hyperofa.model import export_dense, load_for_training
     from hyperofa.train.checkpoint.final import write_final
     from hyperofa.train.config import TrainConfig
+    from hyperofa.train.loading import choose_what_learns
     from hyperofa_eval.base.console import console
     from hyperofa_eval.settings.config import load_config
 
@@ -140,13 +143,26 @@ def _export(options: Export) -> int:
     run_id = read_run_id(options.run)
     step = int(read_json(final / FINAL_MARKER).get("step", config.steps)) if options.step is None else options.step
     folder = _float32_source(options, step)
-    source = str(final) if folder is None else _origin(config, final, trained=trained)
-    model: PreTrainedModel = load_for_training(source).pretrained
+    source = str(final)
     if folder is not None:
+        try:
+            source = _origin(config, final, trained=trained)
+        except DataMissingError as error:
+            if options.step is not None or not trained:
+                raise
+            log.warning("%s; exporting the trained model in the run's precision instead", error)
+            folder = None
+    wrapped = load_for_training(source)
+    model: PreTrainedModel = wrapped.pretrained
+    if folder is not None:
+        choose_what_learns(config, wrapped)
         _take_weights(model, folder, _verified(options.run, folder))
+        if wrapped.adapter is not None:
+            wrapped.adapter.remove(model)
     if options.dense:
         model = export_dense(model)
-    facts = {"exported_from_step": step, "dense": options.dense}
+    _convert(model, options.dtype)
+    facts = {"exported_from_step": step, "dense": options.dense, "dtype": options.dtype}
     save_model = partial(model.save_pretrained, save_original_format=False)
     write_final(options.out, source, run_id, step, save_model, facts, tokenizer_needed=True)
     console.print(f"model of step {step}: {options.out}")
@@ -171,10 +187,11 @@ def _origin(config: TrainConfig, final: Path, *, trained: bool) -> str:
     there = Path(config.model).is_dir() or (is_hub_id(config.model) and not trained)
     if there and is_still(final.with_name(RUN_FILE), config.model):
         return config.model
-    if trained:
+    if trained and not config.adapter.rank:  # whose trained model holds the body with the last adapters in it
         return str(final)
     state = "has changed" if there else "is not there"
-    what = f"the model that the run began with {state}, and the run has no trained model to take its place"
+    instead = "adapters fit no other" if config.adapter.rank else "the run has no trained model to take its place"
+    what = f"the model that the run began with {state}, and {instead}"
     raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
 
 
@@ -194,6 +211,24 @@ def _take_weights(model: PreTrainedModel, folder: Path, manifest: checkpoint.Man
             raise HyperofaError(f"{name} is not a parameter of the run's model", where=folder)
         with torch.no_grad():
             parameter.copy_(value.view(parameter.shape))
+
+
+def _convert(model: PreTrainedModel, dtype: str) -> None:
+    """Round the weights to a number format; what is computed anew at each load, such as rotary frequencies, is not saved.
+
+    Raises:
+        HyperofaError: a weight has no finite number there.
+    """
+    import torch
+
+    wanted = getattr(torch, dtype)
+    if model.dtype == wanted:
+        return
+    for name, parameter in model.named_parameters():
+        rounded = parameter.detach().to(wanted)
+        if not rounded.isfinite().all() and parameter.isfinite().all():
+            raise HyperofaError(f"{name} has weights beyond {dtype}", where="--dtype", todo="take bfloat16 or float32")
+        parameter.data = rounded
 
 
 def _verified(run: Path, folder: Path) -> checkpoint.Manifest:

@@ -69,26 +69,22 @@ def show(options: Show) -> None:
 
 def _print(corpus: PackedCorpus, *, as_json: bool) -> None:
     """A line per language, or ``corpus.json``."""
-    from hyperofa.corpus.order import quotas
     from hyperofa_eval.base.console import print_json, table
 
     if as_json:
         print_json(corpus.meta)
         return
-    sampling = corpus.meta["sampling"]
-    counts = [language.sequences for language in corpus.languages]
-    drawn = quotas(counts, sampling["weights"], sampling["temperature"])
     rows = [
         (
             language.name,
             language.documents,
             language.tokens,
             language.sequences,
-            100.0 * float(quota) / sum(counts),
+            100.0 * float(share),
             100.0 * language.unknown / max(language.tokens, 1),
             language.characters / max(language.tokens, 1),
         )
-        for language, quota in zip(corpus.languages, drawn, strict=True)
+        for language, share in zip(corpus.languages, corpus.order(seed=0).shares, strict=True)
     ]
     title = f"{corpus.directory}: {corpus.n_sequences:,} sequences of {corpus.length}"
     table(title, ["language", "documents", "tokens", "sequences", "drawn %", "unknown %", "characters/token"], rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def planned(options: PlanOptions) -> Plan:
     """
     config = options.load()
     from hyperofa.train.engine.dsconfig import deepspeed_config
+    from hyperofa.train.loading import choose_what_learns
     from hyperofa.train.planning.cost import PEAK_FLOPS, peak_flops, shape_of_directory
     from hyperofa.train.planning.plan import make_plan
 
@@ -50,7 +52,7 @@ def planned(options: PlanOptions) -> Plan:
         raise unknown_name("GPU", options.gpu, PEAK_FLOPS)
     return make_plan(
         config,
-        shape_of_directory(config.model, config.share_scored),
+        shape_of_directory(config.model, config.share_scored, partial(choose_what_learns, config)),
         deepspeed_config(config, options.gpus, cuda=True),
         world_size=options.gpus,
         length=options.length or _length_of(config.corpus),
@@ -92,7 +94,9 @@ def _print(plan: Plan, options: PlanOptions, fits: bool) -> None:
     table(title, ["part", "GB"], [*rows, ["together", plan.memory_bytes / 1e9]])
     if plan.host:
         output.print(f"host memory      {plan.host / 1e9:,.2f} GB per GPU")
-    output.print(f"parameters       {plan.parameters:,} ({plan.embedding_parameters:,} in the embeddings)")
+    parts = f"{plan.embedding_parameters:,} in the embeddings"
+    parts += f"; {plan.learning:,} are trained" if plan.learning < plan.parameters else ""
+    output.print(f"parameters       {plan.parameters:,} ({parts})")
     output.print(f"tokens           {plan.tokens_per_step:,} a step, {plan.tokens:,} in {plan.steps:,} steps")
     output.print(f"accumulation     {plan.accumulation} micro-batches per GPU and step")
     output.print(

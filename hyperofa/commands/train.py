@@ -48,6 +48,8 @@ def run(options: ConfigFile) -> int:
     deepspeed_config(config, ranks, cuda=False)
     if find_spec("deepspeed") is None:
         raise HyperofaError("DeepSpeed is not installed", todo="pip install 'hyperofa[train]'")
+    if config.adapter.rank and find_spec("peft") is None:
+        raise HyperofaError("adapters need peft, which is not installed", todo="pip install 'hyperofa[train]'")
     if finished(config):
         log.info("%s is already trained to step %d", config.run, config.steps)
         return EXIT_OK

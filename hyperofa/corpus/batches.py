@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hyperofa.corpus.masking import IGNORED, Masker, Masking
-from hyperofa.corpus.order import Order, stream_key
+from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.errors import InputError
 
@@ -59,9 +59,8 @@ class Batches:
         Raises:
             InputError: the tokenizer has no mask token.
         """
-        counts, sampling = [language.sequences for language in corpus.languages], corpus.meta["sampling"]
         self.corpus, self.global_batch, self.seed = corpus, global_batch, seed
-        self.order = Order(counts, seed, sampling["weights"], sampling["temperature"])
+        self.order = corpus.order(seed)
         try:
             self.masker = None if masking is None else Masker(masking, corpus.tokens)
         except ValueError as error:

@@ -56,10 +56,11 @@ class TokenizerRecord:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Shares of the languages: proportional to ``weight * sequences^(1 / temperature)``."""
+    """Shares of the languages: proportional to ``weight * sequences^(1 / temperature)``, but for those that are replayed."""
 
     weights: tuple[float, ...]
     temperature: float
+    replay: tuple[float, ...] = ()  # share of the tokens that a language makes up, 0 for one that is not replayed
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,11 @@ class CorpusMeta:
             raise ValueError(f"{len(self.languages)} languages, but {len(self.sampling.weights)} sampling weights")
         if any(language.sequences < 1 for language in self.languages):
             raise ValueError("a language has no sequence")
+        if self.sampling.replay and any(language.tokens < 1 for language in self.languages):
+            raise ValueError("a language has no tokens")
         if not 0 <= (self.tokenizer.mask_id or 0) < self.tokenizer.size:
             raise ValueError(f"mask_id {self.tokenizer.mask_id} of {self.tokenizer.size} tokens")
-        check_sampling(self.sampling.weights, self.sampling.temperature)
+        check_sampling(self.sampling.weights, self.sampling.temperature, self.sampling.replay)
 
 
 def read_meta(directory: Path) -> tuple[dict[str, Any], CorpusMeta]:
@@ -139,4 +142,6 @@ def fingerprint_of(meta: Mapping[str, Any]) -> str:
     }
     if targets := meta.get("targets"):
         deciding["targets"] = {key: targets[key] for key in ("dim", "pooling", "normalised", "sha256")}
+    if meta["sampling"].get("replay"):  # a share of tokens depends on how full the sequences are
+        deciding["tokens"] = [language["tokens"] for language in meta["languages"]]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ Integers = NDArray[np.int64]
 
 NO_WEIGHT = "all weights are 0; one must be positive"
 _ROUNDS = 8
+_SHARE_BITS = 24
+"""A share of the draws is a multiple of 2^-24, so that it times any position below 2^39 is exact in 64 bits."""
 
 
 def stream_key(*parts: int | str) -> int:
@@ -87,8 +90,22 @@ def quotas(counts: Sequence[int], weights: Sequence[float] | None = None, temper
     return whole
 
 
-def check_sampling(weights: Sequence[float], temperature: float) -> None:
-    """Raise ``ValueError`` for weights or a temperature that make no shares of any counts."""
+def check_sampling(weights: Sequence[float], temperature: float, replay: Sequence[float] = ()) -> None:
+    """Raise ``ValueError`` for weights, a temperature or replayed shares that make no shares of any counts.
+
+    Args:
+        weights: of each language.
+        temperature: above 0.
+        replay: share of the tokens that each language makes up, 0 for those that are not replayed; may be empty.
+    """
+    if replay and len(replay) != len(weights):
+        raise ValueError(f"replayed shares of {len(replay)} languages, but {len(weights)} languages")
+    if not (all(0 <= share < 1 for share in replay) and sum(replay) < 1):
+        raise ValueError(f"replayed shares must be positive and sum to less than 1, not to {sum(replay):g}")
+    if any(replay):
+        if all(replay):
+            raise ValueError("every language is replayed, so there is none to learn")
+        weights = [weight for weight, share in zip(weights, replay, strict=True) if not share]
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
         raise ValueError(f"weights must be finite and not negative: {', '.join(f'{weight:g}' for weight in weights)}")
     if not any(weights):
@@ -99,6 +116,9 @@ def check_sampling(weights: Sequence[float], temperature: float) -> None:
 
 class Order:
     """The endless sequence of draws from a corpus: a pure function of (seed, position).
+
+    Attributes:
+        shares: (n,) share of the sequences that each language makes up.
 
     Each epoch shuffles the languages' quotas; within a language, sequences are visited in a new random order each time all of
     them have been seen, so that a language never repeats a sequence before the others have had their turn.
@@ -112,6 +132,7 @@ class Order:
         self.seed = seed
         self.quotas = quotas(counts, weights, temperature)
         self.epoch_size = int(self.quotas.sum())
+        self.shares = self.quotas / self.epoch_size
         self._first_sample = np.concatenate([[0], np.cumsum(self.counts)])
         self._first_slot = np.concatenate([[0], np.cumsum(self.quotas)])
 
@@ -137,3 +158,87 @@ class Order:
             key = stream_key(self.seed, "language", int(language), int(visit))
             samples[here] = self._first_sample[language] + permute(within[here], int(self.counts[language]), key)
         return samples, visits
+
+
+class ReplayOrder:
+    """Draws of which an exact share comes from replayed languages, evenly spread; also a pure function of (seed, position).
+
+    Of the first N draws, whatever N is, the replayed languages make up ``floor(N share)``. What lies between is the order
+    of the other languages as it would be without them, and each of the two kinds goes through its own sequences.
+
+    Attributes:
+        shares: (n,) share of the sequences that each language makes up.
+    """
+
+    def __init__(
+        self,
+        counts: Sequence[int],
+        seed: int,
+        weights: Sequence[float],
+        temperature: float,
+        *,
+        replay: Sequence[float],
+        tokens: Sequence[int],
+    ) -> None:
+        """Describe the order; nothing is drawn yet.
+
+        Args:
+            counts: (n,) sequences of each language.
+            seed: of the permutations.
+            weights: of the languages that are not replayed, as :class:`Order` takes them.
+            temperature: likewise.
+            replay: (n,) share of all tokens that each language makes up; 0 for those that are not replayed.
+            tokens: (n,) tokens of each language, padding left out: sequences of one language may be fuller.
+
+        Raises:
+            ValueError: see :func:`check_sampling`.
+        """
+        check_sampling(weights, temperature, replay)
+        wanted, sizes = np.asarray(replay, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+        filled = np.asarray(tokens, dtype=np.float64) / sizes
+        sequences = wanted / filled  # of each replayed language, for a token of all
+        self._others = _Some(wanted == 0, counts, seed, weights, temperature)
+        self._replayed = _Some(wanted > 0, counts, seed, (sequences / sizes).tolist())
+        of_others = (1.0 - wanted.sum()) / float(self._others.shares @ filled)
+        share = float(sequences.sum() / (sequences.sum() + of_others))
+        self._scaled = min(max(round(share * (1 << _SHARE_BITS)), 1), (1 << _SHARE_BITS) - 1)
+        share = self._scaled / (1 << _SHARE_BITS)
+        self.shares = share * self._replayed.shares + (1.0 - share) * self._others.shares
+
+    def draw(self, positions: Integers) -> tuple[Integers, Integers]:
+        """Sample ids and visits at ``positions`` (n,); see :meth:`Order.draw`."""
+        positions = np.asarray(positions, dtype=np.int64)
+        before = positions * self._scaled >> _SHARE_BITS  # replayed draws before each position
+        replayed = ((positions + 1) * self._scaled >> _SHARE_BITS) > before
+        samples, visits = np.empty_like(positions), np.empty_like(positions)
+        samples[replayed], visits[replayed] = self._replayed.draw(before[replayed])
+        samples[~replayed], visits[~replayed] = self._others.draw((positions - before)[~replayed])
+        return samples, visits
+
+
+class _Some:
+    """The order of some of the languages, whose sample ids are those of the whole corpus."""
+
+    def __init__(
+        self, chosen: NDArray[np.bool_], counts: Sequence[int], seed: int, weights: Sequence[float], *temperature: float
+    ) -> None:
+        sizes, places = np.asarray(counts, dtype=np.int64), np.flatnonzero(chosen).tolist()
+        self._order = Order(sizes[places].tolist(), seed, [weights[place] for place in places], *temperature)
+        self._starts = np.cumsum(sizes[places]) - sizes[places]
+        self._moved = (np.cumsum(sizes) - sizes)[places] - self._starts
+        self.shares = np.zeros(len(sizes))
+        self.shares[places] = self._order.shares
+
+    def draw(self, positions: Integers) -> tuple[Integers, Integers]:
+        samples, visits = self._order.draw(positions)
+        return samples + self._moved[np.searchsorted(self._starts, samples, side="right") - 1], visits
+
+
+def order_of(
+    counts: Sequence[int], tokens: Sequence[int], sampling: Mapping[str, Any], seed: int
+) -> Order | ReplayOrder:
+    """The order that a corpus's ``sampling`` (as in ``corpus.json``) asks for; ``counts`` and ``tokens`` are per language."""
+    weights, temperature, replay = sampling["weights"], sampling["temperature"], sampling.get("replay", ())
+    if not any(replay):
+        return Order(counts, seed, weights, temperature)
+    return ReplayOrder(counts, seed, weights, temperature, replay=replay, tokens=tokens)

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from hyperofa.base.files import existing_file, inside
 from hyperofa.corpus.masking import TokenTable
 from hyperofa.corpus.meta import AGAIN, MARKER, TARGETS, TOKENS, read_meta
+from hyperofa.corpus.order import Order, ReplayOrder, order_of
 from hyperofa.corpus.packing import chunks
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import sha256_file
@@ -73,6 +74,17 @@ class PackedCorpus:
     def n_sequences(self) -> int:
         """All sequences of all languages."""
         return int(self._starts[-1])
+
+    @property
+    def replayed(self) -> list[str]:
+        """The languages that are replayed: those that the source model knows already."""
+        shares = self.meta["sampling"].get("replay", ())
+        return [language.name for language, share in zip(self.languages, shares, strict=False) if share]
+
+    def order(self, seed: int) -> Order | ReplayOrder:
+        """Which sequence comes when, and what share each language makes up."""
+        counts = [language.sequences for language in self.languages]
+        return order_of(counts, [language.tokens for language in self.languages], self.meta["sampling"], seed)
 
     @cached_property
     def tokens(self) -> TokenTable:

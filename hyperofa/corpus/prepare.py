@@ -46,19 +46,22 @@ def prepare(
         DataMissingError: a file or the tokenizer is not there.
     """
     check_output(out, MARKER)
-    weights = check_texts(list(texts), settings)
+    check_texts(list(texts), settings)
+    sampling = sampling_of(list(texts), settings)
     for source in (source for sources in texts.values() for source in sources):
         check_source(source)
-    framed = DocumentTokenizer(tokenizer)
+    framed = DocumentTokenizer(tokenizer, end=settings.document_end)
     table = token_table(framed.tokenizer)
     with (
         new_directory(out, MARKER) as folder,
-        tokenizing(tokenizer, settings.processes, read_special=settings.read_special_tokens) as tokenize,
+        tokenizing(
+            tokenizer, settings.processes, read_special=settings.read_special_tokens, end=settings.document_end
+        ) as tokenize,
     ):
         (folder / "data").mkdir()
         languages = []
         for index, (name, sources) in enumerate(texts.items()):
-            counter = _Counter(framed.tokenizer.unk_token_id)
+            counter = _Counter(framed.tokenizer.unk_token_id, framed.end)
             ids = counter.tokens_of(tokenize(counter.texts_of(name, sources, settings)))
             file = f"data/{name}.arrow"
             sequences = pack(ids, settings.length, framed.pad_id, keep_whole=settings.keep_whole)
@@ -71,27 +74,42 @@ def prepare(
             languages.append(asdict(Language(name=name, file=file, sequences=written, sha256=digest, **counts)))
         size = write_tokens(table, folder / TOKENS)
         meta = describe(
-            framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, size, settings.length, None
+            framed, Path(tokenizer), settings, languages, sampling, folder / TOKENS, size, settings.length, None
         )
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 
 
-def check_texts(names: Sequence[str], settings: CorpusSettings) -> list[float]:
-    """The languages' sampling weights.
+def check_texts(names: Sequence[str], settings: CorpusSettings) -> None:
+    """Refuse settings of other languages than those of the texts.
 
     Raises:
-        InputError: a cap or weight is of another language, or the weights or the temperature make no shares.
+        InputError: a cap, weight or replayed share is of another language, or a language has both of the latter.
     """
-    for name in [*settings.caps, *settings.weight]:
+    for name in [*settings.caps, *settings.weight, *settings.replay]:
         if name and name not in names:
-            raise InputError(f"a cap or weight names {name!r}, which has no text", todo=f"texts: {', '.join(names)}")
+            what = f"a cap, weight or replay names {name!r}, which has no text"
+            raise InputError(what, todo=f"texts: {', '.join(names)}")
+    if both := sorted({*settings.weight} & {*settings.replay}):
+        what = f"{', '.join(both)} has a weight, but replay says its share"
+        raise InputError(what, where="sampling", todo="leave the weight out")
+
+
+def sampling_of(names: Sequence[str], settings: CorpusSettings) -> dict[str, Any]:
+    """How the languages are sampled, as ``corpus.json`` says it.
+
+    Raises:
+        InputError: there is no way to share out the draws.
+    """
     weights = [float(settings.weight.get(name, 1.0)) for name in names]
+    replay = [float(settings.replay.get(name, 0.0)) for name in names]
     try:
-        check_sampling(weights, settings.temperature)
+        check_sampling(weights, settings.temperature, replay)
     except ValueError as error:
-        raise InputError(str(error), where="sampling", todo="change the weights or the temperature") from None
-    return weights
+        todo = "change the weights, the temperature or the replayed shares"
+        raise InputError(str(error), where="sampling", todo=todo) from None
+    found = {"weights": weights, "temperature": settings.temperature}
+    return {**found, "replay": replay} if any(replay) else found  # without it, the fingerprint is what it always was
 
 
 def write_tokens(table: TokenTable, path: Path) -> int:
@@ -106,8 +124,8 @@ _COUNTED = ("documents", "tokens", "unknown", "characters", "skipped", "typed_sp
 class _Counter:
     """Counts what passes through the two generators of one language."""
 
-    def __init__(self, unknown_id: int | None) -> None:
-        self.unknown_id = unknown_id
+    def __init__(self, unknown_id: int | None, end: Sequence[int]) -> None:
+        self.unknown_id, self.ends = unknown_id, sum(one == unknown_id for one in end)  # which may be one token
         self.documents = self.tokens = self.unknown = self.characters = self.skipped = 0
         self.typed_special = self.with_special = 0
         self.example = ""
@@ -116,7 +134,7 @@ class _Counter:
         cap = settings.caps.get(name, settings.caps.get(""))
         with progress_bar(name, cap) as advance:
             for source in sources:
-                for text in documents(source, settings.field):
+                for text in documents(source, settings.field, paragraphs=settings.document == "paragraph"):
                     if cap is not None and self.documents >= cap:
                         return
                     if not text:
@@ -131,7 +149,7 @@ class _Counter:
         for ids, typed, example in documents:
             self.tokens += len(ids)
             if self.unknown_id is not None:
-                self.unknown += int((ids == self.unknown_id).sum())
+                self.unknown += int((ids == self.unknown_id).sum()) - self.ends
             if typed:
                 self.typed_special += typed
                 self.with_special += 1
@@ -152,7 +170,7 @@ def describe(
     directory: Path,
     settings: CorpusSettings,
     languages: list[dict[str, Any]],
-    weights: list[float],
+    sampling: dict[str, Any],
     table: Path,
     size: int,
     length: int,
@@ -176,7 +194,7 @@ def describe(
             "mask_id": tokenizer.mask_token_id,
             "table_sha256": sha256_file(table),
         },
-        "sampling": {"weights": weights, "temperature": settings.temperature},
+        "sampling": sampling,
         "languages": languages,
         "made_by": {
             "command": "hyperofa corpus prepare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ _SHOWN = 40
 """Characters of a field's name that a message shows."""
 
 
-def documents(source: str, field: str = "text") -> Iterator[str]:
+def documents(source: str, field: str = "text", *, paragraphs: bool = False) -> Iterator[str]:
     """The documents of a file, one per line or row; empty ones are yielded too, so that they can be counted.
 
     Args:
@@ -30,6 +31,7 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
             else plain text with a document a line; ``.gz`` and ``.xz`` may follow the first and the last. Or
             ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``, a data set to fetch (newest revision, split ``train`` unless named).
         field: which field or column of a row is the text.
+        paragraphs: a document of plain text is all lines up to an empty one, joined by line feeds.
 
     Raises:
         DataMissingError: there is no such file or data set.
@@ -46,11 +48,22 @@ def documents(source: str, field: str = "text") -> Iterator[str]:
     elif kind in JSON:
         yield from _json_lines(path, field)
     else:
-        for number, line in _lines(path):
-            if number == 1 and seems_to_be(line[:HEAD_BYTES].encode()) == "JSON":
-                what = "%s: read as plain text, though its first line is JSON (.jsonl would be read as such)"
-                log.warning(what, path)
-            yield line
+        yield from _paragraphs(_plain(path)) if paragraphs else _plain(path)
+
+
+def _plain(path: Path) -> Iterator[str]:
+    for number, line in _lines(path):
+        if number == 1 and seems_to_be(line[:HEAD_BYTES].encode()) == "JSON":
+            what = "%s: read as plain text, though its first line is JSON (.jsonl would be read as such)"
+            log.warning(what, path)
+        yield line
+
+
+def _paragraphs(lines: Iterator[str]) -> Iterator[str]:
+    """Neighbouring lines that are not empty, as one text each."""
+    for empty, group in itertools.groupby(lines, key=lambda line: not line):
+        if not empty:
+            yield "\n".join(group)
 
 
 def check_source(source: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hyperofa_eval.settings.evaluation import NumberFormat
 from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
@@ -29,6 +30,15 @@ class CorpusSettings(Settings):
 
     length: int = setting(512, "tokens per sequence", range=LENGTHS, metavar="N")
     keep_whole: bool = setting(False, "do not cut a document that fits into one sequence")
+    document: Literal["line", "paragraph"] = setting(
+        "line", "what a document of plain text is: a line, or a paragraph, which is the lines up to an empty one"
+    )
+    document_end: str | None = setting(
+        None,
+        "token that ends each document, or none for no token, where the tokenizer's template ends none (default: its "
+        "end-of-sequence token, unless that ends a turn of its chat and another ends a text, such as <|endoftext|>)",
+        metavar="TOKEN",
+    )
     field: str = setting("text", "field or column that holds the text, in rows of JSONL, Parquet, Arrow and the hub")
     read_special_tokens: bool = setting(
         False,
@@ -46,6 +56,13 @@ class CorpusSettings(Settings):
     )
     temperature: float = setting(
         1.0, "share of a language ~ weight * sequences^(1/T); T is the temperature", range=Range(0, above=True)
+    )
+    replay: dict[str, float] = setting(
+        factory=dict,
+        help="share of the tokens in training that a language of the source model makes up, so that it is not forgotten; "
+        "weight and temperature share out the rest among the other languages",
+        range=Range(0, 1, above=True, below=True),
+        metavar="LANG=SHARE",
     )
     prompt: str | None = setting(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,11 @@ from hyperofa.corpus.packing import chunks
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa_eval.text.plain_text import PlainText
 
+log = logging.getLogger(__name__)
+
 DOCUMENTS_PER_TASK = 1000
+TEXT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
+"""What ends a text in the pre-training of decoders whose end-of-sequence token may end a turn of a chat."""
 
 
 class Document(NamedTuple):
@@ -35,16 +40,19 @@ class DocumentTokenizer:
     """A tokenizer that frames each document with its special tokens.
 
     The tokenizer's own template is used (``<s> … </s>``, ``[CLS] … [SEP]``); where it closes nothing, as with most decoders, the
-    end-of-sequence token is appended, so that a packed document always has an end. Special tokens that are typed in a text
-    are text; with ``read_special`` they are the tokens.
+    token that ends a text is appended (see :func:`text_end`). Special tokens that are typed in a text are text; with
+    ``read_special`` they are the tokens.
+
+    Attributes:
+        end: the ids that are appended to a document; empty where the template closes it, or nothing shall.
     """
 
-    def __init__(self, directory: str | Path, *, read_special: bool = False) -> None:
-        """Load a fast tokenizer.
+    def __init__(self, directory: str | Path, *, read_special: bool = False, end: str | None = None) -> None:
+        """Load a fast tokenizer; ``end`` is the token that ends a document, or ``none``, in place of the tokenizer's own.
 
         Raises:
             DataMissingError: there is none.
-            InputError: it is not a fast one, or has no token that ends a document.
+            InputError: it is not a fast one, or has no token that ends a document or no such token.
         """
         from hyperofa.vocab.report import load_tokenizer
 
@@ -53,9 +61,11 @@ class DocumentTokenizer:
         framed, bare = (self.tokenizer("a", add_special_tokens=frame)["input_ids"] for frame in (True, False))
         self.end: list[int] = []
         if framed[-1:] == bare[-1:] or framed[-1] not in self.tokenizer.all_special_ids:
-            if self.tokenizer.eos_token_id is None:
-                raise InputError("the tokenizer has no token that ends a document", where=directory)
-            self.end = [self.tokenizer.eos_token_id]
+            chosen = text_end(self.tokenizer, directory) if end is None else end
+            self.end = [] if chosen == "none" else [_id_of(self.tokenizer, chosen)]
+        elif end is not None:
+            what = f"the tokenizer ends documents itself, with {self.tokenizer.convert_ids_to_tokens(framed[-1])}"
+            raise InputError(what, where="--document-end", todo="leave it out")
 
     def __call__(self, texts: list[str]) -> list[Document]:
         """Token ids of each text."""
@@ -71,6 +81,41 @@ class DocumentTokenizer:
         """The padding token, or for tokenizers without one the end of a document (padding is masked out anyway)."""
         pad = self.tokenizer.pad_token_id
         return self.tokenizer.eos_token_id if pad is None else pad
+
+
+def text_end(tokenizer: Any, where: str | Path) -> str:
+    """The token that ends a text: the end-of-sequence token, unless that ends a turn of a chat and another ends a text.
+
+    A chat model that meets the end of its turn after every document learns to say nothing more.
+
+    Raises:
+        InputError: the tokenizer has no end-of-sequence token.
+    """
+    token = tokenizer.eos_token
+    if token is None:
+        raise InputError(
+            "the tokenizer has no token that ends a document", where=where, todo="name one: --document-end"
+        )
+    templates = getattr(tokenizer, "chat_template", None) or ""
+    ends_a_turn = token in (templates if isinstance(templates, str) else "".join(map(str, templates.values())))
+    if not ends_a_turn:
+        return str(token)
+    added = {str(one) for one in tokenizer.backend_tokenizer.get_added_tokens_decoder().values() if one.special}
+    others = [name for name in TEXT_ENDS if name in added and name != token]
+    if not others:
+        what = "%s: documents end with %s, which ends a turn of its chat too (--document-end none: no end)"
+        log.warning(what, where, token)
+    return others[0] if others else str(token)
+
+
+def _id_of(tokenizer: Any, token: str) -> int:
+    """The id of a token that the user names; raises :class:`InputError` where there is none."""
+    found = tokenizer.get_vocab().get(token)
+    if found is None:
+        raise InputError(
+            f"the tokenizer has no token {token!r}", where="--document-end", todo="name one of its own, or none"
+        )
+    return int(found)
 
 
 def token_table(tokenizer: Any) -> TokenTable:
@@ -117,22 +162,24 @@ Tokenize = Callable[[Iterable[str]], Iterator[Document]]
 
 
 @contextmanager
-def tokenizing(directory: str | Path, processes: int = 1, *, read_special: bool = False) -> Iterator[Tokenize]:
+def tokenizing(
+    directory: str | Path, processes: int = 1, *, read_special: bool = False, end: str | None = None
+) -> Iterator[Tokenize]:
     """A function that gives the token ids of every text, in order, as often as it is called.
 
-    Special tokens that are typed in a text are text, or with ``read_special`` the tokens. Several processes load the
-    tokenizer once each, and a bounded number of tasks is in flight.
+    ``read_special`` and ``end`` are those of :class:`DocumentTokenizer`. Several processes load the tokenizer once each, and a
+    bounded number of tasks is in flight.
 
     Raises:
         HyperofaError: a process was killed.
     """
     if processes == 1:
-        here = DocumentTokenizer(directory, read_special=read_special)
+        here = DocumentTokenizer(directory, read_special=read_special, end=end)
         yield lambda texts: itertools.chain.from_iterable(here(task) for task in chunks(texts, DOCUMENTS_PER_TASK))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_start_worker, initargs=(str(directory), read_special)
+        processes, mp_context=context, initializer=_start_worker, initargs=(str(directory), read_special, end)
     ) as pool:
         yield lambda texts: _in_processes(pool, texts, in_flight=4 * processes)
 
@@ -154,9 +201,9 @@ def _in_processes(pool: ProcessPoolExecutor, texts: Iterable[str], *, in_flight:
 _worker: DocumentTokenizer | None = None
 
 
-def _start_worker(directory: str, read_special: bool) -> None:
+def _start_worker(directory: str, read_special: bool, end: str | None) -> None:
     global _worker  # noqa: PLW0603  (a worker process has exactly one tokenizer)
-    _worker = DocumentTokenizer(directory, read_special=read_special)
+    _worker = DocumentTokenizer(directory, read_special=read_special, end=end)
 
 
 def _work(texts: list[str]) -> list[Document]:

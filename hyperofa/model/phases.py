@@ -78,6 +78,14 @@ def freeze(model: Wrapper, parts: Collection[Part]) -> None:
         parameter.requires_grad_(False)
 
 
+def freeze_beyond_body(pretrained: PreTrainedModel) -> None:
+    """Take all but the body, whose embeddings are part of it, out of training: no loss over its states reaches the rest."""
+    body = {id(parameter) for parameter in pretrained.base_model.parameters()}
+    for parameter in pretrained.parameters():
+        if id(parameter) not in body:
+            parameter.requires_grad_(False)
+
+
 def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, Any]]:
     """Optimizer groups; each has ``name``, ``params`` and ``weight_decay``. Empty ones are left out.
 

@@ -1,7 +1,8 @@
-"""Reading pre-trained models from safetensors: a source with its language-model head, or any class's config and weights."""
+"""Reading pre-trained models from safetensors: a source with its head, any class's config and weights, or the embeddings."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from hyperofa.base.hub import local_folder
+from hyperofa.base.rows import RowTable
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.model.assemble import export_dense
 from hyperofa.model.families import family_of, is_factorized, lm_class
@@ -21,6 +24,8 @@ from hyperofa_eval.base.quiet import quiet_transformers
 from hyperofa_eval.text.filekinds import refuse_lfs_pointer
 
 log = logging.getLogger(__name__)
+
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 _BROKEN = (
     OSError,
@@ -111,3 +116,55 @@ def _unreadable(where: str, error: Exception) -> DataMissingError:
     lines = str(cause).strip().splitlines() or [type(error).__name__]
     todo = "name a directory with config.json and model.safetensors"
     return DataMissingError(f"cannot load the model ({lines[0]})", where=where, todo=todo)
+
+
+def read_embeddings(model: str) -> RowTable:
+    """The input embeddings (V, D) of a model (a directory, or a hub id) of any family, in the dtype that they are stored in.
+
+    Only the tensor is read; on the hub, only the file that holds it is fetched.
+
+    Raises:
+        DataMissingError: there is no such model, or no safetensors weights with its embeddings.
+        InputError: transformers knows no such model, or its embeddings are no matrix.
+    """
+    config = read_config(model)
+    if is_factorized(config):
+        return RowTable(load_source(model).input_embeddings)
+    with torch.device("meta"):  # the name of the tensor is wanted, not weights
+        try:
+            empty = AutoModel.from_config(config)
+            weight = empty.get_input_embeddings().weight
+        except (ValueError, AttributeError, NotImplementedError) as error:
+            line = str(error).strip().splitlines()[0][:200]
+            raise InputError(f"cannot tell where its embeddings are ({line})", where=model) from error
+    name = next(name for name, parameter in empty.named_parameters() if parameter is weight)
+    todo = "name a directory with config.json and model.safetensors"
+    try:
+        for file in _files(model, name):
+            with safe_open(file, framework="pt") as tensors:
+                keys = tensors.keys()
+                if held := [key for key in keys if _is(key, name)]:
+                    found = tensors.get_tensor(min(held, key=len))
+                    if found.ndim != 2 or not found.is_floating_point():
+                        raise InputError(f"its embeddings are of shape {tuple(found.shape)}", where=model)
+                    return RowTable(found)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise DataMissingError(f"cannot load the embeddings ({error})", where=model, todo=todo) from error
+    raise DataMissingError(f"no tensor {name} in its safetensors weights", where=model, todo=todo)
+
+
+def _is(key: str, name: str) -> bool:
+    """Whether a tensor is the one called ``name`` in the bare model: checkpoints put a prefix before it, or leave one out."""
+    return key == name or key.endswith(f".{name}") or name.endswith(f".{key}")
+
+
+def _files(model: str, name: str) -> list[Path]:
+    """The files of a model's weights in which the tensor may be."""
+    folder = local_folder(model, ["config.json", _INDEX])
+    if (folder / _INDEX).is_file():
+        shards = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        names = sorted({file for key, file in shards.items() if _is(key, name)})
+    else:
+        names = [_WHOLE]
+    folder = local_folder(model, names)
+    return [folder / file for file in names if (folder / file).is_file()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +29,11 @@ from hyperofa.model.families import (
     parameter_dtype,
 )
 from hyperofa.model.loss import sentence_losses
-from hyperofa.model.phases import enter_phase
+from hyperofa.model.phases import enter_phase, freeze_beyond_body
 from hyperofa.model.pretrained import read_config, read_weights
+
+if TYPE_CHECKING:
+    from hyperofa.model.adapter import Adapter
 
 IGNORED = -100
 """The label of a position that is not wanted."""
@@ -59,6 +63,7 @@ class TrainingModel(nn.Module):
         pretrained: the transformers model; save this one. Its parameters are this module's, under ``pretrained.``.
         objective: ``mlm``, ``causal``, or ``sentence`` in :class:`SentenceModel`.
         graph_below_head: False where only the head learns now and nothing else below it ever will.
+        adapter: what :func:`hyperofa.model.adapter.add_adapter` gave back, where the body has adapters.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class TrainingModel(nn.Module):
                 pretrained.set_submodule(self.family.head, DenseHead(head))
         self.dropouts: list[StatelessDropout] = make_stateless(pretrained, dropout)
         self.graph_below_head = True
+        self.adapter: Adapter | None = None
         output_head(pretrained).rows_learn = tied_gradient == "both"
         if tied_gradient == "input" and not is_tied(pretrained):
             raise InputError("tied_gradient is input, but the model's head is not tied", todo="leave tied_gradient out")
@@ -117,6 +123,11 @@ class TrainingModel(nn.Module):
         if positions is None or not self.family.shifted_positions:
             return positions
         return positions - self.config.pad_token_id - 1
+
+    def plain_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict of this module by the names of :attr:`pretrained`, with adapters merged into their matrices."""
+        own = {name.removeprefix("pretrained."): tensor for name, tensor in state.items()}
+        return own if self.adapter is None else self.adapter.merged(own)
 
     def set_phase(self, phase: Phase, new_rows: Tensor | None = None) -> None:
         """Choose what learns from now on; see :func:`hyperofa.model.phases.enter_phase`."""
@@ -221,9 +232,7 @@ class SentenceModel(TrainingModel):
             what = f"the corpus's target vectors have {len(targets.mean)} numbers, the model's states {width}"
             raise InputError(what, todo="prepare the corpus with the source that the model was made from")
         self.objective, self.targets = "sentence", targets
-        body = {id(parameter) for parameter in pretrained.base_model.parameters()}
-        for parameter in pretrained.parameters():
-            parameter.requires_grad_(id(parameter) in body)
+        freeze_beyond_body(pretrained)
 
     def forward(  # type: ignore[override]
         self, input_ids: Tensor, attention_mask: Tensor, targets: Tensor, dropout_keys: Tensor | None = None

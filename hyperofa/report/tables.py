@@ -147,12 +147,18 @@ def losses(results: Results) -> Table:
 
 
 def scores_by_step(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """The scores of one task during training, by method and step."""
+    """The scores of one task during training, by method and step; of replayed languages, which are in no mean, a row each."""
     marks = sorted({row["step"] for rows in scores.values() for row in rows})
     body = []
     for name, rows in scores.items():
         values = {row["step"]: f"{row['mean']:.{formats.digits(row)}f}" for row in rows}
         body.append([name, *(values.get(step, "") for step in marks)])
+        for code in sorted({code for row in rows for code in row.get("beside", {})}):
+            beside = [
+                (row["step"], row["beside"][code], formats.digits(row)) for row in rows if code in row.get("beside", {})
+            ]
+            own = {step: f"{score['value']:.{digits}f}" for step, score, digits in beside}
+            body.append([f"{name}, {code}", *(own.get(step, "") for step in marks)])
     return Table(["method", *(f"step {step}" for step in marks)], body)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from hyperofa.base.modeltypes import PARTS, Part, Phase, TiedGradient
 from hyperofa.errors import InputError
+from hyperofa_eval.settings.config import to_plain
 from hyperofa_eval.settings.evaluation import NumberFormat, TaskSettings
-from hyperofa_eval.settings.fields import Range, SettingError, Settings, about, place, setting
+from hyperofa_eval.settings.fields import Range, SettingError, Settings, about, default_of, place, setting
 
 Schedule = Literal["linear", "cosine", "wsd", "constant"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -33,6 +34,22 @@ class Evaluation(TaskSettings):
     dtype: NumberFormat | None = setting(
         None, "number format of the scored weights (none: the run's own); another one needs a copy of the model"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter(Settings):
+    """Low-rank adapters (LoRA, arXiv 2106.09685) that learn in place of the body; rows and head learn as a whole."""
+
+    rank: int = setting(
+        0, "rank of the adapter beside each layer; 0: no adapters, the body itself learns", range=AMOUNT
+    )
+    alpha: float = setting(32.0, "an adapter's product is scaled by alpha / rank", range=POSITIVE)
+    targets: tuple[str, ...] = setting((), "layers that get one, such as q_proj (none: every linear layer of the body)")
+
+    def check(self) -> None:
+        """Targets need a rank."""
+        if self.targets and not self.rank:
+            raise SettingError("targets", "needs rank, the adapters' rank")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +110,10 @@ class TrainConfig(Settings):
         help="peak rates of parts where they differ from learning_rate: embeddings (one row per token), primitives (what "
         "all rows share), head (between body and scores), body; 0 freezes a part and saves its gradients",
         range=Range(0, 1),
+    )
+    adapter: Adapter = setting(
+        factory=Adapter,
+        help="adapters that learn in place of the body, see below; learning_rates: body is then their rate",
     )
     schedule: Schedule = setting("linear", "how the rate goes on after its warm-up")
     warmup_steps: int = setting(0, "steps in which the rate rises", range=AMOUNT)
@@ -171,6 +192,8 @@ class TrainConfig(Settings):
             raise SettingError("trackers", f"unknown {', '.join(unknown)}; known: {', '.join(TRACKERS)}")
         if set(self.frozen) == set(PARTS):
             raise SettingError("learning_rates", "0 for every part, so nothing would learn")
+        if self.adapter.rank and "body" in self.frozen:
+            raise SettingError("adapter.rank", "learning_rates.body is 0, and the adapters are the body's")
         if self.minimum_learning_rate > self.learning_rate:
             what = f"{self.minimum_learning_rate} is above learning_rate {self.learning_rate}"
             raise SettingError("minimum_learning_rate", what)
@@ -256,5 +279,7 @@ FREE_TO_CHANGE = frozenset(item.name for item in dataclasses.fields(TrainConfig)
 
 def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The names of settings that differ between two resolved configs and decide what a run computes."""
-    names = [item.name for item in dataclasses.fields(TrainConfig) if item.name not in FREE_TO_CHANGE]
-    return [name for name in names if old.get(name) != new.get(name)]
+    deciding = [item for item in dataclasses.fields(TrainConfig) if item.name not in FREE_TO_CHANGE]
+    # A run that began before there was a setting did what its default says.
+    known = {item.name: to_plain(default_of(item)) for item in deciding if default_of(item) is not MISSING} | old
+    return [item.name for item in deciding if known.get(item.name) != new.get(item.name)]

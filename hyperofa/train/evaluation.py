@@ -12,6 +12,8 @@ from hyperofa.errors import DataMissingError, InputError
 from hyperofa.train.signals import Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hyperofa.train.config import Evaluation, TrainConfig
     from hyperofa.train.engine.engine import Engine
     from hyperofa.train.signals import StopRequest
@@ -70,9 +72,9 @@ def _languages(wanted: Evaluation, task: Task) -> list[str]:
 class Evaluator:
     """Scores the model in training; its results go into the step's row and below ``RUN/evaluation``."""
 
-    def __init__(self, config: TrainConfig, engine: Engine, stop: StopRequest) -> None:
-        """Remember what to run; nothing is loaded before the first evaluation."""
-        self.config, self.engine, self.stop = config, engine, stop
+    def __init__(self, config: TrainConfig, engine: Engine, stop: StopRequest, replayed: Sequence[str] = ()) -> None:
+        """Remember what to run; nothing is loaded before the first evaluation. ``replayed`` are scored beside the others."""
+        self.config, self.engine, self.stop, self.replayed = config, engine, stop, replayed
         self._tokenizer: Any = None
 
     def due(self, step: int) -> bool:
@@ -127,6 +129,7 @@ class Evaluator:
             [task],
             data,
             languages=[code for code in _languages(wanted, task) if task.has(data, code)],
+            beside=[code for code in self.replayed if task.has(data, code) and code not in wanted.languages],
             protocol=wanted.protocol,
             limit=wanted.limit,
             out=self.config.run / "evaluation" / model.name,
@@ -135,6 +138,10 @@ class Evaluator:
         kept = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
         values = [kept[key] for key in ("metric", "mean", "n_languages")]
         log.info("step %d: %s %s %.2f over %d languages", step, task.name, *values)
+        rows = {row["language"]: {"value": row["value"], "ci95": row["ci95"]} for row in entry["rows"]}
+        if beside := {code: rows[code] for code in self.replayed if code in rows and code not in entry["languages"]}:
+            kept["beside"] = beside
+            log.info("  beside them %s", ", ".join(f"{code} {row['value']:.2f}" for code, row in beside.items()))
         return {task.name: kept}
 
     def _model(self, gathered: dict[str, Any] | None) -> Any:
@@ -146,7 +153,7 @@ class Evaluator:
         import torch
 
         copied = type(model)(copy.deepcopy(model.config))
-        state = model.state_dict() if gathered is None else gathered
-        copied.load_state_dict({key.removeprefix("pretrained."): value for key, value in state.items()}, strict=False)
+        state = self.engine.module.plain_state(model.state_dict() if gathered is None else gathered)
+        copied.load_state_dict(state, strict=False)
         copied.tie_weights()
         return copied.eval().to(self.engine.device, dtype=getattr(torch, wanted or own))

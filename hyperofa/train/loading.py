@@ -11,6 +11,7 @@ import torch
 from hyperofa.base.sentence_modules import for_sentences
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
+from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.errors import InputError
@@ -83,6 +84,26 @@ def _sentence_targets(config: TrainConfig, corpus: PackedCorpus) -> SentenceTarg
     return SentenceTargets(targets.pooling, targets.normalised, torch.from_numpy(mean), variance)
 
 
+def choose_what_learns(config: TrainConfig, model: Any) -> None:
+    """Put adapters into the body of a wrapped model where the run wants them, and freeze what never learns.
+
+    Raises:
+        InputError: adapters are wanted for a layer that the body has not.
+        HyperofaError: they are wanted, and peft is not installed.
+    """
+    from hyperofa.model.phases import freeze, freeze_beyond_body
+
+    wanted = config.adapter
+    if wanted.rank:
+        from hyperofa.model.adapter import add_adapter
+
+        seed = stream_key(config.seed, "adapter")
+        model.adapter = add_adapter(model, rank=wanted.rank, alpha=wanted.alpha, targets=wanted.targets, seed=seed)
+    freeze(model, config.frozen)
+    if config.objective == "sentence":
+        freeze_beyond_body(model.pretrained)
+
+
 def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     """The model ready for training, and the batches of its corpus.
 
@@ -111,6 +132,7 @@ def load_inputs(config: TrainConfig) -> tuple[Any, Batches]:
     if positions is not None and corpus.length > positions:
         what = f"its sequences have {corpus.length} tokens, the model has {positions} positions"
         raise InputError(what, where=config.corpus, todo="prepare the corpus with a smaller --length")
+    choose_what_learns(config, model)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     if sentences is not None:

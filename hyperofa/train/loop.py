@@ -68,9 +68,8 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     found = saver.find()
-    from hyperofa.model.phases import freeze, parameter_groups, part_of
+    from hyperofa.model.phases import parameter_groups, part_of
 
-    freeze(model, config.frozen)
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     check_that_something_learns(config, {part_of(group["name"]) for group in groups})
     engine.prepare(model, groups)
@@ -101,7 +100,7 @@ class _Loop:
         flops = shape_of(engine.module.pretrained, config.share_scored).flops_per_token(batches.corpus.length)
         peak = engine.peak_flops()
         self.mfu_per_speed = None if peak is None else flops / (peak * engine.world_size)
-        self.evaluator = Evaluator(config, engine, stop)
+        self.evaluator = Evaluator(config, engine, stop, batches.corpus.replayed)
         self.phase: Phase = "all"
         self.evaluation_missing = False
         self.tokens = 0
@@ -249,7 +248,7 @@ class _Loop:
         """The step's line in ``metrics.jsonl``."""
         tokens = result.tokens
         self.tokens += tokens
-        unit = "sentences" if self.config.objective == "sentence" else "masked_tokens"
+        unit = "sentences" if self.config.objective == "sentence" else "predicted_tokens"
         return {
             "step": step,
             "loss": result.loss,

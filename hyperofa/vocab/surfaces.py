@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -64,6 +64,28 @@ def token_surfaces(tokenizer: Any) -> list[Surface]:
         else:
             surfaces[token_id] = reader(piece)
     return surfaces
+
+
+def readable_tokens(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """Tokens as a person reads them: pieces of byte-level BPE as the text that they are (``Ġardı``, not ``ĠardÄ±``).
+
+    Pieces that are no whole characters, or none that can be printed, stay as the vocabulary has them.
+    """
+    pieces: list[str] = tokenizer.convert_ids_to_tokens(list(ids))
+    try:
+        kind = family(backend_spec(tokenizer))
+    except InputError:  # it marks words in no known way
+        return pieces
+    return [_readable(piece) for piece in pieces] if kind == "byte-level" else pieces
+
+
+def _readable(piece: str) -> str:
+    surface = _byte_level(piece)
+    try:
+        text = surface.text.decode("utf-8")
+    except UnicodeDecodeError:
+        return piece
+    return f"{'Ġ' if surface.boundary else ''}{text}" if text.isprintable() else piece
 
 
 def tokens_with_text(tokenizer: Any) -> np.ndarray:

@@ -348,7 +348,13 @@ def plain_losses(home: Path) -> Callable[..., list[float]]:
 
 
 def train_plainly(
-    path: Path, corpus: Path, mask_rate: float = 0.15, clip: float = 1.0, phase: str = "all", phase_steps: int = 0
+    path: Path,
+    corpus: Path,
+    mask_rate: float = 0.15,
+    clip: float = 1.0,
+    phase: str = "all",
+    phase_steps: int = 0,
+    adapter: int = 0,
 ) -> list[float]:
     """The loss of every step; one whose gradient is not finite changes nothing, and what a phase holds is not clipped by."""
     import torch
@@ -360,6 +366,11 @@ def train_plainly(
     from hyperofa.model.phases import frozen_parts, part_of
 
     model = load_for_training(path)
+    if adapter:
+        from hyperofa.corpus.order import stream_key
+        from hyperofa.model.adapter import add_adapter
+
+        add_adapter(model, rank=adapter, alpha=2.0 * adapter, seed=stream_key(0, "adapter"))
     masking = None if model.objective == "causal" else Masking(rate=mask_rate)
     batches = Batches(PackedCorpus.open(corpus), global_batch=8, seed=0, masking=masking)
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), lr=1e-2, eps=EPSILON)

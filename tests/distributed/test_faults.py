@@ -62,7 +62,7 @@ def test_bad_settings_end_the_launch_with_one_line(trainer):
 def test_what_the_model_cannot_do_is_refused(home, tmp_path, changes, said):
     from hyperofa.errors import InputError
     from hyperofa.model import parameter_groups
-    from hyperofa.model.phases import freeze, part_of
+    from hyperofa.model.phases import part_of
     from hyperofa.train.config import TrainConfig
     from hyperofa.train.loading import check_that_something_learns, load_inputs
 
@@ -71,7 +71,6 @@ def test_what_the_model_cannot_do_is_refused(home, tmp_path, changes, said):
 
     def start():
         model, _ = load_inputs(config)
-        freeze(model, config.frozen)
         groups = parameter_groups(model, weight_decay=0)
         check_that_something_learns(config, {part_of(group["name"]) for group in groups})
 

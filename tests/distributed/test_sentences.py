@@ -47,9 +47,14 @@ def runs(trainer, sentence_corpus):
 
 @pytest.fixture(scope="session")
 def expected(home, sentence_corpus):
+    return train_plainly(home, sentence_corpus)
+
+
+def train_plainly(home, sentence_corpus, adapter=0):
     """The losses of the same run in one process of plain torch, with the whole batch at once."""
     import torch
 
+    from hyperofa.corpus.order import stream_key
     from hyperofa.corpus.packed import PackedCorpus
     from hyperofa.corpus.sentence.batches import SentenceBatches
     from hyperofa.model import SentenceTargets, load_for_training, parameter_groups
@@ -60,6 +65,10 @@ def expected(home, sentence_corpus):
     mean, variance = corpus.target_moments
     targets = SentenceTargets(corpus.targets.pooling, corpus.targets.normalised, torch.from_numpy(mean), variance)
     model = load_for_training(home / "encoder", sentences=targets)
+    if adapter:
+        from hyperofa.model.adapter import add_adapter
+
+        add_adapter(model, rank=adapter, alpha=2.0 * adapter, seed=stream_key(0, "adapter"))
     batches = SentenceBatches(corpus, global_batch=8, seed=0)
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), lr=1e-2, eps=EPSILON)
     found = []
@@ -130,3 +139,25 @@ def test_the_head_ends_as_it_began(runs, home):
     assert before.keys() == after.keys()
     for name in before:
         assert before[name].equal(after[name]) == (name in head), name
+
+
+@slow
+def test_adapters_learn_sentences_too_and_end_as_a_plain_model(runs, home, sentence_corpus, expected, tmp_path):
+    from safetensors.torch import load_file
+
+    from hyperofa.cli import main
+
+    pytest.importorskip("peft")
+    runs.settings["adapter"] = {"rank": 4, "alpha": 8.0}
+    runs.train("run", stop_at=9, zero_stage=2)
+    moved = runs.train("run", zero_stage=3, ranks=1)
+    wanted = train_plainly(home, sentence_corpus, adapter=4)
+    assert moved.losses() == pytest.approx(wanted, abs=1e-5)
+    assert wanted[-1] != pytest.approx(expected[-1], abs=1e-3)
+    before, after = load_file(home / "encoder/model.safetensors"), moved.weights()
+    assert {name: tensor.shape for name, tensor in after.items()} == {name: t.shape for name, t in before.items()}
+    words = ["checkpoint", "export", str(moved.run), "--step", str(STEPS), "--out", str(tmp_path / "exported")]
+    assert main(words) == 0
+    exported = load_file(tmp_path / "exported/model.safetensors")
+    assert exported.keys() == after.keys()
+    assert all((exported[name] - after[name]).abs().max() < 1e-6 for name in after)

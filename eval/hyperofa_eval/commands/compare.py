@@ -56,13 +56,19 @@ def run(options: Compare) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     from hyperofa_eval.base.console import lines, table
+    from hyperofa_eval.results.pages import decimals_of
     from hyperofa_eval.results.render import differences, notes, published_table
 
     for task, entry in found["tasks"].items():
         rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
         means = [float(entry["means"][run]["mean"]) for run in found["runs"]]
         rows.append([f"mean of {len(entry['in_mean'])}", *means])
-        table(f"{task}: {entry['metric']} ({entry['unit']})", ["language", *found["runs"]], rows, decimals=1)
+        table(
+            f"{task}: {entry['metric']} ({entry['unit']})",
+            ["language", *found["runs"]],
+            rows,
+            decimals=decimals_of(entry["unit"]),
+        )
         lines(notes(entry))
         if entry["against_first"]:
             columns = ["run", "group", "difference, paired 95 % interval", "languages"]

@@ -51,24 +51,33 @@ def run(options: Run) -> None:
 
 def _show(summary: dict[str, Any]) -> None:
     from hyperofa_eval.base.console import lines, table
+    from hyperofa_eval.results.pages import decimals_of
 
     for name, task in summary["tasks"].items():
+        decimals = decimals_of(task["unit"])
         columns = ["language", *task["values"], "95 % interval", "n", "chance"]
-        rows = [_cells(row["language"], row, row["values"], "value", row["n"]) for row in task["rows"]]
+        rows = [_cells(row["language"], row, row["values"], "value", row["n"], decimals) for row in task["rows"]]
         label = f"mean of {task['n_languages']}"
-        rows.append(_cells(label, task, task["values"], "mean", ""))
+        rows.append(_cells(label, task, task["values"], "mean", "", decimals))
         limit = "" if task["limit"] is None else f", first {task['limit']} items only"
-        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=1)
+        table(f"{name} ({task['unit']}, protocol {task['protocol']}{limit})", columns, rows, decimals=decimals)
         lines([f"mean of {task['n_languages']}: {' '.join(task['languages'])}"])
+        settings = task["settings"]
+        if settings.get("passages") and settings.get("passage"):
+            what = f"at most {settings['passages']:,} passages of a language, of at most {settings['passage']:,} characters"
+            lines([f"scored: {what}"])
         sources = [(row["language"], row.get("data_language", row["language"])) for row in task["rows"]]
         elsewhere = [f"{code} from {source}" for code, source in sources if source != code]
         lines([f"data: {', '.join(elsewhere)}"] if elsewhere else [])
 
 
-def _cells(label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object) -> list[object]:
+def _cells(
+    label: str, row: dict[str, Any], values: dict[str, Any], field: str, n: object, decimals: int
+) -> list[object]:
     low, high = row["ci95"]
     chance = "" if row["chance"] is None else f"{row['chance']:.1f}"
-    return [label, *(float(value[field]) for value in values.values()), f"{low:.1f} – {high:.1f}", str(n), chance]
+    bounds = f"{low:.{decimals}f} – {high:.{decimals}f}"
+    return [label, *(float(value[field]) for value in values.values()), bounds, str(n), chance]
 
 
 COMMAND = Command(Run, run)

@@ -66,6 +66,11 @@ def environment(*folders: Path) -> Environment:
     return made
 
 
+def decimals_of(unit: str) -> int:
+    """How many decimals tell scores apart: one of a percentage, three of anything else, such as bits per character."""
+    return 1 if unit == "percent" else 3
+
+
 def number(value: float, digits: int = 1) -> str:
     """A number with ``digits`` decimals."""
     return f"{value:.{digits}f}"

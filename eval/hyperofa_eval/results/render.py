@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperofa_eval.results.pages import Heat, Table, environment, interval, markdown_table, number
+from hyperofa_eval.results.pages import Heat, Table, decimals_of, environment, interval, markdown_table, number
 
 Comparison = Mapping[str, Any]
 DIFFERENCES = ("run", "group", "difference", "languages")
@@ -18,10 +18,12 @@ def markdown(comparison: Comparison) -> str:
     """Tables of values per language, means, differences and groups."""
     parts = []
     for task, entry in comparison["tasks"].items():
-        runs = comparison["runs"]
+        runs, digits = comparison["runs"], decimals_of(entry["unit"])
         parts.append(f"## {task}: {entry['metric']} ({entry['unit']})\n")
-        rows = [[r["language"], *(_cell(r["values"][run], r["ci95"][run]) for run in runs)] for r in entry["rows"]]
-        means = [_cell(entry["means"][run]["mean"], entry["means"][run]["ci95"]) for run in runs]
+        rows = [
+            [r["language"], *(_cell(r["values"][run], r["ci95"][run], digits) for run in runs)] for r in entry["rows"]
+        ]
+        means = [_cell(entry["means"][run]["mean"], entry["means"][run]["ci95"], digits) for run in runs]
         rows.append([f"**mean of {len(entry['in_mean'])}**", *means])
         parts.append(markdown_table(["language", *runs], rows))
         parts.append("\n" + "\n".join(f"- {note}" for note in notes(entry)))
@@ -67,6 +69,7 @@ def page(comparison: Comparison) -> str:
             "name": name,
             "metric": entry["metric"],
             "unit": entry["unit"],
+            "digits": decimals_of(entry["unit"]),
             "bars": _bars({run: entry["means"][run] for run in runs}),
             "notes": notes(entry),
             "heat_map": _heat_map(runs, entry),
@@ -91,22 +94,22 @@ def notes(entry: Mapping[str, Any]) -> list[str]:
 
 def differences(entry: Mapping[str, Any]) -> list[list[str]]:
     """Rows (run, group, difference with its interval, languages): all, then by resource class and script."""
-    rows = []
+    rows, digits = [], max(decimals_of(entry["unit"]), 2)
     for run, gap in entry["against_first"].items():
         score = f"{gap['wins']} won, {gap['losses']} lost, {gap['undecided']} undecided"
-        rows.append([run, "all", _signed(gap["difference"]), score])
+        rows.append([run, "all", _signed(gap["difference"], digits), score])
         for title in ("by_resource_class", "by_script"):
             for name, group in gap[title].items():
-                rows.append([run, name, _signed(group), " ".join(group["languages"])])
+                rows.append([run, name, _signed(group, digits), " ".join(group["languages"])])
     return rows
 
 
-def _signed(group: Mapping[str, Any]) -> str:
-    return f"{group['mean']:+.2f} {interval(group['ci95'], 2, '+')}"
+def _signed(group: Mapping[str, Any], digits: int) -> str:
+    return f"{group['mean']:+.{digits}f} {interval(group['ci95'], digits, '+')}"
 
 
-def _cell(value: float, bounds: Sequence[float]) -> str:
-    return f"{number(value)} {interval(bounds)}"
+def _cell(value: float, bounds: Sequence[float], digits: int) -> str:
+    return f"{number(value, digits)} {interval(bounds, digits)}"
 
 
 def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -118,13 +121,13 @@ def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]
 
 def _heat_map(runs: Sequence[str], entry: Mapping[str, Any]) -> Table:
     everything = [value for row in entry["rows"] for value in row["values"].values()]
-    low, high = min(everything), max(everything)
+    low, high, digits = min(everything), max(everything), decimals_of(entry["unit"])
 
     def cell(row: Mapping[str, Any], run: str) -> Heat:
         value = row["values"][run]
         share = 0.5 if high == low else (value - low) / (high - low)
-        hint = f"{row['language']}, {run}: {_cell(value, row['ci95'][run])}"
-        return Heat(number(value), share if entry["higher_is_better"] else 1 - share, hint)
+        hint = f"{row['language']}, {run}: {_cell(value, row['ci95'][run], digits)}"
+        return Heat(number(value, digits), share if entry["higher_is_better"] else 1 - share, hint)
 
     rows = [[row["language"], *(cell(row, run) for run in runs)] for row in entry["rows"]]
     return Table(["language", *runs], rows)

@@ -22,7 +22,7 @@ def summarise_task(
     """One task's entry of ``summary.json``, from every (language, seed) of one task, model and protocol.
 
     ``without_data`` are languages asked for that the data folder does not hold; those to ``leave_out`` have a row but are not
-    in the mean (English, on which taggers are trained).
+    in the mean (English, on which taggers are trained, and languages that are scored beside the others).
 
     Raises:
         InputError: the results were not all measured on the same share of the data (``--limit``).
@@ -40,7 +40,7 @@ def summarise_task(
     }
     rows = [_row(code, group, draws) for code, group in by_language.items()]
     own_names = {code: PIVOT if is_pivot(code) else code for code in by_language}
-    averaged = [row for row in rows if own_names[row["language"]] not in leave_out] or rows
+    averaged = [row for row in rows if not {row["language"], own_names[row["language"]]} & {*leave_out}] or rows
     codes = [row["language"] for row in averaged]
     values = {
         metric: {

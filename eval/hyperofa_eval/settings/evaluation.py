@@ -47,6 +47,12 @@ class RunSettings(TaskSettings):
     seeds: tuple[int, ...] = setting(
         (0,), "comma-separated seeds (retrieval uses the first only)", flag="--seed", separator=",", range=Range(0)
     )
+    beside: tuple[str, ...] = setting(
+        (),
+        "comma-separated languages scored beside the others, such as those that the model knew before: they have a row, but "
+        "no part in the mean",
+        separator=",",
+    )
     batch_size: int = setting(64, "sequences in one forward pass", range=Range(1))
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 …")
     dtype: NumberFormat = setting("float32", "number format of the weights")

@@ -16,7 +16,7 @@ from hyperofa.base.files import check_output, new_directory
 from hyperofa.corpus.meta import MARKER, TARGETS, TOKENS, Language, Targets
 from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import chunks
-from hyperofa.corpus.prepare import check_texts, describe, write_tokens
+from hyperofa.corpus.prepare import check_texts, describe, sampling_of, write_tokens
 from hyperofa.corpus.reading import check_source, documents
 from hyperofa.corpus.sentence.known import check_pivot, known_languages
 from hyperofa.corpus.sentence.source import SourceVectors
@@ -85,8 +85,13 @@ def prepare_sentences(
         check_pivot(parallel, settings.pivot)
     names = sorted({*parallel, *texts})
     check_texts(names, settings)
+    sampling_of(names, settings)
     framed = DocumentTokenizer(tokenizer)
     found, known = _sentences(names, texts, parallel, source, settings)
+    if lost := [name for name in settings.replay if name not in found]:
+        what = f"replay names {', '.join(lost)}, of which no sentence has a target"
+        raise InputError(what, where="sampling", todo="leave it out, or give --parallel with it")
+    sampling = sampling_of(list(found), settings)
     ids = {name: _ids(framed, source.prompt, name, one.texts, settings) for name, one in found.items()}
     vectors, mean, variance = _targets(found, source)
     longest = max(len(row) for rows, *_ in ids.values() for row in rows)
@@ -111,8 +116,7 @@ def prepare_sentences(
             **source.record,  # type: ignore[arg-type]
         )
         size = write_tokens(token_table(framed.tokenizer), folder / TOKENS)
-        weights = [float(settings.weight.get(name, 1.0)) for name in found]
-        meta = describe(framed, Path(tokenizer), settings, languages, weights, folder / TOKENS, size, length, targets)
+        meta = describe(framed, Path(tokenizer), settings, languages, sampling, folder / TOKENS, size, length, targets)
         write_json(folder / MARKER, meta)
     return PackedCorpus.open(out)
 

@@ -75,6 +75,9 @@ def from_the_start(way: dict[str, Any], before: Mapping[str, Any]) -> dict[str, 
         start = before.get(task)
         alike = start is not None and points and all(key in points[0] and start[key] == points[0][key] for key in same)
         first = [{"step": 0, **{key: start[key] for key in (*same, "mean", "ci95")}}] if alike and start else []
+        if start and first and (beside := points[0].get("beside")):
+            rows = {code: start["languages"][code] for code in beside if code in start["languages"]}
+            first[0]["beside"] = {code: {key: row[key] for key in ("value", "ci95")} for code, row in rows.items()}
         scores[task] = [*first, *points]
     return {**way, "scores": scores}
 

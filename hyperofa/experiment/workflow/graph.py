@@ -26,6 +26,7 @@ from hyperofa.experiment.recipe.schema import Cell, Recipe, Scored
 from hyperofa.experiment.workflow.corpus_stage import corpus_stage
 from hyperofa.experiment.workflow.stage import Stage
 from hyperofa_eval.base.files import read_json, write_text
+from hyperofa_eval.languages import is_known
 from hyperofa_eval.settings.config import read_yaml, to_plain
 
 MARKER = "recipe.yaml"
@@ -281,6 +282,8 @@ class Plan:
     def _evaluate(self, name: str, title: str, model: str, out: Path, scored: Scored, cell: str | None = None) -> Stage:
         given, read = with_places(RUN, scored.settings, self._places())
         values = {"model": model, "tasks": scored.tasks, "data": self.test, "languages": self.languages().scored}
+        replayed = [code for code in self.recipe.corpus.get("replay", ()) if is_known(code)]
+        values |= {"beside": [code for code in replayed if code not in self.languages().scored]}
         words = command_words(RUN, {**values, "out": out, **given}, name)
         return Stage(name, title, words, out, "summary.json", (Path(model), self.test, *read), cell=cell)
 

@@ -74,7 +74,7 @@ def read_donor(
         InputError: it shares too few tokens with the target or the source, or its rows do not fit its tokenizer.
         DataMissingError: there is no such model.
     """
-    from hyperofa.model.embeddings import read_embeddings
+    from hyperofa.model.pretrained import read_embeddings
     from hyperofa.vocab.overlap import find_overlap
     from hyperofa.vocab.report import load_tokenizer
     from hyperofa.vocab.surfaces import rows_needed, token_surfaces

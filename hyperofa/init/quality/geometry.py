@@ -8,6 +8,7 @@ import numpy as np
 
 from hyperofa.init import provenance as origin
 from hyperofa.init.linalg import normalise_rows
+from hyperofa.vocab.surfaces import readable_tokens
 
 if TYPE_CHECKING:
     from hyperofa.init.new_rows import ExtendedMatrix
@@ -57,10 +58,8 @@ def neighbours(
     holes[list(source_tokenizer.get_vocab().values())] = False
     cosines[:, holes] = -np.inf
     indices = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
-    tokens = target_tokenizer.convert_ids_to_tokens(chosen.tolist())
-    return {
-        token: source_tokenizer.convert_ids_to_tokens(ids.tolist()) for token, ids in zip(tokens, indices, strict=True)
-    }
+    tokens = readable_tokens(target_tokenizer, chosen.tolist())
+    return {token: readable_tokens(source_tokenizer, ids.tolist()) for token, ids in zip(tokens, indices, strict=True)}
 
 
 def _pair_cosine(rows: np.ndarray) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperofa.base.files import versions
+from hyperofa.base.files import as_readable_as_others, versions
 from hyperofa.errors import HyperofaError
 from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, write_final
@@ -20,6 +20,7 @@ from hyperofa.train.checkpoint.fingerprint import is_still
 from hyperofa.train.checkpoint.manifest import FORMAT, Manifest
 from hyperofa.train.checkpoint.rundir import RUN_FILE
 from hyperofa.train.checkpoint.unsharded import UnshardedState, read_shards, read_unsharded, write_unsharded
+from hyperofa_eval.settings.config import to_plain
 
 if TYPE_CHECKING:
     from hyperofa.train.config import TrainConfig
@@ -148,7 +149,7 @@ class Saver:
         state = self.engine.unsharded_state_dict()
 
         def write() -> Path:
-            weights = {name.removeprefix("pretrained."): tensor for name, tensor in (state or {}).items()}
+            weights = model.plain_state(state or {})
 
             def save_model(folder: Path) -> None:
                 # The "original format" would be the names of BERT's first release, if loading took that path.
@@ -158,6 +159,8 @@ class Saver:
             if not unchanged:
                 log.warning("%s changed while the run trained: its tokenizer is not copied to %s", config.model, FINAL)
             source, facts = config.model if unchanged else None, {"engine": self.engine.describe()}
+            if config.adapter.rank:
+                facts["adapter"] = to_plain(config.adapter)
             return write_final(config.run / FINAL, source, self.run_id, config.steps, save_model, facts)
 
         written = self.engine.on_main("final", write)
@@ -197,6 +200,7 @@ def write_universal(folder: Path, manifest: Manifest) -> None:
     try:
         temporary.mkdir()
         files = checkpoint.hash_and_sync(temporary, write_unsharded(temporary, state))
+        as_readable_as_others(temporary)
         checkpoint.commit(temporary, folder, dataclasses.replace(manifest, universal=True, files=files), replaces=True)
     except OSError as error:
         what = f"cannot write the portable copy, which needs {manifest.size / 1e6:,.1f} MB ({error.strerror or error})"

@@ -190,9 +190,15 @@ class Engine(Ranks):
     # ------------------------------------------------------------------ shards on disk
 
     def checkpoint_bytes(self) -> int:
-        """About how many bytes the shards of all ranks take: float32 weights and moments, and the model's own copy."""
-        numbers = [(getattr(p, "ds_numel", p.numel()), p.element_size()) for p in self.module.parameters()]
-        return sum(count * (12 + (0 if self.zero_stage == 3 else size)) for count, size in numbers)
+        """About how many bytes the shards of all ranks take: float32 weights and moments of what learns, and the model's copy.
+
+        Under ZeRO-3 there is a copy of what never learns only.
+        """
+        found = 0
+        for p in self.module.parameters():
+            copied = p.element_size() if self.zero_stage < 3 or not p.requires_grad else 0
+            found += getattr(p, "ds_numel", p.numel()) * (copied + (12 if p.requires_grad else 0))
+        return found
 
     def save_shards(self, folder: Path) -> list[str]:
         """Write this rank's shards below ``folder`` (which exists on all ranks); returns the names of its files."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from hyperofa.errors import InputError
+from hyperofa.errors import HyperofaError, InputError
 
 PEAK_FLOPS = {
     "B200": (2250e12, 75e12),
@@ -29,15 +31,19 @@ class ModelShape:
 
     Attributes:
         parameters: all, tied ones once.
+        learning: those that are trained.
         embedding_parameters: those of the input and output embeddings (coordinates, primitives, bias).
         body_weights: those of the matrices between the two that every token is multiplied by.
+        frozen_body_weights: those of them that never learn, such as what adapters stand beside.
         head_operations: multiplications of the output embedding per scored position: V r + r D, or V D.
         share_scored: share of positions that are scored: the mask rate, or 1 for a causal model.
     """
 
     parameters: int
+    learning: int
     embedding_parameters: int
     body_weights: int
+    frozen_body_weights: int
     layers: int
     width: int
     intermediate: int
@@ -51,11 +57,12 @@ class ModelShape:
         """Operations of one training step per token: forward, and twice that backward (arXiv 2204.02311, appendix B).
 
         Two per weight of the body and of attention's scores over ``length`` positions; the embeddings count only where
-        they are multiplied: every token's coordinates by the primitives, and the head at the scored positions.
+        they are multiplied: every token's coordinates by the primitives, and the head at the scored positions. A matrix
+        that never learns passes gradients on, but has none of its own.
         """
         forward: float = 2 * self.body_weights + 4 * self.layers * self.width * length
         forward += 2 * self.input_operations + 2 * self.share_scored * self.head_operations
-        return 3.0 * forward
+        return 3.0 * forward - 2 * self.frozen_body_weights
 
     def activation_bytes(self, tokens: int, element: int, *, checkpointing: bool) -> int:
         """About what the backward pass of one micro-batch needs stored, with fused attention.
@@ -90,12 +97,15 @@ def shape_of(model: Any, share_scored: float) -> ModelShape:
     matrices = [p for p in model.parameters() if len(getattr(p, "ds_shape", p.shape)) > 1 and id(p) not in tables]
     embedding_rank = getattr(config, "embedding_rank", None)
     head_rank = getattr(config, "head_rank", None) or embedding_rank
+    body = [parameter for parameter in matrices if id(parameter) not in parts]
     width, vocabulary = config.hidden_size, config.vocab_size
     inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width
     return ModelShape(
         parameters=sum(map(_size, model.parameters())),
+        learning=sum(_size(parameter) for parameter in model.parameters() if parameter.requires_grad),
         embedding_parameters=sum(parts.values()),
-        body_weights=sum(_size(p) for p in matrices if id(p) not in parts),
+        body_weights=sum(map(_size, body)),
+        frozen_body_weights=sum(_size(parameter) for parameter in body if not parameter.requires_grad),
         layers=config.num_hidden_layers,
         width=width,
         intermediate=inner,
@@ -107,8 +117,12 @@ def shape_of(model: Any, share_scored: float) -> ModelShape:
     )
 
 
-def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
+def shape_of_directory(
+    path: str | Path, share_scored: float, prepare: Callable[[Any], None] | None = None
+) -> ModelShape:
     """The shape of the model that a directory's ``config.json`` describes; no weight is read or made.
+
+    ``prepare`` is called with the wrapped model, whose weights are on the meta device: it may freeze parts, or add adapters.
 
     Raises:
         DataMissingError: there is no such config, or it cannot be read.
@@ -124,8 +138,12 @@ def shape_of_directory(path: str | Path, share_scored: float) -> ModelShape:
     try:
         with torch.device("meta"):
             model = model_class(config)
-        model.tie_weights()
+            model.tie_weights()
+            if prepare is not None:
+                prepare(SimpleNamespace(pretrained=model))
         return shape_of(model, share_scored)
+    except HyperofaError:
+        raise
     except Exception as error:  # ill-typed fields, of which every family has its own
         reason = (str(error).strip().splitlines() or [""])[0]
         what = f"no model can be made of its config.json ({type(error).__name__}: {reason})"

@@ -26,6 +26,7 @@ class Plan:
     """
 
     parameters: int
+    learning: int
     embedding_parameters: int
     zero_stage: int
     offload: bool
@@ -62,7 +63,7 @@ def make_plan(
     """Work out a :class:`Plan`; ``flops_per_second`` is what one GPU really reaches.
 
     ZeRO (arXiv 1910.02054): the optimizer's 12 bytes a parameter are always shared out, gradients from stage 2 on,
-    weights in stage 3.
+    weights in stage 3. What never learns has neither gradients nor an optimizer's state.
 
     Raises:
         InputError: the global batch does not divide over the processes.
@@ -70,20 +71,21 @@ def make_plan(
     zero = deepspeed["zero_optimization"]
     stage = int(zero["stage"])
     element = 4 if config.precision == "fp32" else 2
-    count, share = shape.parameters, -(-shape.parameters // world_size)
+    count, learning = shape.parameters, shape.learning
+    share, learning_share = (-(-number // world_size) for number in (count, learning))
     weights = element * (share if stage == 3 else count)
-    optimizer = 12 * share
+    optimizer = 12 * learning_share
     offloaded = {part: zero.get(f"offload_{part}", {}).get("device") == "cpu" for part in ("optimizer", "param")}
     host = (optimizer if offloaded["optimizer"] else 0) + (weights if offloaded["param"] else 0)
     tokens = config.micro_batch_size * length
     summed = 4 if deepspeed.get("data_types", {}).get("grad_accum_dtype") == "fp32" else element
     memory = {
         "weights": 0 if offloaded["param"] else weights,
-        "gradients": summed * (share if stage >= 2 else count),
+        "gradients": summed * (learning_share if stage >= 2 else learning),
         "optimizer": 0 if offloaded["optimizer"] else optimizer,
         "activations": shape.activation_bytes(tokens, element, checkpointing=config.gradient_checkpointing),
         "loss": min(SCORES_BYTES, int(3 * 4 * tokens * shape.share_scored * shape.vocabulary)),
-        "buffers": element * _bucket_elements(zero, stage, count),
+        "buffers": element * _bucket_elements(zero, stage, count, learning),
         "libraries": LIBRARY_BYTES,
     }
     tokens_per_step = config.global_batch_size * length
@@ -91,6 +93,7 @@ def make_plan(
     total = tokens_per_step * config.steps
     return Plan(
         parameters=count,
+        learning=learning,
         embedding_parameters=shape.embedding_parameters,
         zero_stage=stage,
         offload=any(offloaded.values()),
@@ -103,10 +106,12 @@ def make_plan(
         tokens=total,
         flops_per_token=flops,
         hours=total * flops / (flops_per_second * world_size) / 3600,
-        checkpoint_bytes=count * (12 + (0 if stage == 3 else element)),
+        checkpoint_bytes=12 * learning + element * (count - learning if stage == 3 else count),
     )
 
 
-def _bucket_elements(zero: dict, stage: int, count: int) -> int:
-    keys = ("reduce_bucket_size", "stage3_prefetch_bucket_size" if stage == 3 else "allgather_bucket_size")
-    return sum(min(int(zero.get(key, 5e8)), count) for key in keys)
+def _bucket_elements(zero: dict, stage: int, count: int, learning: int) -> int:
+    """Elements of the buckets: gradients that are reduced, and weights that are gathered."""
+    gathered = ("stage3_prefetch_bucket_size", count) if stage == 3 else ("allgather_bucket_size", learning)
+    sizes = [("reduce_bucket_size", learning), gathered]
+    return sum(min(int(zero.get(key, 5e8)), most) for key, most in sizes)

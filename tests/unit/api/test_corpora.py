@@ -51,6 +51,22 @@ def test_settings_are_the_commands(text):
     assert not (text / "d").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prompt": "query: "}, "prompt: is for sentences with vectors, and no source is given"),
+        ({"parallel": ["p"]}, "parallel: is for sentences with vectors"),
+        ({"source": "m", "keep_whole": True}, "keep_whole: is for packed documents, and with a source every line"),
+        ({"source": "m", "document": "paragraph"}, "document: is for packed documents"),
+        ({"source": "m", "document_end": "none"}, "document_end: is for packed documents"),
+    ],
+)
+def test_settings_of_the_other_kind_of_corpus_are_refused(text, given, said):
+    with pytest.raises(InputError, match=said) as caught:
+        hyperofa.prepare_corpus(encoder_tokenizer(), {"eng": text / "eng.txt"}, out=text / "d", **given)
+    assert "\n" not in str(caught.value)
+
+
 def test_reading_a_table_leaves_the_logs_of_datasets_as_they_were(tmp_path):
     from datasets import Dataset
     from datasets import logging as datasets_logging

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperofa.corpus.order import Order, permute, quotas, stream_key
+from hyperofa.corpus.order import Order, ReplayOrder, order_of, permute, quotas, stream_key
 
 
 @given(size=st.integers(1, 700), key=st.integers(0, 2**63 - 1))
@@ -122,3 +122,79 @@ def test_draws_do_not_depend_on_how_they_are_split(seed, cuts):
 def test_seeds_give_other_orders():
     orders = {tuple(Order([50], seed).draw(np.arange(50))[0].tolist()) for seed in range(5)}
     assert len(orders) == 5
+
+
+COUNTS, TOKENS = [40, 7, 300], [4000, 350, 24000]  # 100, 50 and 80 tokens a sequence
+
+
+def replayed(replay, seed=5, weights=(1.0, 1.0, 1.0), temperature=1.0):
+    return ReplayOrder(COUNTS, seed, weights, temperature, replay=replay, tokens=TOKENS)
+
+
+def language_of(samples):
+    return np.searchsorted(np.cumsum(COUNTS), samples, side="right")
+
+
+@pytest.mark.parametrize("replay", [(0.0, 0.0, 0.2), (0.35, 0.0, 0.0), (0.0, 0.05, 0.1)])
+def test_replayed_languages_make_up_their_share_of_the_tokens(replay):
+    order = replayed(replay)
+    languages = language_of(order.draw(np.arange(40_000))[0])
+    drawn = np.bincount(languages, minlength=3) * np.array(TOKENS) / np.array(COUNTS)
+    for share, wanted in zip(drawn / drawn.sum(), replay, strict=True):
+        assert not wanted or share == pytest.approx(wanted, abs=2e-3)
+    assert order.shares == pytest.approx(np.bincount(languages, minlength=3) / 40_000, abs=2e-3)
+
+
+def test_every_stretch_of_draws_has_the_share_to_within_one_sequence():
+    order = replayed((0.0, 0.0, 0.2))
+    hits = np.cumsum(language_of(order.draw(np.arange(5_000))[0]) == 2)
+    exact = order.shares[2] * np.arange(1, 5_001)
+    assert (np.abs(hits - exact) <= 1).all()
+
+
+def test_what_is_replayed_leaves_the_other_languages_order_alone():
+    samples, visits = replayed((0.0, 0.0, 0.2)).draw(np.arange(200))
+    others = samples < 47
+    alone = Order(COUNTS[:2], 5, [1.0, 1.0]).draw(np.arange(others.sum()))
+    assert samples[others].tolist() == alone[0].tolist()
+    assert visits[others].tolist() == alone[1].tolist()
+    middle = replayed((0.0, 0.3, 0.0)).draw(np.arange(200))[0]
+    alone = Order([40, 300], 5, [1.0, 1.0]).draw(np.arange(200))[0]
+    kept = middle[language_of(middle) != 1]
+    assert kept.tolist() == np.where(alone < 40, alone, alone + 7)[: len(kept)].tolist()
+
+
+def test_a_replayed_language_sees_all_its_sequences_before_any_again():
+    samples, visits = replayed((0.5, 0.0, 0.0)).draw(np.arange(400))
+    for visit in range(3):
+        assert sorted(samples[(samples < 40) & (visits == visit)].tolist()) == list(range(40))
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**31), start=st.integers(0, 2**38), cut=st.integers(0, 64))
+def test_replayed_draws_are_a_function_of_the_position_alone(seed, start, cut):
+    order = replayed((0.0, 0.1, 0.15), seed)
+    whole = order.draw(start + np.arange(64))
+    for i in range(2):
+        parts = [order.draw(start + np.arange(a, b))[i] for a, b in ((0, cut), (cut, 64))]
+        assert np.concatenate(parts).tolist() == whole[i].tolist()
+
+
+@pytest.mark.parametrize(
+    ("replay", "said"),
+    [
+        ((0.5, 0.0, 0.5), "sum to less than 1"),
+        ((0.2, 0.2, 0.2), "every language is replayed"),
+        ((-0.1, 0.0, 0.0), "must be positive"),
+        ((float("nan"), 0.0, 0.0), "must be positive"),
+        ((0.1, 0.0), "2 languages, but 3"),
+    ],
+)
+def test_senseless_replay_is_refused(replay, said):
+    with pytest.raises(ValueError, match=said):
+        replayed(replay)
+
+
+def test_without_replay_the_order_is_the_plain_one():
+    sampling = {"weights": [1.0, 1.0, 1.0], "temperature": 1.0, "replay": [0.0, 0.0, 0.0]}
+    assert isinstance(order_of(COUNTS, TOKENS, sampling, 0), Order)

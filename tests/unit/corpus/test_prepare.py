@@ -66,8 +66,10 @@ def test_settings_change_the_fingerprint(corpus, tokenizer_directory, text_files
         tokenizer_directory, text_files, tmp_path / "w", CorpusSettings(length=32, weight={"kab_Latn": 2.0})
     )
     warm = prepare(tokenizer_directory, text_files, tmp_path / "t", CorpusSettings(length=32, temperature=2.0))
+    kept = prepare(tokenizer_directory, text_files, tmp_path / "r", CorpusSettings(length=32, replay={"eng_Latn": 0.2}))
     assert same.fingerprint == corpus.fingerprint
-    assert len({made.fingerprint for made in (corpus, longer, capped, weighted, warm)}) == 5
+    assert len({made.fingerprint for made in (corpus, longer, capped, weighted, warm, kept)}) == 6
+    assert (corpus.replayed, kept.replayed) == ([], ["eng_Latn"])
     assert [language.documents for language in capped.languages] == [20, 20, 4]
 
 
@@ -88,6 +90,52 @@ def test_an_unknown_word_is_no_end(tmp_path):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(tmp_path)
     (document,) = DocumentTokenizer(tmp_path)(["წყალი"])
     assert document.ids.tolist() == [2, 3, 1]
+
+
+def chat_tokenizer(folder, *, eos="<|im_end|>", also=("<|endoftext|>",), template="{{ '<|im_start|>' }}<|im_end|>"):
+    """A byte-level decoder whose end-of-sequence token ends a turn of its chat."""
+    tokenizer = decoder_tokenizer().backend_tokenizer
+    tokenizer.add_special_tokens(["<|im_end|>", *also])
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, unk_token="<|endoftext|>")
+    made.chat_template = template
+    made.save_pretrained(folder)
+    return folder
+
+
+def ends_of(corpus):
+    """The last token of every whole document of a corpus of one sequence."""
+    ids, segments = corpus.rows(np.arange(1))
+    return {int(ids[0][segments[0] == index][-1]) for index in range(int(segments[0].max()))}
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [([], "<|endoftext|>"), (["--document-end", "<|im_end|>"], "<|im_end|>"), (["--document-end", "none"], None)],
+)
+def test_a_chat_models_documents_do_not_end_its_turn(tmp_path, capsys, options, wanted):
+    folder = chat_tokenizer(tmp_path / "t")
+    (tmp_path / "eng.txt").write_text("the dog\nthe cat\nthe bird\n" * 3)
+    words = ["--tokenizer", str(folder), "--text", str(tmp_path / "eng.txt"), "--length", "64"]
+    assert main(["corpus", "prepare", *words, *options, "--out", str(tmp_path / "c"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["languages"][0]["unknown"] == 0
+    known = DocumentTokenizer(folder).tokenizer
+    special = {known.convert_tokens_to_ids(name): name for name in ("<|endoftext|>", "<|im_end|>")}
+    assert {special.get(end) for end in ends_of(PackedCorpus.open(tmp_path / "c"))} == {wanted}
+
+
+def test_an_end_of_turn_is_taken_where_the_vocabulary_has_no_other_and_that_is_said(tmp_path, caplog):
+    tokenizer = Tokenizer(models.WordLevel({"<end_of_turn>": 0, "a": 1}, unk_token="a"))
+    tokenizer.add_special_tokens(["<end_of_turn>"])
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end_of_turn>")
+    made.chat_template = "<end_of_turn>"
+    made.save_pretrained(tmp_path)
+    assert DocumentTokenizer(tmp_path).end == [0]
+    assert "documents end with <end_of_turn>, which ends a turn of its chat too" in caplog.text
+    made.chat_template = "{{ messages[0]['content'] }}"
+    made.save_pretrained(tmp_path)
+    caplog.clear()
+    assert DocumentTokenizer(tmp_path).end == [0]
+    assert not caplog.text
 
 
 def test_a_vocabulary_with_holes_has_a_row_for_every_id(tmp_path):
@@ -211,6 +259,16 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
     assert main([*command, "--text", *words, "--temperature", "2", "--json"]) == 0
     meta = json.loads(capsys.readouterr().out)
     assert meta["sampling"] == {"weights": [1.0, 1.0, 1.0], "temperature": 2.0}
+    assert main([*command, "--text", *words, "--replay", "eng_Latn=0.25", "--keep-whole"]) == 0
+    (printed,) = [line for line in capsys.readouterr().out.splitlines() if "eng_Latn" in line]
+    corpus = PackedCorpus.open(tmp_path / "c")
+    drawn = zip(corpus.languages, corpus.order(0).shares, strict=True)
+    tokens = {language.name: share * language.tokens / language.sequences for language, share in drawn}
+    assert tokens["eng_Latn"] / sum(tokens.values()) == pytest.approx(0.25, abs=1e-6)
+    place = [language.name for language in corpus.languages].index("eng_Latn")
+    assert f"{100 * corpus.order(0).shares[place]:.2f}" in printed
+    assert main([*command, "--text", *words, "--temperature", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == meta
     assert main(["corpus", "show", str(tmp_path / "c"), "--verify", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == meta
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
@@ -232,6 +290,13 @@ def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, tex
         ({"--temperature": ["0"]}, 2, "--temperature: 0.0 is not a number above 0"),
         ({"--temperature": ["nan"]}, 2, "--temperature: nan is not a number above 0"),
         ({"--temperature": ["inf"]}, 2, "--temperature: inf is not a number above 0"),
+        ({"--document-end": ["</s>"]}, 2, "ends documents itself, with </s>"),
+        ({"--replay": ["deu_Latn=0.2"]}, 2, "names 'deu_Latn', which has no text"),
+        ({"--replay": ["0.2"]}, 2, "--replay: '0.2' is not LANG=SHARE"),
+        ({"--replay": ["eng_Latn=1"]}, 2, "--replay: 1.0 is not in (0, 1)"),
+        ({"--replay": ["eng_Latn=0"]}, 2, "--replay: 0.0 is not in (0, 1)"),
+        ({"--replay": ["eng_Latn=0.2"]}, 2, "every language is replayed, so there is none to learn"),
+        ({"--replay": ["eng_Latn=0.2"], "--weight": ["eng_Latn=2"]}, 2, "has a weight, but replay says its share"),
         ({"--text": ["eng_Latn=hub:"]}, 2, "no data set is named"),
         ({"--text": ["eng_Latn=hub:@en#train"]}, 2, "no data set is named"),
         ({"--length": ["4"]}, 2, "--length: 4 is not in [8, 32,767]"),
@@ -267,6 +332,23 @@ def test_a_directory_that_holds_something_else_is_kept(tokenizer_directory, text
     with pytest.raises(InputError, match="holds something else"):
         prepare(tokenizer_directory, text_files, tmp_path / "c", CorpusSettings())
     assert (tmp_path / "c" / "precious").read_text() == "x"
+
+
+def test_an_end_that_is_no_token_is_one_line(decoder_directory, text_files, tmp_path):
+    with pytest.raises(InputError, match=r"--document-end: the tokenizer has no token '<end>'"):
+        prepare(decoder_directory, text_files, tmp_path / "c", CorpusSettings(document_end="<end>"))
+    assert not (tmp_path / "c").exists()
+
+
+def test_paragraphs_are_documents_where_they_are_asked_for(decoder_directory, tmp_path):
+    (tmp_path / "a.txt").write_text("one dog\ntwo cats\n\n \nthree birds\n")
+    texts = {"eng": [str(tmp_path / "a.txt")]}
+    lines = prepare(decoder_directory, texts, tmp_path / "lines", CorpusSettings(length=64))
+    parts = prepare(decoder_directory, texts, tmp_path / "parts", CorpusSettings(length=64, document="paragraph"))
+    assert (lines.languages[0].documents, parts.languages[0].documents) == (3, 2)
+    ids, segments = parts.rows(np.arange(1))
+    tokenizer = DocumentTokenizer(decoder_directory).tokenizer
+    assert tokenizer.decode(ids[0][segments[0] == 0]) == "one dog\ntwo cats<|endoftext|>"
 
 
 @pytest.fixture

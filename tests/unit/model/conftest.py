@@ -9,7 +9,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from hyperofa.model import TrainingModel, assemble
+from hyperofa.model import SentenceModel, SentenceTargets, TrainingModel, assemble
 from hyperofa.model.families import FAMILIES, lm_class
 from hyperofa.model.source import source_of
 
@@ -110,3 +110,22 @@ def batch() -> dict[str, torch.Tensor]:
     labels = torch.where(torch.rand(3, 16, generator=draw) < 0.3, ids, -100)
     labels[1] = -100
     return {"input_ids": ids, "labels": labels}
+
+
+def sentence_targets(width: int = 16, **changes) -> SentenceTargets:
+    draw = torch.Generator().manual_seed(5)
+    values = {"pooling": "mean", "normalised": False, "mean": torch.randn(width, generator=draw), "variance": 3.0}
+    return SentenceTargets(**{**values, **changes})
+
+
+def sentence_model(target_tokenizer, rank=5, name: str = "bert", **changes) -> SentenceModel:
+    plain = made(name, target_tokenizer, rank).pretrained
+    return SentenceModel(plain, targets=sentence_targets(**changes), dropout=0.0).train()
+
+
+@pytest.fixture
+def pairs(batch):
+    mask = torch.ones_like(batch["input_ids"])
+    mask[0, 4:] = 0
+    targets = torch.randn(len(mask), 16, generator=torch.Generator().manual_seed(6))
+    return {"input_ids": batch["input_ids"], "attention_mask": mask, "targets": targets}

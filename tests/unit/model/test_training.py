@@ -9,17 +9,10 @@ import torch
 from torch.nn import functional
 
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
-from hyperofa.model import (
-    FAMILIES,
-    SentenceModel,
-    SentenceTargets,
-    TrainingModel,
-    load_for_training,
-    parameter_groups,
-)
+from hyperofa.model import FAMILIES, TrainingModel, load_for_training, parameter_groups
 from hyperofa.model.families import input_embedding, output_head
 
-from .conftest import SIZE, made, small_source
+from .conftest import SIZE, made, sentence_model, small_source
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
@@ -180,25 +173,6 @@ def test_tied_rows_can_learn_as_inputs_only(family_name, target_tokenizer, rank,
 def test_an_untied_head_cannot_learn_as_input_only(target_tokenizer):
     with pytest.raises(InputError, match="not tied"):
         TrainingModel(made("bert", target_tokenizer, 5, tied=False).pretrained, tied_gradient="input")
-
-
-def sentence_targets(width: int = 16, **changes) -> SentenceTargets:
-    draw = torch.Generator().manual_seed(5)
-    values = {"pooling": "mean", "normalised": False, "mean": torch.randn(width, generator=draw), "variance": 3.0}
-    return SentenceTargets(**{**values, **changes})
-
-
-def sentence_model(target_tokenizer, rank=5, name: str = "bert", **changes) -> SentenceModel:
-    plain = made(name, target_tokenizer, rank).pretrained
-    return SentenceModel(plain, targets=sentence_targets(**changes), dropout=0.0).train()
-
-
-@pytest.fixture
-def pairs(batch):
-    mask = torch.ones_like(batch["input_ids"])
-    mask[0, 4:] = 0
-    targets = torch.randn(len(mask), 16, generator=torch.Generator().manual_seed(6))
-    return {"input_ids": batch["input_ids"], "attention_mask": mask, "targets": targets}
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "modernbert"])

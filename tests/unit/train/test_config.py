@@ -47,6 +47,10 @@ VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
         ("schedule=wsd", "schedule: 'wsd' needs decay_steps"),
         ("impl=magic", "impl"),
         ("objective=sentences", "objective"),
+        ("adapter.rank=-1", "adapter.rank: -1 is not a number of 0 or more"),
+        ("adapter={rank: 4, alpha: 0}", "adapter.alpha: 0.0 is not a number above 0"),
+        ("adapter.rnk=4", "did you mean 'adapter.rank'"),
+        ("adapter.targets=[q_proj]", "adapter.targets: needs rank"),
         ("chunk_bytes=0", "chunk_bytes: 0 is not a number of 1 or more"),
     ],
 )
@@ -163,3 +167,18 @@ def test_wrong_part_rates_are_refused(rates, message):
             TrainConfig,
             {"model": "m", "corpus": "c", "run": "r", "steps": 1, "global_batch_size": 8, "learning_rates": rates},
         )
+
+
+def test_adapters_cannot_stand_still():
+    with pytest.raises(InputError, match=r"adapter\.rank: learning_rates\.body is 0"):
+        load_config(TrainConfig, None, [*VALID, "adapter.rank=4", "learning_rates={body: 0}"])
+
+
+def test_adapters_are_pinned_and_a_run_older_than_them_had_none():
+    plain = to_plain(load_config(TrainConfig, None, VALID))
+    adapted = to_plain(load_config(TrainConfig, None, [*VALID, "adapter.rank=4"]))
+    older = {name: value for name, value in plain.items() if name != "adapter"}
+    assert changed_settings(plain, adapted) == ["adapter"]
+    assert changed_settings(older, plain) == []
+    assert changed_settings(older, adapted) == ["adapter"]
+    assert changed_settings({**older, "steps": 9}, plain) == ["steps"]

@@ -24,10 +24,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_source(folder / "model")
     lines = sentences()[:20]
-    for side, words in (("lij", [spelled(line, "swh") for line in lines]), ("eng", lines)):
-        path = folder / "data" / "tatoeba" / f"lij-eng.{side}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in words), encoding="utf-8")
+    for language in ("lij", "vec"):
+        for side, words in ((language, [spelled(line, "swh") for line in lines]), ("eng", lines)):
+            path = folder / "data" / "tatoeba" / f"{language}-eng.{side}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{line}\n" for line in words), encoding="utf-8")
     return folder
 
 
@@ -44,15 +45,18 @@ def config_of(world: Path, run: Path, **evaluation: Any) -> TrainConfig:
     )
 
 
-def score(config: TrainConfig) -> Any:
+def score(config: TrainConfig, replayed: tuple[str, ...] = ()) -> Any:
     from transformers import AutoModel
 
     model = AutoModel.from_pretrained(config.model).train()
     engine = SimpleNamespace(
-        module=SimpleNamespace(pretrained=model), zero_stage=1, device="cpu", on_main=lambda name, work: work()
+        module=SimpleNamespace(pretrained=model, plain_state=dict),
+        zero_stage=1,
+        device="cpu",
+        on_main=lambda name, work: work(),
     )
     stop = SimpleNamespace(interrupts=contextlib.nullcontext)
-    found = Evaluator(config, engine, stop).run(2)  # type: ignore[arg-type]
+    found = Evaluator(config, engine, stop, replayed).run(2)  # type: ignore[arg-type]
     assert model.training
     assert next(model.parameters()).dtype.itemsize == 4
     return found
@@ -72,6 +76,17 @@ def test_a_language_outside_the_table_is_scored_and_one_without_data_left_out(wo
     assert (found["n_languages"], found["limit"], found["protocol"]) == (1, 10, "default")
     results = list((tmp_path / "evaluation").rglob("*.json"))
     assert any('"pooling": "cls"' in path.read_text() for path in results)
+
+
+def test_replayed_languages_are_scored_beside_the_others_where_they_have_data(world: Path, tmp_path: Path) -> None:
+    config = config_of(world, tmp_path, limit=10)
+    alone = score(config)["sr-t"]
+    assert "beside" not in alone
+    found = score(config, ("vec", "eng", "xyz"))["sr-t"]
+    assert {name: value for name, value in found.items() if name != "beside"} == alone
+    assert set(found["beside"]) == {"vec"}
+    assert set(found["beside"]["vec"]) == {"value", "ci95"}
+    assert "beside" not in score(config_of(world, tmp_path / "both", languages=("lij", "vec")), ("vec",))["sr-t"]
 
 
 def test_an_evaluation_that_cannot_run_is_refused_before_training(world: Path, tmp_path: Path) -> None:

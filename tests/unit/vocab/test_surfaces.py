@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hyperofa.errors import InputError
-from hyperofa.vocab.surfaces import Surface, byte_alphabet, token_surfaces, tokens_with_text
+from hyperofa.vocab.surfaces import Surface, byte_alphabet, readable_tokens, token_surfaces, tokens_with_text
 
 NATIVE = {  # how each family spells " dog" and "dog" inside a word
     "wordpiece-uncased": ("dog", "##dog"),
@@ -119,3 +119,18 @@ def test_tokens_with_text_are_those_whose_surface_has_some(tokenizer):
     wanted = [s.role is None and bool(s.text.strip()) for s in token_surfaces(tokenizer)]
     assert tokens_with_text(tokenizer).tolist() == wanted
     assert not all(wanted)
+
+
+def test_tokens_of_byte_level_bpe_can_be_read(families):
+    tokenizer = families["byte-level"]
+    ids = list(range(len(tokenizer)))
+    pieces, read = tokenizer.convert_ids_to_tokens(ids), readable_tokens(tokenizer, ids)
+    assert {"政府", "Ġ政府", "Ġdog", "dog", "<s>"} <= set(read)
+    changed = {piece: text for piece, text in zip(pieces, read, strict=True) if piece != text}
+    assert all(any(ord(letter) > 0x7F for letter in piece) for piece in changed)
+    assert "Ċ" in read, "what cannot be printed stays as it is"
+    assert "æ" in read, "and so does a part of a character"
+    for name in ("unigram", "wordpiece-cased"):
+        other = families[name]
+        ids = list(range(len(other)))
+        assert readable_tokens(other, ids) == other.convert_ids_to_tokens(ids)

@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.sentence import known
+from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.corpus.sentence.prepare import prepare_sentences
 from hyperofa.corpus.sentence.source import SourceVectors
 from hyperofa.corpus.settings import CorpusSettings
@@ -104,6 +105,19 @@ def test_languages_that_the_source_knows_learn_their_own_vectors_too(
     assert PackedCorpus.open(out).fingerprint == corpus.fingerprint
 
 
+def test_a_replayed_language_makes_up_its_share_of_the_tokens(sentences, source, tokenizer_directory, tmp_path):
+    vectors = SourceVectors(str(source), prompt=None)
+    settings = CorpusSettings(length=24, own_vectors=False, replay={"eng": 0.2})
+    corpus = prepare_sentences(tokenizer_directory, {}, PARALLEL, vectors, tmp_path / "c", settings)
+    assert corpus.replayed == ["eng"]
+    assert corpus.fingerprint != sentences.fingerprint
+    batches = SentenceBatches(corpus, global_batch=500, seed=0)
+    samples = np.concatenate([batches.draws(step)[0] for step in range(4)])
+    tokens = (corpus.rows(samples)[1] == 0).sum(axis=1)
+    english = np.isin(samples, of(corpus, "eng"))
+    assert tokens[english].sum() / tokens.sum() == pytest.approx(0.2, abs=0.005)
+
+
 def test_long_sentences_are_cut_and_still_closed(source, tokenizer_directory, tmp_path):
     vectors = SourceVectors(str(source), prompt="")
     settings = CorpusSettings(length=8, own_vectors=False)
@@ -118,11 +132,15 @@ def test_what_can_not_be_learned_is_refused_in_one_line(source, tokenizer_direct
     text = tmp_path / "swh.txt"
     text.write_text("mbwa\n", encoding="utf-8")
     vectors, settings = SourceVectors(str(source), prompt=None), CorpusSettings(length=24)
+    unpaired = CorpusSettings(length=24, own_vectors=False, replay={"kab": 0.2})
     cases = [
         ({"swh": [str(text)]}, {}, CorpusSettings(length=24, own_vectors=False), "no sentence has a target vector"),
         ({}, {"swh": PARALLEL["swh"]}, settings, "parallel: no text in eng"),
         ({}, {"eng": {0: "a"}, "swh": {1: "b"}}, settings, "nothing is a translation"),
         ({}, PARALLEL, CorpusSettings(length=24, cap={"kab": 3}), "names 'kab'"),
+        ({}, PARALLEL, CorpusSettings(length=24, replay={"kab": 0.2}), "names 'kab'"),
+        ({}, PARALLEL, CorpusSettings(length=24, replay={"eng": 0.5, "swh": 0.4}), "every language is replayed"),
+        ({}, PARALLEL | {"kab": {99: "aqcic"}}, unpaired, "replay names kab, of which no sentence has a target"),
         ({}, {"eng": {0: "a"}, "swh": {0: "b"}}, CorpusSettings(own_vectors=False), "all target vectors are the same"),
     ]
     for texts, parallel, asked, said in cases:

@@ -49,6 +49,33 @@ def test_writes_a_result_per_language_and_a_summary(model_dir, data, tmp_path, c
     assert set(result["data"]) == {"tatoeba/tur-eng.tur", "tatoeba/tur-eng.eng"}
 
 
+def test_a_language_beside_the_others_has_a_row_and_no_part_in_the_mean(model_dir, data, tmp_path, capsys):
+    words = [model_dir, "--tasks", "sr-t", "--data", data, "--device", "cpu", "--json"]
+    run(*words, "--out", tmp_path / "alone", "--languages", "tur,ces")
+    alone = json.loads(capsys.readouterr().out)["tasks"]["sr-t"]
+    run(*words, "--out", tmp_path / "beside", "--languages", "tur,ces", "--beside", "swh,eng")
+    task = json.loads(capsys.readouterr().out)["tasks"]["sr-t"]
+    assert [row["language"] for row in task["rows"]] == ["tur", "ces", "swh"]
+    assert (task["mean"], task["ci95"], task["languages"]) == (alone["mean"], alone["ci95"], ["tur", "ces"])
+    assert task["without_data"] == []
+    line = fails(capsys, 2, *words, "--out", tmp_path / "no", "--languages", "tur", "--beside", "qqq")
+    assert "unknown language 'qqq'" in line
+
+
+def test_bits_per_character_are_printed_with_three_decimals(model_dir, data, tmp_path, capsys):
+    folder = shutil.copytree(model_dir, tmp_path / "headed")
+    run(
+        folder, "--tasks", "lm,sr-t", "--languages", "tur", "--data", data, "--out", tmp_path / "out", "--device", "cpu"
+    )
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "out/summary.json").read_text())["tasks"]
+    assert f"{found['lm']['mean']:.3f}" in printed
+    low, high = found["lm"]["ci95"]
+    assert f"{low:.3f} – {high:.3f}" in printed
+    assert f" {found['sr-t']['mean']:.1f} " in printed
+    assert "at most 500 passages of a language, of at most 256 characters" in printed
+
+
 def test_progress_bars_nest_on_a_terminal(model_dir, data, tmp_path):
     if shutil.which("script") is None:
         pytest.skip("needs the script command for a terminal")
