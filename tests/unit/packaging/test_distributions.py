@@ -29,7 +29,7 @@ PLACES = {
 }
 PROJECTS = {"hyperofa": ROOT / "pyproject.toml", "hyperofa_eval": ROOT / "eval" / "pyproject.toml"}
 PACKAGES = {"hyperofa": ROOT / "hyperofa", "hyperofa_eval": ROOT / "eval" / "hyperofa_eval"}
-GUARDED = {"hyperofa": {"deepspeed"}, "hyperofa_eval": {"hyperofa"}}
+GUARDED = {"hyperofa": {"deepspeed", "peft"}, "hyperofa_eval": {"hyperofa"}}
 """Imported where they are installed, and said where they are not."""
 
 FOR_TRANSFORMERS = {"sentencepiece", "protobuf"}
