@@ -135,6 +135,12 @@ def padded(rows: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
     return ids.to(device), mask.to(device)
 
 
+def next_tokens(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Which positions (B, L) bool have a next token, and which it is (B, L), of what :func:`padded` gives."""
+    some = mask.bool()
+    return torch.cat([some[:, 1:], torch.zeros_like(some[:, :1])], dim=1), torch.roll(ids, -1, dims=1)
+
+
 def pooled(states: Tensor, counts: Tensor) -> Tensor:
     """The mean (B, D) of states (B, L, D) under ``counts`` (B, L) of 0 and 1."""
     weights = counts.to(states.dtype)[..., None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hyperofa.data.given_text import PartedText
-from hyperofa.init.refine.body import Body, padded
+from hyperofa.init.refine.body import Body, next_tokens, padded
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.scores import cross_entropies
 from hyperofa.init.refine.sentences import Draws, digest_of, encode, rare_first
@@ -134,9 +134,8 @@ class OwnLoss:
         """The summed loss of a batch and the number of wanted tokens."""
         tensor, mask = padded(ids, self._body.device)
         if self.causal:
-            given, wanted, targets = tensor, mask.bool(), tensor
-            wanted = torch.cat([wanted[:, 1:], torch.zeros_like(wanted[:, :1])], dim=1)
-            targets = torch.roll(tensor, -1, dims=1)
+            given = tensor
+            wanted, targets = next_tokens(tensor, mask)
         else:
             special = torch.isin(tensor, self._head.specials.to(tensor.device))
             drawn = torch.from_numpy(rng.random(tuple(tensor.shape)) < _MASKED).to(tensor.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyperofa.data.given_text import PartedText
-from hyperofa.init.refine.body import Body, padded
+from hyperofa.init.refine.body import Body, next_tokens, padded
 from hyperofa.init.refine.scores import cross_entropies
 from hyperofa.init.refine.sentences import Draws, rare_first, tokenise
 from hyperofa.model.families import final_softcap
@@ -108,16 +108,14 @@ class SourceLoss:
 
     def _next_token(self, tokens: Tensor, mask: Tensor, given: Tensor, places: Tensor, new: Tensor) -> Tensor:
         assert self._table is not None
-        wanted = mask.bool()
-        wanted = torch.cat([wanted[:, 1:], torch.zeros_like(wanted[:, :1])], dim=1)
+        wanted, targets = next_tokens(tokens, mask)
         states = self._body.scored_states(given, mask, wanted)
         if self._head is not None:  # its rows stay
             places, new = places[:0], new[:0]
         with torch.no_grad():
             true = self._table[places]
             self._table[places] = new.to(self._table.dtype)
-        targets = torch.roll(tokens, -1, dims=1)[wanted]
-        total = cross_entropies(states, self._table, new, places, targets, softcap=self._softcap)
+        total = cross_entropies(states, self._table, new, places, targets[wanted], softcap=self._softcap)
         with torch.no_grad():
             self._table[places] = true
         return total / max(1, int(wanted.sum()))

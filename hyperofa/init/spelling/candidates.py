@@ -101,12 +101,13 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
         )
         notes |= {"epochs": passes, "history": {name: _rounded(values) for name, values in history.items()}}
         learnable = Learnable(ids, known_here, standard.take(ids), table, held, len(rows))
-        to_rows = _model_rows(problem, learner, scale, at_source_length=at_source_length)
+        through = None
         if (model := problem.model) is not None and settings.model_steps and len(held):
-            notes["through_model"] = learn_through(
-                learner, learnable, to_rows, model, settings.model_steps, problem.seed
-            )
-        notes["held_out"] = _compared(learner, learnable, to_rows, model if notes.get("through_model") else None)
+            to_rows = _model_rows(problem, learner, scale, at_source_length=at_source_length)
+            record = learn_through(learner, learnable, to_rows, model, settings.model_steps, problem.seed)
+            notes["through_model"] = record
+            through = None if record is None else (to_rows, model)
+        notes["held_out"] = _compared(learner, learnable, through)
     there = new.counts > 0
     for one in evidence_new:
         there = there | one.there
@@ -183,7 +184,7 @@ def _from_vectors(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _compared(
-    learner: Learner, learnable: Learnable, to_rows: ModelRows, model: FrozenModel | None
+    learner: Learner, learnable: Learnable, through: tuple[ModelRows, FrozenModel] | None
 ) -> dict[str, Any] | None:
     """The network beside the shared linear map and the mean of pieces on the held-out tokens that are spelled."""
     known, ids, held = learnable.known, learnable.ids, learnable.held
@@ -206,7 +207,7 @@ def _compared(
         "tokens": len(held),
         "cosine": {name: round(float(cosines(one, wanted).mean()), 4) for name, one in found.items()},
         "norm": {name: round(length, 3) for name, length in lengths.items()},
-        "loss": model and losses_of(learnable, to_rows, model, predictions),
+        "loss": through and losses_of(learnable, *through, predictions),
     }
 
 
