@@ -4,8 +4,8 @@
 
 At least ``--tokens`` tokens that occur in the text are hidden, with every token of the same lower-cased surface: the learning has
 them neither to learn nor as pieces of others. They are then predicted from how the source spells them without any hidden token.
-With ``--learn`` the network also learns through the frozen model, from those lines of these files that hold no hidden token; what
-it gave before that is reported as ``network-rows``.
+With ``--learn`` the network also learns through the frozen model, from these files; hidden are then all tokens of the text that
+these files do not hold, under any of their surface's forms. What it gave before that is reported as ``network-rows``.
 Three predictions are compared: the network's, one linear map's (ridge regression from the mean, first and last row of the pieces)
 and the mean of the pieces. On an encoder all three are at the source's mean length, as in the method; under a decoder's head they
 are as predicted, and half of each with half the mean of pieces, which the method takes, is reported beside them. They are scored
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--source", required=True)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--learn", type=Path, nargs="+", default=[])
-    parser.add_argument("--tokens", type=int, default=1500)
+    parser.add_argument("--tokens", type=int, default=1500, help="without --learn")
     parser.add_argument("--lines", type=int, default=300)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--place", type=float, default=NetworkSettings().place)
@@ -74,8 +74,14 @@ def main() -> int:
     speller = Speller(tokenizer, len(rows))
     spelled_in = time.monotonic() - began
     groups = surface_groups(tokenizer, len(rows))
-    hidden = choose(encoded, speller.own.counts > 0, groups, asked.tokens, rng)
-    model = learning_text(source, tokenizer, hidden, asked) if asked.learn else None
+    learned, unseen = learning_text(tokenizer, asked.learn, len(rows))
+    if asked.learn:
+        asked.tokens = len(rows)
+    hidden = choose(encoded, (speller.own.counts > 0) & ~np.isin(groups, groups[~unseen]), groups, asked.tokens, rng)
+    model = None
+    if asked.learn:
+        body = Body(source, None, torch.device("cpu"))
+        model = SourceLoss(part_text(GivenText(learned), asked.seed), tokenizer, body, source, None, asked.seed)
     known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, asked)
     report: dict[str, Any] = {
         "source": Path(asked.source).name,
@@ -102,28 +108,28 @@ def main() -> int:
 
 
 def choose(
-    encoded: list[list[int]], spelled: np.ndarray, groups: np.ndarray, count: int, rng: np.random.Generator
+    encoded: list[list[int]], may: np.ndarray, groups: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(V,) bool: whole groups of tokens, drawn until ``count`` tokens that occur in the text and can be spelled are hidden."""
+    """(V,) bool: whole groups of tokens, drawn until ``count`` that occur in the text and ``may`` (V,) bool allows are hidden."""
     seen = np.zeros(len(groups), dtype=bool)
     seen[np.concatenate([np.asarray(ids) for ids in encoded])] = True
-    seen &= spelled
+    seen &= may
     names = rng.permutation(np.unique(groups[seen]))
     sizes = np.bincount(groups[seen], minlength=groups.max() + 1)[names]
     taken = names[: int(np.searchsorted(np.cumsum(sizes), count)) + 1]
-    return np.isin(groups, taken) & spelled
+    return np.isin(groups, taken) & may
 
 
-def learning_text(source: Any, tokenizer: Any, hidden: np.ndarray, asked: argparse.Namespace) -> SourceLoss:
-    """The frozen model on the lines of the learning text that hold no hidden token; a twentieth of a file at most is kept out."""
+def learning_text(tokenizer: Any, paths: list[Path], size: int) -> tuple[dict[str, list[str]], np.ndarray]:
+    """The lines to learn from by file, and (V,) bool: tokens that none of them holds."""
+    unseen = np.ones(size, dtype=bool)
     texts = {}
-    for path in asked.learn:
-        lines = [line for line in read_lines(path) if len(line) > 30][:_LEARNED]
-        ids, _ = tokenise(tokenizer, lines, 10**6)
-        texts[path.stem] = [line for line, row in zip(lines, ids, strict=True) if not hidden[row].any()]
+    for path in paths:
+        texts[path.stem] = [line for line in read_lines(path) if len(line) > 30][:_LEARNED]
+        for row in tokenise(tokenizer, texts[path.stem], 10**6)[0]:
+            unseen[row] = False
     print({name: len(lines) for name, lines in texts.items()}, "lines to learn from", file=sys.stderr)
-    body = Body(source, None, torch.device("cpu"))
-    return SourceLoss(part_text(GivenText(texts), asked.seed), tokenizer, body, source, None, asked.seed)
+    return texts, unseen
 
 
 def predict(

@@ -27,6 +27,8 @@ class FrozenModel(Protocol):
     """The source model on text under its own tokenizer, where some of its tokens have other rows."""
 
     unit: str
+    scored: bool
+    beside: float
 
     def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
         """See :meth:`hyperofa.init.refine.source_loss.SourceLoss.begin`; so for all that follow."""

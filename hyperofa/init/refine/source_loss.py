@@ -34,6 +34,8 @@ class SourceLoss:
 
     Attributes:
         unit: of the loss.
+        scored: other rows are also scored as next tokens, wherever they occur: the head is tied.
+        beside: what the loss of rows should count beside this one.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class SourceLoss:
         """Take text with its parts; with ``primitives`` (r, D) other rows are coordinates (k, r), else embeddings (k, D)."""
         self._given, self._tokenizer, self._body, self._seed = given, tokenizer, body, seed
         self._causal = source.family.objective == "causal"
-        self.unit = "nats a token" if self._causal else "1 - cosine"
+        self.unit, self.beside = ("nats a token", 3.0) if self._causal else ("1 - cosine", 1.0)
         self._rows = source.input_embeddings
         self._head = source.output_embeddings
+        self.scored = self._causal and self._head is None
         self._softcap = final_softcap(source.model.config)
         self._primitives = None if primitives is None else torch.from_numpy(np.ascontiguousarray(primitives))
         self._table: Tensor | None = None
@@ -82,12 +85,17 @@ class SourceLoss:
         return [self._lines[i] for i in self._draws.batch(step)]
 
     def held_out(self, held: np.ndarray, rows_of: Callable[[np.ndarray], Tensor]) -> float:
-        """The mean loss on kept-out lines, where their tokens of ``held`` (V,) bool have the rows that ``rows_of`` gives."""
+        """The mean loss on kept-out lines, where tokens of ``held`` (V,) bool have the rows that ``rows_of`` gives.
+
+        Under a tied head these are all of ``held``: tokens that a line lacks are scored too.
+        """
         found = []
         with torch.no_grad():
+            every = np.flatnonzero(held) if self.scored else np.zeros(0, dtype=np.int64)
+            rows = rows_of(every) if self.scored else None
             for lines in self._held:
-                ids = held_in(lines, held)
-                found.append(float(self.loss(lines, ids, rows_of(ids))) * len(lines))
+                ids = every if self.scored else held_in(lines, held)
+                found.append(float(self.loss(lines, ids, rows_of(ids) if rows is None else rows)) * len(lines))
         return sum(found) / sum(map(len, self._held))
 
     def loss(self, lines: list[np.ndarray], ids: np.ndarray, rows: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _LOOKS = 2  # at the held-out part while it learns, the last at the end
 _REPLACED = 0.5  # of a batch's tokens that may be, so many have predicted rows
+_SCORED = (
+    0.05  # of all others, where they are scored as well: without them it would pay to score every predicted row high
+)
 _WARMUP = 10
 
 
@@ -88,8 +91,9 @@ def learn_through(
 ) -> dict[str, Any] | None:
     """Let the network learn by the frozen model's loss, beside its own of rows; what is best on the held-out part is kept.
 
-    Of each batch's lines, half the tokens that the network learns from have its rows. The held-out part is held-out tokens in
-    kept-out lines; the start is a candidate too. Returns a record, or None where the text holds too little.
+    Of each batch's lines, half the tokens that the network learns from have its rows; under a tied head, so have some that the
+    lines lack. The held-out part is held-out tokens in kept-out lines; the start is a candidate too. Returns a record, or None
+    where the text holds too little.
 
     Raises:
         HyperofaError: the loss became NaN or infinite.
@@ -121,16 +125,13 @@ def learn_through(
             rng = np.random.default_rng([seed, 33, step])
             torch.manual_seed(int(rng.integers(2**62)))
             lines = model.batch(step)
-            ids = np.unique(np.concatenate(lines))
-            ids = ids[learns[ids]]
-            ids = np.sort(rng.choice(ids, max(1, round(_REPLACED * len(ids))), replace=False)) if len(ids) else ids
+            ids = _drawn(lines, learns, _SCORED if model.scored else 0.0, rng)
             rows = to_rows(hidden_at_random(learnable.of(ids), learnable.table, settings, rng))
             again = rng.choice(len(learnable.ids), settings.batch_size)
             again = np.setdiff1d(again, learnable.held)
             given = hidden_at_random(learnable.known.chosen(again), learnable.table, settings, rng)
-            loss = model.loss(lines, ids, rows) + learner.loss(
-                learner.answer(given), learner.tensor(learnable.rows[again])
-            )
+            wanted = learner.tensor(learnable.rows[again])
+            loss = model.loss(lines, ids, rows) + model.beside * learner.loss(learner.answer(given), wanted)
             if not bool(torch.isfinite(loss)):
                 what = f"the loss became {float(loss.detach())} in step {step + 1}"
                 raise HyperofaError(what, where="spelling network", todo="lower model_learning_rate")
@@ -147,6 +148,18 @@ def learn_through(
     log.info("network through the model: held-out %s %.4f at the start, %.4f taken (step %d of %d, %.0f s)", model.unit,
              figures[0][1], figure, step, steps, time.monotonic() - began)  # fmt: skip
     return {"unit": model.unit, "looks": [[step, round(value, 5)] for step, value in figures], "taken": step}
+
+
+def _drawn(lines: list[np.ndarray], learns: np.ndarray, others: float, rng: np.random.Generator) -> np.ndarray:
+    """Ids, ascending, of tokens of ``learns`` (V,) bool: a part of those that the lines hold, and a share of the others."""
+    there = np.zeros(len(learns), dtype=bool)
+    there[np.concatenate(lines)] = True
+    ids = np.flatnonzero(there & learns)
+    if len(ids):
+        ids = rng.choice(ids, max(1, round(_REPLACED * len(ids))), replace=False)
+    if others:
+        ids = np.concatenate([ids, np.flatnonzero(~there & learns & (rng.random(len(learns)) < others))])
+    return np.sort(ids)
 
 
 def losses_of(learnable: Learnable, to_rows: ModelRows, model: FrozenModel, rows: dict[str, Any]) -> dict[str, float]:

@@ -62,6 +62,23 @@ def test_a_decoder_s_loss_is_of_the_next_token_with_other_rows_in_its_head_too(p
         head = table if tied else head
 
 
+def test_held_out_tokens_that_a_line_lacks_are_scored_under_a_tied_head_alone(parts):
+    tokenizer = parts.tokenizers[0]
+    losses = {}
+    for tied in (True, False):
+        source = decoder(len(tokenizer), tied=tied)
+        model = made(parts, source)
+        absent = np.ones(len(source.input_embeddings), dtype=bool)
+        absent[np.concatenate([row for lines in model._held for row in lines])] = False
+        assert absent.any()
+        true = rows_of(source)
+        with model.at_work():
+            by = [model.held_out(absent, lambda ids, by=by, true=true: true(ids) + by) for by in (0.0, 0.5)]
+        losses[tied] = by[1] - by[0]
+    assert abs(losses[True]) > 1e-4
+    assert losses[False] == 0
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_gradient_is_that_of_finite_differences(parts, causal):
     tokenizer = parts.tokenizers[0]
