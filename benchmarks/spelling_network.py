@@ -4,7 +4,7 @@
 
 At least ``--tokens`` tokens that occur in the text are hidden, with every token of the same lower-cased surface: the learning has
 them neither to learn nor as pieces of others. They are then predicted from how the source spells them without any hidden token.
-With ``--learn`` the network also learns through the frozen model, from these files; hidden are then all tokens of the text that
+With ``--learn`` the network also learns through the frozen model, from these files; hidden are then tokens of the text that
 these files do not hold, under any of their surface's forms. What it gave before that is reported as ``network-rows``.
 Three predictions are compared: the network's, one linear map's (ridge regression from the mean, first and last row of the pieces)
 and the mean of the pieces. On an encoder all three are at the source's mean length, as in the method; under a decoder's head they
@@ -35,7 +35,7 @@ from hyperofa.init.methods.ridge import rescale
 from hyperofa.init.refine.body import Body
 from hyperofa.init.refine.sentences import tokenise
 from hyperofa.init.refine.source_loss import SourceLoss
-from hyperofa.init.spelling.candidates import linear_map, passes_over
+from hyperofa.init.spelling.candidates import lacking_place, linear_map, passes_over
 from hyperofa.init.spelling.fit import fit
 from hyperofa.init.spelling.learner import Known, Learner, Scale, cosines, finer_like, mean_of_pieces, order_of
 from hyperofa.init.spelling.settings import NetworkSettings
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--source", required=True)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--learn", type=Path, nargs="+", default=[])
-    parser.add_argument("--tokens", type=int, default=1500, help="without --learn")
+    parser.add_argument("--tokens", type=int, default=1500, help="to hide")
     parser.add_argument("--lines", type=int, default=300)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--place", type=float, default=NetworkSettings().place)
@@ -75,14 +75,12 @@ def main() -> int:
     spelled_in = time.monotonic() - began
     groups = surface_groups(tokenizer, len(rows))
     learned, unseen = learning_text(tokenizer, asked.learn, len(rows))
-    if asked.learn:
-        asked.tokens = len(rows)
     hidden = choose(encoded, (speller.own.counts > 0) & ~np.isin(groups, groups[~unseen]), groups, asked.tokens, rng)
     model = None
     if asked.learn:
         body = Body(source, None, torch.device("cpu"))
         model = SourceLoss(part_text(GivenText(learned), asked.seed), tokenizer, body, source, None, asked.seed)
-    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, asked)
+    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, unseen, asked)
     report: dict[str, Any] = {
         "source": Path(asked.source).name,
         "hidden": int(hidden.sum()),
@@ -139,6 +137,7 @@ def predict(
     hidden: np.ndarray,
     causal: bool,
     model: SourceLoss | None,
+    unseen: np.ndarray,
     asked: argparse.Namespace,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """Ids (n,) of hidden tokens that the others spell, their rows (n, r), three predictions of them, and facts."""
@@ -150,7 +149,8 @@ def predict(
     finer = finer_like(respelled.chosen(ids), respelled.chosen(targets))
     settings = NetworkSettings(place=asked.place, finer=finer)
     order = order_of(len(rows))
-    order[hidden] = order[int(settings.place * len(order))]  # as the method does with new tokens
+    place = order[int(settings.place * len(order))]  # as the method does with new tokens
+    order[hidden] = place if model is None else lacking_place(order[ids], ~unseen[ids])
     everything = Known(respelled, speller.inside(respelled, hidden), order)
     scale = Scale(rows[ids])
     standard = scale.enter(rows)

@@ -30,6 +30,9 @@ class FrozenModel(Protocol):
     scored: bool
     beside: float
 
+    def holds(self, tokenizer: Any, size: int) -> np.ndarray:
+        """Which tokens of a tokenizer the text holds."""
+
     def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
         """See :meth:`hyperofa.init.refine.source_loss.SourceLoss.begin`; so for all that follow."""
 

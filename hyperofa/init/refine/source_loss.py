@@ -44,7 +44,7 @@ class SourceLoss:
         """Take text with its parts; with ``primitives`` (r, D) other rows are coordinates (k, r), else embeddings (k, D)."""
         self._given, self._tokenizer, self._body, self._seed = given, tokenizer, body, seed
         self._causal = source.family.objective == "causal"
-        self.unit, self.beside = ("nats a token", 3.0) if self._causal else ("1 - cosine", 1.0)
+        self.unit, self.beside = ("nats a token", 8.0) if self._causal else ("1 - cosine", 1.0)
         self._rows = source.input_embeddings
         self._head = source.output_embeddings
         self.scored = self._causal and self._head is None
@@ -53,6 +53,14 @@ class SourceLoss:
         self._table: Tensor | None = None
         self._lines: list[np.ndarray] = []
         self._held: list[list[np.ndarray]] = []
+
+    def holds(self, tokenizer: Any, size: int) -> np.ndarray:
+        """(size,) bool: the tokens of a tokenizer that the text to learn from holds."""
+        found = np.zeros(size, dtype=bool)
+        for lines in self._given.learn.all_lines().values():
+            for row in tokenise(tokenizer, lines, 10**6)[0]:
+                found[row] = True
+        return found
 
     def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
         """Prepare lines with tokens of ``learned`` (V,) bool, and kept-out ones with tokens of ``held``; False without any."""

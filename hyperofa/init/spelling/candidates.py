@@ -30,6 +30,7 @@ from hyperofa.init.spelling.learner import (
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source, Spellings
 from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through, losses_of
+from hyperofa.vocab.surfaces import rows_needed
 from hyperofa_eval.base.cpu import return_freed_memory
 
 _EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8
@@ -83,9 +84,8 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
     standard = StandardRows(rows, scale)
     learner = Learner(standard, [one.features.shape[1] for one in evidence_here], settings, problem.seed)
     order = order_of(len(rows))
-    place = min(len(order) - 1, int(settings.place * len(order)))
     known_here = Known(table, source.inside(table), order, evidence_here).chosen(ids)
-    known_new = Known(new, source.inside(new), np.full(len(new), order[place]), evidence_new)
+    known_new = Known(new, source.inside(new), _places(problem, order, ids, settings.place), evidence_new)
     notes: dict[str, Any] = {"learned_from": len(ids), "finer": settings.finer and round(settings.finer, 3)}
     if len(ids):
         passes = passes_over(len(ids), settings.epochs)
@@ -119,6 +119,25 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
     pieces = scale.leave(mean_of_pieces(learner.rows, new)).astype(np.float32)
     characters = float(table.lengths[new.pieces].mean()) if len(new.pieces) else 0.0
     return Candidates(pieces, network, there, None, new.counts, characters)
+
+
+def _places(problem: Problem, order: np.ndarray, ids: np.ndarray, share: float) -> np.ndarray:
+    """(m,) where new tokens stand in ``order`` (V_s,): at a share of it; those that the text lacks, like such source tokens.
+
+    ``ids`` are the source tokens that the network learns from.
+    """
+    found = np.full(len(problem.predict_ids), order[min(len(order) - 1, int(share * len(order)))])
+    if problem.model is not None:
+        here = problem.model.holds(problem.source_tokenizer, len(order))[ids]
+        size = max(rows_needed(problem.target_tokenizer), int(problem.predict_ids.max(initial=0)) + 1)
+        new = problem.model.holds(problem.target_tokenizer, size)
+        found[~new[problem.predict_ids]] = lacking_place(order[ids], here)
+    return found
+
+
+def lacking_place(order: np.ndarray, there: np.ndarray) -> float:
+    """The mean place in ``order`` (n,) of the tokens that a text lacks; of all where ``there`` (n,) bool says it has all."""
+    return float((order if there.all() else order[~there]).mean())
 
 
 def passes_over(tokens: int, asked: int | None) -> int:

@@ -27,7 +27,8 @@ class NetworkSettings(Settings):
     absent: float = setting(0.15, "share of tokens that learn without other evidence", range=Range(0, 1, below=True))
     place: float = setting(
         0.1,
-        "new tokens are taken to be as frequent as the one at this share of the source's vocabulary",
+        "new tokens are taken to be as frequent as the one at this share of the source's vocabulary; those that the text "
+        "lacks, as such source tokens",
         range=Range(0, 1),
     )
     model_steps: int = setting(

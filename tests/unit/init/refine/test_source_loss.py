@@ -120,6 +120,16 @@ def test_there_is_nothing_to_learn_from_where_the_text_holds_none_of_the_tokens(
     assert not nothing.begin(every, every)
 
 
+def test_it_knows_which_tokens_the_text_holds(parts):
+    model, tokenizer = made(parts), parts.tokenizers[0]
+    found = model.holds(tokenizer, len(tokenizer))
+    expected = set()
+    for lines in parts.given.learn.all_lines().values():
+        for line in lines:
+            expected |= set(tokenizer(line)["input_ids"])
+    assert set(np.flatnonzero(found)) == expected
+
+
 def test_the_lines_of_a_step_do_not_depend_on_the_order_of_languages(parts):
     backwards = part_text(GivenText({}, ParallelText(dict(reversed(TEXT.texts.items())), TEXT.n_sentences)), 0)
     for ours, theirs in zip(made(parts).batch(3), made(parts, given=backwards).batch(3), strict=True):
