@@ -9,7 +9,7 @@ COMMANDS = {
     "list": ("hyperofa_eval.commands.list", "the tasks, protocols and languages this harness knows"),
     "run": ("hyperofa_eval.commands.run", "score a model on tasks, one JSON per task, language and seed"),
     "compare": ("hyperofa_eval.commands.compare", "paired comparison of runs: Markdown, CSV, HTML"),
-    "data": ("hyperofa_eval.commands.data", "check a data folder, or fetch a named hub data set into one"),
+    "data": ("hyperofa_eval.commands.data", "check a data folder, fetch a hub data set, make a task of text"),
 }
 main = CommandLine(
     "hyperofa-eval",

@@ -30,6 +30,7 @@ ENGLISH = (
 LANGUAGES = ("eng", "swh", "gla", "tur", "kat")
 ELSEWHERE = re.compile(
     r"^sbatch|--slurm|experiment small|--only corpus|quickstart\.sh|test\.sh|^hyperofa-eval run all-MiniLM|runs/small"
+    r"|checkpoint export runs/llm"
 )
 NUMBERS = {"160000": "200", "60000": "200", "30000": "120", "300": "12", "steps=800": "steps=4"}
 PLACES = {
@@ -91,6 +92,7 @@ def world(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "parallel").mkdir(exist_ok=True)
         (folder / "parallel" / f"{code}.txt").write_text(whole, encoding="utf-8")
         (folder / f"{code}.txt").write_text(whole, encoding="utf-8")
+    shutil.copytree(folder / "parallel", folder / "held-out")
     for name in ("swahili.txt", "news.txt"):
         shutil.copy(folder / "swh.txt", folder / name)
     with lzma.open(folder / "habari.txt.xz", "wt", encoding="utf-8") as file:
@@ -149,7 +151,7 @@ DOCUMENTS = {
     "docs/corpus.md": ("bert", 2),
     "docs/initialisation.md": ("bert", 5),
     "docs/add-a-method.md": ("bert", 2),
-    "docs/extend-an-llm.md": ("decoder", 6),
+    "docs/extend-an-llm.md": ("decoder", 7),
     "docs/training.md": ("bert", 2),
     "docs/slurm.md": ("bert", 2),
     "eval/README.md": ("bert", 5),

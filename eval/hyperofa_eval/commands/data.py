@@ -1,4 +1,4 @@
-"""``hyperofa-eval data``: look at a data folder, or fetch a named hub data set into one."""
+"""``hyperofa-eval data``: look at a data folder, fetch a named hub data set into one, or make a task of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from hyperofa_eval.base.errors import EXIT_FAILED
 from hyperofa_eval.settings.commands import Command
-from hyperofa_eval.settings.fields import Settings, place, setting, shown
+from hyperofa_eval.settings.fields import Range, Settings, place, setting, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,32 @@ class Fetch(Settings):
     out: Path = place(help="the data folder")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Continuations(Settings):
+    """The options of ``hyperofa-eval data continuations``."""
+
+    text: Path = place(help="folder of text, L.txt a language, line i of each saying the same", positional=True)
+    languages: tuple[str, ...] = setting(help="comma-separated codes", separator=",")
+    last: int = setting(200, "so many lines at the end of each file are used", range=Range(1))
+    seed: int = setting(0, "seed of the wrong choices and of the right one's place", range=Range(0))
+    out: Path = place(help="the folder of the tasks, lm_eval's --include_path")
+
+
 def fetch(options: Fetch) -> None:
     """Fetch one data set."""
     from hyperofa_eval.data.fetch import fetch as fetch_data
 
     more = {"config": options.config, "revision": options.revision}
     fetch_data(options.corpus, options.source, options.languages, options.out, **more)
+
+
+def continuations(options: Continuations) -> None:
+    """Write the tasks, and say how many items each language has."""
+    from hyperofa_eval.base.console import table
+    from hyperofa_eval.data.continuations import NAME, write_continuations
+
+    made = write_continuations(options.text, options.languages, options.out, last=options.last, seed=options.seed)
+    table(f"{options.out}", ["task", "items"], [(f"{NAME}_{code}", n) for code, n in made.items()])
 
 
 def check(options: Check) -> int | None:
@@ -68,4 +88,7 @@ def check(options: Check) -> int | None:
 ACTIONS = {
     "check": Command(Check, check, "what is there, what is missing, what looks wrong"),
     "fetch": Command(Fetch, fetch, "the only command that downloads data: a hub data set you name"),
+    "continuations": Command(
+        Continuations, continuations, "a task for lm-evaluation-harness: choose the right second half of a sentence"
+    ),
 }

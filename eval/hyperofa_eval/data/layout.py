@@ -85,17 +85,25 @@ class DataFolder:
         located = self._locate(corpus, code, split)
         return () if located is None else located[1]
 
+    def need(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
+        """What :meth:`files` gives; raises :class:`DataMissingError`, with the names looked for, where it gives nothing."""
+        located = self._locate(corpus, code, split)
+        if located is None:
+            tried = ", ".join(" + ".join(names) for _, names in self._names(corpus, code, split))
+            raise DataMissingError(f"no {corpus} data for {code}", where=self.root, todo=f"looked for {tried}")
+        return located[1]
+
     def pairs(self, corpus: str, code: str) -> Pairs:
         """English and ``code`` sentences of ``tatoeba`` (by line) or ``bible`` (by verse id, in English order)."""
         if corpus == "bible":
             return self._bible(code)
-        left, right = self._need(corpus, code)
+        left, right = self.need(corpus, code)
         other, english = read_pairs(left, right)
         return Pairs(english, other, [str(i) for i in range(1, len(other) + 1)], self.hashes(left, right))
 
     def tagged(self, corpus: str, code: str, split: str, scheme: str | None) -> tuple[list[Sentence], dict[str, str]]:
         """Tagged sentences of one split, and the hash of their file; what its reader changed is in ``notes``."""
-        (path,) = self._need(corpus, code, split)
+        (path,) = self.need(corpus, code, split)
         notes: list[Note] = []
         sentences = read_tagged(path, scheme, notes)
         self.notes[path.relative_to(self.root).as_posix()] = notes
@@ -103,7 +111,7 @@ class DataFolder:
 
     def text(self, corpus: str, code: str) -> tuple[list[str], dict[str, str]]:
         """The non-empty lines of a monolingual file, and its hash; how many lines are blank is in ``notes``."""
-        (path,) = self._need(corpus, code)
+        (path,) = self.need(corpus, code)
         every = [line.strip() for line in read_lines(path)]
         lines = list(filter(None, every))
         if not lines:
@@ -121,20 +129,13 @@ class DataFolder:
         return {path.relative_to(self.root).as_posix(): self._hashes[path] for path in paths}
 
     def _bible(self, code: str) -> Pairs:
-        sides = {side: read_verses(*self._need("bible", side)) for side in (code, PIVOT)}
+        sides = {side: read_verses(*self.need("bible", side)) for side in (code, PIVOT)}
         overlap = next(iter(overlaps(sides)), None)
         other, english = sides[code].texts, sides[PIVOT].texts
         ids = [name for name in english if name in other]
         files = self.hashes(sides[PIVOT].path, sides[code].path)
         lone = len(english) - len(ids), len(other) - len(ids)
         return Pairs([english[i] for i in ids], [other[i] for i in ids], ids, files, *lone, overlap)
-
-    def _need(self, corpus: str, code: str, split: str = "test") -> tuple[Path, ...]:
-        located = self._locate(corpus, code, split)
-        if located is None:
-            tried = ", ".join(" + ".join(names) for _, names in self._names(corpus, code, split))
-            raise DataMissingError(f"no {corpus} data for {code}", where=self.root, todo=f"looked for {tried}")
-        return located[1]
 
     def _locate(self, corpus: str, code: str, split: str) -> tuple[str, tuple[Path, ...]] | None:
         for source, names in self._names(corpus, code, split):

@@ -19,13 +19,13 @@ from hyperofa_eval.models.encoder import pad, pad_id, positions
 from hyperofa_eval.models.loaded import LoadedModel
 from hyperofa_eval.models.protocols import Loss
 from hyperofa_eval.text.plain_text import PlainText
+from hyperofa_eval.text.unspaced import UNSPACED
 
 log = logging.getLogger(__name__)
 
 LOGIT_BYTES = 256 << 20
 RUN = 2
 """Characters of a "word" in scripts that put no spaces between words."""
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORDS = re.compile(rf"[{UNSPACED}]{{1,{RUN}}}|[^\W{UNSPACED}]+")
 
 

@@ -10,6 +10,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from hyperofa.model import SentenceModel, SentenceTargets, TrainingModel, assemble
+from hyperofa.model.adapter import add_adapter
 from hyperofa.model.families import FAMILIES, lm_class
 from hyperofa.model.source import source_of
 
@@ -101,6 +102,17 @@ def made(name: str, tokenizer, rank: int | None, *, tied: bool = True, **options
     source = source_of(small_source(name, tied=tied))
     pretrained = assemble(source, tokenizer, **new_embeddings(source, rank=rank))
     return TrainingModel(pretrained, **{"dropout": 0.0, **options})
+
+
+def adapted(name: str, tokenizer, rank: int | None = 5, *, seed: int = 0, **options) -> TrainingModel:
+    """A small model with adapters whose B is not zero, as after some steps."""
+    model = made(name, tokenizer, rank)
+    model.adapter = add_adapter(model, rank=3, alpha=6.0, seed=seed, **options)
+    draw = torch.Generator().manual_seed(1)
+    for key, parameter in model.named_parameters():
+        if "lora_B" in key:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=draw))
+    return model
 
 
 @pytest.fixture

@@ -10,25 +10,14 @@ import torch
 from torch.func import functional_call
 
 from hyperofa.errors import HyperofaError, InputError
-from hyperofa.model import export_dense, parameter_groups
+from hyperofa.model import parameter_groups
 from hyperofa.model.adapter import add_adapter
 from hyperofa.model.families import input_embedding
 from hyperofa.model.phases import part_of
 
-from .conftest import made, sentence_model
+from .conftest import adapted, made, sentence_model
 
 pytest.importorskip("peft")
-
-
-def adapted(name, tokenizer, rank=5, *, seed=0, **options):
-    """A small model with adapters whose B is not zero, as after some steps."""
-    model = made(name, tokenizer, rank)
-    model.adapter = add_adapter(model, rank=3, alpha=6.0, seed=seed, **options)
-    draw = torch.Generator().manual_seed(1)
-    for key, parameter in model.named_parameters():
-        if "lora_B" in key:
-            parameter.data.copy_(torch.randn(parameter.shape, generator=draw))
-    return model
 
 
 def losses(model, batch):
@@ -113,22 +102,6 @@ def test_sentences_are_learned_through_adapters_as_in_plain_torch(target_tokeniz
     for name, matrix in matrices().items():
         torch.testing.assert_close(merged[name.removeprefix("pretrained.")], matrix, rtol=1e-4, atol=1e-4)
         assert not matrix.allclose(theirs[name], rtol=1e-3)
-
-
-@pytest.mark.parametrize("name", ["xlm-roberta", "llama", "gpt2"])
-def test_a_dense_export_is_a_plain_save_of_that_architecture(name, target_tokenizer, tmp_path):
-    from safetensors.torch import load_file
-    from transformers import AutoConfig
-
-    model = adapted(name, target_tokenizer)
-    model.adapter.remove(model.pretrained)
-    dense = export_dense(model.pretrained)
-    dense.save_pretrained(tmp_path / "ours")
-    config = AutoConfig.from_pretrained(tmp_path / "ours")
-    type(dense)(config).save_pretrained(tmp_path / "plain")
-    ours, plain = (load_file(tmp_path / folder / "model.safetensors") for folder in ("ours", "plain"))
-    assert {name: tensor.shape for name, tensor in ours.items()} == {name: t.shape for name, t in plain.items()}
-    assert (tmp_path / "ours/config.json").read_text() == (tmp_path / "plain/config.json").read_text()
 
 
 def test_a_sixteen_bit_matrix_is_rounded_once(target_tokenizer):
