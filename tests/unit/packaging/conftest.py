@@ -138,6 +138,12 @@ def make_environment(folder: Path, wheels: Sequence[Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with both wheels and nothing that they do not declare."""
+    return make_environment(tmp_path_factory.mktemp("together") / "env", built.wheels)
+
+
+@pytest.fixture(scope="session")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A tiny model, and made-up text in three languages."""
     folder = tmp_path_factory.mktemp("inputs")
