@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hyperofa.api.vectors import build_vectors, import_vectors, load_vectors
     from hyperofa.model import export_dense
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Extended": "hyperofa.api.models",

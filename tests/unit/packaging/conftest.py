@@ -1,4 +1,4 @@
-"""The two distributions built as a user would build them, and environments in which only their wheels are installed."""
+"""The two distributions built by the release command, and environments in which only their wheels are installed."""
 
 from __future__ import annotations
 
@@ -19,35 +19,33 @@ from packaging.utils import canonicalize_name
 from support.made_up import sentences, spelled, write_source
 from support.tiny_experiment import write, write_data
 
+from tools import release
+
 ROOT = Path(__file__).parents[3]
 CHECKS = Path(__file__).with_name("checks.py")
-SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff")
 FOLDERS = ("hyperofa", "eval", "recipes", "launch", "ds_configs")
 MADE = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*")
-BUILDS = """
+FROM_SDISTS = """
 import os, pathlib, sys, tarfile
 from setuptools import build_meta
-out, *sources = map(pathlib.Path, sys.argv[1:])  # a build replaces sys.argv
-for name in ("direct", "sdists", "again"):
-    (out / name).mkdir(parents=True)
-for source in sources:
-    os.chdir(source)
-    build_meta.build_wheel(str(out / "direct"))
-    archive = out / "sdists" / build_meta.build_sdist(str(out / "sdists"))
+out, *archives = map(pathlib.Path, sys.argv[1:])  # a build replaces sys.argv
+for archive in archives:
     with tarfile.open(archive) as packed:
         packed.extractall(out / "unpacked", filter="data")
     os.chdir(out / "unpacked" / archive.name.removesuffix(".tar.gz"))
-    build_meta.build_wheel(str(out / "again"))
+    build_meta.build_wheel(str(out))
 """
-"""What pip asks of the build backend, for both distributions in one process."""
+"""What pip does with sdists, for both in one process."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """Wheels of both distributions: made from the source tree, and from the sdists."""
+    """Wheels of both distributions: those of a release, and made from its sdists; and what the release printed."""
 
     wheels: list[Path]
     from_sdists: list[Path]
+    printed: str
 
 
 def pip(*words: object) -> None:
@@ -63,21 +61,27 @@ def run(words: Sequence[object], **options: object) -> None:
 
 @pytest.fixture(scope="session")
 def source_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the distributions are made of, copied to a place without git, caches and earlier builds."""
+    """What the distributions are made of, as a git checkout of its own, without caches and earlier builds."""
     copy = tmp_path_factory.mktemp("source")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, copy / name, ignore=MADE)
     for name in SOURCES:
         shutil.copy(ROOT / name, copy)
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    for words in (("init", "--quiet"), ("add", "--force", "."), (*identity, "commit", "--quiet", "--message", "all")):
+        run(["git", *words], cwd=copy)
     return copy
 
 
 @pytest.fixture(scope="session")
 def built(source_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Wheels from the tree and from the sdists."""
+    """The release of this version, and the wheels that its sdists give."""
     out = tmp_path_factory.mktemp("built")
-    run([sys.executable, "-c", BUILDS, out / "made", source_tree / "eval", source_tree])
-    return Built(*(sorted((out / "made" / name).glob("*.whl")) for name in ("direct", "again")))
+    printed = release.release(source_tree, release.current_version(source_tree), out / "dist")
+    again = out / "again"
+    again.mkdir()
+    run([sys.executable, "-c", FROM_SDISTS, again, *sorted((out / "dist").glob("*.tar.gz"))])
+    return Built(sorted((out / "dist").glob("*.whl")), sorted(again.glob("*.whl")), printed)
 
 
 def _declared(distribution: metadata.Distribution, extras: Iterable[str]) -> Iterator[Requirement]:
@@ -131,6 +135,12 @@ def make_environment(folder: Path, wheels: Sequence[Path]) -> Path:
         _link(distribution, links)
     (site / "dependencies.pth").write_text(f"{links}\n", encoding="utf-8")
     return python
+
+
+@pytest.fixture(scope="session")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with both wheels and nothing that they do not declare."""
+    return make_environment(tmp_path_factory.mktemp("together") / "env", built.wheels)
 
 
 @pytest.fixture(scope="session")

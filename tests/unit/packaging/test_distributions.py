@@ -14,7 +14,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import hyperofa
-import hyperofa_eval
 
 from .conftest import ROOT, Built
 
@@ -67,9 +66,15 @@ def test_a_wheel_holds_every_file_and_one_from_the_sdist_the_same(built: Built, 
     assert again == direct
 
 
-def test_both_distributions_have_one_version() -> None:
-    assert hyperofa.__version__ == hyperofa_eval.__version__
-    assert f"hyperofa-eval=={hyperofa.__version__}" in project("hyperofa")["dependencies"]
+@pytest.mark.xdist_group("packaging")
+def test_a_release_is_four_files_and_the_text_of_a_tag(built: Built) -> None:
+    version = hyperofa.__version__
+    names = [f"{name}-{version}{end}" for name in PLACES for end in ("-py3-none-any.whl", ".tar.gz")]
+    folder = built.wheels[0].parent
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, f"v{version}.txt"])
+    assert (folder / f"v{version}.txt").read_text(encoding="utf-8").startswith(f"HyperOFA {version}, 20")
+    assert all(str(folder / name) in built.printed for name in names)
+    assert f"git tag --annotate v{version} --file {folder / f'v{version}.txt'}" in built.printed
 
 
 def test_both_distributions_have_one_licence() -> None:

@@ -23,9 +23,8 @@ Check = Callable[[Path, Path, Sequence[str]], dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def failed_together(built: Built, check: Check, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("together")
-    return check(make_environment(folder / "env", built.wheels), folder / "work", TOGETHER)
+def failed_together(installed: Path, check: Check, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return check(installed, tmp_path_factory.mktemp("work"), TOGETHER)
 
 
 @pytest.fixture(scope="module")

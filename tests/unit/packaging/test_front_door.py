@@ -1,4 +1,4 @@
-"""README's first code runs as written from a plain Python, on small models, and leaves the process as it found it."""
+"""README's first code runs as written from the wheels alone, on small models, and leaves the process as it found it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.made_up import sentences
+from support.front_door import write_desk
 
-from hyperofa import settings_page
+from .conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("packaging")
 
 STATE = """
 import logging, os, sys, threading, warnings, signal, random
@@ -67,45 +66,30 @@ def snippet() -> str:
     return code
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """The folder a reader works in: a small XLM-R under its name, parallel text, text, and a test set."""
-    import torch
-    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
-
-    import hyperofa
-
-    lines = [" ".join(pair) for pair in zip(sentences(), reversed(sentences()), strict=True)]
-    kabyle = [line.translate(str.maketrans("aeiou", "ɛɣčḍẓ")) for line in lines]
-    (tmp_path / "parallel").mkdir()
-    for name, text in {"parallel/eng": lines, "parallel/kab": kabyle, "eng": lines, "kab": kabyle}.items():
-        (tmp_path / f"{name}.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
-    (tmp_path / "data" / "tatoeba").mkdir(parents=True)
-    for side, text in {"kab": kabyle[:40], "eng": lines[:40]}.items():
-        (tmp_path / "data" / "tatoeba" / f"kab-eng.{side}").write_text("\n".join(text) + "\n", encoding="utf-8")
-    source = tmp_path / "xlm-roberta-base"
-    tokenizer = hyperofa.train_tokenizer({"eng": tmp_path / "eng.txt"}, vocab_size=120, held_out=0)
-    tokenizer.save_pretrained(source)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 120, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-    config = XLMRobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=130, pad_token_id=1, **sizes)
-    XLMRobertaForMaskedLM(config).save_pretrained(source)
-    return tmp_path
-
-
-def test_the_first_code_of_the_readme_runs_and_changes_nothing_of_the_process(desk: Path) -> None:
+def test_the_first_code_of_the_readme_runs_from_the_wheels_alone_and_changes_nothing_of_the_process(
+    installed: Path, tmp_path: Path
+) -> None:
+    write_desk(tmp_path)
     program = f"{STATE}\nbefore = state()\n{snippet()}\nafter = state()\n" + (
         "import json\n"
         "print(json.dumps({'changed': changes(before, after),"
         " 'rank': extended.model.config.embedding_rank, 'rows': len(extended.tokenizer), 'counts': extended.report['counts'],"
         " 'codes': len(extended.provenance.code), 'loaded': type(model).__name__, 'dense': type(dense).__name__,"
-        " 'score': scores['tasks']['sr-t']['rows'][0]['n'], 'dim': vectors.dim}))\n"
+        " 'score': scores['tasks']['sr-t']['rows'][0]['n'], 'dim': vectors.dim,"
+        " 'places': [hyperofa.__file__, hyperofa_eval.__file__]}))\n"
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=desk, capture_output=True, text=True, check=False, env=environment)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [installed, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert all(Path(place).is_relative_to(installed.parents[1]) for place in found["places"])
     assert found["changed"] == {}
     assert found["rank"] == 100
     assert found["rows"] == found["codes"] > 120
@@ -114,9 +98,5 @@ def test_the_first_code_of_the_readme_runs_and_changes_nothing_of_the_process(de
     assert found["dense"] == "XLMRobertaForMaskedLM"
     assert found["score"] == 40
     assert {"README.md", "config.json", "init.json", "model.safetensors", "provenance.safetensors"} <= {
-        path.name for path in (desk / "models" / "kab").iterdir()
+        path.name for path in (tmp_path / "models" / "kab").iterdir()
     }
-
-
-def test_the_page_of_settings_is_that_of_the_code() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_page.page()
