@@ -19,7 +19,7 @@ from hyperofa_eval.languages import languages
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-WIDTH, LABELS, PITCH = 760.0, 178.0, 19.0
+WIDTH, LABELS, PITCH = 760.0, 196.0, 19.0
 OWN, PIECES, DEFAULT = "own tokenizer", "mean of pieces", "hyperofa init"
 METHODS = {OWN: "own", PIECES: "subword-mean", DEFAULT: "default"}
 
@@ -84,7 +84,7 @@ def by_language(name: str, unit: str, digits: int, high: float) -> Element:
     rows = []
     for code in [*methods[0]["languages"], "mean"]:
         values = [method["mean"] if code == "mean" else method["languages"][code] for method in methods]
-        marks = [Mark(series, value, f"{value:.{digits}f}") for series, value in enumerate(values)]
+        marks = [Mark(series, value, f"{value + 1e-9:.{digits}f}") for series, value in enumerate(values)]
         note = f"{saved[code]:.0f} % fewer tokens" if code in saved else "not extended"
         rows.append(Row("mean" if code == "mean" else language(code), note, marks))
     return forest(rows, list(METHODS), (0, high), unit, title=unit)
@@ -99,7 +99,9 @@ def gains() -> Element:
     for code in extended:
         one = above["above_own"]["languages"][code]
         note = f"own {own['languages'][code]:.1f} %, {result['tokens_saved'][code]:.0f} % fewer tokens"
-        rows.append(Row(language(code), note, [Mark(2, one["value"], f"{one['value']:+.1f}", tuple(one["ci95"]))]))
+        rows.append(
+            Row(language(code), note, [Mark(2, one["value"], f"{one['value'] + 1e-9:+.1f}", tuple(one["ci95"]))])
+        )
     unit = "points above the source with its own tokenizer, with 95 % interval"
     return forest(rows, [], (-10, 30), unit, title="What hyperofa init gains, by language (multilingual-e5-small)")
 
@@ -150,9 +152,7 @@ def costs() -> Element:
     return picture(WIDTH, y - 22, body, title="Training with a vocabulary of 401,145 tokens", description=described)
 
 
-def forest(
-    rows: Sequence[Row], names: Sequence[str], domain: tuple[float, float], unit: str, *, title: str
-) -> Element:
+def forest(rows: Sequence[Row], names: Sequence[str], domain: tuple[float, float], unit: str, *, title: str) -> Element:
     """Rows of marks on one axis, with a legend of ``names`` above and a line at 0 where the axis goes below it."""
     top = 34.0 if names else 12.0
     heights = [max(PITCH * len(row.marks), 30.0) + 8 for row in rows]

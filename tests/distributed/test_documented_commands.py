@@ -29,8 +29,8 @@ ENGLISH = (
 )
 LANGUAGES = ("eng", "swh", "gla", "tur", "kat")
 ELSEWHERE = re.compile(
-    r"^sbatch|--slurm|experiment small|--only corpus|quickstart\.sh|test\.sh|^hyperofa-eval run all-MiniLM|runs/small"
-    r"|checkpoint export runs/llm"
+    r"^sbatch|--slurm|experiment small|--only corpus|quickstart\.sh|test\.sh|all-MiniLM|multilingual-e5|objective=sentence"
+    r"|--donor|runs/small|checkpoint export runs/llm"
 )
 NUMBERS = {"160000": "200", "60000": "200", "30000": "120", "300": "12", "steps=800": "steps=4"}
 PLACES = {
@@ -49,9 +49,11 @@ PLACES = {
 def lines_of(document: str) -> Iterator[str]:
     """The lines of a document's fenced blocks that start a program of ours, without comments and brackets."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    for block in re.findall(r"^```(?:bash)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            if re.match(r"(hyperofa|hyperofa-eval|accelerate|sbatch|\./launch/\S+)\s", line):
+            if language in {"", "bash"} and re.match(
+                r"(hyperofa|hyperofa-eval|accelerate|sbatch|\./launch/\S+)\s", line
+            ):
                 yield line.replace("[key=value …]", "").replace("[", "").replace("]", "").replace("…", " … ").strip()
 
 
@@ -147,7 +149,7 @@ def made(world: Path) -> Path:
 
 
 DOCUMENTS = {
-    "docs/vectors-and-tokenizers.md": ("bert", 4),
+    "docs/vectors-and-tokenizers.md": ("bert", 6),
     "docs/corpus.md": ("bert", 2),
     "docs/initialisation.md": ("bert", 5),
     "docs/add-a-method.md": ("bert", 2),

@@ -17,7 +17,10 @@ GENERATED = ROOT / "docs" / "settings.md"
 FACE = sorted(
     [
         *(ROOT / "hyperofa" / "api").glob("*.py"),
-        *(ROOT / name for name in ("hyperofa/__init__.py", "eval/hyperofa_eval/__init__.py", "eval/hyperofa_eval/api.py")),
+        *(
+            ROOT / name
+            for name in ("hyperofa/__init__.py", "eval/hyperofa_eval/__init__.py", "eval/hyperofa_eval/api.py")
+        ),
     ]
 )
 CODE = sorted([*(ROOT / "hyperofa").rglob("*.py"), *(ROOT / "eval" / "hyperofa_eval").rglob("*.py")])

@@ -14,7 +14,7 @@ NetworkName = Literal["bilstm", "set-transformer", "deep-sets", "attention"]
 class NetworkKind(Settings):
     """What is set of a network beside its size."""
 
-    network: NetworkName = setting("bilstm", "what is made of the set of a token's words (docs/initialisation.md)")
+    network: NetworkName = setting("bilstm", "what is made of the set of a token's words (docs/methods.md)")
     dropout: float = setting(0.4, "rate of dropout", range=Range(0, 1, below=True))
     heads: int = setting(4, "of the set transformer", range=Range(1))
     neighbours: int = setting(64, "source tokens that attention looks at", range=Range(1))

@@ -17,7 +17,7 @@ from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class OfaRidgeSettings(Settings):
-    """How much each predictor counts, and which words (docs/initialisation.md says how they were chosen)."""
+    """How much each predictor counts, and which words (docs/methods.md says how they were chosen)."""
 
     ofa_weight: float = setting(1.0, "of OFA's direction", range=Range(0))
     ridge_weight: float = setting(0.5, "of ridge regression from known source tokens", range=Range(0))
@@ -37,7 +37,7 @@ class OfaRidgeSettings(Settings):
 
 
 class Directions:
-    """Unit offsets (m, r) of the tokens to predict from the mean row of the known anchors (docs/initialisation.md).
+    """Unit offsets (m, r) of the tokens to predict from the mean row of the known anchors (docs/methods.md).
 
     Attributes:
         known: (V_s, n): the source tokens' shares of the words, each word at its weight in ``problem.known_words``.
@@ -89,7 +89,7 @@ def ofa_ridge(problem: Problem) -> np.ndarray:
 
     Every row has the mean length of the source's centred rows: regressors shrink, and the errors of the three are largely
     independent. Word vectors are taken about the mean of their language, and what a source token means is learned from the
-    words of the languages that the source knows (docs/initialisation.md).
+    words of the languages that the source knows (docs/methods.md).
     """
     settings: OfaRidgeSettings = problem.settings
     parts = Directions(problem, settings)
