@@ -127,7 +127,7 @@ def paired() -> Element:
 def estimate(series: int, words: str) -> Mark:
     """A mark from ``8.9 (7.8–10.1)`` or ``-1.4 (-2.6 to -0.2)``."""
     value, low, high = (float(one) for one in re.findall(r"[-+]?\d+\.\d+", words.replace("–", " ")))
-    return Mark(series, value, words.split()[0], (low, high))
+    return Mark(series, value, words.split(maxsplit=1)[0], (low, high))
 
 
 def costs() -> Element:

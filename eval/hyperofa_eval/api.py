@@ -42,7 +42,7 @@ def evaluate(
     processes: Processes | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Score a model and return what ``summary.json`` holds (``docs/evaluation.md``).
+    """Score a model and return what ``summary.json`` holds (``docs/evaluation-data.md``).
 
     Only the calling process works, unless the command hands over its ``processes``; training calls it on one rank. Nothing of
     the process is changed for good: a model in memory keeps its mode and its device, the random generators their state, and

@@ -132,7 +132,7 @@ def _check_data(plan: Plan, tasks: Sequence[Any], aliases: bool) -> None:
     for task in tasks:
         if not any(task.has(data, code) for code in codes):
             words = f"no test set for task {task.name} in {', '.join(codes)}"
-            raise DataMissingError(words, where=plan.test, todo="docs/evaluation.md has the layouts")
+            raise DataMissingError(words, where=plan.test, todo="docs/evaluation-data.md has the layouts")
     for code in codes:
         if not is_known(code) and not any(task.has(data, code) for task in tasks):
             raise unknown_name("language", code, languages(), where="inputs.languages")

@@ -23,7 +23,7 @@ WORDS = (
     "light water bread stone house field river mountain father mother child king servant word road "
     "gave took saw heard built made loved sent found kept great small holy good new old"
 )
-FASTER = "--option epochs=1 --option model_steps=4 --refine-option steps=8".split()
+FASTER = ["--option", "epochs=1", "--option", "model_steps=4", "--refine-option", "steps=8"]
 VOWELS, CONSONANTS = "aeiou", "bcdfglmnprstvz"
 
 

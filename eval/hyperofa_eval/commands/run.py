@@ -18,7 +18,7 @@ class Run(RunSettings):
 
     model: str = place(help="hub id or model directory, dense or factorised", positional=True)
     tasks: tuple[str, ...] = place(help="comma-separated: sr-t,sr-b,ner,pos,lm", separator=",")
-    data: Path = place(help="folder of test sets (layout: docs/evaluation.md)")
+    data: Path = place(help="folder of test sets (layout: docs/evaluation-data.md)")
     out: Path = place(help="folder for results; the same command continues a run")
     languages: tuple[str, ...] | None = place(
         None, "comma-separated codes, such as tur,aze_Latn (default: all of the table)", separator=","

@@ -54,7 +54,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class DataFolder:
-    """A folder of test sets (docs/evaluation.md names the layouts). Nothing is ever fetched.
+    """A folder of test sets (docs/evaluation-data.md names the layouts). Nothing is ever fetched.
 
     Raises:
         DataMissingError: on construction, if the folder is not there.

@@ -53,7 +53,7 @@ def make_result(
     data_language: str | None = None,
     processes: int = 1,
 ) -> Result:
-    """The JSON of one result (docs/evaluation.md describes each field)."""
+    """The JSON of one result (docs/evaluation-data.md describes each field)."""
     values = {}
     for name, items in outcome.items.items():
         draws = draws_of(items, stream(task.name, language))

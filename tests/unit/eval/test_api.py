@@ -277,7 +277,7 @@ def test_the_extension_shown_in_the_docs_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tasks, "_ADDED", {})
     monkeypatch.setattr(languages, "_ADDED", {})
-    text = (Path(__file__).parents[3] / "docs/evaluation.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/evaluation-extensions.md").read_text()
     (tmp_path / "mine.py").write_text(text.rpartition("```python\n")[2].partition("```")[0])
     extensions.load([tmp_path / "mine.py"])
     assert tasks.tasks("default")["sr-news"].direction == "both"
