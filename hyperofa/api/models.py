@@ -32,9 +32,9 @@ class Extended:
     Attributes:
         model: the transformers model, in memory.
         tokenizer: of the larger vocabulary.
-        report: what ``init.json`` holds: what was made of what, rows by provenance, quality figures, the verdict.
+        report: what ``init.json`` holds: inputs and settings, rows by provenance, quality figures, the verdict.
         provenance: ``.code``, ``.source_id``, ``.n_words`` and ``.evidence`` (each (V,)): where each row comes from, and of what.
-        source: the model that was extended, a directory or hub id; what sentence-transformers adds to it travels along.
+        source: the model that was extended, a directory or hub id. Its sentence-transformers modules are saved with the model.
     """
 
     model: PreTrainedModel
@@ -45,7 +45,7 @@ class Extended:
 
     @property
     def verdict(self) -> str:
-        """What it does beside its source with the source's own tokenizer, in one line; ``report["verdict"]`` has the figures."""
+        """One line: is it better than its source with the source's own tokenizer? ``report["verdict"]`` has the figures."""
         from hyperofa.init.quality.verdict_words import verdict_line
 
         return verdict_line(self.report)
@@ -78,7 +78,7 @@ class Extended:
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | bool | None = None, **kwargs: Any
     ) -> str:
-        """Upload what :meth:`save_pretrained` writes to the hub's repository ``repo_id``, made where it is not there.
+        """Upload what :meth:`save_pretrained` writes to the hub's repository ``repo_id``, which is made if needed.
 
         Args:
             repo_id: ``owner/name``.
@@ -122,7 +122,7 @@ def initialise(
     work: str | Path | None = None,
     **settings: Any,
 ) -> Extended:
-    """A model with the embeddings of the tokenizer's vocabulary: rows are copied, predicted from word vectors, or drawn.
+    """Extend a model to the tokenizer's vocabulary: rows of new tokens are copied, predicted, or drawn.
 
     Nothing is written, and nothing of the process is changed for good. One seed gives one result.
 
@@ -130,12 +130,12 @@ def initialise(
         source: the model to extend, a directory or hub id.
         tokenizer: of the larger vocabulary: a directory, a hub id, or the tokenizer itself.
         vectors: word vectors, or their directory; published methods but mean, multivariate and random need them.
-        text: files by language, to learn from and to judge the model on (two tenths of the lines, at most 200 each, are kept
-            out for that): a mapping from a language to a file or several, or files named ``LANG.txt``.
-        parallel: folders of parallel text, likewise.
-        donor: a model with the target tokenizer, a directory or hub id: its rows tell what the new tokens mean (for ``omp`` and
-            ``spelling-network``).
-        work: a folder for what takes long, from which an interrupted run goes on; it is left there.
+        text: text to learn from, by language: a mapping from a language to a file or several, or files named ``LANG.txt``.
+            Two tenths of the lines, at most 200 each, are kept out. They choose the rows and judge the model.
+        parallel: folders of parallel text, used likewise.
+        donor: a model with the target tokenizer, a directory or hub id. ``omp`` and ``spelling-network`` use its rows of the
+            new tokens.
+        work: a folder for intermediate results, from which an interrupted run goes on. It is not removed.
         **settings: listed below.
 
     Raises:

@@ -21,8 +21,8 @@ class Prepare(CorpusSettings):
     tokenizer: str = place(help="tokenizer of the model to train", metavar="DIR")
     text: tuple[str, ...] = place(
         (),
-        "text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz, or LANG=hub:NAME[:REVISION]"
-        "[@CONFIG][#SPLIT] to fetch a data set; a bare FILE takes LANG from its name; a language may be named again",
+        "text of a language, a document a line: plain, .jsonl, .parquet, .arrow, .gz or .xz. LANG=hub:NAME[:REVISION]"
+        "[@CONFIG][#SPLIT] fetches a data set. A bare FILE takes LANG from its name; a language may be named again",
         metavar="LANG=FILE",
     )
     source: str | None = place(

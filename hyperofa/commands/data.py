@@ -59,7 +59,7 @@ class Tokenizer(FromWheel):
 class Messages(FromWheel):
     """The options of ``hyperofa data messages``."""
 
-    languages: dict[str, str] = place(help="such as ces=cs: code and locale folder", metavar="LANG=LOCALE")
+    languages: dict[str, str] = place(help="language codes and locale folders, such as ces=cs", metavar="LANG=LOCALE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Gather(GatherSettings):
     """The options of ``hyperofa data gather``."""
 
     parallel: tuple[Path, ...] = place((), "folders or files: LANG.txt or LANG.tsv", metavar="DIR")
-    text: tuple[Path, ...] = place((), "LANG.txt and its like: a document a line", metavar="FILE")
+    text: tuple[Path, ...] = place((), "plain text, LANG.txt: a document a line", metavar="FILE")
     test: Path | None = place(None, "folder of test sets (as hyperofa-eval reads it) to keep out", metavar="DIR")
     out: Path = place(help="the folder that is written", metavar="DIR")
 

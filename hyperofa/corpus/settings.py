@@ -35,8 +35,8 @@ class CorpusSettings(Settings):
     )
     document_end: str | None = setting(
         None,
-        "token that ends each document, or none for no token, where the tokenizer's template ends none (default: its "
-        "end-of-sequence token, unless that ends a turn of its chat and another ends a text, such as <|endoftext|>)",
+        "token that ends each document, or none, where the tokenizer's template ends none. Default: its end-of-sequence "
+        "token, unless that ends a turn of its chat and another ends a text, such as <|endoftext|>",
         metavar="TOKEN",
     )
     field: str = setting("text", "field or column that holds the text, in rows of JSONL, Parquet, Arrow and the hub")
@@ -74,7 +74,7 @@ class CorpusSettings(Settings):
         True, "with source: in languages that the source knows, a sentence's own vector is a target too"
     )
     source_dtype: NumberFormat = setting("float32", "with source: number format of its weights while vectors are made")
-    processes: int = setting(1, "that tokenise, each with threads of its own", range=Range(1), metavar="N")
+    processes: int = setting(1, "processes that tokenise, each with threads of its own", range=Range(1), metavar="N")
 
     @property
     def caps(self) -> dict[str, int]:

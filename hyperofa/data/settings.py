@@ -18,7 +18,7 @@ class DocumentSettings(Settings):
     document: Document = setting(
         "message", "a pre-training document: one message, or a translation with its English message"
     )
-    seed: int = setting(0, "of what is drawn")
+    seed: int = setting(0, "seed of the draw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,4 +40,6 @@ class GatherSettings(DocumentSettings):
         "comma-separated tasks whose test sets are kept out besides those of sr-t, sr-b, ner and pos: lm, or your own",
         separator=",",
     )
-    extensions: tuple[Path, ...] = setting((), "defines such tasks", flag="--with", append=True, metavar="FILE.py")
+    extensions: tuple[Path, ...] = setting(
+        (), "Python files that define tasks of your own", flag="--with", append=True, metavar="FILE.py"
+    )

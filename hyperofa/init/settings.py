@@ -46,7 +46,7 @@ class InitSettings(Settings):
     )
     method: str = setting(
         "spelling-network",
-        "its name (hyperofa init --list-methods shows all), or FILE.py:NAME, your own",
+        "name of the method (hyperofa init --list-methods shows all), or FILE.py:NAME, your own",
         metavar="NAME",
     )
     options: dict[str, Any] = setting(
@@ -73,11 +73,11 @@ class InitSettings(Settings):
         range=Range(0, 1),
         metavar="A",
     )
-    factorization: Algorithm = setting("gram", "how the SVD is made")
+    factorization: Algorithm = setting("gram", "algorithm of the SVD")
     refine: str = setting(
         "auto",
-        "with text, how new rows learn through the frozen model: sentences, from vectors of sentences and of translations; "
-        "tokens, from the model's own loss; auto: sentences for a model without a trained head, else tokens; or none",
+        "with text, what new rows learn through the frozen model. sentences: vectors of sentences and translations. "
+        "tokens: the model's own loss. auto: sentences for a model without a trained head, else tokens. Or none",
         metavar="KIND",
     )
     refine_options: dict[str, Any] = setting(
@@ -102,7 +102,7 @@ class InitSettings(Settings):
     fold_case: bool = setting(False, "copy also rows of tokens that differ in case only")
     fold_boundary: bool = setting(False, "copy also rows of tokens that differ in boundary only")
     pad_to_multiple: int = setting(1, "append rows to a multiple of N", range=Range(1), metavar="N")
-    seed: int = setting(0, "of every draw", range=Range(0, 2**32, below=True))
+    seed: int = setting(0, "seed of every draw", range=Range(0, 2**32, below=True))
 
     def check(self) -> None:
         """One size, and no settings of a learning that does not take place."""

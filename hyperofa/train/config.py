@@ -96,15 +96,15 @@ class TrainConfig(Settings):
     )
     tied_gradient: TiedGradient = setting(
         "both",
-        "through which of its two uses a row that is tied to the head learns: both, or as an input only, which spares the "
-        "rows of rare tokens a common drift while the body is frozen",
+        "uses through which a row that is tied to the head learns. both, or input: as an input only, which keeps rows of "
+        "rare tokens from drifting together while the body is frozen",
     )
     head_bias: HeadBias = setting(
         "keep",
         "where the head's bias per token starts: as the model has it, or at the logarithm of each token's frequency in the "
         "corpus, which a head that was made new would have to learn first",
     )
-    learning_rate: float = setting(5e-5, "peak rate; AdamW's steps are of its size", range=Range(0, 1, above=True))
+    learning_rate: float = setting(5e-5, "peak learning rate", range=Range(0, 1, above=True))
     learning_rates: dict[Part, float] = setting(
         factory=dict,
         help="peak rates of parts where they differ from learning_rate: embeddings (one row per token), primitives (what "
@@ -115,13 +115,13 @@ class TrainConfig(Settings):
         factory=Adapter,
         help="adapters that learn in place of the body, see below; learning_rates: body is then their rate",
     )
-    schedule: Schedule = setting("linear", "how the rate goes on after its warm-up")
-    warmup_steps: int = setting(0, "steps in which the rate rises", range=AMOUNT)
+    schedule: Schedule = setting("linear", "form of the schedule after the warm-up")
+    warmup_steps: int = setting(0, "steps of the warm-up, in which the rate rises", range=AMOUNT)
     decay_steps: int = setting(0, "length of the last part of a wsd schedule, in which the rate falls", range=AMOUNT)
-    minimum_learning_rate: float = setting(0.0, "where the rate ends", range=AMOUNT)
-    weight_decay: float = setting(0.01, "AdamW's", range=AMOUNT)
-    betas: tuple[float, float] = setting((0.9, 0.999), "AdamW's", range=Range(0, 1, below=True))
-    epsilon: float = setting(1e-8, "AdamW's", range=POSITIVE)
+    minimum_learning_rate: float = setting(0.0, "learning rate at the end", range=AMOUNT)
+    weight_decay: float = setting(0.01, "weight decay of AdamW", range=AMOUNT)
+    betas: tuple[float, float] = setting((0.9, 0.999), "betas of AdamW", range=Range(0, 1, below=True))
+    epsilon: float = setting(1e-8, "epsilon of AdamW", range=POSITIVE)
     clip: float = setting(
         1.0, "largest norm of the gradient of all that learns in a step; 0 switches clipping off", range=AMOUNT
     )
@@ -153,14 +153,14 @@ class TrainConfig(Settings):
     workers: int = setting(
         0, "processes per rank that read and mask ahead of the training loop", range=AMOUNT, free=True
     )
-    seed: int = setting(0, "of order, masks and dropout")
+    seed: int = setting(0, "seed of order, masks and dropout")
 
     save_every: int = setting(500, "steps between checkpoints", range=COUNT, free=True)
     keep: int = setting(
         2, "committed checkpoints to keep; two, so that one is left if the newest is damaged", range=Range(2), free=True
     )
     eval_every: int = setting(0, "steps between evaluations (0: none)", range=AMOUNT, free=True)
-    evaluation: Evaluation = setting(factory=Evaluation, help="what is scored then, see below", free=True)
+    evaluation: Evaluation = setting(factory=Evaluation, help="settings of that evaluation, see below", free=True)
     timeout: float = setting(
         600.0,
         "seconds after which every group of ranks gives up waiting for one of them",

@@ -38,7 +38,7 @@ class BuildSettings(Settings):
     )
     balance: float = setting(1.0, "1: languages have equal say in the SVD, 0: words have", range=Range(0, 1))
     normalise: bool = setting(True, "scale every vector to length 1")
-    seed: int = setting(0, "of the randomised SVD", range=Range(0, 2**32, below=True))
+    seed: int = setting(0, "seed of the randomised SVD", range=Range(0, 2**32, below=True))
     languages: tuple[str, ...] | None = setting(
         None,
         "read these languages only (default: all); aze_Latn is read from aze.tsv where there is no aze_Latn.tsv",
@@ -55,8 +55,8 @@ class ImportSettings(Settings):
     format: str | None = setting(
         None, "gensim, fasttext, binary (word2vec) or text (default: by the first bytes)", metavar="NAME"
     )
-    separator: str | None = setting(":", "between language and word, or none for bare words", read=_sign)
-    default_language: str | None = setting("eng", "of bare keys, or none", metavar="LANG", read=_sign)
+    separator: str | None = setting(":", "mark between language and word, or none for bare words", read=_sign)
+    default_language: str | None = setting("eng", "language of bare keys, or none", metavar="LANG", read=_sign)
     boundary: str | None = setting("$", "the mark that stands for a word boundary, or none", read=_sign)
     languages: tuple[str, ...] | None = setting(None, "keep these only (default: all)", metavar="LANG", read=_codes)
     skip_bad: bool = setting(False, "count and skip bad rows; otherwise the first one ends it")

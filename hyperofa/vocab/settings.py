@@ -24,7 +24,7 @@ class SamplingSettings(Settings):
         range=Range(0, 0.5),
         metavar="SHARE",
     )
-    seed: int = setting(0, "of the lines drawn and kept out")
+    seed: int = setting(0, "seed of the lines drawn and kept out")
 
 
 @dataclass(frozen=True, kw_only=True)

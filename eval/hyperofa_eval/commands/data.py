@@ -27,11 +27,11 @@ class Check(Settings):
 class Fetch(Settings):
     """The options of ``hyperofa-eval data fetch``."""
 
-    corpus: Literal["ner", "pos", "tatoeba"] = place(help="what it is", positional=True)
+    corpus: Literal["ner", "pos", "tatoeba"] = place(help="kind of data set", positional=True)
     source: str = place(help="hub name such as unimelb-nlp/wikiann, or a local folder", positional=True)
     languages: tuple[str, ...] = setting(help="comma-separated codes", separator=",")
     config: str | None = setting(None, "name of one language's configuration: {L} its code, {s} its two-letter code")
-    revision: str | None = setting(None, "commit or tag, so that the data cannot change")
+    revision: str | None = setting(None, "commit or tag of the data set, so that it cannot change")
     out: Path = place(help="the data folder")
 
 

@@ -15,7 +15,7 @@ NumberFormat = Literal["float32", "bfloat16", "float16"]
 class TaskSettings(Settings):
     """What tasks are asked for; None leaves the protocol's own choice."""
 
-    protocol: str = setting("default", "default or paper")
+    protocol: str = setting("default", "how scores are computed: default or paper")
     block: int | str | None = setting(None, "retrieval: 1-based block, auto (two thirds of the depth) or all")
     pooling: str | None = setting(None, "retrieval: mean, mean-all (with specials), cls or last")
     prompt: str | None = setting(
@@ -24,7 +24,7 @@ class TaskSettings(Settings):
     )
     direction: str | None = setting(None, "retrieval: en-x, x-en or both")
     csls: bool = setting(False, "retrieval: rank by CSLS instead of the cosine")
-    learning_rate: float | None = setting(None, "tagging: peak rate of the fine-tuning (default: 2e-5)")
+    learning_rate: float | None = setting(None, "tagging: peak learning rate of the fine-tuning (default: 2e-5)")
     epochs: int | None = setting(None, "tagging: passes over the English training set (default: 10)")
     limit: int | None = setting(
         None, "score the first N items of a language only; marked in the results", metavar="N", range=Range(1)

@@ -16,7 +16,7 @@ class NetworkKind(Settings):
 
     network: NetworkName = setting("bilstm", "what is made of the set of a token's words (docs/methods.md)")
     dropout: float = setting(0.4, "rate of dropout", range=Range(0, 1, below=True))
-    heads: int = setting(4, "of the set transformer", range=Range(1))
+    heads: int = setting(4, "attention heads of the set transformer", range=Range(1))
     neighbours: int = setting(64, "source tokens that attention looks at", range=Range(1))
 
 
@@ -24,8 +24,8 @@ class NetworkKind(Settings):
 class NetworkConfig(NetworkKind):
     """The shape of a hypernetwork."""
 
-    layers: int = setting(2, "of the network", range=Range(1))
-    hidden: int = setting(800, "its width", range=Range(1))
+    layers: int = setting(2, "layers of the network", range=Range(1))
+    hidden: int = setting(800, "width of the network", range=Range(1))
 
     def check(self) -> None:
         """The heads of the set transformer share its width."""
@@ -37,11 +37,11 @@ class Fitting(Settings):
     """What is set of a fit beside its length and the loss's temperature."""
 
     batch_size: int = setting(256, "tokens of a batch", range=Range(1))
-    learning_rate: float = setting(1e-4, "of Adam at the start", range=Range(0, above=True))
-    decay: float = setting(0.95, "the learning rate is multiplied by this ...", range=Range(0, above=True))
-    decay_every: int = setting(10, "... every so many epochs", range=Range(1))
+    learning_rate: float = setting(1e-4, "learning rate of Adam at the start", range=Range(0, above=True))
+    decay: float = setting(0.95, "factor by which the learning rate is multiplied", range=Range(0, above=True))
+    decay_every: int = setting(10, "epochs between two changes of the learning rate", range=Range(1))
     loss: Literal["paper", "direction"] = setting("paper", "direction: cosines alone, blind to length")
-    contrastive_weight: float = setting(0.1, "of the contrastive part of the loss", range=Range(0, 1))
+    contrastive_weight: float = setting(0.1, "weight of the contrastive part of the loss", range=Range(0, 1))
     thin: float = setting(0.5, "probability of keeping only 50-100 % of a token's words", range=Range(0, 1))
     held_out: float = setting(
         0.05, "share of the groups kept for validation; 0 fits on everything", range=Range(0, 1, below=True)
@@ -54,7 +54,7 @@ class Fitting(Settings):
     )
     device: str = setting("auto", "auto is a GPU where there is one")
     processes: int = setting(
-        1, "started by accelerate launch on this machine, one GPU each where there are GPUs", range=Range(1)
+        1, "processes that accelerate launch starts on this machine, one GPU each where there are GPUs", range=Range(1)
     )
 
     def check(self) -> None:
@@ -70,7 +70,7 @@ class FitConfig(Fitting):
     """How a hypernetwork is fitted."""
 
     epochs: int = setting(120, "passes over the source tokens", range=Range(0))
-    temperature: float = setting(0.25, "of the contrastive part of the loss", range=Range(0, above=True))
+    temperature: float = setting(0.25, "temperature of the contrastive part of the loss", range=Range(0, above=True))
 
 
 def check_heads(network: NetworkName, hidden: int | None, heads: int) -> None:

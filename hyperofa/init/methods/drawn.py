@@ -39,7 +39,9 @@ def draw_like(rows: RowTable | np.ndarray, wanted: np.ndarray, rng: np.random.Ge
 class MultivariateSettings(Settings):
     """Settings of ``multivariate``."""
 
-    scale: float = setting(1e-9, "of the covariance; 1 draws from the source rows' own distribution", range=Range(0))
+    scale: float = setting(
+        1e-9, "scale of the covariance; 1 draws from the source rows' own distribution", range=Range(0)
+    )
 
 
 def multivariate(problem: Problem) -> np.ndarray:

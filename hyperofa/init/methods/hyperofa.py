@@ -27,11 +27,11 @@ _BY_TABLE = "(default: the paper's, by the number of source tokens with words an
 class HyperofaSettings(NetworkKind, Fitting):
     """Settings of the published method; what is None comes from the paper's table 1."""
 
-    layers: int | None = setting(None, f"of the network {_BY_TABLE}", range=Range(1))
-    hidden: int | None = setting(None, f"its width {_BY_TABLE}", range=Range(1))
+    layers: int | None = setting(None, f"layers of the network {_BY_TABLE}", range=Range(1))
+    hidden: int | None = setting(None, f"width of the network {_BY_TABLE}", range=Range(1))
     epochs: int | None = setting(None, f"passes over the source tokens {_BY_TABLE}", range=Range(0))
     temperature: float | None = setting(
-        None, f"of the contrastive part of the loss {_BY_TABLE}", range=Range(0, above=True)
+        None, f"temperature of the contrastive part of the loss {_BY_TABLE}", range=Range(0, above=True)
     )
 
     def check(self) -> None:

@@ -17,8 +17,8 @@ from hyperofa_eval.settings.fields import Range, Settings, setting
 class NearestSettings(Settings):
     """Settings of ``ofa`` and ``wechsel``; the defaults are what both papers use."""
 
-    neighbours: int = setting(10, "nearest source tokens that take part", range=Range(1))
-    temperature: float = setting(0.1, "of the softmax over their cosines", range=Range(1e-6))
+    neighbours: int = setting(10, "number of nearest source tokens that are averaged", range=Range(1))
+    temperature: float = setting(0.1, "temperature of the softmax over their cosines", range=Range(1e-6))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,12 @@ from hyperofa_eval.settings.fields import Range, SettingError, Settings, setting
 class OfaRidgeSettings(Settings):
     """How much each predictor counts, and which words (docs/methods.md says how they were chosen)."""
 
-    ofa_weight: float = setting(1.0, "of OFA's direction", range=Range(0))
-    ridge_weight: float = setting(0.5, "of ridge regression from known source tokens", range=Range(0))
-    broad_ridge_weight: float = setting(0.5, "of ridge regression from all source tokens with words", range=Range(0))
-    ridge_penalty: float = setting(0.03, "of both regressions", range=Range(0, above=True))
+    ofa_weight: float = setting(1.0, "weight of OFA's direction", range=Range(0))
+    ridge_weight: float = setting(0.5, "weight of ridge regression from known source tokens", range=Range(0))
+    broad_ridge_weight: float = setting(
+        0.5, "weight of ridge regression from all source tokens with words", range=Range(0)
+    )
+    ridge_penalty: float = setting(0.03, "penalty of both regressions", range=Range(0, above=True))
     share_power: float = setting(
         2.0, "a word's weight is the token's share of it to this power; 0 is OFA's plain mean", range=Range(0, 16)
     )

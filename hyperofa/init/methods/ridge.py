@@ -17,7 +17,7 @@ from hyperofa_eval.settings.fields import Range, Settings, setting
 class RidgeSettings(Settings):
     """Settings of ``ridge``."""
 
-    penalty: float = setting(0.1, "of the squared weights", range=Range(0, above=True))
+    penalty: float = setting(0.1, "penalty on the squared weights", range=Range(0, above=True))
     norm: Literal["as-predicted", "source"] = setting(
         "as-predicted", "length of the rows; source: the mean length of the source's, from their centre"
     )

@@ -27,7 +27,7 @@ class RefineConfig(Settings):
 
     steps: int | None = setting(
         None,
-        "of the learning (default: 400 to 1,400 for sentences, by how many rows learn; 250 for tokens)",
+        "steps of the learning (default: 400 to 1,400 for sentences, by how many rows learn; 250 for tokens)",
         range=Range(1),
     )
     batch_size: int | None = setting(
@@ -35,19 +35,19 @@ class RefineConfig(Settings):
     )
     learning_rate: float | None = setting(
         None,
-        "Adam's, of a row's own change (default: 0.1 for sentences, 0.04 for tokens)",
+        "learning rate of a row's own change, by Adam (default: 0.1 for sentences, 0.04 for tokens)",
         range=Range(0, above=True),
     )
     shared_rate: float | None = setting(
         None,
-        "of the linear map from mean word vectors that all predicted rows share; 0 switches it off (default: 0.04 for "
-        "sentences, 0 for tokens)",
+        "learning rate of the linear map from mean word vectors that all predicted rows share; 0 switches it off (default: "
+        "0.04 for sentences, 0 for tokens)",
         range=Range(0),
     )
     longest: float | None = setting(
         None,
-        "times its start's length, or the source's mean length, that a row may have (default: 1.5 for sentences; tokens, where "
-        "the length says how often a token comes, no limit)",
+        "largest length of a row, in lengths of its start or of the source's mean (default: 1.5 for sentences; no limit for "
+        "tokens, where the length says how often a token comes)",
         range=Range(1),
     )
     warmup: float = setting(
