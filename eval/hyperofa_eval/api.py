@@ -92,7 +92,7 @@ def evaluate(
         raise InputError("a model in memory needs its tokenizer", where="evaluate", todo="give tokenizer=")
     else:
         scored = wrap(model, tokenizer, name or "model", options.batch_size, options.cache)
-    with _ready(scored):
+    with _evaluation_mode(scored):
         return run_tasks(
             scored,
             chosen,
@@ -145,7 +145,7 @@ def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
 
 
 @contextmanager
-def _ready(model: Model) -> Iterator[None]:
+def _evaluation_mode(model: Model) -> Iterator[None]:
     """Put a transformers model into evaluation mode and, on the CPU, let the fastest exact library multiply, for a while."""
     if not isinstance(model, LoadedModel):
         yield

@@ -112,7 +112,7 @@ def run_guarded(
         if os.environ.get(_TRACEBACK):
             traceback.print_exc()
         _settle(sys.stdout)
-        tell(f"{prog}: error: {explained.line}", rank)
+        print_error(f"{prog}: error: {explained.line}", rank)
         return explained.exit_code
     return EXIT_OK if code is None else int(code)  # type: ignore[call-overload]
 
@@ -156,7 +156,7 @@ def process_kept() -> Iterator[None]:
         random.setstate(dice)
 
 
-def tell(line: str, rank: int = 0) -> None:
+def print_error(line: str, rank: int = 0) -> None:
     """Write a line to stderr; a rank other than 0 waits for rank 0 to say it, and for the launcher to end the others."""
     if rank:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

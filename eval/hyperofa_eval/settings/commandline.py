@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from hyperofa_eval.base.errors import EXIT_OK, EXIT_USAGE, unknown
-from hyperofa_eval.base.guard import Terminated, run_guarded, tell
+from hyperofa_eval.base.guard import Terminated, print_error, run_guarded
 from hyperofa_eval.settings.commands import Command, commands_of, fill_parser
 
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line that names the command and where its help is."""
-        tell(f"{self.prog}: error: {message}; see {self.prog} --help", launched_rank())
+        print_error(f"{self.prog}: error: {message}; see {self.prog} --help", launched_rank())
         raise SystemExit(EXIT_USAGE)
 
 

@@ -88,7 +88,7 @@ class Side(NamedTuple):
         return torch.device("cuda" if there else "cpu")
 
     @contextmanager
-    def ready(self, *, bfloat16: bool) -> Iterator[None]:
+    def on_device(self, *, bfloat16: bool) -> Iterator[None]:
         """Within the block the model is on :attr:`device`, perhaps with products in bfloat16; then it is as before.
 
         Sums, norms, softmax and losses are float32's.

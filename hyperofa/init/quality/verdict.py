@@ -113,7 +113,7 @@ def measured(side: Side, plan: Plan, head: str, seed: int, prompt: str = "") -> 
     items: dict[str, dict[str, Items]] = {}
     unknown: dict[str, Floats] = {}
     tokens = {name: sum(side.lengths(lines)) for name, lines in kept.lines.items()}
-    with side.ready(bfloat16=plan.bfloat16):
+    with side.on_device(bfloat16=plan.bfloat16):
         scored = wrap(side.model, side.tokenizer, side.name, prompt=prompt)
         if head != "none":
             lines = [line for rows in kept.lines.values() for line in rows]

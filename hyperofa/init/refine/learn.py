@@ -21,7 +21,7 @@ from hyperofa_eval.base.console import progress_bar
 log = logging.getLogger(__name__)
 
 _SAVE_EVERY = 50
-_TELL_EVERY = 20.0  # seconds
+_LOG_EVERY = 20.0  # seconds
 _LOOKS = 3  # at the held-out text while it learns, the last at the end
 _SHARES = (1.0, 0.7, 0.35)
 """Of the learned change, what is tried at the end. Between the start and the end of a fine-tuning lie weights that are better
@@ -91,7 +91,7 @@ class _Loop:
         if not course.looks:
             self.look(0.0)
         first, began = len(course.losses), time.monotonic()
-        told = began
+        logged_at = began
         start = course.looks[0][2]
         log.info("rows learn from %s: held-out %s %.4f at the start", self.objective.name, self.objective.unit, start)
         with progress_bar("learning rows", steps) as advance, first_interrupt() as asked_to_end:
@@ -105,9 +105,9 @@ class _Loop:
                     self.look(1.0)
                 if (step + 1) % _SAVE_EVERY == 0:
                     _save(self.store, self.modules, self.optimizers, course, self.best)
-                if time.monotonic() - told > _TELL_EVERY:
-                    told = time.monotonic()
-                    self.tell((told - began) / (step + 1 - first) * (steps - step - 1))
+                if time.monotonic() - logged_at > _LOG_EVERY:
+                    logged_at = time.monotonic()
+                    self.log_progress((logged_at - began) / (step + 1 - first) * (steps - step - 1))
                 advance()
         for share in _SHARES if len(course.losses) else ():
             self.look(share)
@@ -139,11 +139,11 @@ class _Loop:
         for module in self.modules:
             module.share = 1.0
 
-    def tell(self, left: float) -> None:
+    def log_progress(self, seconds_left: float) -> None:
         done, of = len(self.course.losses), self.config.steps
         recent, unit, figure = float(np.mean(self.course.losses[-20:])), self.objective.unit, self.course.best[2]
         words = "step %d of %d: loss %.3f, best held-out %s %.4f, about %.0f s left"
-        log.info(words, done, of, recent, unit, figure, left)
+        log.info(words, done, of, recent, unit, figure, seconds_left)
 
     def take_best(self) -> None:
         step, share, figure = self.course.best

@@ -28,7 +28,7 @@ def learn_tokenizer(texts: Mapping[str, LanguageText], settings: TrainSettings) 
     counts = {language: count_words(text, lambda line: _words(line, normalizer)) for language, text in texts.items()}
     fixed = list(SPECIALS.values()) + ([f"<0x{byte:02X}>" for byte in range(256)] if settings.byte_fallback else [])
     wanted = settings.vocab_size - len(fixed)
-    _tell_typed(counts, fixed)
+    _warn_of_typed_special_tokens(counts, fixed)
     pieces = train_unigram(
         balance(counts, settings.alpha),
         wanted,
@@ -45,7 +45,7 @@ def learn_tokenizer(texts: Mapping[str, LanguageText], settings: TrainSettings) 
     return assemble([(piece, 0.0) for piece in fixed] + pieces, settings)
 
 
-def _tell_typed(counts: Mapping[str, Mapping[str, int]], special: Sequence[str]) -> None:
+def _warn_of_typed_special_tokens(counts: Mapping[str, Mapping[str, int]], special: Sequence[str]) -> None:
     """Say how often special tokens are typed in a language's words: they are text there, and no entry is learnt of them."""
     typed = re.compile("|".join(map(re.escape, special)))
     for language, words in counts.items():

@@ -77,7 +77,7 @@ def test_bfloat16_holds_for_products_within_the_block_alone(sides):
     model = sides[0].model
     product = torch.nn.Linear(4, 4)
     with torch.no_grad():
-        with sides[0].ready(bfloat16=True):
+        with sides[0].on_device(bfloat16=True):
             assert next(model.parameters()).device == sides[0].device
             assert product.to(sides[0].device)(torch.ones(1, 4, device=sides[0].device)).dtype == torch.bfloat16
         assert product.cpu()(torch.ones(1, 4)).dtype == torch.float32

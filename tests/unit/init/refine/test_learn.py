@@ -135,7 +135,7 @@ def test_rows_that_no_batch_holds_do_not_drift(parts):
 
 
 def test_progress_is_logged(parts, caplog, monkeypatch):
-    monkeypatch.setattr(loop, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(loop, "_LOG_EVERY", 0.0)
     with caplog.at_level("INFO", logger="hyperofa"):
         run(parts, config=dataclasses.replace(CONFIG, steps=3))
     assert "step 2 of 3: loss" in caplog.text
