@@ -239,7 +239,7 @@ def _verified(run: Path, folder: Path) -> checkpoint.Manifest:
 
 
 ACTIONS = {
-    "list": Command(List, _list, "the committed checkpoints of a run"),
+    "list": Command(List, _list, "list the committed checkpoints of a run"),
     "verify": Command(Verify, _verify, "compare every file with its SHA-256"),
     "reshard": Command(
         Reshard, _reshard, "write a checkpoint anew so that any number of processes and any ZeRO stage can load it"

