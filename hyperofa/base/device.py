@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hyperofa.errors import InputError
 
@@ -43,3 +45,12 @@ def multiplies_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinf
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def attention_to_learn_with(device: torch.device) -> AbstractContextManager[None]:
+    """Within it, attention is computed by the kernel whose backward pass is fast in bfloat16 (benchmarks/attention_speed.py).
+
+    On a CPU that is the plain one: torch's fused attention is slow backwards there. It keeps all its weights, so batches of
+    long sequences take more memory. On other devices torch chooses.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
