@@ -188,8 +188,12 @@ class Plan(Places):
 
     def _steps(self, cell: Cell) -> Stage:
         beside = next(one for one in self.recipe.trained() if (one.source, one.rank) == (cell.source, cell.rank))
-        like = {"model": self.cell(beside) / "init", "corpus": self.out / "corpus"}
-        own = {"model": self.source(cell.source), "corpus": self.own_corpus(cell.source)}
+        like = {"model": self.cell(beside) / "init", "corpus": self.out / "corpus", "run": self.cell(beside) / "run"}
+        own = {
+            "model": self.source(cell.source),
+            "corpus": self.own_corpus(cell.source),
+            "run": self.cell(cell) / "run",
+        }
         configs = (self.train_config, self.own_train_config)
         called = ", ".join([cell.row, *self.place(cell)])
         return steps_stage(self.recipe, cell, called, like=like, own=own, configs=configs, out=self.steps(cell))

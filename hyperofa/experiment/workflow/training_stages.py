@@ -82,12 +82,12 @@ def steps_stage(
         recipe: the experiment.
         cell: that of the source.
         called: the cell in words.
-        like: ``model`` and ``corpus`` of a cell that it stands beside.
+        like: ``model``, ``corpus`` and ``run`` of a cell that it stands beside.
         own: its own.
         configs: the settings of these cells, and its own.
         out: the directory that holds what was worked out.
     """
-    theirs, ours = ([f"{key}={place}" for key, place in one.items()] + ["run=-"] for one in (like, own))
+    theirs, ours = ([f"{key}={place}" for key, place in one.items()] for one in (like, own))
     name = f"steps-{out.name}"
     values = {"config": configs[1], "overrides": ours, "like": configs[0], "like_overrides": theirs}
     words = command_words("hyperofa steps", {**values, "equal": cell.own, "out": out}, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ import yaml
 from support.finished import finish
 from support.plans import plan_of
 
+from hyperofa.commands.steps import StepsOptions
 from hyperofa.experiment.results.collect import gather
 from hyperofa.experiment.workflow.stage import Ledger, dependencies
+from hyperofa.train.config import TrainConfig
+from hyperofa_eval.settings.arguments import add_arguments, from_arguments
+from hyperofa_eval.settings.config import load_config
 
 OWN = "train.own_tokenizer=[text, compute]"
 TEXT = "tiny-r8-own-text"
@@ -35,6 +40,12 @@ def test_steps_follow_from_both_corpora_and_training_from_steps(recipe: Path) ->
     config, steps = plan.out / "train-own.yaml", plan.out / "steps" / TEXT / "steps.yaml"
     assert {str(config), str(steps), f"model={source}", f"corpus={corpus}", "seed=0"} < {*train.command}
     assert train.steps is None
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, StepsOptions)
+    read = from_arguments(StepsOptions, vars(parser.parse_args(stages[f"steps-{TEXT}"].command[2:])))
+    own = read.load()
+    assert (own.model, own.corpus, own.phase, read.equal) == (str(source), corpus, "all", "text")
+    assert load_config(TrainConfig, read.like, read.like_overrides).phase == "new_rows"
     assert "phase" not in yaml.safe_load(config.read_text())
     finish(plan)
     (train,) = [stage for stage in plan.stages() if stage.name == f"train-{TEXT}-s0"]
