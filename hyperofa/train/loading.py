@@ -54,17 +54,9 @@ def warn_of_objective(model: str, objective: Objective) -> None:
         why = "this model was made for sentence vectors" if made else "this model's head over tokens is new"
         todo = "objective: sentence learns those of its source"
         log.warning("%s: %s, and a loss over tokens moves them for worse; %s (docs/training.md)", model, why, todo)
-    elif objective == "sentence" and not (made or new_head or _is_body(model)):
+    elif objective == "sentence" and not (made or new_head):
         what = "this model was made for a loss over tokens, and its sentence vectors were never trained"
         log.warning("%s: %s; objective: tokens is its own (docs/training.md)", model, what)
-
-
-def _is_body(model: str) -> bool:
-    """Whether a model directory's config names a class without a head, as encoders of sentences are often saved."""
-    path = Path(model) / "config.json"
-    config = read_json(path) if path.is_file() else None
-    named = config.get("architectures") if isinstance(config, dict) else None
-    return isinstance(named, list) and any(str(name).endswith("Model") and "LMHead" not in str(name) for name in named)
 
 
 def head_is_new(model: str) -> bool:

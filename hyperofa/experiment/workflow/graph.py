@@ -67,6 +67,7 @@ class Plan(Places):
             title = f"Evaluate the source model {name} as it is"
             found.append(self._evaluate(f"eval-{name}", title, self.source(name), self.reference(name), main))
         found += [self._init(cell) for cell in self.recipe.cells()]
+        found += list({stage.name: stage for stage in map(self._own, self.recipe.own_cells())}.values())
         for when in WHEN:
             if when == "after":
                 found += list({stage.name: stage for stage in map(self._steps, self.recipe.own_cells())}.values())
@@ -178,10 +179,19 @@ class Plan(Places):
         title = f"Initialise {self.called(cell)}"
         return Stage(name, title, words, out, "init.json", inputs, cell=cell.name, decides=decides)
 
+    def _own(self, cell: Cell) -> Stage:
+        """A source with no row changed; what is made is a head where it has none, as it is for the others."""
+        source, out = self.source(cell.source), self.own_model(cell)
+        name = f"init-own-{out.name}"
+        values = {"source": source, "tokenizer": source, "method": "random", "held_out": 0, "seed": cell.seed}
+        words = command_words(INIT, {**values, "out": out}, name)
+        title = f"The source model {cell.source} as it is, ready for training"
+        return Stage(name, title, words, out, "init.json", (Path(source),), cell=cell.name)
+
     def _train(self, cell: Cell) -> Stage:
         model, corpus, configs = str(self.cell(cell) / "init"), self.out / "corpus", [self.train_config]
         if cell.own:
-            model, corpus = self.source(cell.source), self.own_corpus(cell.source)
+            model, corpus = str(self.own_model(cell)), self.own_corpus(cell.source)
             configs = [self.own_train_config, steps_file(self.steps(cell))]
         places: dict[str, Any] = {"model": model, "corpus": corpus, "run": self.cell(cell) / "run", "configs": configs}
         return train_stage(self.recipe, cell, self.called(cell), **places, test=self.test)
@@ -190,7 +200,7 @@ class Plan(Places):
         beside = next(one for one in self.recipe.trained() if (one.source, one.rank) == (cell.source, cell.rank))
         like = {"model": self.cell(beside) / "init", "corpus": self.out / "corpus", "run": self.cell(beside) / "run"}
         own = {
-            "model": self.source(cell.source),
+            "model": self.own_model(cell),
             "corpus": self.own_corpus(cell.source),
             "run": self.cell(cell) / "run",
         }

@@ -87,6 +87,10 @@ class Places:
         """The documents of the training corpus in the tokens of a source."""
         return self.out / f"corpus-own-{source}"
 
+    def own_model(self, cell: Cell) -> Path:
+        """A source as it is, ready for training: the same for all rows of a seed, which draws the head where it has none."""
+        return self.out / "own" / f"{cell.source}-s{cell.seed}"
+
     def steps(self, cell: Cell) -> Path:
         """How long a source with its own tokenizer is trained; the same for all seeds."""
         return self.out / "steps" / f"{cell.source}-r{cell.rank}-{cell.method}"

@@ -28,7 +28,7 @@ def train_stage(
         recipe: the experiment.
         cell: which cell.
         called: the cell in words.
-        model: a directory, or the hub id of a source.
+        model: its directory.
         corpus: what it is trained on.
         run: the run directory.
         configs: the settings that cells share, and for a source with its own tokenizer the file of its steps.
@@ -91,7 +91,7 @@ def steps_stage(
     name = f"steps-{out.name}"
     values = {"config": configs[1], "overrides": ours, "like": configs[0], "like_overrides": theirs}
     words = command_words("hyperofa steps", {**values, "equal": cell.own, "out": out}, name)
-    read = [Path(own["model"]), Path(own["corpus"]), Path(like["model"]) / "config.json", Path(like["corpus"])]
+    read = [place for one in (own, like) for place in (Path(one["model"]) / "config.json", Path(one["corpus"]))]
     decides = (*words, *(json.dumps(deciding_settings(recipe, own=one)) for one in (False, True)))
     title = f"Steps of {called}"
     return Stage(name, title, words, out, MARKER, tuple(read), cell=cell.name, decides=decides, reads=tuple(configs))

@@ -44,13 +44,6 @@ def test_an_objective_that_does_not_fit_the_source_is_said_in_one_line(
         assert f"objective: {'sentence' if objective == 'tokens' else 'tokens'}" in line
 
 
-@pytest.mark.parametrize(("saved", "lines"), [("BertModel", 0), ("BertForMaskedLM", 1), ("GPT2LMHeadModel", 1)])
-def test_a_body_that_was_saved_without_a_head_may_learn_sentences(tmp_path, caplog, saved, lines):
-    (tmp_path / "config.json").write_text(json.dumps({"architectures": [saved]}))
-    warn_of_objective(str(tmp_path), "sentence")
-    assert len(caplog.records) == lines
-
-
 def test_corpus_and_objective_must_be_of_one_kind(settings):
     packed = SimpleNamespace(targets=None)
     with_targets = SimpleNamespace(targets=SENTENCES, target_moments=(np.ones(4, dtype=np.float32), 2.5))

@@ -26,25 +26,25 @@ def test_steps_follow_from_both_corpora_and_training_from_steps(recipe: Path) ->
     stages = {stage.name: stage for stage in plan.stages()}
     needs = dependencies(list(stages.values()))
     source, corpus = recipe.parent / "source", plan.out / "corpus-own-tiny"
+    same = stages["init-own-tiny-s0"].command  # no row of it is new
+    assert same[same.index("--source") + 1] == same[same.index("--tokenizer") + 1] == str(source)
     own = stages["corpus-own-tiny"].command
     assert own[own.index("--tokenizer") + 1] == str(source)
     assert [word for word in own if word.endswith(".txt")] == [
         word for word in stages["corpus"].command if word.endswith(".txt")
     ]
-    assert needs[f"steps-{TEXT}"] == {"corpus", "corpus-own-tiny", "init-tiny-r8-random-s0"}
-    assert needs[f"train-{TEXT}-s0"] == {
-        "corpus-own-tiny",
-        f"steps-{TEXT}",
-    }
+    assert needs[f"steps-{TEXT}"] == {"corpus", "corpus-own-tiny", "init-tiny-r8-random-s0", "init-own-tiny-s0"}
+    assert needs[f"train-{TEXT}-s0"] == {"corpus-own-tiny", "init-own-tiny-s0", f"steps-{TEXT}"}
     train = stages[f"train-{TEXT}-s0"]
+    model = plan.out / "own" / "tiny-s0"
     config, steps = plan.out / "train-own.yaml", plan.out / "steps" / TEXT / "steps.yaml"
-    assert {str(config), str(steps), f"model={source}", f"corpus={corpus}", "seed=0"} < {*train.command}
+    assert {str(config), str(steps), f"model={model}", f"corpus={corpus}", "seed=0"} < {*train.command}
     assert train.steps is None
     parser = argparse.ArgumentParser()
     add_arguments(parser, StepsOptions)
     read = from_arguments(StepsOptions, vars(parser.parse_args(stages[f"steps-{TEXT}"].command[2:])))
     own = read.load()
-    assert (own.model, own.corpus, own.phase, read.equal) == (str(source), corpus, "all", "text")
+    assert (own.model, own.corpus, own.phase, read.equal) == (str(model), corpus, "all", "text")
     assert load_config(TrainConfig, read.like, read.like_overrides).phase == "new_rows"
     assert "phase" not in yaml.safe_load(config.read_text())
     finish(plan)
@@ -59,6 +59,7 @@ def test_a_source_is_scored_once_and_by_further_evaluations_too(matrix: Path) ->
     assert len(names) == len({*names}) == len({stage.output for stage in stages})
     assert names.count("eval-tiny") == names.count("eval-tiny-before-tagging") == 1
     assert len([name for name in names if name.startswith("steps-")]) == 2  # whatever the seed
+    assert [name for name in names if name.startswith("init-own")] == ["init-own-tiny-s0", "init-own-tiny-s1"]
     assert len([name for name in names if name.startswith("train-tiny-r8-own")]) == 4
     (compare,) = [stage for stage in stages if stage.name == "compare-training-tiny-r8-own-text-s1-tagging"]
     assert plan.out / "references" / "tiny-before-tagging" in compare.inputs
