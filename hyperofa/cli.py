@@ -23,6 +23,10 @@ COMMANDS = {
         "continue pre-training, one process (several: accelerate launch -m hyperofa.train)",
     ),
     "plan": ("hyperofa.commands.plan", "memory, hours and checkpoint size of a run, from its config alone"),
+    "steps": (
+        "hyperofa.commands.steps",
+        "how many steps read as much text, or cost as much, as a run with another tokenizer",
+    ),
     "checkpoint": ("hyperofa.commands.checkpoint", "list, verify, reshard or export sharded checkpoints"),
     "experiment": (
         "hyperofa.commands.experiment",

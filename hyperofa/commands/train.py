@@ -1,4 +1,4 @@
-"""``hyperofa train CONFIG.yaml [key=value …]``; each process of ``accelerate launch -m hyperofa.train`` runs it too."""
+"""``hyperofa train CONFIG.yaml [MORE.yaml …] [key=value …]``; each process of ``accelerate launch`` runs it too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hyperofa.errors import EXIT_OK, HyperofaError
 from hyperofa.train.config import TrainConfig
 from hyperofa_eval.settings.commandline import launched_rank
 from hyperofa_eval.settings.commands import Command
-from hyperofa_eval.settings.config import load_config
+from hyperofa_eval.settings.config import build_config, override, read_yaml
 from hyperofa_eval.settings.fields import Settings, place
 
 log = logging.getLogger(__name__)
@@ -23,15 +23,21 @@ class ConfigFile(Settings):
     """A training config on the command line."""
 
     config: Path = place(help="YAML file with the settings of a training run (docs/settings.md)", positional=True)
-    overrides: tuple[str, ...] = place((), "settings that replace the file's", positional=True, metavar="key=value")
+    overrides: tuple[str, ...] = place(
+        (), "settings that replace the file's, or further YAML files of such", positional=True, metavar="key=value"
+    )
 
     def load(self) -> TrainConfig:
         """The settings of the run.
 
         Raises:
-            InputError: see :func:`hyperofa_eval.settings.config.load_config`.
+            InputError: see :func:`hyperofa_eval.settings.config.load_config`; what a further file says replaces what those
+                before it say, and ``key=value`` words replace what any file says.
         """
-        return load_config(TrainConfig, self.config, self.overrides)
+        files = [word for word in self.overrides if "=" not in word and Path(word).suffix in {".yaml", ".yml"}]
+        values = {key: value for file in (self.config, *map(Path, files)) for key, value in read_yaml(file).items()}
+        words = [word for word in self.overrides if word not in files]
+        return build_config(TrainConfig, override(values, words), self.config)
 
 
 def run(options: ConfigFile) -> int:

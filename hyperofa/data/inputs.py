@@ -114,6 +114,8 @@ class Inputs:
 
     The text of other languages is read for word vectors only.
     """
+    known_languages: list[str] = field(default_factory=list)
+    """Languages that the source knows already: scored too, while neither tokenizer nor corpus learn from their text."""
     parallel: list[str] = field(default_factory=list)
     """Folders or files of parallel text (patterns allowed): ``LANG.txt`` line by line, or ``LANG.tsv`` of id<TAB>text."""
     text: list[str] = field(default_factory=list)
@@ -131,12 +133,20 @@ class Inputs:
         """There must be something to learn from, and something to be scored."""
         if not self.languages:
             raise ValueError("languages must name at least one language to score")
+        named = {*self.languages, *(() if self.further_languages == "all" else self.further_languages)}
+        if both := sorted(named & {*self.known_languages}):
+            raise ValueError(f"{', '.join(both)}: among known_languages and those that are learnt; name it once")
         if not (self.parallel or self.vectors):
             raise ValueError("give parallel text to build word vectors from, or vectors")
         if not (self.parallel or self.text or self.corpus):
             raise ValueError("give parallel, text or corpus to train on")
         if self.cap is not None and self.cap < 1:
             raise ValueError("cap must be at least 1")
+
+    @property
+    def scored(self) -> list[str]:
+        """All languages that are scored."""
+        return [*self.languages, *self.known_languages]
 
     @property
     def gathered(self) -> bool:

@@ -91,6 +91,7 @@ def _check_languages(plan: Plan) -> None:
     inputs, parallel = plan.inputs, plan.recipe.parallel
     if inputs is not None:
         named = {"inputs.languages": inputs.languages, "inputs.corpus": list(inputs.corpus)}
+        named["inputs.known_languages"] = inputs.known_languages
         if inputs.further_languages != "all":
             named["inputs.further_languages"] = inputs.further_languages
     else:
@@ -128,7 +129,7 @@ def _check_data(plan: Plan, tasks: Sequence[Any], aliases: bool) -> None:
     from hyperofa_eval.data.layout import DataFolder
     from hyperofa_eval.languages import is_known, languages
 
-    data, codes = DataFolder(plan.test, aliases=aliases), plan.inputs.languages
+    data, codes = DataFolder(plan.test, aliases=aliases), plan.inputs.scored
     for task in tasks:
         if not any(task.has(data, code) for code in codes):
             words = f"no test set for task {task.name} in {', '.join(codes)}"
@@ -146,7 +147,7 @@ def _check_training_text(plan: Plan) -> None:
     from hyperofa.data.parallel import parallel_files
 
     corpora = corpora_of(find_tasks(plan.recipe.tasks))
-    languages = sorted({*inputs.languages, *inputs.corpus, "eng"})
+    languages = sorted({*inputs.scored, *inputs.corpus, "eng"})
     tested = [file for files in tested_files(plan.test, corpora, languages).values() for file in files]
     text = [file for path in expand(inputs.text) for file in (path.glob("*.txt*") if path.is_dir() else [path])]
     text += [Path(place) for place in inputs.corpus.values() if not place.startswith("hub:")]

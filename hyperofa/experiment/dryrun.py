@@ -13,8 +13,9 @@ import yaml
 from hyperofa.data.inputs import Source, Wheel
 from hyperofa.data.wheels import cache_folder
 from hyperofa.errors import HyperofaError
+from hyperofa.experiment.recipe.cells import Rank
 from hyperofa.experiment.recipe.resolve import training_settings
-from hyperofa.experiment.recipe.schema import Hardware, Rank
+from hyperofa.experiment.recipe.schema import Hardware
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.selection import select, stages_before
 from hyperofa_eval.base.console import output, print_json, table

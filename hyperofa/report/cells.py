@@ -40,6 +40,11 @@ def scored_cells(results: Results) -> dict[str, Mapping[str, Any]]:
     }
 
 
+def without_own(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The cells of extended models alone."""
+    return {name: cell for name, cell in cells.items() if not cell.get("own")}
+
+
 def moments(results: Results) -> dict[str, str]:
     """The moments at which any cell that is shown has a score, with their titles."""
     cells = shown_cells(results).values()
@@ -53,14 +58,14 @@ def metrics(results: Results) -> list[str]:
 
 
 def training_losses(results: Results) -> dict[str, list[tuple[int, float]]]:
-    """By method that was trained, its loss by step."""
-    cells = shown_cells(results)
+    """By method that was trained, its loss by step; not of a source with its own tokens, which are others."""
+    cells = without_own(shown_cells(results))
     return {name: cells[name]["loss"] for name in methods(results) if name in cells and cells[name]["loss"]}
 
 
 def training_scores(results: Results) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By task, then by method, the scores measured during training."""
-    cells = {name: cell for name, cell in shown_cells(results).items() if cell.get("way")}
+    """By task, then by method, the scores measured in training; not of a source with its own tokens: its steps are others."""
+    cells = {name: cell for name, cell in without_own(shown_cells(results)).items() if cell.get("way")}
     return {
         task: {name: cell["way"]["scores"][task] for name, cell in cells.items() if cell["way"]["scores"].get(task)}
         for task in dict.fromkeys(task for cell in cells.values() for task in cell["way"]["scores"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.report import formats, plots, tables
-from hyperofa.report.cells import METRIC, Results, moments, scored_cells, training_scores
+from hyperofa.report.cells import METRIC, Results, moments, scored_cells, training_scores, without_own
 from hyperofa.report.svg import element, markup
 from hyperofa_eval.results import pages
 
@@ -17,7 +17,7 @@ ENVIRONMENT = pages.environment(Path(__file__).with_name("templates"))
 ENVIRONMENT.filters["svg"] = markup
 TABLES: tuple[Callable[[Results], Any], ...] = (
     *(tables.means, tables.paired, tables.scores, tables.heat_maps, tables.provenance, tables.losses, tables.saved),
-    *(tables.published, tables.training_text, tables.retrieval),
+    *(tables.published, tables.training_text, tables.retrieval, tables.beside, tables.vocabulary, tables.reading),
 )
 DRAWINGS: tuple[Callable[[Results], Any], ...] = (plots.means, plots.languages, plots.provenance, plots.losses)
 
@@ -50,13 +50,14 @@ def render(results: Results) -> str:
 
 def _lead(results: Results) -> dict[str, Any] | None:
     """What the page says first: the best method before training and its scores, and figures of the whole experiment."""
-    cells, whens = scored_cells(results), list(moments(results))
+    cells, whens = without_own(scored_cells(results)), list(moments(results))
     if not cells:
         return None
     best = max(cells, key=lambda name: cells[name][whens[0]]["scores"][METRIC]["mean"])
     scores = [cells[best][when]["scores"][METRIC] for when in whens]
     steps = max((step for cell in cells.values() for step, _ in cell["loss"]), default=0)
     unseen = results["split"] is not None and not results["split"].get("as_it_is")
+    initialised = without_own(results["cells"])
     several = len(results["cells"]) > len(results["methods"])
     return {
         "best": best,
@@ -65,7 +66,7 @@ def _lead(results: Results) -> dict[str, Any] | None:
         "tiles": [
             (str(len(results["languages"])), "languages scored"),
             (f"{scores[0]['pairs']:,}", f"test pairs{' never trained on' if unseen else ''}"),
-            (str(len(results["cells"])), "models initialised"),
+            (str(len(initialised)), "models initialised"),
             (f"{steps:,}", "training steps per model"),
             (str(results["resumed_at_step"] or "none"), "step of the SIGTERM and resume"),
             (formats.duration(results["wall_s"]), "in all stages"),

@@ -29,7 +29,10 @@ def render_tables(results: Results) -> str:
     parts = [f"# {results['recipe']}: tables"]
     for title, words, table in (
         ("Scores by task", [notes], scores(results)),
+        ("Languages that are replayed, or outside the mean", [], beside(results)),
         ("Paired differences", [], paired(results)),
+        ("What the vocabulary saves", [], vocabulary(results)),
+        ("What was read in training", [], reading(results)),
         ("Steps saved at equal loss", [], saved(results)),
         ("Where each token's row comes from", [], provenance(results)),
         ("Beside the source with its own tokenizer, on text kept out, before training", [], verdicts(results)),
@@ -69,9 +72,58 @@ def scores(results: Results) -> Table:
     for source, rank, method in dict.fromkeys((row["source"], row["rank"], row["method"]) for row in rows):
         own = [found.get((source, rank, method, *column)) for column in columns]
         seeds = sorted({row["seeds"] for row in own if row})
-        line = [method, str(rank), source, "–".join(map(str, seeds))]
+        beside = any(row.get("own_tokenizer") for row in own if row) and rank != "full"
+        line = [method, f"beside {rank}" if beside else str(rank), source, "–".join(map(str, seeds))]
         body.append([*line, *(estimate(row) if row else None for row in own)])
     return Table(["method", "rank", "source", "seeds", *(f"{task.upper()} {when}" for task, when in columns)], body)
+
+
+def beside(results: Results) -> Table:
+    """Scores of languages that have no part in a mean, such as the replayed English, by method and moment."""
+    tasks = {name: cell["tasks"] for name, cell in shown_cells(results).items() if cell.get("tasks")}
+    found: dict[tuple[str, str, str], dict[str, Estimate]] = {}
+    for name, when in product(tasks, WHEN):
+        for task, entry in tasks[name][when].items():
+            for code in [code for code in entry["languages"] if code not in entry.get("in_mean", entry["languages"])]:
+                score = {"metric": entry["metric"], "unit": entry["unit"], **entry["languages"][code]}
+                found.setdefault((task, code, when), {})[name] = estimate(score)
+    places = product(dict.fromkeys((task, code) for task, code, _ in found), WHEN)
+    columns = [(*place, when) for place, when in places if (*place, when) in found]
+    names = [name for name in tasks if any(name in scores for scores in found.values())]
+    body: list[list[Cell]] = [[name, *(found[column].get(name) for column in columns)] for name in names]
+    return Table(["method", *(f"{task.upper()}, {code}, {when}" for task, code, when in columns)], body)
+
+
+def vocabulary(results: Results) -> Table:
+    """By language, how finely the source's tokenizer and the target's cut it, and what the same text takes."""
+    rows = results.get("vocabulary") or []
+    several = len({row["source"] for row in rows}) > 1
+    head = [
+        "language",
+        "characters a token, own tokenizer",
+        "extended",
+        "tokens for the same text",
+        "operations for it",
+    ]
+    body: list[list[Cell]] = []
+    for row in rows:
+        name = row["language"] + (" (replayed)" if row["replayed"] else "") + (f", {row['source']}" if several else "")
+        shares = [row["tokens"], row["operations"]]
+        percent = ["" if share is None else f"{100 * share:.0f} %" for share in shares]
+        body.append([name, f"{row['own']:.2f}", f"{row['extended']:.2f}", *percent])
+    return Table(head, body)
+
+
+def reading(results: Results) -> Table:
+    """What each method read in training, and how fast: in characters, which do not depend on the tokenizer."""
+    cells = {name: cell["read"] for name, cell in shown_cells(results).items() if cell.get("read")}
+    head = ["method", "steps", "tokens", "characters", "characters a second", "hours"]
+    body: list[list[Cell]] = []
+    for name, read in cells.items():
+        speed = read["characters_per_second"]
+        numbers = [f"{read[key]:,}" for key in ("steps", "tokens", "characters")]
+        body.append([name, *numbers, f"{speed:,.0f}" if speed else "", f"{read['seconds'] / 3600:.2f}"])
+    return Table(head, body)
 
 
 def task_notes(results: Results) -> dict[str, str]:

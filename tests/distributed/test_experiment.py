@@ -124,7 +124,7 @@ def test_training_is_not_run_again_for_how_it_runs(recipe: Path, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which ``small`` and ``one_gpu`` are small recipes, and DATA is their data."""
+    """A folder in which ``small`` and ``gpu/small`` are small recipes, and DATA is their data."""
     folder = tmp_path_factory.mktemp("documented")
     write_data(folder / "DATA")
     values = values_of(folder)
@@ -133,9 +133,10 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["evaluate"] |= {"against": ["ofa"], "further": {}}
     hardware = {"gpus": 1, "gpu_memory": 80, "mfu": 0.03}
     config = read_json(folder / "source" / "config.json")
-    for name, more in (("small", {}), ("one_gpu", {"hardware": hardware})):
+    for name, more in (("small", {}), ("gpu/small", {"hardware": hardware})):
         sources = {"minilm": {**values["sources"]["minilm"], "config": config}}
-        text = yaml.safe_dump({**values, **more, "sources": sources, "name": name}, sort_keys=False)
+        text = yaml.safe_dump({**values, **more, "sources": sources, "name": Path(name).name}, sort_keys=False)
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
@@ -150,7 +151,7 @@ def test_commands_do_what_the_document_says(document: str, expected: int, docume
     for line in lines:
         words = shlex.split(line.replace("r100", "r8").replace("steps=100", "steps=8"), comments=True)
         printed = run_in(documented, words)
-        if "one_gpu" in words:
+        if "gpu/small" in words:
             assert "h if they reach 3 % of their peak" in " ".join(printed.split())
         if "--list" in words:
             assert "to do" not in printed

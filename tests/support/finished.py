@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hyperofa.corpus.meta import FORMAT, fingerprint_of
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Ledger, Stage
 from hyperofa.init.provenance import Provenance
@@ -29,7 +30,10 @@ def make(stage: Stage, score: float = 20.0, task: str = "sr-t") -> None:
     if stage.kind == "gather":
         files[stage.marker] = {"train": {"tur": 5}, "english": 5, "rows": 5, "left_out": {}}
     elif stage.kind == "corpus":
-        files[stage.marker] = {"length": 32}
+        files[stage.marker] = corpus(own="-own-" in stage.name)
+    elif stage.kind == "steps":
+        costs = {one: {"operations_per_token": cost} for one, cost in (("own", 100.0), ("like", 110.0))}
+        files |= {stage.marker: costs, "steps.yaml": {"steps": 12}}
     elif stage.kind == "eval":
         words = list(stage.command)
         names = words[words.index("--tasks") + 1].split(",")
@@ -60,6 +64,21 @@ def scored(task: str, score: float) -> dict[str, Any]:
     kept = {"metric": metric, "unit": "percent", "n_languages": 1, "limit": None, "protocol": "default"}
     return {**kept, **value, "rows": [row], "values": {metric: value}, "languages": ["tur"], "without_data": [],
             "settings": {"corpus": {"sr-t": "tatoeba"}.get(task, task)}}  # fmt: skip
+
+
+def corpus(*, own: bool = False) -> dict[str, Any]:
+    """The description of a corpus: of the same text, twice the tokens of Turkish in a source's own."""
+    zero = dict.fromkeys(("unknown", "skipped"), 0)
+    counts = {"eng": (10, 320, 1280), "tur": (20, 640, 1920) if not own else (40, 1280, 1920)}
+    languages = [
+        {"name": code, "file": f"data/{code}.arrow", "sequences": rows, "documents": rows, "tokens": tokens, **zero}
+        | {"characters": characters, "sha256": "0"}
+        for code, (rows, tokens, characters) in counts.items()
+    ]
+    tokenizer = {"name": "t", "sha256": "0", "size": 9, "pad_id": 0, "mask_id": 1, "table_sha256": "0"}
+    meta = {"format": FORMAT, "length": 32, "fingerprint": "", "tokenizer": tokenizer, "languages": languages}
+    meta |= {"sampling": {"weights": [1.0, 1.0], "temperature": 1.0}, "made_by": {}}
+    return {**meta, "fingerprint": fingerprint_of(meta)}
 
 
 def record(plan: Plan, name: str) -> dict[str, Any]:

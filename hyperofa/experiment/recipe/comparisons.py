@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hyperofa.experiment.recipe.schema import Cell, Recipe, Scored
+from hyperofa.experiment.recipe.cells import Cell
+from hyperofa.experiment.recipe.schema import Recipe, Scored
 
 When = Literal["before", "after"]
 WHEN: tuple[When, ...] = ("before", "after")
@@ -15,7 +16,10 @@ WHEN: tuple[When, ...] = ("before", "after")
 
 @dataclass(frozen=True)
 class Scoring:
-    """One evaluation of one cell: the recipe's main one (``part`` empty), or a further one by its name."""
+    """One evaluation of one cell: the recipe's main one (``part`` empty), or a further one by its name.
+
+    That of a source with its own tokenizer before training is the source's reference, whatever the seed.
+    """
 
     cell: Cell
     when: When
@@ -28,8 +32,15 @@ class Scoring:
         return f"{self.when}-{self.part}" if self.part else self.when
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it is of a source as it is."""
+        return self.cell.own is not None and self.when == "before"
+
+    @property
     def name(self) -> str:
-        """Unique among all evaluations."""
+        """Unique among all evaluations but for references of the same source."""
+        if self.is_reference:
+            return f"{self.cell.source}-{self.folder}" if self.part else self.cell.source
         return f"{self.cell.name}-{self.folder}"
 
 
@@ -50,7 +61,8 @@ class Comparison:
 
 def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
     """Every evaluation of every cell at one moment; only trained cells have one after training."""
-    everything, trained = list(recipe.cells()), recipe.trained()
+    own = recipe.own_cells()
+    everything, trained = [*recipe.cells(), *own], [*recipe.trained(), *own]
     for cell in everything if when == "before" else trained:
         yield Scoring(cell, when, "", recipe.evaluate)
     for name, more in recipe.evaluate.further.items():
@@ -60,7 +72,8 @@ def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
 
 
 def comparisons(recipe: Recipe) -> Iterator[Comparison]:
-    """Methods with those of ``evaluate.against`` that stand before them, and each trained cell with itself before.
+    """Methods with those of ``evaluate.against`` that stand before them, trained ones with their source in its own tokens, and
+    each trained cell with itself before.
 
     One pair each, so that a cell that failed takes no other's comparison with it.
     """
@@ -68,11 +81,15 @@ def comparisons(recipe: Recipe) -> Iterator[Comparison]:
     for when in WHEN:
         all_of_it = list(scorings(recipe, when))
         for first in all_of_it:
-            if first.cell.method not in recipe.evaluate.against:
+            if (own := first.cell.own) is None and first.cell.method not in recipe.evaluate.against:
+                continue
+            if own is not None and when == "before":
                 continue
             for second in all_of_it:
                 same = first.part == second.part and replace(second.cell, method=first.cell.method) == first.cell
-                if same and order.index(second.cell.method) > order.index(first.cell.method):
+                if not same or second.cell.own is not None:
+                    continue
+                if own is not None or order.index(second.cell.method) > order.index(first.cell.method):
                     yield Comparison(first, second)
     before = {(one.cell, one.part): one for one in scorings(recipe, "before")}
     for after in scorings(recipe, "after"):

@@ -59,13 +59,14 @@ def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
     named = [*inputs.languages, *further]
     if not made:
         learnt, own = sorted({*named, ENGLISH}), sorted(set(named))
-        return Languages(learnt, own, list(inputs.languages), [], known=not inputs.gathered)
+        return Languages(learnt, own, inputs.scored, [], known=not inputs.gathered)
     text = sorted({*made["train"], *([ENGLISH] if made["english"] else [])})
-    everything = inputs.further_languages == "all"
-    extended = [code for code in text if (everything and code != ENGLISH) or _among(code, named)]
+    others = inputs.further_languages == "all"
+    left_out = [ENGLISH, *inputs.known_languages]
+    extended = [code for code in text if _among(code, named) or (others and not _among(code, left_out))]
     learnt = [code for code in text if code == ENGLISH or code in extended]
     idle = [code for code in text if code not in learnt]
-    return Languages(learnt, extended, list(inputs.languages), idle, True)
+    return Languages(learnt, extended, inputs.scored, idle, True)
 
 
 def _among(code: str, named: Collection[str]) -> bool:

@@ -43,6 +43,9 @@ SCORED_ALIKE = (
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 
+ROWS_ALONE = ("new_rows", "embeddings")
+"""Phases of training that are for rows that were not trained before."""
+
 _NO_PLACES = {"model": "-", "corpus": "-", "run": "-"}
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
@@ -182,25 +185,42 @@ def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
     train = recipe.train
     for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
-        if name in train.settings:
+        where = next((kind for kind in ("settings", "own_settings") if name in getattr(train, kind)), None)
+        if where is not None:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
-            what = f"train.settings.{name} is set for each cell by the experiment itself"
+            what = f"train.{where}.{name} is set for each cell by the experiment itself"
             raise InputError(what, where=path, todo=todo)
-    if recipe.trained():
-        build_config(TrainConfig, {**training_settings(recipe, "-"), **_NO_PLACES}, f"{path}: train.settings")
+    for kind in ("settings", "own_settings") if train.own_tokenizer else ("settings",):
+        if recipe.trained():
+            settings = training_settings(recipe, "-", own=kind == "own_settings")
+            build_config(TrainConfig, {**settings, **_NO_PLACES}, f"{path}: train.{kind}")
 
 
-def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = ()) -> dict[str, Any]:
+def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
+    """What the recipe says of training, or of that of sources with their own tokenizers.
+
+    These have no rows that are not trained yet: a phase in which such rows learn alone is left out, and all of the model learns
+    from the first step.
+    """
+    train = recipe.train
+    if not own:
+        return dict(train.settings)
+    found = {**train.settings, **train.own_settings}
+    left_out = ("phase", "phase_steps") if found.get("phase") in (*ROWS_ALONE, "all") else ()
+    return {name: value for name, value in found.items() if name not in left_out}
+
+
+def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = (), *, own: bool = False) -> dict[str, Any]:
     """The settings that all cells' training shares, evaluation on the way included.
 
     That evaluation is the recipe's own unless ``train.evaluate`` says otherwise: its protocol, pooling, block, number
     format and limit, and ``languages``.
     """
-    train = recipe.train
+    train, settings = recipe.train, settings_of(recipe, own=own)
     if not train.evaluate_every:
-        return dict(train.settings)
-    own = {**_as_evaluated(recipe), "languages": list(languages), **train.evaluate}
-    return {**train.settings, "eval_every": train.evaluate_every, "evaluation": {**own, "data": test}}
+        return settings
+    scored = {**_as_evaluated(recipe), "languages": list(languages), **train.evaluate}
+    return {**settings, "eval_every": train.evaluate_every, "evaluation": {**scored, "data": test}}
 
 
 def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
@@ -214,8 +234,8 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
     return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
 
 
-def deciding_settings(recipe: Recipe) -> dict[str, Any]:
+def deciding_settings(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
-    resolved = to_plain(build_config(TrainConfig, {**recipe.train.settings, **_NO_PLACES}))
+    resolved = to_plain(build_config(TrainConfig, {**settings_of(recipe, own=own), **_NO_PLACES}))
     apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
     return {name: value for name, value in resolved.items() if name not in apart}

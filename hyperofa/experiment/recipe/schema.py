@@ -11,18 +11,16 @@ from typing import Any, Literal
 
 from hyperofa.data.inputs import Inputs, Parallel, Source, Target
 from hyperofa.data.settings import SplitSettings
+from hyperofa.experiment.recipe.cells import OWN_ROWS, Cell, Rank, TrainStage
 from hyperofa.experiment.recipe.paths import is_vector_file
 from hyperofa.init.settings import InitSettings
 from hyperofa_eval.settings.config import build_config
 from hyperofa_eval.settings.evaluation import RunSettings
 from hyperofa_eval.settings.fields import SettingError
 
-Rank = int | Literal["full"]
-"""Columns of the coordinates; ``full``: not factorised."""
-
 KINDS = (
-    "source", "messages", "split", "gather", "vectors", "tokenizer", "corpus", "eval", "init", "train", "compare", "report",
-    "default",
+    "source", "messages", "split", "gather", "vectors", "tokenizer", "corpus", "eval", "init", "steps", "train", "compare",
+    "report", "default",
 )  # fmt: skip
 """What ``slurm`` may give words for."""
 
@@ -30,52 +28,6 @@ DEFAULT_ROW = "default"
 """The row of methods that is ``hyperofa init`` with no method named."""
 
 _CELL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the matrix; its name is also its folder."""
-
-    source: str
-    rank: Rank
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """A folder name that holds all four coordinates, so adding a value never renames a finished cell."""
-        return f"{self.source}-r{self.rank}-{self.method}-s{self.seed}"
-
-
-@dataclass(frozen=True)
-class TrainStage:
-    """How cells are trained, and which of them: a list that is None stands for all of the matrix's values."""
-
-    launch: str = "launch/cpu_pair.yaml"
-    """A configuration of ``accelerate launch``, or a script that is given the config and ``key=value`` words."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    stop_at_step: int | None = None
-    """Send SIGTERM when this step is logged, expect a clean save, and resume by the same command."""
-    evaluate_every: int = 0
-    """Score the model in training every so many steps (0: never)."""
-    evaluate: dict[str, Any] = field(default_factory=dict)
-    """What is scored then where it is not as in ``evaluate``: tasks (else its first), languages, limit, protocol, …"""
-    sources: list[str] | None = None
-    ranks: list[Rank] | None = None
-    methods: list[str] | None = None
-    seeds: list[int] | None = None
-
-    def __post_init__(self) -> None:
-        """The stop must lie strictly inside the run."""
-        steps = self.settings.get("steps")
-        if self.stop_at_step is not None and isinstance(steps, int) and not 0 < self.stop_at_step < steps:
-            raise ValueError(f"stop_at_step must lie between 0 and {steps}")
-
-    def covers(self, cell: Cell) -> bool:
-        """Whether a cell is trained."""
-        lists = (self.sources, self.ranks, self.methods, self.seeds)
-        own = (cell.source, cell.rank, cell.method, cell.seed)
-        return all(values is None or value in values for values, value in zip(lists, own, strict=True))
 
 
 @dataclass(frozen=True)
@@ -142,6 +94,8 @@ class Matrix:
         if any(isinstance(rank, int) and rank < 1 for rank in self.ranks):
             raise ValueError("ranks must be at least 1")
         _check_names(self.methods, "method")
+        if reserved := [name for name in self.methods if name in OWN_ROWS]:
+            raise ValueError(f"methods: {reserved[0]} is a row of train.own_tokenizer; call it something else")
         for name, row in self.methods.items():
             for axis, known in (("ranks", self.ranks), ("seeds", self.seeds)):
                 own = row.get(axis, [])
@@ -228,6 +182,8 @@ class Recipe:
             raise ValueError(f"slurm.{unknown[0]} is no kind of stage; known: {', '.join(KINDS)}")
         if self.learns_sentences and len(self.sources) > 1:
             raise ValueError("train.settings.objective is sentence, so one source: the corpus holds its vectors")
+        if self.train.own_tokenizer and not self.trained():
+            raise ValueError("train.own_tokenizer needs cells that are trained, and train names none")
         if self.target is not None and self.target.extend is not None:
             _check_known("target.extend", [self.target.extend], self.sources, "sources")
 
@@ -282,6 +238,14 @@ class Recipe:
     def trained(self) -> list[Cell]:
         """The cells that are trained."""
         return [cell for cell in self.cells() if self.train.covers(cell)]
+
+    def own_cells(self) -> list[Cell]:
+        """The sources with their own tokenizers, one for each seed that is trained, beside the first rank that is trained."""
+        first: dict[tuple[str, int], Rank] = {}
+        for cell in self.trained():
+            first.setdefault((cell.source, cell.seed), cell.rank)
+        methods = [name for name, (equal, _) in OWN_ROWS.items() if equal in self.train.own_tokenizer]
+        return [Cell(source, rank, name, seed) for (source, seed), rank in first.items() for name in methods]
 
 
 def _check_names(names: Any, what: str) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hyperofa.base.files import versions
+from hyperofa.experiment.recipe.cells import OWN_ROWS, Cell
 from hyperofa.experiment.recipe.comparisons import WHEN, comparisons, scorings
 from hyperofa.experiment.recipe.differences import differences
-from hyperofa.experiment.recipe.schema import Cell
+from hyperofa.experiment.results.reading import cut_by_language, read_in_training
 from hyperofa.experiment.results.savings import saved
 from hyperofa.experiment.results.scores import (
     from_the_start,
@@ -60,7 +61,7 @@ def gather(
     done = {name for name, known in state.items() if known in HOLDS}
     made = read_json(plan.data_marker) if {"split", "gather"} & done else {}
     main = recipe.evaluate.tasks[0]
-    cells = {cell.name: _cell(plan, cell, records, done) for cell in recipe.cells()}
+    cells = {cell.name: _cell(plan, cell, records, done) for cell in [*recipe.cells(), *recipe.own_cells()]}
     shown = _shown(plan, cells)
     resumed = [cell["resumed_at_step"] for cell in cells.values() if cell["resumed_at_step"]]
     references = {name: plan.reference(name) / "summary.json" for name in recipe.sources if f"eval-{name}" in done}
@@ -83,7 +84,8 @@ def gather(
         },
         "sources": {name: read_scores(path, main) for name, path in references.items()},
         "paired": pairs,
-        "saved": saved(list(cells.values()), recipe.evaluate.against[0]) if recipe.evaluate.against else [],
+        "vocabulary": cut_by_language(plan, done),
+        "saved": _saved(list(cells.values()), recipe.evaluate.against),
         "resumed_at_step": min(resumed) if resumed else None,
         "failed": failed,
         "unfinished": [stage.name for stage in stages if stage.name not in done and stage.name not in failed],
@@ -116,19 +118,30 @@ def summary(results: Record) -> Record:
 
 
 def scores_table(cells: Sequence[Record]) -> list[Record]:
-    """Table 3: a row for each task, source, rank, method and moment: the mean over its seeds, with interval."""
+    """Table 3: a row for each task, source, rank, method and moment: the mean over its seeds, with interval.
+
+    The rank of a source with its own tokenizer is that of the cells it stands beside.
+    """
     groups: dict[tuple[Any, ...], list[Record]] = {}
+    beside: dict[str, bool] = {}
     for cell in cells:
         for when in WHEN:
             for task, entry in cell["tasks"][when].items():
+                beside[cell["method"]] = cell["own"] is not None
                 groups.setdefault((task, cell["source"], cell["rank"], cell["method"], when), []).append(entry)
     rows = []
     for (task, source, rank, method, when), entries in groups.items():
         first = entries[0]
         kept = {key: first[key] for key in ("metric", "unit", "n_languages", "limit", "protocol", "chance")}
         merged = over_seeds([entry["mean"] for entry in entries], [entry["ci95"] for entry in entries])
-        rows.append({"task": task, "source": source, "rank": rank, "method": method, "when": when, **kept, **merged})
+        place = {"task": task, "source": source, "rank": rank, "method": method, "when": when}
+        rows.append({**place, "own_tokenizer": beside[method], **kept, **merged})
     return rows
+
+
+def _saved(cells: Sequence[Record], against: Sequence[str]) -> list[Record]:
+    """Steps saved; not by sources with their own tokenizers, whose losses are of other tokens and whose steps of other sizes."""
+    return saved([cell for cell in cells if not cell["own"]], against[0]) if against else []
 
 
 def _typed(stage: Stage, record: Record) -> str:
@@ -142,6 +155,7 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     metrics = folder / "run" / "metrics.jsonl"
     trained = f"train-{cell.name}" in done and metrics.is_file()
     made = f"init-{cell.name}" in done
+    losses = read_losses(metrics) if trained else []
     tasks: dict[str, Record] = {when: {} for when in WHEN}
     scores: dict[str, Record | None] = dict.fromkeys(WHEN)
     for when in WHEN:
@@ -155,9 +169,12 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     return {
         "name": cell.name,
         **vars(cell),
+        "method": cell.row,
+        "own": cell.own,
         "provenance": Provenance.load(folder / "init").counts if made else None,
         "verdict": (read_json(folder / "init" / "init.json").get("verdict") or {}).get("line") if made else None,
-        "loss": read_losses(metrics) if trained else [],
+        "loss": losses,
+        "read": read_in_training(plan, cell, way, losses[-1][0], done) if way and losses else None,
         "way": way and from_the_start(way, tasks["before"]),
         "resumed_at_step": records.get(f"train-{cell.name}", {}).get("resumed_at_step") if trained else None,
         "tasks": tasks,
@@ -169,7 +186,8 @@ def _shown(plan: Plan, cells: Mapping[str, Record]) -> list[Record]:
     """One cell per method that has it, for the figures that show a single place: the first source, rank and seed trained."""
     recipe = plan.recipe
     first = next(iter(recipe.trained() or recipe.cells()))
-    names = [Cell(first.source, first.rank, method, first.seed).name for method in recipe.matrix.methods]
+    methods = [*recipe.matrix.methods, *OWN_ROWS]
+    names = [Cell(first.source, first.rank, method, first.seed).name for method in methods]
     return [cells[name] for name in names if name in cells]
 
 
@@ -236,17 +254,17 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
         found, own, other = read_json(plan.comparison(pair) / "compare.json"), pair.second, pair.first
         for task, entry in found["tasks"].items():
             difference = entry["against_first"][found["runs"][1]]["difference"]
-            key = (task, own.cell.source, own.cell.rank, own.cell.method, own.when, other.cell.method, other.when)
-            groups.setdefault(key, []).append((own.cell, entry, difference))
+            by_language = {row["language"]: row["difference"][found["runs"][1]] for row in entry.get("rows", ())}
+            key = (task, own.cell.source, own.cell.rank, own.cell.row, own.when, other.cell.row, other.when)
+            groups.setdefault(key, []).append((own.cell, entry, {**difference, "languages": by_language}))
     rows = []
     several = len(plan.recipe.evaluate.tasks) > 1 or bool(plan.recipe.evaluate.further)
     for (task, source, rank, method, when, with_method, _), entries in groups.items():
         cell, entry, _ = entries[0]
         trained = method == with_method
         what = f"{method}, after against before" if trained else f"{method} against {with_method}, {when}"
-        called = [
-            part for part in plan.called(cell).split(", ")[1:] if len(entries) == 1 or not part.startswith("seed ")
-        ]
+        one_of_many = len(plan.recipe.matrix.seeds) > 1 and len(entries) == 1
+        called = plan.place(cell) + ([f"seed {cell.seed}"] if one_of_many else [])
         what += f" training ({', '.join(called)})" if called else " training"
         found = over_seeds([each["mean"] for *_, each in entries], [each["ci95"] for *_, each in entries])
         row = {
@@ -256,5 +274,12 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
             **found,
         }
         row |= {"task": task, "source": source, "rank": rank, "method": method, "with": with_method, "when": when}
-        rows.append({**row, "metric": entry["metric"], "unit": entry["unit"]})
+        rows.append({**row, "metric": entry["metric"], "unit": entry["unit"], "languages": _each(entries)})
     return rows
+
+
+def _each(entries: Sequence[tuple[Cell, Record, Record]]) -> dict[str, Record]:
+    """The paired difference of each language that all seeds have, over seeds; replayed languages among them."""
+    found = [difference["languages"] for *_, difference in entries]
+    codes = [code for code in found[0] if all(code in rows for rows in found)]
+    return {code: over_seeds([r[code]["value"] for r in found], [r[code]["ci95"] for r in found]) for code in codes}

@@ -13,7 +13,16 @@ from hyperofa.experiment.recipe.schema import Recipe
 from hyperofa.experiment.workflow.stage import Stage
 
 
-def corpus_stage(recipe: Recipe, languages: Languages, *, out: Path, data: Path, tokenizer: str, source: str) -> Stage:
+def corpus_stage(
+    recipe: Recipe,
+    languages: Languages,
+    *,
+    out: Path,
+    data: Path,
+    tokenizer: str,
+    source: str,
+    corpus: Path | None = None,
+) -> Stage:
     """How the corpus of an experiment is made.
 
     Args:
@@ -21,10 +30,12 @@ def corpus_stage(recipe: Recipe, languages: Languages, *, out: Path, data: Path,
         languages: those that are learnt, and those that have text besides.
         out: the experiment's directory.
         data: its training side.
-        tokenizer: the target tokenizer.
+        tokenizer: the target tokenizer, or a source's own.
         source: the (only) source model, whose vectors sentences learn.
+        corpus: the directory that is made; its name is the stage's. None: ``corpus`` in the experiment's.
     """
-    corpus, given, sentences = out / "corpus", recipe.inputs, recipe.learns_sentences
+    own, corpus = corpus is not None, corpus or out / "corpus"
+    given, sentences = recipe.inputs, recipe.learns_sentences
     folder = data / ("text" if sentences else "documents")
     gathered = given is None or given.gathered
     texts = [str(folder / f"{language}.txt") for language in languages.learnt] if gathered else []
@@ -37,12 +48,13 @@ def corpus_stage(recipe: Recipe, languages: Languages, *, out: Path, data: Path,
         values |= {"source": source, "parallel": _parallel(data / "parallel", languages.learnt)}
         values |= {"cache": out / "source-vectors"}
         read += [data / "parallel", Path(source)]
-    words = command_words("hyperofa corpus prepare", {**values, **recipe.corpus, "out": corpus}, "corpus")
+    words = command_words("hyperofa corpus prepare", {**values, **recipe.corpus, "out": corpus}, corpus.name)
     files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
     title = "Sentences with vectors of the source" if sentences else "Packed corpus"
+    title += " in the source's own tokens" if own else ""
     pattern = None if languages.idle else folder / "*.txt"
     inputs = (*read, Path(tokenizer), *files)
-    return Stage("corpus", title, words, corpus, "corpus.json", inputs, pattern=pattern)
+    return Stage(corpus.name, title, words, corpus, "corpus.json", inputs, pattern=pattern)
 
 
 def _parallel(folder: Path, learnt: Sequence[str]) -> list[Path]:

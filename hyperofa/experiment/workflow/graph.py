@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hyperofa.base.resources import resource
 from hyperofa.data.gather import MARKER as GATHER_MARKER
 from hyperofa.data.inputs import Inputs, Wheel
 from hyperofa.data.parallel import languages_in
 from hyperofa.data.split import MARKER as SPLIT_MARKER
 from hyperofa.errors import InputError
+from hyperofa.experiment.recipe.cells import Cell
 from hyperofa.experiment.recipe.commands import INIT, RUN, command_words, with_places
 from hyperofa.experiment.recipe.comparisons import WHEN, Comparison, Scoring, comparisons, scorings
 from hyperofa.experiment.recipe.language_choice import Languages, languages_of
-from hyperofa.experiment.recipe.paths import expand, is_vector_file, shown
-from hyperofa.experiment.recipe.resolve import Replacements, deciding_settings, training_settings
-from hyperofa.experiment.recipe.schema import Cell, Recipe, Scored
+from hyperofa.experiment.recipe.paths import expand
+from hyperofa.experiment.recipe.resolve import training_settings
+from hyperofa.experiment.recipe.schema import Scored
 from hyperofa.experiment.workflow.corpus_stage import corpus_stage
+from hyperofa.experiment.workflow.places import Places
 from hyperofa.experiment.workflow.stage import Stage
+from hyperofa.experiment.workflow.training_stages import steps_file, steps_stage, train_stage
 from hyperofa_eval.base.files import read_json, write_text
 from hyperofa_eval.languages import is_known
-from hyperofa_eval.settings.config import read_yaml, to_plain
+from hyperofa_eval.settings.config import to_plain
 
 MARKER = "recipe.yaml"
 """The file that says a directory is an experiment's."""
@@ -35,80 +34,8 @@ ALWAYS_SCREENED = ("sr-t", "sr-b", "ner", "pos")
 """Tasks whose test sets ``hyperofa data gather`` keeps out unasked."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Places):
     """The stages of a recipe below ``out``."""
-
-    recipe: Recipe
-    out: Path
-    given: Replacements = field(default_factory=Replacements)
-
-    @property
-    def inputs(self) -> Inputs | None:
-        """Given data with test sets of its own; None where parallel text is split."""
-        return self.recipe.inputs
-
-    @property
-    def parallel(self) -> Path:
-        """The parallel text that is split."""
-        recipe = self.recipe.parallel
-        return Path(recipe.dir) if recipe is not None and recipe.dir else self.out / "messages"
-
-    @property
-    def data(self) -> Path:
-        """The training side: ``parallel/``, ``text/`` and ``documents/``; and ``test/`` where it was split off."""
-        return self.out / "data"
-
-    @property
-    def data_marker(self) -> Path:
-        """What says that the training side is there, and which languages it has."""
-        return self.data / (SPLIT_MARKER if self.inputs is None else GATHER_MARKER)
-
-    @property
-    def test(self) -> Path:
-        """The test sets."""
-        return self.data / "test" if self.inputs is None else Path(self.inputs.test)
-
-    @property
-    def vectors(self) -> Path:
-        """The word vectors: built, imported or given."""
-        if self.given.vectors is not None:
-            return self.given.vectors
-        given = self.inputs.vectors if self.inputs is not None else None
-        return self.out / "vectors" if given is None or is_vector_file(given) else Path(given)
-
-    @property
-    def tokenizer(self) -> str:
-        """The target tokenizer: a directory or hub id."""
-        if self.given.tokenizer is not None:
-            return self.given.tokenizer
-        target = self.recipe.target
-        return target.model if target is not None and target.model is not None else str(self.out / "tokenizer")
-
-    @property
-    def train_config(self) -> Path:
-        """The training config that all cells share."""
-        return self.out / "train.yaml"
-
-    def source(self, name: str) -> str:
-        """A source model: a directory or hub id."""
-        return self.recipe.sources[name].model or str(self.out / "sources" / name)
-
-    def reference(self, name: str) -> Path:
-        """The scores of a source model with its own tokenizer."""
-        return self.out / "references" / name
-
-    def cell(self, cell: Cell) -> Path:
-        """The folder of one cell."""
-        return self.out / "cells" / cell.name
-
-    def scores(self, scoring: Scoring) -> Path:
-        """The folder of one evaluation of a cell."""
-        return self.cell(scoring.cell) / scoring.folder
-
-    def comparison(self, comparison: Comparison) -> Path:
-        """The folder of one comparison."""
-        return self.out / "comparisons" / comparison.name
 
     @property
     def text(self) -> str:
@@ -119,8 +46,9 @@ class Plan:
 
     def write_train_config(self) -> None:
         """Write the settings that all cells' training shares; the data decides which languages are scored on the way."""
-        settings = training_settings(self.recipe, str(self.test), self.languages().scored)
-        write_text(self.train_config, yaml.safe_dump(settings, sort_keys=False))
+        for own, path in enumerate((self.train_config, self.own_train_config)[: 1 + bool(self.recipe.own_cells())]):
+            settings = training_settings(self.recipe, str(self.test), self.languages().scored, own=bool(own))
+            write_text(path, yaml.safe_dump(settings, sort_keys=False))
 
     def languages(self) -> Languages:
         """The languages that are learnt and scored, as the recipe names them and the data has them."""
@@ -139,15 +67,16 @@ class Plan:
             title = f"Evaluate the source model {name} as it is"
             found.append(self._evaluate(f"eval-{name}", title, self.source(name), self.reference(name), main))
         found += [self._init(cell) for cell in self.recipe.cells()]
+        found += list({stage.name: stage for stage in map(self._own, self.recipe.own_cells())}.values())
         for when in WHEN:
             if when == "after":
-                found += [self._train(cell) for cell in self.recipe.trained()]
+                found += list({stage.name: stage for stage in map(self._steps, self.recipe.own_cells())}.values())
+                found += [self._train(cell) for cell in [*self.recipe.trained(), *self.recipe.own_cells()]]
+            made = {stage.name for stage in found}
             for one in scorings(self.recipe, when):
-                model = str(self.cell(one.cell) / ("init" if when == "before" else "run/final"))
-                what = f" ({', '.join(one.scored.tasks)})" if one.part else ""
-                title = f"Evaluate {self.called(one.cell)} {when} training{what}"
-                place = self.scores(one)
-                found.append(self._evaluate(f"eval-{one.name}", title, model, place, one.scored, one.cell.name))
+                if f"eval-{one.name}" not in made:
+                    found.append(self._score(one))
+                    made.add(found[-1].name)
         return found + [self._compare(comparison) for comparison in comparisons(self.recipe)]
 
     def stages(self) -> list[Stage]:
@@ -196,6 +125,9 @@ class Plan:
         source = self.source(next(iter(self.recipe.sources)))
         places: dict[str, Any] = {"out": self.out, "data": self.data, "tokenizer": self.tokenizer, "source": source}
         yield corpus_stage(self.recipe, languages, **places)
+        for name in dict.fromkeys(cell.source for cell in self.recipe.own_cells()):
+            own = {**places, "tokenizer": self.source(name), "corpus": self.own_corpus(name)}
+            yield corpus_stage(self.recipe, languages, **own)
 
     def _vectors(self) -> Stage:
         given = self.inputs.vectors if self.inputs is not None else None
@@ -235,7 +167,7 @@ class Plan:
         from hyperofa.init.registry import RECORD_SCHEMA, method_file
 
         name, out, source = f"init-{cell.name}", self.cell(cell) / "init", self.source(cell.source)
-        settings, read = with_places(INIT, self.recipe.init_values(cell.method), self._places())
+        settings, read = with_places(INIT, self.recipe.init_values(cell.method), self.named_places())
         settings = self._learnt_files(settings)
         file = method_file(settings.get("method", ""))
         values = {"source": source, "tokenizer": self.tokenizer, "vectors": self.vectors, "out": out, **settings}
@@ -247,45 +179,52 @@ class Plan:
         title = f"Initialise {self.called(cell)}"
         return Stage(name, title, words, out, "init.json", inputs, cell=cell.name, decides=decides)
 
+    def _own(self, cell: Cell) -> Stage:
+        """A source with no row changed; what is made is a head where it has none, as it is for the others."""
+        source, out = self.source(cell.source), self.own_model(cell)
+        name = f"init-own-{out.name}"
+        values = {"source": source, "tokenizer": source, "method": "random", "held_out": 0, "seed": cell.seed}
+        words = command_words(INIT, {**values, "out": out}, name)
+        title = f"The source model {cell.source} as it is, ready for training"
+        return Stage(name, title, words, out, "init.json", (Path(source),), cell=cell.name)
+
     def _train(self, cell: Cell) -> Stage:
-        train = self.recipe.train
-        model, run = self.cell(cell) / "init", self.cell(cell) / "run"
-        launch = shown(resource(train.launch) if not Path(train.launch).is_file() else Path(train.launch))
-        settings = [f"model={model}", f"corpus={self.out / 'corpus'}", f"run={run}", f"seed={cell.seed}"]
-        if launch.suffix == ".sh":
-            words, env = ["bash", str(launch), str(self.train_config), *settings], {"HYPEROFA_NO_REQUEUE": "1"}
-        else:
-            words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train"]
-            words += [str(self.train_config), *settings]
-            threads = max(1, _cores() // max(1, int(read_yaml(launch).get("num_processes", 1))))
-            env = {"OMP_NUM_THREADS": str(threads)}
-        own_script = launch.suffix == ".sh" and not launch.resolve().is_relative_to(resource("launch").resolve())
-        on_the_way = (self.test,) if train.evaluate_every else ()
-        ds_config = (Path(train.settings["ds_config"]),) if train.settings.get("ds_config") else ()
-        return Stage(
-            f"train-{cell.name}",
-            f"Train {self.called(cell)}",
-            tuple(words),
-            run,
-            "final/config.json",
-            (model, self.out / "corpus", *((launch,) if own_script else ())),
-            keeps=("final", "metrics.jsonl"),
-            env=env,
-            cell=cell.name,
-            steps=int(train.settings["steps"]),
-            metrics=run / "metrics.jsonl",
-            stop_at=train.stop_at_step,
-            decides=("hyperofa.train", *settings[:2], settings[3], json.dumps(deciding_settings(self.recipe))),
-            reads=(self.train_config, *(() if own_script else (launch,)), *ds_config, *on_the_way),
-        )
+        model, corpus, configs = str(self.cell(cell) / "init"), self.out / "corpus", [self.train_config]
+        if cell.own:
+            model, corpus = str(self.own_model(cell)), self.own_corpus(cell.source)
+            configs = [self.own_train_config, steps_file(self.steps(cell))]
+        places: dict[str, Any] = {"model": model, "corpus": corpus, "run": self.cell(cell) / "run", "configs": configs}
+        return train_stage(self.recipe, cell, self.called(cell), **places, test=self.test)
+
+    def _steps(self, cell: Cell) -> Stage:
+        beside = next(one for one in self.recipe.trained() if (one.source, one.rank) == (cell.source, cell.rank))
+        like = {"model": self.cell(beside) / "init", "corpus": self.out / "corpus", "run": self.cell(beside) / "run"}
+        own = {
+            "model": self.own_model(cell),
+            "corpus": self.own_corpus(cell.source),
+            "run": self.cell(cell) / "run",
+        }
+        configs = (self.train_config, self.own_train_config)
+        called = ", ".join([cell.row, *self.place(cell)])
+        return steps_stage(self.recipe, cell, called, like=like, own=own, configs=configs, out=self.steps(cell))
 
     def _evaluate(self, name: str, title: str, model: str, out: Path, scored: Scored, cell: str | None = None) -> Stage:
-        given, read = with_places(RUN, scored.settings, self._places())
+        given, read = with_places(RUN, scored.settings, self.named_places())
         values = {"model": model, "tasks": scored.tasks, "data": self.test, "languages": self.languages().scored}
         replayed = [code for code in self.recipe.corpus.get("replay", ()) if is_known(code)]
         values |= {"beside": [code for code in replayed if code not in self.languages().scored]}
         words = command_words(RUN, {**values, "out": out, **given}, name)
         return Stage(name, title, words, out, "summary.json", (Path(model), self.test, *read), cell=cell)
+
+    def _score(self, one: Scoring) -> Stage:
+        what = f" ({', '.join(one.scored.tasks)})" if one.part else ""
+        name, place, cell = f"eval-{one.name}", self.scores(one), one.cell
+        if one.is_reference:
+            title = f"Evaluate the source model {cell.source} as it is{what}"
+            return self._evaluate(name, title, self.source(cell.source), place, one.scored)
+        model = str(self.cell(cell) / ("init" if one.when == "before" else "run/final"))
+        title = f"Evaluate {self.called(cell)} {one.when} training{what}"
+        return self._evaluate(name, title, model, place, one.scored, cell.name)
 
     def _compare(self, pair: Comparison) -> Stage:
         name, out = f"compare-{pair.name}", self.comparison(pair)
@@ -296,10 +235,6 @@ class Plan:
         one, other = (f"{self.called(side.cell)} {side.when} training" for side in (pair.second, pair.first))
         return Stage(name, f"Compare {one} with {other}", words, out, "compare.json", runs, cell=pair.second.cell.name)
 
-    def _places(self) -> dict[str, Path]:
-        parallel, text = self.data / "parallel", self.data / "text"
-        return {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
-
     def _learnt_files(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The folder of parallel text as the files of the languages that are learnt, where others lie beside them."""
         languages, folder = self.languages(), self.data / "parallel"
@@ -309,19 +244,6 @@ class Plan:
         return settings | {
             "parallel": [f for one in settings["parallel"] for f in (files if one == str(folder) else [one])]
         }
-
-    def called(self, cell: Cell) -> str:
-        """A cell by what tells it from the others."""
-        matrix = self.recipe.matrix
-        parts = [cell.method, *([cell.source] if len(self.recipe.sources) > 1 else [])]
-        parts += [f"rank {cell.rank}"] if len(matrix.ranks) > 1 else []
-        parts += [f"seed {cell.seed}"] if len(matrix.seeds) > 1 else []
-        return ", ".join(parts)
-
-
-def _cores() -> int:
-    """The cores that this process may use, which within a SLURM job are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pinned(wheel: Wheel) -> dict[str, str]:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from hyperofa.cli import main
+from hyperofa.commands.train import ConfigFile
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,13 @@ def test_a_malformed_corpus_is_found_before_anything_heavy(config_file, tmp_path
     assert "corpus.json" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_further_files_replace_settings_of_those_before_them(config_file, tmp_path):
+    (tmp_path / "more.yaml").write_text("steps: 7\nlearning_rates: {body: 0}\n")
+    words = ("warmup_steps=3", str(tmp_path / "more.yaml"), "learning_rate=0.5")
+    config = ConfigFile(config=config_file, overrides=words).load()
+    assert (config.steps, config.warmup_steps, config.learning_rate, config.learning_rates) == (7, 3, 0.5, {"body": 0})
 
 
 def test_a_phase_of_new_rows_needs_their_provenance(config_file, tmp_path, capsys):

@@ -13,9 +13,11 @@ from hyperofa.experiment.recipe.resolve import Replacements, find_recipe, load_r
 ROOT = Path(__file__).parents[4]
 
 
-@pytest.mark.parametrize("name", ["quickstart", "small", "paper/xlm-roberta", "llm/llama-8b"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "small", "multilingual", "decoder", "paper/xlm-roberta", "llm/llama-8b"]
+)
 def test_each_difference_is_explained(name: str) -> None:
-    recipe = load_recipe(find_recipe(name), Replacements(variables={"data": "x"} if name == "small" else {}))
+    recipe = load_recipe(find_recipe(name), Replacements(), lenient=True)
     rows = differences(recipe, ["default"], 64)
     text = (ROOT / "docs" / "differences.md").read_text(encoding="utf-8")
     headings = {
@@ -45,15 +47,21 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
     assert found["training text"].startswith(
         "parallel and plain text of the recipe, at most 12,000 lines of a language"
     )
-    assert found["frozen parts"] == "primitives, body"
-    assert found["phases"] == "head alone for 20 steps"
+    assert found["objective"] == "sentence"
     assert found["scale of the coordinates (--scale-split)"] == "1 for all methods"
-    assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
+    assert found["dropout"] == "0"
     assert found["test items"].startswith(
         "the first 300 of a language (SR-T, SR-B), the first 600 of a language (NER, POS)"
     )
     assert "the first 150 during training" in found["test items"]
     assert found["fine-tuning of taggers"] == "rate 0.0002 and epochs 5 (NER, POS)"
+
+
+def test_what_is_frozen_and_what_learns_first_is_told() -> None:
+    found = told("quickstart")
+    assert found["frozen parts"] == "primitives, body"
+    assert found["phases"] == "head alone for 60 steps"
+    assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
 
 
 def test_settings_are_those_that_the_command_gets() -> None:
@@ -65,13 +73,13 @@ def test_settings_are_those_that_the_command_gets() -> None:
 
 
 def test_methods_under_different_splits_are_told_apart() -> None:
-    found = told("small", "init={}")["scale of the coordinates (--scale-split)"]
-    assert found == "1: random, ofa, ofa-ridge, ofa-ridge-parallel; 0: hyperofa-small"
+    found = told("gpu/small", "init={}")["scale of the coordinates (--scale-split)"]
+    assert found == "1: random, ofa, default; 0: hyperofa"
     assert "scale of the coordinates (--scale-split)" not in told("paper/roberta")
     assert "scale of the coordinates (--scale-split)" in told("paper/roberta", "init={}")
 
 
-@pytest.mark.parametrize("name", ["small", "one_gpu", "paper/roberta", "paper/xlm-roberta", "quickstart"])
+@pytest.mark.parametrize("name", ["small", "gpu/small", "paper/roberta", "paper/xlm-roberta", "quickstart"])
 def test_shipped_recipes_compare_methods_under_one_split(name: str) -> None:
     here = told(name).get("scale of the coordinates (--scale-split)", "0 for all methods")
     assert here.endswith("for all methods")

@@ -80,6 +80,19 @@ def test_further_languages_are_learnt_and_not_scored(tmp_path):
     assert texts(plan, "corpus") == ["deu", "eng", "fra", "swh", "tur"]
 
 
+def test_languages_that_the_source_knows_are_scored_and_not_learnt(tmp_path):
+    for further in (["fra"], "all"):
+        given = inputs(languages=["swh"], known_languages=["tur"], further_languages=further)
+        plan = plan_of(tmp_path, GATHERED, inputs=given)
+        assert "tur" not in texts(plan, "tokenizer") + texts(plan, "corpus")
+        assert "tur" in plan.languages().idle
+        assert plan.languages().scored == ["swh", "tur"]
+    (score,) = [stage for stage in plan.stages() if stage.name == "eval-tiny"]
+    assert "swh,tur" in score.command
+    with pytest.raises(InputError, match="tur: among known_languages and those that are learnt; name it once"):
+        plan_of(tmp_path, inputs=inputs(known_languages=["tur"]))
+
+
 def test_english_is_extended_for_where_it_is_named(tmp_path):
     plan = plan_of(tmp_path, GATHERED, inputs=inputs(languages=["eng", "swh"]))
     assert texts(plan, "tokenizer") == ["eng", "swh"]
@@ -141,7 +154,7 @@ def test_a_command_as_typed_names_files_where_a_pattern_would_name_more(tmp_path
     assert "*.txt" in typed["corpus"]
 
 
-@pytest.mark.parametrize("name", ["small", "one_gpu"])
+@pytest.mark.parametrize("name", ["small", "gpu/small"])
 def test_shipped_recipes_that_train_on_every_language_say_so(name):
     recipe = load_recipe(resource(f"recipes/{name}.yaml"), Replacements(variables={"data": "x"}))
     assert recipe.inputs is not None
