@@ -164,12 +164,16 @@ class _Loop:
 
 
 def _typical(gradient: Tensor) -> float:
-    """The root mean square of a gradient, to stand as Adam's epsilon.
+    """The root mean square of a gradient (k, r), to stand as Adam's epsilon; rows above the 99th percentile count as that.
+
+    One row with a gradient a thousand times as large as others' would otherwise slow the learning of all.
 
     A head pushes every row that a batch does not hold a little away from its states, all in one direction. Adam would make steps
     of those small gradients as large as of any other, and in a few of them all new rows would drift off together.
     """
-    return max(float(gradient.square().mean().sqrt()), 1e-12)
+    rows = gradient.square().mean(dim=1)
+    most = rows.kthvalue(max(1, round(0.99 * len(rows)))).values
+    return max(float(rows.clamp(max=most).mean().sqrt()), 1e-12)
 
 
 def _optimizers(modules: list[LearnedRows], config: RefineConfig) -> list[tuple[torch.optim.Optimizer, float]]:

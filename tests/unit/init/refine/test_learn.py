@@ -15,7 +15,7 @@ from hyperofa.base.interrupts import patient_interrupts
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState
 from hyperofa.init.refine.body import Body
-from hyperofa.init.refine.learn import learn
+from hyperofa.init.refine.learn import _typical, learn
 from hyperofa.init.refine.learned_rows import LearnedRows
 from hyperofa.init.refine.own_loss import HeadFacts, OwnLoss
 from hyperofa.init.refine.sentence_vectors import SentenceVectors
@@ -155,6 +155,15 @@ def test_the_rate_rises_and_falls():
     assert rates.index(max(rates)) == 10
     assert rates[0] < 0.2
     assert 0 < rates[-1] < 0.02
+
+
+def test_one_row_with_a_huge_gradient_does_not_slow_the_others():
+    """Adam's epsilon is a typical gradient; one outlier in a thousand rows would have made it a hundred times as large."""
+    gradient = torch.randn(1000, 8, generator=torch.Generator().manual_seed(0)) * 1e-4
+    plain = _typical(gradient)
+    assert plain == pytest.approx(float(gradient.square().mean().sqrt()), rel=0.05)
+    gradient[7] = 0.3
+    assert _typical(gradient) == pytest.approx(plain, rel=0.05)
 
 
 def test_many_rows_take_more_steps_than_few_unless_asked():
