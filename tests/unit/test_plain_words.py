@@ -1,4 +1,4 @@
-"""Sentences are short and links lead somewhere: in README and docs/, public docstrings, help texts and error lines."""
+"""Sentences are short and pages can be read: README and docs/, public docstrings, help texts and error lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from support.prose import LONGEST, docstring_sentences, sentences, too_long, wor
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "eval" / "README.md", *(ROOT / "docs").glob("*.md")])
-NOTES = sorted((ROOT / "docs" / "notes").glob("*.md"))
 GENERATED = ROOT / "docs" / "settings.md"
 FACE = sorted(
     [
@@ -105,24 +104,6 @@ def test_no_error_line_is_long() -> None:
     lines = [(named(path), error_line(call)) for path in CODE for call in calls(path, ERRORS)]
     assert len(lines) > 250
     assert [(path, one) for path, line in lines for one in too_long(docstring_sentences(line))] == []
-
-
-def anchors(path: Path) -> set[str]:
-    """The anchors that a page's headings have, by the rule of the usual forges."""
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-
-
-@pytest.mark.parametrize("path", [*PAGES, *NOTES], ids=named)
-def test_every_link_leads_to_what_there_is(path: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not target.startswith(("http://", "https://")):
-            name, _, anchor = target.partition("#")
-            there = (path.parent / name).resolve() if name else path
-            assert there.exists(), f"{named(path)}: {target}"
-            assert not anchor or anchor in anchors(there), f"{named(path)}: {target}"
 
 
 def test_every_page_that_the_code_names_is_there() -> None:
