@@ -48,9 +48,9 @@ def multiplies_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinf
 
 
 def attention_to_learn_with(device: torch.device) -> AbstractContextManager[None]:
-    """Within it, attention is computed by the kernel whose backward pass is fast in bfloat16 (benchmarks/attention_speed.py).
+    """Within it, attention over short lines is computed by the kernel whose backward pass in bfloat16 is the faster one.
 
     On a CPU that is the plain one: torch's fused attention is slow backwards there. It keeps all its weights, so batches of
-    long sequences take more memory. On other devices torch chooses.
+    long sequences take more memory and time. On other devices torch chooses.
     """
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()

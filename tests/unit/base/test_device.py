@@ -1,4 +1,4 @@
-"""The attention that rows and models learn with: the plain kernel on a CPU, torch's choice elsewhere."""
+"""The attention that rows learn with: the plain kernel on a CPU, torch's choice elsewhere."""
 
 from __future__ import annotations
 
