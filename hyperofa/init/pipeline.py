@@ -73,6 +73,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         state = work and work / f"hypernet-{stream}"
         problem = make_problem(factors.coordinates, words, known, found, inputs, resolved, state)
         if learning is not None and stream == 0:
+            learning.see(factors)
             problem = dataclasses.replace(
                 problem, judge=learning.judge(problem, factors), model=learning.source_loss(factors)
             )

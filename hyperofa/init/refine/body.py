@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +51,17 @@ class Body:
         positions = getattr(config, "max_position_embeddings", None) or 10**9
         self.longest = int(positions) - 2  # RoBERTa's table has two rows that no token uses
         self._model: Any = source.model
+        self._kept: Tensor | None = None
+
+    def reduce(self, primitives: np.ndarray | None) -> None:
+        """From now on, see the source as the extended model will: its rows as ``primitives`` (r, D) keep them; None: as they are.
+
+        Copied rows are reduced too. Where new rows learned the vectors of the whole source, translations lay apart.
+        """
+        self._kept = None
+        if primitives is not None:
+            basis, _ = np.linalg.qr(primitives.T)
+            self._kept = torch.from_numpy(np.ascontiguousarray(basis)).to(self.device)
 
     def digest(self) -> str:
         """SHA-256 of the weights, of the config, and of which block is looked at, in which numbers."""
@@ -112,7 +124,10 @@ class Body:
         """States (B, L, D) after the block, of the source tokenizer's ids (B, L)."""
         with torch.no_grad():
             rows = nn.functional.embedding(ids.to(self._embedding.weight.device), self._embedding.weight)
-            return self.states(rows.to(self.device), mask)
+            rows = rows.to(self.device)
+            if self._kept is not None:
+                rows = rows.float() @ self._kept @ self._kept.T
+            return self.states(rows, mask)
 
     def _attention(self) -> Any:
         """The CPU's fused attention is two to five times as fast forwards, and in bfloat16 several times as slow backwards."""

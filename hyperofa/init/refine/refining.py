@@ -144,6 +144,10 @@ class Learning:
 
         return judged
 
+    def see(self, factors: Factorization) -> None:
+        """Take the vectors that rows learn from the source with its rows as the factorisation keeps them."""
+        self._body.reduce(factors.primitives)
+
     def source_loss(self, factors: Factorization) -> SourceLoss:
         """The source model on the text that rows learn from, under its own tokenizer."""
         tokenizer, body = self._tokenizers[0], self._body

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hyperofa.errors import InputError
+from hyperofa.init.factorize import factorize
 from hyperofa.init.refine.body import Body
 
 from .conftest import CPU, decoder
@@ -27,6 +28,23 @@ def test_the_block_is_left_where_it_ends(parts):
             torch.testing.assert_close(body.source_states(IDS, MASK), whole[layer])
     with pytest.raises(InputError, match="has 2 blocks, so none is number 3"):
         Body(parts.source, 3, CPU)
+
+
+@pytest.mark.parametrize("scale_split", [0.0, 0.5, 1.0])
+def test_a_reduced_source_has_the_rows_that_the_factors_keep(parts, scale_split):
+    """The states are those of a model whose embeddings are F P; without primitives they are the whole source's again."""
+    parts.source.model.eval()
+    body = parts.body()
+    with body.frozen():
+        before = body.source_states(IDS, MASK)
+        factors = factorize(parts.source.input_embeddings, rank=3, scale_split=scale_split)
+        body.reduce(factors.primitives)
+        found = body.source_states(IDS, MASK)
+        kept = torch.from_numpy(factors.embed(factors.coordinates[IDS.flatten().numpy()])).view(*IDS.shape, -1)
+        torch.testing.assert_close(found, body.states(kept, MASK), atol=1e-5, rtol=1e-4)
+        assert float((found - before).abs().max()) > 1e-3
+        body.reduce(None)
+        assert torch.equal(body.source_states(IDS, MASK), before)
 
 
 @pytest.mark.parametrize("causal", [False, True])
