@@ -47,10 +47,15 @@ def multiplies_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinf
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def attention_to_learn_with(device: torch.device) -> AbstractContextManager[None]:
-    """Within it, attention over short lines is computed by the kernel whose backward pass in bfloat16 is the faster one.
+SHORT = 128
+"""Tokens of a line up to which the plain kernel is the faster one to learn with on a CPU (benchmarks/attention_speed.py)."""
 
-    On a CPU that is the plain one: torch's fused attention is slow backwards there. It keeps all its weights, so batches of
-    long sequences take more memory and time. On other devices torch chooses.
+
+def attention_to_learn_with(device: torch.device, length: int) -> AbstractContextManager[None]:
+    """Within it, attention over lines of ``length`` tokens uses the kernel that learns fastest in bfloat16.
+
+    On a CPU that is the plain one for short lines: torch's fused attention is slow backwards there, two to nine times. It keeps
+    all its weights, so longer lines take more memory and time. On other devices torch chooses.
     """
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    short = device.type == "cpu" and length <= SHORT
+    return sdpa_kernel(SDPBackend.MATH) if short else nullcontext()

@@ -1,7 +1,8 @@
-"""The attention that rows learn with: the plain kernel on a CPU, torch's choice elsewhere."""
+"""The attention that rows learn with: the plain kernel for short lines on a CPU, torch's choice elsewhere."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.backends import cuda
 
@@ -12,13 +13,14 @@ def kernels():
     return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled()
 
 
-def test_on_a_cpu_attention_that_learns_is_the_plain_kernel_and_torch_s_choice_returns():
+def test_on_a_cpu_attention_over_short_lines_is_the_plain_kernel_and_torch_s_choice_returns():
     before = kernels()
-    with attention_to_learn_with(torch.device("cpu")):
+    with attention_to_learn_with(torch.device("cpu"), 128):
         assert kernels() == (False, True)
     assert kernels() == before == (True, True)
 
 
-def test_on_other_devices_torch_chooses():
-    with attention_to_learn_with(torch.device("meta")):
+@pytest.mark.parametrize(("device", "length"), [("cpu", 129), ("meta", 16)])
+def test_elsewhere_torch_chooses(device, length):
+    with attention_to_learn_with(torch.device(device), length):
         assert kernels() == (True, True)
