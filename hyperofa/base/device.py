@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hyperofa.errors import InputError
 
@@ -45,17 +43,3 @@ def multiplies_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinf
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-SHORT = 128
-"""Tokens of a line up to which the plain kernel is the faster one to learn with on a CPU (benchmarks/attention_speed.py)."""
-
-
-def attention_to_learn_with(device: torch.device, length: int) -> AbstractContextManager[None]:
-    """Within it, attention over lines of ``length`` tokens uses the kernel that learns fastest in bfloat16.
-
-    On a CPU that is the plain one for short lines: torch's fused attention is slow backwards there, two to nine times. It keeps
-    all its weights, so longer lines take more memory and time. On other devices torch chooses.
-    """
-    short = device.type == "cpu" and length <= SHORT
-    return sdpa_kernel(SDPBackend.MATH) if short else nullcontext()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hyperofa.base.device import attention_to_learn_with
+from hyperofa.base.attention import attention_to_learn_with
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
 from hyperofa.train.checkpoint.unsharded import KINDS, UnshardedState
@@ -152,8 +152,7 @@ class Engine(Ranks):
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> Any:
         """Run the model on one micro-batch, moved to this rank's device."""
-        self._length = inputs["input_ids"].shape[1]
-        with self._attention():
+        with attention_to_learn_with(self.device):
             return self._ds(**{name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()})
 
     def backward(self, loss_sum: torch.Tensor, n_targets_global: int) -> None:
@@ -164,12 +163,8 @@ class Engine(Ranks):
         whole gradient so, even where its own would be finite, and with it DeepSpeed leaves out the step on every rank.
         """
         nothing_or_nan = loss_sum.detach() * 0.0
-        with self._attention():  # blocks that are computed again here, too
+        with attention_to_learn_with(self.device):  # blocks that are computed again here, too
             self._ds.backward(loss_sum * (self.world_size / n_targets_global + nothing_or_nan), scale_wrt_gas=False)
-
-    def _attention(self) -> contextlib.AbstractContextManager[None]:
-        bf16 = self.config.precision == "bf16"
-        return attention_to_learn_with(self.device, self._length) if bf16 else contextlib.nullcontext()
 
     def end_micro_batch(self) -> None:
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""

@@ -79,6 +79,10 @@ def test_sixteen_bit_inputs_are_summed_in_float32():
     assert sums.total.dtype == torch.float32
     torch.testing.assert_close(sums.total, expected, rtol=1e-5, atol=1e-3)
     assert gradients["weight"].dtype == torch.bfloat16
+    in_float32 = exact | {"hidden": z, "primitives": None}
+    _, exactly = loss_and_gradients(in_float32, impl="reference")
+    torch.testing.assert_close(gradients["weight"].float(), exactly["weight"], rtol=2e-2, atol=2e-2)
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_without_gradients_only_the_loss_is_computed():
