@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-LONGEST = 512
+LONGEST = 256
 """Keys up to which plain attention is the faster one (benchmarks/attention_speed.py); its weights are kept for backward."""
 
 
