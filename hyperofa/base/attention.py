@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 LONGEST = 256
-"""Keys up to which plain attention is the faster one (benchmarks/attention_speed.py); its weights are kept for backward."""
+"""Keys up to which plain attention is the faster one (benchmarks/bf16_speed.py); its weights are kept for backward."""
 
 
 def attention_to_learn_with(device: torch.device) -> AbstractContextManager[Any]:
