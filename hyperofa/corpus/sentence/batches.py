@@ -11,6 +11,9 @@ from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.errors import InputError
 
+_WIDTHS = 8
+"""Micro-batches are padded to multiples of this: few shapes, whose kernels are prepared once and suit tensor cores."""
+
 
 class SentenceBatches(Batches):
     """What every step trains on: the draws of :class:`Batches`, dealt to micro-batches by length.
@@ -50,7 +53,7 @@ class SentenceBatches(Batches):
         ids: NDArray[np.int32],
         lengths: NDArray[np.int64],
     ) -> Batch:
-        longest = int(lengths.max())
+        longest = min(ids.shape[1], -(-int(lengths.max()) // _WIDTHS) * _WIDTHS)
         dropout = [stream_key(self.seed, "dropout", int(v), int(s)) for s, v in zip(samples, visits, strict=True)]
         inputs = {
             "input_ids": torch.from_numpy(ids[:, :longest].astype(np.int64)),
