@@ -89,9 +89,9 @@ def part_text(given: GivenText, seed: int) -> PartedText:
     for language, lines in sorted(given.lines.items()):
         ordered = sorted(dict.fromkeys(lines), key=lambda line: _hash(line, seed))
         fresh = [line for line in ordered if line not in places]
-        own = _deal(fresh, {line: [language] for line in fresh})
+        places |= _deal(fresh, {line: [language] for line in fresh})  # for a language that has the same line, too
         for line in ordered:
-            held[places[line] if line in places else own[line]].lines.setdefault(language, []).append(line)
+            held[places[line]].lines.setdefault(language, []).append(line)
     return PartedText(*held)
 
 

@@ -142,7 +142,7 @@ def _decided_by(
         "provenance": digest(found.code, found.source_id, found.evidence),
         "donor": known.donor and digest(known.donor.rows, known.donor.source_ids, known.donor.target_ids),
         "vectors": sha256_tree(places.vectors) if places.vectors else None,
-        "judge": inputs.refinement and inputs.refinement.digest(),
+        "judge": inputs.refinement and [inputs.refinement.digest(), inputs.refinement.body.digest()],
     }
 
 

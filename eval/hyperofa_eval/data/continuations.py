@@ -31,6 +31,8 @@ NEAREST = 20
 """The wrong halves are drawn from so many that are nearest in length."""
 BETWEEN = re.compile(f" |(?<=[{UNSPACED}])(?=[{UNSPACED}])")
 """Where a sentence may be cut: at a space, or between two characters of a script without spaces."""
+BEFORE = "เแโใไເແໂໃໄ"
+"""Vowels of Thai and Lao that are written before the consonant after which they are spoken."""
 VIRAMA = 9
 """The combining class of a sign that joins the next consonant to what stands before it."""
 
@@ -124,7 +126,8 @@ def cut_in_half(number: int, sentence: str) -> Halves | None:
 def _between_letters(sentence: str, start: int, end: int) -> bool:
     """Whether what follows is no mark of what stands before, nor joined to it."""
     before, after = sentence[start - 1], sentence[end]
-    return not unicodedata.category(after).startswith("M") and unicodedata.combining(before) != VIRAMA
+    joined = before in BEFORE or unicodedata.combining(before) == VIRAMA
+    return not joined and not unicodedata.category(after).startswith("M")
 
 
 def _task(code: str, file: Path, made_of: dict[str, Any]) -> dict[str, Any]:

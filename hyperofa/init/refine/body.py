@@ -70,7 +70,7 @@ class Body:
         values = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
         facts = [self.layer, str(self.dtype), self.device.type, values]
         found = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-        for name, tensor in model.base_model.state_dict().items():
+        for name, tensor in model.state_dict().items():  # what lies between body and scores, and their bias, too
             found.update(name.encode())
             found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return found.hexdigest()

@@ -102,9 +102,17 @@ class LearnedRows(nn.Module):
         return found * cut[..., None]
 
     def learned(self) -> Tensor:
-        """The rows (k, r) of the tokens that learn, with a dense gradient; for those without a limit."""
+        """The rows (k, r) of the tokens that learn, as a lookup has them, with a dense gradient."""
         places = torch.from_numpy(self.learned_ids).to(self.start.device)
-        return self.start[places].float() + self.share * self.scale * self.own[1:]
+        change = self.own[1:]
+        if self.shared.requires_grad:
+            change = change + self.vectors[1:] @ self.shared
+        found = self.start[places].float() + self.share * self.scale * change
+        if self.limit is None:
+            return found
+        with torch.no_grad():
+            cut = (self.limit[1:] / self._embedded(found).norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
+        return found * cut[:, None]
 
     def refined(self, start: Start) -> RowTable:
         """All rows (V, r) with ``share`` of what was learned put into them, stored as the start's."""

@@ -127,7 +127,7 @@ def _places(problem: Problem, order: np.ndarray, ids: np.ndarray, share: float) 
     ``ids`` are the source tokens that the network learns from.
     """
     found = np.full(len(problem.predict_ids), order[min(len(order) - 1, int(share * len(order)))])
-    if problem.model is not None:
+    if problem.model is not None and len(ids):
         here = problem.model.holds(problem.source_tokenizer, len(order))[ids]
         size = max(rows_needed(problem.target_tokenizer), int(problem.predict_ids.max(initial=0)) + 1)
         new = problem.model.holds(problem.target_tokenizer, size)

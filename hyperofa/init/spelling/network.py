@@ -16,6 +16,8 @@ class SpellingNetwork(nn.Module):
         """From ``known`` numbers of a token to rows of ``width``."""
         super().__init__()
         self.linear = nn.Linear(known, width).requires_grad_(requires_grad=False)
+        nn.init.zeros_(self.linear.weight)  # a source none of whose tokens is spelled by others teaches nothing
+        nn.init.zeros_(self.linear.bias)
         parts: list[nn.Module] = []
         size = known
         for _ in range(layers):

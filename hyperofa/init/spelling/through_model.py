@@ -79,7 +79,7 @@ class ModelRows:
 
     def of(self, answer: Tensor) -> Tensor:
         """Standard rows (n, r) as the model has them."""
-        rows = answer * self._deviation + self._mean
+        rows = answer.to(self._mean.device) * self._deviation + self._mean
         if self._length is None:
             return rows
         return self._centre + self._length * functional.normalize(rows - self._centre, dim=-1)

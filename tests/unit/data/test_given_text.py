@@ -63,6 +63,17 @@ def test_a_sentence_that_would_join_two_parts_is_left_out() -> None:
     assert len(with_amen) == 1
 
 
+def test_a_line_that_two_languages_share_is_in_one_part() -> None:
+    shared = [f"same {i}" for i in range(300)]
+    nob, nno = [f"bokmål {i}" for i in range(300)], [f"nynorsk {i}" for i in range(1700)]
+    everything = [
+        part.all_lines() for part in parts_of(part_text(GivenText({"nob": shared + nob, "nno": nno + shared}), 0))
+    ]
+    assert sum(len(lines) for part in everything for lines in part.values()) == 2600
+    sides = [{line for lines in part.values() for line in lines} for part in everything]
+    assert sum(map(len, sides)) == 2300
+
+
 def test_a_language_of_few_lines_keeps_them_for_learning() -> None:
     parted = part_text(GivenText({"pam": ["bat", "metung", "adwa"]}), 0)
     assert len(parted.learn.lines["pam"]) == 3

@@ -36,9 +36,9 @@ TRANSLATION = {
 }
 
 
-def wordpiece_tokenizer(*, holes: int = 0) -> PreTrainedTokenizerFast:
+def wordpiece_tokenizer(*, holes: int = 0, more: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary leaves ``holes`` ids out before its tenth piece, as a repeated line of a vocab.txt does."""
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SOURCE_PIECES]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *SOURCE_PIECES, *more]
     vocabulary = {piece: i + (holes if i >= 10 else 0) for i, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -14,12 +14,14 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from support import warm
+from transformers import AutoModelForMaskedLM
 
 from hyperofa.errors import HyperofaError
 from hyperofa.init.kept_work import SavedState, Stages
 from hyperofa.init.registry import METHODS, Method
 from tests.unit.init.conftest import asked, written
 
+WORDS = ("hund", "katze", "haus", "rot", "wasser")
 OPTIONS = {"epochs": 2, "hidden": 8, "layers": 1}
 
 
@@ -78,6 +80,27 @@ def test_another_seed_or_option_does_not_take_over_rows(rooms, tmp_path, monkeyp
     written(dataclasses.replace(other, out=tmp_path / "fresh"))
     found, fresh = (tmp_path / name / "model.safetensors" for name in ("out", "fresh"))
     assert found.read_bytes() == fresh.read_bytes()
+
+
+def test_rows_that_another_body_chose_are_not_taken_over(rooms, tmp_path, monkeypatch):
+    """Its embeddings alone say nothing of what a text's loss is."""
+    shutil.copytree(rooms / "source", tmp_path / "source")
+    (tmp_path / "deu.txt").write_text("\n".join(f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS))
+    options = OPTIONS | {"epochs": 1, "model_steps": 1}
+    more = {"text": {"deu": (tmp_path / "deu.txt",)}, "refine_options": {"steps": 1}, "options": options}
+    given = dataclasses.replace(config(rooms, tmp_path / "out", method="spelling-network", verdict=False, **more),
+                                source=str(tmp_path / "source"))  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr("hyperofa.model.assemble", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            written(given)
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "source")
+    with torch.no_grad():
+        model.base_model.encoder.layer[0].output.dense.weight.neg_()
+    model.save_pretrained(tmp_path / "source")
+    found, fresh = written(given), written(dataclasses.replace(given, out=tmp_path / "fresh"))
+    assert found["method_notes"]["choice"]["losses"] is not None
+    assert found["method_notes"] == fresh["method_notes"]
 
 
 def test_rows_of_other_special_tokens_are_not_taken_over(rooms, tmp_path, monkeypatch):

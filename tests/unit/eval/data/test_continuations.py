@@ -24,6 +24,7 @@ from hyperofa_eval.data.continuations import CHOICES, NEAREST, cut_in_half, make
         ("火车，在哪里", ("火车，在", "", "哪里")),  # not at the comma
         ("AMs 学语言", ("AMs", " ", "学语言")),
         ("កខ្គំង", ("ក", "", "ខ្គំង")),  # what is joined by a sign below, and marks, stays together
+        ("กกกเกกกก", ("กกก", "", "เกกกก")),  # a vowel that is written first stays with its consonant
         ("Donaudampfschifffahrt", None),
         ("", None),
     ],

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from hyperofa.init.method import make_settings, run_method
 from hyperofa.init.problem import Problem
@@ -20,10 +23,10 @@ METHOD = find_method("spelling-network")
 
 @pytest.fixture
 def spelled():
-    """A problem of the tiny tokenizers without vectors."""
+    """A problem of the tiny tokenizers without vectors, and of one source token that others spell."""
     from scipy.sparse import csr_matrix
 
-    source, target = wordpiece_tokenizer(), unigram_tokenizer(["▁dogs", "▁walking", "▁zzz", "▁s"])
+    source, target = wordpiece_tokenizer(more=["walks"]), unigram_tokenizer(["▁dogs", "▁walking", "▁zzz", "▁s"])
     return Problem(
         rows=np.random.default_rng(0).normal(1, 2, (len(source), 6)).astype(np.float32),
         vectors=np.zeros((0, 1), dtype=np.float32),
@@ -52,6 +55,21 @@ class TestRows:
         np.testing.assert_allclose(rows[0], mean_of(spelled, "dog", "##s"), atol=1e-5)
         np.testing.assert_allclose(rows[1], mean_of(spelled, "walk", "##ing"), atol=1e-5)
         assert notes["network"]["new_tokens"] == {"pieces": pytest.approx(4 / 3, abs=0.01), "nothing_known": 1}
+
+    def test_of_a_source_that_teaches_nothing_are_the_mean_of_pieces(self, spelled):
+        """A vocabulary of whole words alone: none of its tokens is spelled by others."""
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "cat"]
+        backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+        source = PreTrainedTokenizerFast(tokenizer_object=backend, cls_token="[CLS]", sep_token="[SEP]", **names)
+        target = unigram_tokenizer(["▁dog cat", "▁zzz", "▁cat"])
+        text = SimpleNamespace(holds=lambda tokenizer, size: np.zeros(size, dtype=bool))
+        for model in (None, text):
+            made = dataclasses.replace(spelled, source_tokenizer=source, target_tokenizer=target, model=model)
+            rows, notes = solve(made, mix="network", norm="as-predicted")
+            np.testing.assert_allclose(rows[0], mean_of(made, "dog", "cat"), atol=1e-5)
+            assert notes["network"]["learned_from"] == 0
 
     def test_half_lies_between(self, spelled):
         parts = [solve(spelled, mix=mix, norm="as-predicted")[0] for mix in ("base", "half", "network")]

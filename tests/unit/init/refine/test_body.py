@@ -30,6 +30,16 @@ def test_the_block_is_left_where_it_ends(parts):
         Body(parts.source, 3, CPU)
 
 
+def test_its_digest_is_of_all_that_makes_a_loss(parts):
+    seen = {parts.body().digest()}
+    predictions = parts.source.model.cls.predictions
+    for parameter in (predictions.transform.dense.weight, predictions.bias):
+        with torch.no_grad():
+            parameter.add_(1)
+        seen.add(parts.body().digest())
+    assert len(seen) == 3
+
+
 @pytest.mark.parametrize("scale_split", [0.0, 0.5, 1.0])
 def test_a_reduced_source_has_the_rows_that_the_factors_keep(parts, scale_split):
     """The states are those of a model whose embeddings are F P; without primitives they are the whole source's again."""

@@ -35,7 +35,7 @@ def test_rows_are_the_start_and_a_share_of_the_change(parts, share):
     ids = torch.tensor([[0, 7, 12], [8, 2, 8]])
     np.testing.assert_allclose(rows(ids).detach().numpy(), expected[ids.numpy()], atol=1e-6)
     np.testing.assert_allclose(rows.refined(parts.start)[:], expected, atol=1e-6)
-    np.testing.assert_allclose(rows.learned().detach()[2].numpy(), expected[12], atol=1e-6)
+    np.testing.assert_allclose(rows.learned().detach().numpy(), expected[[7, 8, 12]], atol=1e-6)
 
 
 @pytest.mark.parametrize("factorised", [False, True])
@@ -54,6 +54,15 @@ def test_a_row_is_no_longer_than_its_limit(parts, factorised):
         looked_up = rows(torch.tensor([[token]])).detach().numpy()[0, 0]
         np.testing.assert_allclose(looked_up, embedded(written[token]), rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(written[:5], start.rows[:5])
+
+
+@pytest.mark.parametrize("longest", [None, 1.2])
+def test_a_tied_head_scores_the_rows_that_are_looked_up(parts, longest):
+    rows, _ = moved(dataclasses.replace(parts.start, length=0.01), longest=longest)
+    looked_up = rows(torch.tensor([[7, 8, 12]]))[0]
+    torch.testing.assert_close(rows.learned(), looked_up, atol=1e-6, rtol=1e-4)
+    rows.learned().sum().backward()
+    assert float(rows.shared.grad.abs().max()) > 0
 
 
 def test_gradients_of_a_lookup_are_of_the_batch_alone(parts):

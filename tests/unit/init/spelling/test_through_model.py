@@ -153,3 +153,13 @@ def test_each_prediction_has_its_loss(task):
     }
     found = losses_of(learnable, to_rows, model, names)
     assert found["true"] == 0 < found["wrong"]
+
+
+def test_predictions_go_where_the_network_is(task):
+    rows, learnable = task
+    learner, _, _ = learn(task, model := Model(rows, 0.0), steps=0)
+    learner.device = torch.device("meta")  # stands for a GPU: nothing of it may meet what is on the CPU
+    to_rows, seen = ModelRows(learner, Scale(rows), rows.mean(axis=0), 3.0), []
+    model.held_out = lambda held, rows_of: seen.append(rows_of(np.flatnonzero(held)).device.type) or 0.0
+    losses_of(learnable, to_rows, model, {"pieces": lambda known: np.ones((len(known), 6), np.float32)})
+    assert seen == ["meta"]
