@@ -65,9 +65,9 @@ def make_candidates(problem: Problem, settings: NetworkSettings, *, at_source_le
     Raises:
         HyperofaError: the loss became NaN.
     """
-    found = _from_pieces(problem, settings, at_source_length)
+    candidates = _from_pieces(problem, settings, at_source_length)
     return_freed_memory()  # of the learning, before the largest matrices of all
-    return dataclasses.replace(found, vectors=_from_vectors(problem)) if len(problem.vectors) else found
+    return dataclasses.replace(candidates, vectors=_from_vectors(problem)) if len(problem.vectors) else candidates
 
 
 def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: bool) -> Candidates:
@@ -77,21 +77,21 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
     table, new = source.own, source.spell(problem.target_tokenizer, problem.predict_ids)
     if settings.finer is None:
         settings = dataclasses.replace(settings, finer=finer_like(table, new))
-    evidence_here, evidence_new = _evidence(problem)
-    told = np.any([np.zeros(len(rows), dtype=bool), *(one.there for one in evidence_here)], axis=0)
-    ids = np.flatnonzero((table.counts > 0) | (told & _rows_with_text(problem)))
+    source_evidence, new_evidence = _evidence(problem)
+    has_evidence = np.any([np.zeros(len(rows), dtype=bool), *(one.is_known for one in source_evidence)], axis=0)
+    ids = np.flatnonzero((table.counts > 0) | (has_evidence & _rows_with_text(problem)))
     scale = Scale(rows.take(ids) if len(ids) else rows)
     standard = StandardRows(rows, scale)
-    learner = Learner(standard, [one.features.shape[1] for one in evidence_here], settings, problem.seed)
+    learner = Learner(standard, [one.features.shape[1] for one in source_evidence], settings, problem.seed)
     order = order_of(len(rows))
-    known_here = Known(table, source.inside(table), order, evidence_here).chosen(ids)
-    known_new = Known(new, source.inside(new), _places(problem, order, ids, settings.place), evidence_new)
+    known_source = Known(table, source.inside(table), order, source_evidence).chosen(ids)
+    known_new = Known(new, source.inside(new), _places(problem, order, ids, settings.place), new_evidence)
     notes: dict[str, Any] = {"learned_from": len(ids), "finer": settings.finer and round(settings.finer, 3)}
     if len(ids):
         passes = passes_over(len(ids), settings.epochs)
         history, held = fit(
             learner,
-            known_here,
+            known_source,
             standard.take(ids),
             table,
             problem.source_groups[ids],
@@ -100,7 +100,7 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
             checkpoint=problem.work,
         )
         notes |= {"epochs": passes, "history": {name: _rounded(values) for name, values in history.items()}}
-        learnable = Learnable(ids, known_here, standard.take(ids), table, held, len(rows))
+        learnable = Learnable(ids, known_source, standard.take(ids), table, held, len(rows))
         through = None
         if (model := problem.model) is not None and settings.model_steps and len(held):
             to_rows = _model_rows(problem, learner, scale, at_source_length=at_source_length)
@@ -108,17 +108,17 @@ def _from_pieces(problem: Problem, settings: NetworkSettings, at_source_length: 
             notes["through_model"] = record
             through = None if record is None else (to_rows, model)
         notes["held_out"] = _compared(learner, learnable, through)
-    there = new.counts > 0
-    for one in evidence_new:
-        there = there | one.there
+    is_known = new.counts > 0
+    for one in new_evidence:
+        is_known = is_known | one.is_known
     network = np.broadcast_to(scale.mean, (len(new), rows.shape[1])).copy()
-    if there.any():
-        network[there] = scale.leave(learner.predict(known_new.chosen(np.flatnonzero(there))))
-    notes["new_tokens"] = {"pieces": round(float(new.counts.mean()), 2), "nothing_known": int((~there).sum())}
+    if is_known.any():
+        network[is_known] = scale.leave(learner.predict(known_new.chosen(np.flatnonzero(is_known))))
+    notes["new_tokens"] = {"pieces": round(float(new.counts.mean()), 2), "nothing_known": int((~is_known).sum())}
     problem.notes["network"] = notes
     pieces = scale.leave(mean_of_pieces(learner.rows, new)).astype(np.float32)
     characters = float(table.lengths[new.pieces].mean()) if len(new.pieces) else 0.0
-    return Candidates(pieces, network, there, None, new.counts, characters)
+    return Candidates(pieces, network, is_known, None, new.counts, characters)
 
 
 def _places(problem: Problem, order: np.ndarray, ids: np.ndarray, share: float) -> np.ndarray:
@@ -126,23 +126,23 @@ def _places(problem: Problem, order: np.ndarray, ids: np.ndarray, share: float) 
 
     ``ids`` are the source tokens that the network learns from.
     """
-    found = np.full(len(problem.predict_ids), order[min(len(order) - 1, int(share * len(order)))])
+    places = np.full(len(problem.predict_ids), order[min(len(order) - 1, int(share * len(order)))])
     if problem.model is not None and len(ids):
-        here = problem.model.holds(problem.source_tokenizer, len(order))[ids]
+        source_in_text = problem.model.holds(problem.source_tokenizer, len(order))[ids]
         size = max(rows_needed(problem.target_tokenizer), int(problem.predict_ids.max(initial=0)) + 1)
-        new = problem.model.holds(problem.target_tokenizer, size)
-        found[~new[problem.predict_ids]] = lacking_place(order[ids], here)
-    return found
+        target_in_text = problem.model.holds(problem.target_tokenizer, size)
+        places[~target_in_text[problem.predict_ids]] = lacking_place(order[ids], source_in_text)
+    return places
 
 
-def lacking_place(order: np.ndarray, there: np.ndarray) -> float:
-    """The mean place in ``order`` (n,) of the tokens that a text lacks; of all where ``there`` (n,) bool says it has all."""
-    return float((order if there.all() else order[~there]).mean())
+def lacking_place(order: np.ndarray, in_text: np.ndarray) -> float:
+    """The mean place in ``order`` (n,) of the tokens that a text lacks; of all where ``in_text`` (n,) bool says it has all."""
+    return float((order if in_text.all() else order[~in_text]).mean())
 
 
-def passes_over(tokens: int, asked: int | None) -> int:
-    """How often so many tokens are gone through, unless that is ``asked``."""
-    return max(_FEWEST, min(_MOST, round(_EXAMPLES / max(tokens, 1)))) if asked is None else asked
+def passes_over(tokens: int, epochs: int | None) -> int:
+    """How often so many tokens are gone through, unless ``epochs`` says."""
+    return max(_FEWEST, min(_MOST, round(_EXAMPLES / max(tokens, 1)))) if epochs is None else epochs
 
 
 def ends_of(rows: np.ndarray, spelled: Spellings) -> np.ndarray:
@@ -151,55 +151,55 @@ def ends_of(rows: np.ndarray, spelled: Spellings) -> np.ndarray:
     return np.concatenate([mean_of_pieces(rows, spelled), rows[first], rows[last]], axis=1)
 
 
-def linear_map(rows: np.ndarray, spelled: Spellings, wanted: np.ndarray, penalty: float = 1.0) -> Callable[..., Any]:
+def linear_map(rows: np.ndarray, spelled: Spellings, targets: np.ndarray, penalty: float = 1.0) -> Callable[..., Any]:
     """One linear map, shared by all tokens, from :func:`ends_of` to the row: what the network must be better than."""
-    weights, intercept = ridge(ends_of(rows, spelled), wanted, penalty)
+    weights, intercept = ridge(ends_of(rows, spelled), targets, penalty)
     return lambda other: ends_of(rows, other) @ weights + intercept
 
 
 def _evidence(problem: Problem) -> tuple[list[Evidence], list[Evidence]]:
     """What is known beside the spelling: of all source tokens, and of those to predict."""
-    here, new = np.arange(len(problem.rows)), problem.predict_ids
-    found: list[tuple[Evidence, Evidence]] = []
+    source_ids, target_ids = np.arange(len(problem.rows)), problem.predict_ids
+    pairs: list[tuple[Evidence, Evidence]] = []
     if len(problem.vectors):
-        words = (problem.source_words, here), (problem.target_words, new)
-        found.append((_word_evidence(problem, *words[0]), _word_evidence(problem, *words[1])))
+        words = (problem.source_words, source_ids), (problem.target_words, target_ids)
+        pairs.append((_word_evidence(problem, *words[0]), _word_evidence(problem, *words[1])))
     if (donor := problem.donor) is not None:
-        given, wanted = donor.of_source(here), donor.of_target(new)
-        scale = Scale(given[donor.has_source[here]])
-        sides = ((given, donor.has_source[here]), (wanted, donor.has_target[new]))
-        standard = [np.where(there[:, None], scale.enter(rows), 0).astype(np.float32) for rows, there in sides]
+        source_rows, target_rows = donor.of_source(source_ids), donor.of_target(target_ids)
+        scale = Scale(source_rows[donor.has_source[source_ids]])
+        sides = ((source_rows, donor.has_source[source_ids]), (target_rows, donor.has_target[target_ids]))
+        standard = [np.where(has_row[:, None], scale.enter(rows), 0).astype(np.float32) for rows, has_row in sides]
         if standard[0].shape[1] > MOST_COLUMNS:
             directions = main_directions(standard[0], MOST_COLUMNS)
             standard = [rows @ directions for rows in standard]
-        told = [Evidence("donor", rows, there) for rows, (_, there) in zip(standard, sides, strict=True)]
-        found.append((told[0], told[1]))
-    return [one for one, _ in found], [one for _, one in found]
+        evidence = [Evidence("donor", rows, has_row) for rows, (_, has_row) in zip(standard, sides, strict=True)]
+        pairs.append((evidence[0], evidence[1]))
+    return [one for one, _ in pairs], [one for _, one in pairs]
 
 
 def _word_evidence(problem: Problem, words: Any, ids: np.ndarray) -> Evidence:
-    there = np.diff(words.indptr)[ids] > 0
-    found = subword_vectors(words, ids, problem.centred_vectors, power=2.0)
-    return Evidence("words", found * np.float32(np.sqrt(found.shape[1])), there)
+    has_words = np.diff(words.indptr)[ids] > 0
+    vectors = subword_vectors(words, ids, problem.centred_vectors, power=2.0)
+    return Evidence("words", vectors * np.float32(np.sqrt(vectors.shape[1])), has_words)
 
 
 def _rows_with_text(problem: Problem) -> np.ndarray:
     from hyperofa.vocab.surfaces import tokens_with_text
 
-    there = np.zeros(len(problem.rows), dtype=bool)
-    found = tokens_with_text(problem.source_tokenizer)[: len(there)]
-    there[: len(found)] = found
-    return there
+    has_text = np.zeros(len(problem.rows), dtype=bool)
+    token_has_text = tokens_with_text(problem.source_tokenizer)[: len(has_text)]
+    has_text[: len(token_has_text)] = token_has_text
+    return has_text
 
 
 def _from_vectors(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """The rows of ``ofa-ridge`` for the tokens to predict that have words, and which these are."""
-    there = np.diff(problem.target_words.indptr)[problem.predict_ids] > 0
-    found = np.zeros((len(there), problem.rows.shape[1]), dtype=np.float32)
-    if there.any():
-        part = dataclasses.replace(problem, predict_ids=problem.predict_ids[there], settings=OfaRidgeSettings())
-        found[there] = ofa_ridge(part)
-    return found, there
+    has_words = np.diff(problem.target_words.indptr)[problem.predict_ids] > 0
+    rows = np.zeros((len(has_words), problem.rows.shape[1]), dtype=np.float32)
+    if has_words.any():
+        part = dataclasses.replace(problem, predict_ids=problem.predict_ids[has_words], settings=OfaRidgeSettings())
+        rows[has_words] = ofa_ridge(part)
+    return rows, has_words
 
 
 def _compared(
@@ -210,8 +210,8 @@ def _compared(
     held = held[known.spelled.counts[held] > 0]
     if not len(held):
         return None
-    rows, given = learner.rows, known.chosen(held)
-    wanted = rows[ids[held]]
+    rows, known_held = learner.rows, known.chosen(held)
+    targets = rows[ids[held]]
     train = np.setdiff1d(np.flatnonzero(known.spelled.counts > 0), held)
     step = max(1, len(train) // 50_000)
     linear = linear_map(learner.seen, known.spelled.chosen(train[::step]), rows[ids[train[::step]]])
@@ -220,11 +220,11 @@ def _compared(
         "linear": lambda one: linear(one.spelled),
         "pieces": lambda one: mean_of_pieces(rows, one.spelled),
     }
-    found = {name: predict(given) for name, predict in predictions.items()}
-    lengths = {name: float(np.linalg.norm(one, axis=1).mean()) for name, one in {**found, "true": wanted}.items()}
+    predicted = {name: predict(known_held) for name, predict in predictions.items()}
+    lengths = {name: float(np.linalg.norm(one, axis=1).mean()) for name, one in {**predicted, "true": targets}.items()}
     return {
         "tokens": len(held),
-        "cosine": {name: round(float(cosines(one, wanted).mean()), 4) for name, one in found.items()},
+        "cosine": {name: round(float(cosines(one, targets).mean()), 4) for name, one in predicted.items()},
         "norm": {name: round(length, 3) for name, length in lengths.items()},
         "loss": through and losses_of(learnable, *through, predictions),
     }
@@ -242,6 +242,6 @@ def _rounded(values: list[float]) -> list[float]:
     return [round(value, 5) for value in values]
 
 
-def at_length(found: np.ndarray, problem: Problem) -> np.ndarray:
-    """``found`` (m, r) at the mean length of the source's rows about their mean."""
-    return rescale(found, problem.rows, problem.rows.mean(axis=0))
+def at_length(rows: np.ndarray, problem: Problem) -> np.ndarray:
+    """``rows`` (m, r) at the mean length of the source's rows about their mean."""
+    return rescale(rows, problem.rows, problem.rows.mean(axis=0))

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def fit(
     learner: Learner,
     known: Known,
-    wanted: StandardRows | np.ndarray,
+    targets: StandardRows | np.ndarray,
     table: Spellings,
     groups: np.ndarray,
     epochs: int,
@@ -45,7 +45,7 @@ def fit(
     Args:
         learner: What learns.
         known: What is known of the n tokens.
-        wanted: (n, r) their rows in standard form.
+        targets: (n, r) their rows in standard form.
         table: What each source token is spelled by, to spell pieces by smaller ones.
         groups: (n,) tokens that share a number are on one side of the split.
         epochs: Passes.
@@ -58,14 +58,14 @@ def fit(
         HyperofaError: the loss became NaN or infinite, or the state cannot be kept.
     """
     settings = learner.settings
-    share = min(0.05, settings.held_out / max(len(wanted), 1))
+    share = min(0.05, settings.held_out / max(len(targets), 1))
     train, held = split_groups(groups, share, np.random.default_rng([seed, 30]))
-    learns = [one for one in learner.network.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(learns, lr=settings.learning_rate, weight_decay=0.01)
-    store = SavedState(checkpoint, "spelling", _key(learner, known, wanted, epochs, seed) if checkpoint else "")
+    parameters = [one for one in learner.network.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.01)
+    store = SavedState(checkpoint, "spelling", _key(learner, known, targets, epochs, seed) if checkpoint else "")
     rng = np.random.default_rng([seed, 32])
-    some = rng.permutation(train)[:_REGRESSED]
-    learner.start_linear(hidden_at_random(known.chosen(some), table, settings, rng), wanted[some])
+    sample = rng.permutation(train)[:_REGRESSED]
+    learner.start_linear(hidden_at_random(known.chosen(sample), table, settings, rng), targets[sample])
     return_freed_memory()  # of the regression, which is larger than all that follows
     history, best = load_fit(store, learner.network, optimizer)
     steps = math.ceil(len(train) / settings.batch_size)
@@ -81,8 +81,8 @@ def fit(
                     rate = _rate(epoch * steps + step, epochs * steps)
                     for group in optimizer.param_groups:
                         group["lr"] = settings.learning_rate * rate
-                    given = hidden_at_random(known.chosen(ids), table, settings, rng)
-                    loss = learner.loss(learner.answer(given), learner.tensor(wanted[ids]))
+                    batch = hidden_at_random(known.chosen(ids), table, settings, rng)
+                    loss = learner.loss(learner.answer(batch), learner.tensor(targets[ids]))
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     optimizer.step()
@@ -93,8 +93,8 @@ def fit(
                 what = f"the loss became {history['train'][-1]} in epoch {epoch + 1}"
                 raise HyperofaError(what, where="spelling network", todo="lower learning_rate")
             if len(held):
-                found = learner.predict(known.chosen(held))
-                history["validation"].append(1 - float(cosines(found, wanted[held]).mean()))
+                predicted = learner.predict(known.chosen(held))
+                history["validation"].append(1 - float(cosines(predicted, targets[held]).mean()))
                 if int(np.argmin(history["validation"])) == epoch:
                     best = {name: value.detach().clone() for name, value in learner.network.state_dict().items()}
             log.debug("epoch %d: %s", epoch + 1, {name: values[-1:] for name, values in history.items()})
@@ -114,17 +114,17 @@ def _rate(step: int, steps: int, warmup: int = 50) -> float:
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
-def _key(learner: Learner, known: Known, wanted: StandardRows | np.ndarray, epochs: int, seed: int) -> str:
+def _key(learner: Learner, known: Known, targets: StandardRows | np.ndarray, epochs: int, seed: int) -> str:
     """SHA-256 of all that decides what is learned."""
     settings = {name: value for name, value in dataclasses.asdict(learner.settings).items() if name != "device"}
-    asked = json.dumps([settings, epochs, seed, [one.name for one in known.evidence]], sort_keys=True)
+    facts = json.dumps([settings, epochs, seed, [one.name for one in known.evidence]], sort_keys=True)
     arrays: list[RowTable | np.ndarray | None] = [
         known.spelled.starts,
         known.spelled.pieces,
         known.inside.starts,
         known.inside.pieces,
     ]
-    for rows in (wanted, learner.rows):
+    for rows in (targets, learner.rows):
         arrays += [rows] if isinstance(rows, np.ndarray) else [rows.rows, rows.scale.mean]
-    arrays += [array for one in known.evidence for array in (one.features, one.there)]
-    return hashlib.sha256(f"{asked}{digest(*arrays)}".encode()).hexdigest()
+    arrays += [array for one in known.evidence for array in (one.features, one.is_known)]
+    return hashlib.sha256(f"{facts}{digest(*arrays)}".encode()).hexdigest()

@@ -32,12 +32,12 @@ class Evidence:
     Attributes:
         name: for the record.
         features: (n, d) float32, zero where nothing is known; about 1 in size.
-        there: (n,) bool: where something is.
+        is_known: (n,) bool: where something is known.
     """
 
     name: str
     features: np.ndarray
-    there: np.ndarray
+    is_known: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Known:
 
     def chosen(self, ids: np.ndarray) -> Known:
         """Of the tokens ``ids`` alone."""
-        told = [Evidence(one.name, one.features[ids], one.there[ids]) for one in self.evidence]
-        return Known(self.spelled.chosen(ids), self.inside.chosen(ids), self.order[ids], told)
+        evidence = [Evidence(one.name, one.features[ids], one.is_known[ids]) for one in self.evidence]
+        return Known(self.spelled.chosen(ids), self.inside.chosen(ids), self.order[ids], evidence)
 
     def __len__(self) -> int:
         return len(self.spelled)
@@ -77,13 +77,13 @@ class Scale:
 
     def enter(self, rows: np.ndarray) -> np.ndarray:
         """Standard rows."""
-        found: np.ndarray = (rows - self.mean) / np.float32(self.deviation)
-        return found
+        standard: np.ndarray = (rows - self.mean) / np.float32(self.deviation)
+        return standard
 
     def leave(self, rows: np.ndarray) -> np.ndarray:
         """Rows as the model has them."""
-        found: np.ndarray = rows * np.float32(self.deviation) + self.mean
-        return found
+        model_rows: np.ndarray = rows * np.float32(self.deviation) + self.mean
+        return model_rows
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,23 @@ class Learner:
     def vectors(self, known: Known) -> np.ndarray:
         """(B, k) float32: mean, first and last piece, mean of the tokens inside, how many pieces; then other evidence."""
         spelled, rows = known.spelled, self.seen
-        some = spelled.counts > 0
+        has_pieces = spelled.counts > 0
         ends = np.zeros((2, len(known), rows.shape[1]), dtype=np.float32)
-        ends[0, some] = rows[spelled.pieces[spelled.starts[:-1][some]]]
-        ends[1, some] = rows[spelled.pieces[spelled.starts[1:][some] - 1]]
-        told = [one for each in known.evidence for one in (each.features * each.there[:, None], each.there[:, None])]
+        ends[0, has_pieces] = rows[spelled.pieces[spelled.starts[:-1][has_pieces]]]
+        ends[1, has_pieces] = rows[spelled.pieces[spelled.starts[1:][has_pieces] - 1]]
+        evidence = [
+            one for each in known.evidence for one in (each.features * each.is_known[:, None], each.is_known[:, None])
+        ]
         size = np.log2(np.maximum(spelled.counts, 1))
-        parts = [mean_of_pieces(rows, spelled), *ends, mean_of_pieces(rows, known.inside), some[:, None], size[:, None]]
+        parts = [
+            mean_of_pieces(rows, spelled),
+            *ends,
+            mean_of_pieces(rows, known.inside),
+            has_pieces[:, None],
+            size[:, None],
+        ]
         parts.append(known.order[:, None])
-        return np.concatenate([*parts, *told], axis=1, dtype=np.float32)
+        return np.concatenate([*parts, *evidence], axis=1, dtype=np.float32)
 
     def answer(self, known: Known) -> Tensor:
         """Standard rows (B, r): the mean of the pieces, and what the network makes of all that is known."""
@@ -168,45 +176,45 @@ class Learner:
         """Standard rows (n, r) float32 of tokens of each of which something is known."""
         self.network.eval()
         step = 4 * self.settings.batch_size
-        found = np.empty((len(known), self.rows.shape[1]), dtype=np.float32)
+        predicted = np.empty((len(known), self.rows.shape[1]), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(found), step):
-                ids = np.arange(start, min(start + step, len(found)))
-                found[ids] = self.answer(known.chosen(ids)).cpu().numpy()
-        return found
+            for start in range(0, len(predicted), step):
+                ids = np.arange(start, min(start + step, len(predicted)))
+                predicted[ids] = self.answer(known.chosen(ids)).cpu().numpy()
+        return predicted
 
-    def loss(self, found: Tensor, wanted: Tensor) -> Tensor:
+    def loss(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """1 - cosine, and the squared error of a column."""
-        cosine = F.cosine_similarity(found, wanted)
-        return (1 - cosine).mean() + self.settings.squared_error * (found - wanted).square().mean()
+        cosine = F.cosine_similarity(predicted, targets)
+        return (1 - cosine).mean() + self.settings.squared_error * (predicted - targets).square().mean()
 
-    def start_linear(self, known: Known, wanted: np.ndarray) -> None:
-        """Set the linear map to ridge regression of what these n tokens' rows ``wanted`` (n, r) are beyond the mean of pieces.
+    def start_linear(self, known: Known, targets: np.ndarray) -> None:
+        """Set the linear map to ridge regression of what these n tokens' rows ``targets`` (n, r) are beyond the mean of pieces.
 
         So the penalty draws rows to the mean of pieces, not to nothing: what regression cannot tell stays as the pieces have it.
         """
-        beyond = wanted - mean_of_pieces(self.rows, known.spelled)
+        beyond = targets - mean_of_pieces(self.rows, known.spelled)
         weights, intercept = ridge(self.vectors(known), beyond, self.settings.ridge_penalty)
         with torch.no_grad():
             self.network.linear.weight.copy_(torch.from_numpy(weights.T))
             self.network.linear.bias.copy_(torch.from_numpy(intercept))
 
 
-def ridge(inputs: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (k, r) and intercept (r,) float32 of ridge regression, the sums in float32 and the solution in float64.
 
     ``penalty`` is in units of the mean squared input of a column over ``k``, times 1 / n: 1 counts like one token a column.
     """
-    centre_in, centre_out = inputs.mean(axis=0), wanted.mean(axis=0)
-    given = torch.from_numpy(inputs - centre_in)
-    gram = (given.T @ given).double()
+    centre_in, centre_out = inputs.mean(axis=0), targets.mean(axis=0)
+    centred = torch.from_numpy(inputs - centre_in)
+    gram = (centred.T @ centred).double()
     gram.diagonal().add_(penalty * max(float(gram.diagonal().mean()), 1e-12) / max(len(inputs), 1) * inputs.shape[1])
-    products = torch.empty((inputs.shape[1], wanted.shape[1]))
-    for start in range(0, wanted.shape[1], _COLUMNS):  # a second copy of what is wanted may be gigabytes
+    products = torch.empty((inputs.shape[1], targets.shape[1]))
+    for start in range(0, targets.shape[1], _COLUMNS):  # a second copy of what is wanted may be gigabytes
         part = slice(start, start + _COLUMNS)
-        products[:, part] = given.T @ torch.from_numpy(wanted[:, part] - centre_out[part])
-    found = torch.linalg.solve(gram, products.double()).float().numpy()
-    return found, centre_out - centre_in @ found
+        products[:, part] = centred.T @ torch.from_numpy(targets[:, part] - centre_out[part])
+    weights = torch.linalg.solve(gram, products.double()).float().numpy()
+    return weights, centre_out - centre_in @ weights
 
 
 def order_of(size: int) -> np.ndarray:
@@ -215,18 +223,18 @@ def order_of(size: int) -> np.ndarray:
     Every trainer of tokenizers gives the more frequent pieces the smaller numbers.
     """
     places = np.log1p(np.arange(size, dtype=np.float32))
-    found: np.ndarray = (places - places.mean()) / max(float(places.std()), 1e-6)
-    return found
+    standard: np.ndarray = (places - places.mean()) / max(float(places.std()), 1e-6)
+    return standard
 
 
 def main_directions(rows: StandardRows | np.ndarray, count: int) -> np.ndarray:
     """(r, count) float32 orthonormal: the directions in which centred ``rows`` (V_s, r) deviate most."""
     gram = torch.zeros((rows.shape[1],) * 2, dtype=torch.float64)
     for block in _blocks(rows):
-        given = torch.from_numpy(block)
-        gram += given.T @ given
-    _, found = torch.linalg.eigh(gram)
-    return np.ascontiguousarray(found[:, -count:].float().numpy())
+        values = torch.from_numpy(block)
+        gram += values.T @ values
+    _, directions = torch.linalg.eigh(gram)
+    return np.ascontiguousarray(directions[:, -count:].float().numpy())
 
 
 def _blocks(rows: StandardRows | np.ndarray) -> Iterator[np.ndarray]:
@@ -238,23 +246,23 @@ def mean_of_pieces(rows: StandardRows | np.ndarray, spelled: Spellings) -> np.nd
     """(n, r) float32: the mean row of each token's pieces; zero where it has none."""
     data = np.repeat(1 / np.maximum(spelled.counts, 1), spelled.counts).astype(np.float32)
     shares = csr_matrix((data, spelled.pieces, spelled.starts), shape=(len(spelled), len(rows)))
-    found: np.ndarray = shares @ rows if isinstance(rows, np.ndarray) else sparse_times_vectors(shares, rows)
-    return found
+    means: np.ndarray = shares @ rows if isinstance(rows, np.ndarray) else sparse_times_vectors(shares, rows)
+    return means
 
 
-def cosines(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def cosines(predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(n,) cosine of each row with the one it should be; 0 where either is none."""
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    products: np.ndarray = np.einsum("nr,nr->n", found, wanted) / np.maximum(lengths, 1e-12)
+    lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(targets, axis=1)
+    products: np.ndarray = np.einsum("nr,nr->n", predicted, targets) / np.maximum(lengths, 1e-12)
     return products
 
 
 def finer_like(own: Spellings, new: Spellings) -> float:
     """The share of pieces to hide so that the source's ``own`` tokens have as many as ``new`` ones; a half at most."""
-    counts = own.counts[own.counts > 0].mean() if own.counts.any() else 1.0
-    wanted = new.counts[new.counts > 0].mean() if new.counts.any() else 1.0
+    own_mean = own.counts[own.counts > 0].mean() if own.counts.any() else 1.0
+    new_mean = new.counts[new.counts > 0].mean() if new.counts.any() else 1.0
     # A hidden piece is replaced by as many as a token has on average.
-    return float(np.clip((wanted / counts - 1) / max(counts - 1, 1e-6), 0, 0.5))
+    return float(np.clip((new_mean / own_mean - 1) / max(own_mean - 1, 1e-6), 0, 0.5))
 
 
 def hidden_at_random(known: Known, table: Spellings, settings: NetworkSettings, rng: np.random.Generator) -> Known:
@@ -270,8 +278,8 @@ def hidden_at_random(known: Known, table: Spellings, settings: NetworkSettings, 
         # A source without that piece would have none of its length within the token either.
         within = table.lengths[inside.pieces] >= np.repeat(bound, inside.counts)
         spelled, inside = spelled.finer(cut, table), inside.finer(within, table)
-    told = []
+    evidence = []
     for one in known.evidence:
-        there = one.there & ((rng.random(len(known)) >= settings.absent) | (spelled.counts == 0))
-        told.append(dataclasses.replace(one, there=there))
-    return Known(spelled, inside, known.order, told)
+        is_known = one.is_known & ((rng.random(len(known)) >= settings.absent) | (spelled.counts == 0))
+        evidence.append(dataclasses.replace(one, is_known=is_known))
+    return Known(spelled, inside, known.order, evidence)

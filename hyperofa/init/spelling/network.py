@@ -32,5 +32,5 @@ class SpellingNetwork(nn.Module):
         """Rows (B, width) float32 of tokens (B, known); with ``bf16`` the added part is worked out in bfloat16."""
         with torch.autocast(known.device.type, torch.bfloat16, enabled=bf16):
             added = self.leave(self.hidden(known))
-        found: Tensor = self.linear(known) + added.float()
-        return found
+        rows: Tensor = self.linear(known) + added.float()
+        return rows

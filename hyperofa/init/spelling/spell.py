@@ -65,22 +65,22 @@ class Spellings:
         ends = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.arange(ends[-1]) - np.repeat(ends[:-1], lengths)
         places = np.repeat(np.where(cut, table.starts[self.pieces], 0), lengths) + offsets
-        found = np.where(
+        pieces = np.where(
             np.repeat(cut, lengths), table.pieces[places] if len(table.pieces) else 0, np.repeat(self.pieces, lengths)
         )
-        return Spellings(ends[self.starts], found)
+        return Spellings(ends[self.starts], pieces)
 
     def without(self, hidden: np.ndarray, table: Spellings) -> Spellings:
         """The same without the tokens ``hidden`` (V_s,) bool, spelled by ``table`` in turn; nothing where they cannot be."""
-        found = self
-        while (cut := hidden[found.pieces] & (table.counts[found.pieces] > 0)).any():
-            found = found.finer(cut, table)
-        lost = np.unique(np.repeat(np.arange(len(found)), found.counts)[hidden[found.pieces]])
-        if not len(lost):
-            return found
-        gone = np.isin(np.arange(len(found)), lost)
-        kept = found.pieces[~np.repeat(gone, found.counts)]
-        return Spellings(np.concatenate([[0], np.cumsum(np.where(gone, 0, found.counts))]), kept)
+        spelled = self
+        while (cut := hidden[spelled.pieces] & (table.counts[spelled.pieces] > 0)).any():
+            spelled = spelled.finer(cut, table)
+        unspelled = np.unique(np.repeat(np.arange(len(spelled)), spelled.counts)[hidden[spelled.pieces]])
+        if not len(unspelled):
+            return spelled
+        is_unspelled = np.isin(np.arange(len(spelled)), unspelled)
+        pieces = spelled.pieces[~np.repeat(is_unspelled, spelled.counts)]
+        return Spellings(np.concatenate([[0], np.cumsum(np.where(is_unspelled, 0, spelled.counts))]), pieces)
 
 
 class Source:
@@ -99,9 +99,9 @@ class Source:
         backend = tokenizer.backend_tokenizer
         model: dict[str, Any] = json.loads(backend.to_str())["model"]
         entries = model.get("vocab") or {}
-        every = entries if isinstance(entries, dict) else {piece: i for i, (piece, _) in enumerate(entries)}
+        ids_of = entries if isinstance(entries, dict) else {piece: i for i, (piece, _) in enumerate(entries)}
         left_out = set(tokenizer.all_special_ids) | set(backend.get_added_tokens_decoder())
-        self._names = {name: i for name, i in every.items() if i < size and i not in left_out}
+        self._names = {name: i for name, i in ids_of.items() if i < size and i not in left_out}
         self._inner = (model.get("continuing_subword_prefix") or "") if model.get("type") == "WordPiece" else ""
         self._longest = max(map(len, self._names), default=1)
         self._texts = [_BREAK] * size
@@ -130,17 +130,17 @@ class Source:
         starts_inside = bool(inner and parts and parts[0].startswith(inner))
         text = "".join(part.removeprefix(inner) for part in parts) if inner else "".join(parts)
         size, reach = len(text), 0
-        found: Pieces = []
+        tokens: Pieces = []
         for begin in range(size - 1):
             for end in range(min(size, begin + self._longest), max(begin + 1, reach), -1):
                 if end - begin == size:
                     continue
                 token = names.get(inner + text[begin:end] if begin or starts_inside else text[begin:end])
                 if token is not None and (hidden is None or not hidden[token]):
-                    found.append(token)
+                    tokens.append(token)
                     reach = end
                     break
-        return found
+        return tokens
 
     def spell(self, target_tokenizer: Any, ids: np.ndarray) -> Spellings:
         """The pieces of the target tokens ``ids`` (m,) in the source's own tokens; unknown ones are left out."""
@@ -148,8 +148,8 @@ class Source:
         from hyperofa.vocab.surfaces import token_surfaces
 
         surfaces = token_surfaces(target_tokenizer)
-        found = spell_tokens(self.tokenizer, [surfaces[token] for token in ids])
-        return Spellings.of([[i for i in pieces if i < self.size] for pieces in found])
+        spelled = spell_tokens(self.tokenizer, [surfaces[token] for token in ids])
+        return Spellings.of([[i for i in pieces if i < self.size] for pieces in spelled])
 
 
 def _bytes_of(names: dict[str, int]) -> Callable[[str], Pieces | None]:
@@ -157,8 +157,8 @@ def _bytes_of(names: dict[str, int]) -> Callable[[str], Pieces | None]:
     table = {byte: names[f"<0x{byte:02X}>"] for byte in range(256) if f"<0x{byte:02X}>" in names}
 
     def spell(character: str) -> Pieces | None:
-        there = character.encode("utf-8", "surrogatepass")
-        return [table[byte] for byte in there] if all(byte in table for byte in there) else None
+        encoded = character.encode("utf-8", "surrogatepass")
+        return [table[byte] for byte in encoded] if all(byte in table for byte in encoded) else None
 
     return spell
 
@@ -183,8 +183,8 @@ def _unigram(model: dict[str, Any], names: dict[str, int]) -> Callable[[str], Pi
                 token = names.get(text[begin:end])
                 if token is not None and so_far + scores[token] > best[end]:
                     best[end], back[end] = so_far + scores[token], (begin, [token])
-            if so_far + worst > best[begin + 1] and (found := in_bytes(text[begin])) is not None:
-                best[begin + 1], back[begin + 1] = so_far + worst, (begin, found)
+            if so_far + worst > best[begin + 1] and (byte_pieces := in_bytes(text[begin])) is not None:
+                best[begin + 1], back[begin + 1] = so_far + worst, (begin, byte_pieces)
         if best[size] == _IMPOSSIBLE:
             return []
         parts: list[Pieces] = []
@@ -204,8 +204,8 @@ def _bpe(model: dict[str, Any], names: dict[str, int]) -> Callable[[str], Pieces
 
     def spell(text: str) -> Pieces:
         if len(text) < 2:
-            found = in_bytes(text) if text else None
-            return found if found and names.get(text) not in found else []
+            token_ids = in_bytes(text) if text else None
+            return token_ids if token_ids and names.get(text) not in token_ids else []
         parts = list(text)
         while len(parts) > 2:  # the merge of the last two is the token itself
             order = [ranks.get(pair, never) for pair in pairwise(parts)]
@@ -217,10 +217,10 @@ def _bpe(model: dict[str, Any], names: dict[str, int]) -> Callable[[str], Pieces
         pieces: Pieces = []
         for part in parts:
             token = names.get(part)
-            found = [token] if token is not None else in_bytes(part) if len(part) == 1 else None
-            if found is None:
+            token_ids = [token] if token is not None else in_bytes(part) if len(part) == 1 else None
+            if token_ids is None:
                 return []
-            pieces += found
+            pieces += token_ids
         return pieces
 
     return spell

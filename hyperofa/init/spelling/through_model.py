@@ -49,13 +49,13 @@ class Learnable:
     held: np.ndarray
     size: int
 
-    def there(self, *, held: bool) -> np.ndarray:
+    def mask(self, *, held: bool) -> np.ndarray:
         """(V,) bool: the spelled tokens that are kept out, or those that are not."""
-        kept = np.zeros(len(self.ids), dtype=bool)
-        kept[self.held] = True
-        found = np.zeros(self.size, dtype=bool)
-        found[self.ids[(kept == held) & (self.known.spelled.counts > 0)]] = True
-        return found
+        is_held = np.zeros(len(self.ids), dtype=bool)
+        is_held[self.held] = True
+        selected = np.zeros(self.size, dtype=bool)
+        selected[self.ids[(is_held == held) & (self.known.spelled.counts > 0)]] = True
+        return selected
 
     def of(self, ids: np.ndarray) -> Known:
         """What is known of these tokens (numbers in the vocabulary)."""
@@ -99,7 +99,7 @@ def learn_through(
         HyperofaError: the loss became NaN or infinite.
     """
     began = time.monotonic()
-    learns, held = learnable.there(held=False), learnable.there(held=True)
+    learns, held = learnable.mask(held=False), learnable.mask(held=True)
     if not model.begin(learns, held):
         return None
     network, settings = learner.network, learner.settings
@@ -127,11 +127,11 @@ def learn_through(
             lines = model.batch(step)
             ids = _drawn(lines, learns, _SCORED if model.scored else 0.0, rng)
             rows = to_rows(hidden_at_random(learnable.of(ids), learnable.table, settings, rng))
-            again = rng.choice(len(learnable.ids), settings.batch_size)
-            again = np.setdiff1d(again, learnable.held)
-            given = hidden_at_random(learnable.known.chosen(again), learnable.table, settings, rng)
-            wanted = learner.tensor(learnable.rows[again])
-            loss = model.loss(lines, ids, rows) + model.beside * learner.loss(learner.answer(given), wanted)
+            places = rng.choice(len(learnable.ids), settings.batch_size)
+            places = np.setdiff1d(places, learnable.held)
+            known = hidden_at_random(learnable.known.chosen(places), learnable.table, settings, rng)
+            targets = learner.tensor(learnable.rows[places])
+            loss = model.loss(lines, ids, rows) + model.beside * learner.loss(learner.answer(known), targets)
             if not bool(torch.isfinite(loss)):
                 what = f"the loss became {float(loss.detach())} in step {step + 1}"
                 raise HyperofaError(what, where="spelling network", todo="lower model_learning_rate")
@@ -150,28 +150,30 @@ def learn_through(
     return {"unit": model.unit, "looks": [[step, round(value, 5)] for step, value in figures], "taken": step}
 
 
-def _drawn(lines: list[np.ndarray], learns: np.ndarray, others: float, rng: np.random.Generator) -> np.ndarray:
+def _drawn(lines: list[np.ndarray], learns: np.ndarray, other_share: float, rng: np.random.Generator) -> np.ndarray:
     """Ids, ascending, of tokens of ``learns`` (V,) bool: a part of those that the lines hold, and a share of the others."""
-    there = np.zeros(len(learns), dtype=bool)
-    there[np.concatenate(lines)] = True
-    ids = np.flatnonzero(there & learns)
+    in_lines = np.zeros(len(learns), dtype=bool)
+    in_lines[np.concatenate(lines)] = True
+    ids = np.flatnonzero(in_lines & learns)
     if len(ids):
         ids = rng.choice(ids, max(1, round(_REPLACED * len(ids))), replace=False)
-    if others:
-        ids = np.concatenate([ids, np.flatnonzero(~there & learns & (rng.random(len(learns)) < others))])
+    if other_share:
+        ids = np.concatenate([ids, np.flatnonzero(~in_lines & learns & (rng.random(len(learns)) < other_share))])
     return np.sort(ids)
 
 
-def losses_of(learnable: Learnable, to_rows: ModelRows, model: FrozenModel, rows: dict[str, Any]) -> dict[str, float]:
+def losses_of(
+    learnable: Learnable, to_rows: ModelRows, model: FrozenModel, predictions: dict[str, Any]
+) -> dict[str, float]:
     """The frozen model's loss on the held-out part by each prediction: functions from what is known to standard rows."""
-    held = learnable.there(held=True)
-    found = {}
+    held = learnable.mask(held=True)
+    losses = {}
     with model.at_work():
-        for name, predict in rows.items():
+        for name, predict in predictions.items():
 
-            def given(ids: np.ndarray, predict: Any = predict) -> Tensor:
+            def rows_of(ids: np.ndarray, predict: Any = predict) -> Tensor:
                 known = learnable.of(ids)
                 return to_rows.of(torch.from_numpy(np.ascontiguousarray(predict(known))))
 
-            found[name] = round(model.held_out(held, given), 5)
-    return found
+            losses[name] = round(model.held_out(held, rows_of), 5)
+    return losses

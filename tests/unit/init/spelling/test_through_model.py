@@ -146,7 +146,7 @@ def test_rows_are_at_the_wanted_length(task):
 def test_each_prediction_has_its_loss(task):
     rows, learnable = task
     _, to_rows, _ = learn(task, model := Model(rows, 0.0), steps=0)
-    model.begin(learnable.there(held=False), held := learnable.there(held=True))
+    model.begin(learnable.mask(held=False), held := learnable.mask(held=True))
     names = {
         "true": lambda known: rows[np.flatnonzero(held)],
         "wrong": lambda known: np.zeros((len(known), 6), np.float32),
