@@ -59,15 +59,15 @@ def sparsemax_means(queries: np.ndarray, keys: np.ndarray, rows: RowTable | np.n
     The weights are those of the ``limit`` nearest keys. Sparsemax's support is made of the largest scores, so a few are looked at
     first, and more only where the last of them still has a weight.
     """
-    found = np.empty((len(queries), rows.shape[1]), dtype=np.float32)
-    todo, width = np.arange(len(queries)), min(_WIDTH, limit)
-    while len(todo):
-        indices, scores = nearest(queries[todo], keys, width)
+    means = np.empty((len(queries), rows.shape[1]), dtype=np.float32)
+    pending, width = np.arange(len(queries)), min(_WIDTH, limit)
+    while len(pending):
+        indices, scores = nearest(queries[pending], keys, width)
         weights = sparsemax(scores)
         done = (weights[:, -1] == 0) | (width >= min(limit, len(keys)))
-        found[todo[done]] = combine(weights[done], indices[done], rows)
-        todo, width = todo[~done], min(4 * width, limit)
-    return found
+        means[pending[done]] = combine(weights[done], indices[done], rows)
+        pending, width = pending[~done], min(4 * width, limit)
+    return means
 
 
 FOCUS = Method(

@@ -54,9 +54,9 @@ class Directions:
         self.problem, self.power, self.penalty = problem, settings.share_power, settings.ridge_penalty
         self.known: csr_matrix = (problem.source_words @ diags_array(problem.known_words)).tocsr()
         self.known.eliminate_zeros()
-        every = problem.anchor_ids
-        near = every[np.asarray(self.known[every].sum(axis=1)).ravel() >= settings.known_words]
-        self.anchors = near if len(near) else every
+        with_words = problem.anchor_ids
+        known_ids = with_words[np.asarray(self.known[with_words].sum(axis=1)).ravel() >= settings.known_words]
+        self.anchors = known_ids if len(known_ids) else with_words
         self.rows = problem.rows.take(self.anchors)
         self.centre = self.rows.mean(axis=0)
         self.queries = subword_vectors(
@@ -66,8 +66,8 @@ class Directions:
 
     def nearest(self) -> np.ndarray:
         """OFA's step from the known anchors."""
-        found = combine_nearest(self.queries, self.keys, self.rows, neighbours=10, temperature=0.1)
-        return normalise_rows(found - self.centre)
+        rows = combine_nearest(self.queries, self.keys, self.rows, neighbours=10, temperature=0.1)
+        return normalise_rows(rows - self.centre)
 
     def narrow_ridge(self) -> np.ndarray:
         """Ridge regression from the known anchors."""

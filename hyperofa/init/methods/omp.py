@@ -36,13 +36,13 @@ def omp(problem: Problem) -> np.ndarray:
     donor, settings = problem.donor, problem.settings
     assert donor is not None
     shared = np.flatnonzero(donor.has_source)
-    there = np.flatnonzero(donor.has_target[problem.predict_ids])
+    in_donor = np.flatnonzero(donor.has_target[problem.predict_ids])
     atoms = donor.rows.take(donor.source_ids[shared])
-    targets = donor.rows.take(donor.target_ids[problem.predict_ids[there]])
+    targets = donor.rows.take(donor.target_ids[problem.predict_ids[in_donor]])
     rows = mean(problem)
-    with progress_bar("orthogonal matching pursuit", len(there)) as advance:
+    with progress_bar("orthogonal matching pursuit", len(in_donor)) as advance:
         for block, chosen, weights in pursue(targets, atoms, settings.k, growth=settings.growth):
-            rows[there[block]] = combine(weights, shared[chosen], problem.rows)
+            rows[in_donor[block]] = combine(weights, shared[chosen], problem.rows)
             advance(len(chosen))
     problem.notes["shared_tokens"] = len(shared)
     return rows

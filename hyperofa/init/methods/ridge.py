@@ -46,10 +46,10 @@ def rescale(rows: np.ndarray, source_rows: RowTable | np.ndarray, centre: np.nda
     Regressions predict rows far shorter than real ones; the length of a row matters to the model as much as its direction.
     """
     origin = np.zeros(rows.shape[1], dtype=np.float32) if centre is None else centre
-    wanted = RowTable.of(source_rows).each(lambda block: np.linalg.norm(block - origin, axis=1)).mean()
+    mean_norm = RowTable.of(source_rows).each(lambda block: np.linalg.norm(block - origin, axis=1)).mean()
     offsets = rows - origin
     norms = np.linalg.norm(offsets, axis=1, keepdims=True)
-    return (origin + offsets * (wanted / np.where(norms > 0, norms, 1))).astype(np.float32)
+    return (origin + offsets * (mean_norm / np.where(norms > 0, norms, 1))).astype(np.float32)
 
 
 def ridge(problem: Problem) -> np.ndarray:

@@ -53,11 +53,11 @@ def spelling_network(problem: Problem) -> np.ndarray:
     from hyperofa.init.spelling.candidates import make_candidates
 
     settings: SpellingNetworkSettings = problem.settings
-    found = make_candidates(problem, settings, at_source_length=_norm(problem, settings) == "source")
-    choices = _choices(problem, settings, found)
+    candidates = make_candidates(problem, settings, at_source_length=_norm(problem, settings) == "source")
+    choices = _choices(problem, settings, candidates)
 
     def rows_of(choice: tuple[Start, Mix]) -> np.ndarray:
-        return mixed(problem, settings, found, *choice)
+        return mixed(problem, settings, candidates, *choice)
 
     chosen, losses = choices[0], None
     if len(choices) > 1 and problem.judge is not None:
@@ -73,7 +73,9 @@ def spelling_network(problem: Problem) -> np.ndarray:
     return rows_of(chosen)
 
 
-def mixed(problem: Problem, settings: SpellingNetworkSettings, found: Candidates, base: Start, mix: Mix) -> np.ndarray:
+def mixed(
+    problem: Problem, settings: SpellingNetworkSettings, candidates: Candidates, base: Start, mix: Mix
+) -> np.ndarray:
     """The rows of one choice; where word vectors tell nothing of a token, the network's over its pieces stand."""
     length: Callable[[np.ndarray], np.ndarray] = lambda rows: rows  # noqa: E731
     if _norm(problem, settings) == "source":
@@ -82,28 +84,29 @@ def mixed(problem: Problem, settings: SpellingNetworkSettings, found: Candidates
         def length(rows: np.ndarray) -> np.ndarray:
             return at_length(rows, problem)
 
-    network = length(found.network)
-    if base == "pieces" or found.vectors is None:
-        start, there = found.pieces, found.counts > 0
+    network = length(candidates.network)
+    if base == "pieces" or candidates.vectors is None:
+        start, has_base = candidates.pieces, candidates.counts > 0
     else:
-        start, there = found.vectors
+        start, has_base = candidates.vectors
     share = {"network": 1.0, "half": 0.5, "base": 0.0}[mix]
     rows = (share * network + (1 - share) * start).astype(np.float32)
     if mix == "half":
         rows = length(rows)
-    return np.where(there[:, None], rows, network)
+    return np.where(has_base[:, None], rows, network)
 
 
-def _choices(problem: Problem, settings: SpellingNetworkSettings, found: Candidates) -> list[tuple[Start, Mix]]:
+def _choices(problem: Problem, settings: SpellingNetworkSettings, candidates: Candidates) -> list[tuple[Start, Mix]]:
     """The choices that the settings leave, the rule's first."""
     start: Start = "pieces"
-    if found.vectors is not None and (
-        settings.base == "vectors" or (settings.base == "auto" and found.characters < _SPELLED and not problem.causal)
+    if candidates.vectors is not None and (
+        settings.base == "vectors"
+        or (settings.base == "auto" and candidates.characters < _SPELLED and not problem.causal)
     ):
         start = "vectors"
     mix: Mix = "half" if problem.causal else "base" if start == "vectors" else "network"
     starts: list[Start] = [start]
-    if settings.base == "auto" and found.vectors is not None:
+    if settings.base == "auto" and candidates.vectors is not None:
         starts.append("pieces" if start == "vectors" else "vectors")
     mixes: list[Mix] = [mix, *(one for one in ("network", "half", "base") if one != mix)]
     if settings.mix != "auto":

@@ -69,15 +69,15 @@ def source_language(problem: Problem) -> int | None:
     Raises:
         SettingError: the vectors have no word of the named language.
     """
-    asked = problem.settings.source_language
-    if asked == "all":
+    language = problem.settings.source_language
+    if language == "all":
         return None
-    if asked == "auto":
+    if language == "auto":
         return int(problem.word_languages[int(np.argmax(problem.known_words))])
-    if asked not in problem.language_codes:
+    if language not in problem.language_codes:
         todo = f"name one of {', '.join(problem.language_codes)}, or auto"
-        raise SettingError("source_language", f"no word vector of {asked!r}", todo=todo)
-    return problem.language_codes.index(asked)
+        raise SettingError("source_language", f"no word vector of {language!r}", todo=todo)
+    return problem.language_codes.index(language)
 
 
 WECHSEL = Method(
