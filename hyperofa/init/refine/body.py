@@ -52,28 +52,28 @@ class Body:
         positions = getattr(config, "max_position_embeddings", None) or 10**9
         self.longest = int(positions) - 2  # RoBERTa's table has two rows that no token uses
         self._model: Any = source.model
-        self._kept: Tensor | None = None
+        self._basis: Tensor | None = None
 
     def reduce(self, primitives: np.ndarray | None) -> None:
         """From now on, see the source as the extended model will: its rows as ``primitives`` (r, D) keep them; None: as they are.
 
         Copied rows are reduced too. Where new rows learned the vectors of the whole source, translations lay apart.
         """
-        self._kept = None
+        self._basis = None
         if primitives is not None:
             basis, _ = np.linalg.qr(primitives.T)
-            self._kept = torch.from_numpy(np.ascontiguousarray(basis)).to(self.device)
+            self._basis = torch.from_numpy(np.ascontiguousarray(basis)).to(self.device)
 
     def digest(self) -> str:
         """SHA-256 of the weights, of the config, and of which block is looked at, in which numbers."""
         model = self._source.model
         values = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
         facts = [self.layer, str(self.dtype), self.device.type, values]
-        found = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        sha = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
         for name, tensor in model.state_dict().items():  # what lies between body and scores, and their bias, too
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return found.hexdigest()
+            sha.update(name.encode())
+            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return sha.hexdigest()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -101,24 +101,24 @@ class Body:
     def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """States (B, L, D) after the block, of embeddings (B, L, D) under a mask (B, L) of 0 and 1; no block after it is run."""
         body = self._model.base_model
-        given = self._given(embeddings)
+        inputs = self._scaled(embeddings)
         with attention_to_learn_with(self.device):
-            return self._after_block(body, given, mask)
+            return self._after_block(body, inputs, mask)
 
-    def _after_block(self, body: Any, given: Tensor, mask: Tensor) -> Tensor:
+    def _after_block(self, body: Any, inputs: Tensor, mask: Tensor) -> Tensor:
         lists = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len(m) == self.depth]
         if len(lists) != 1 or self.layer == self.depth:
-            output = body(inputs_embeds=given, attention_mask=mask, output_hidden_states=True)
+            output = body(inputs_embeds=inputs, attention_mask=mask, output_hidden_states=True)
             return output.hidden_states[self.layer].float()
         with left_after(lists[0][self.layer - 1]) as caught:
-            body(inputs_embeds=given, attention_mask=mask)
+            body(inputs_embeds=inputs, attention_mask=mask)
         return caught[0].float()
 
     def scored_states(self, embeddings: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
         """What the head scores, (n, D) in the body's numbers, at the n positions of ``wanted`` (B, L) bool."""
-        more = {"use_cache": False} if self._source.family.objective == "causal" else {}
+        options = {"use_cache": False} if self._source.family.objective == "causal" else {}
         with attention_to_learn_with(self.device):
-            output = self._model.base_model(inputs_embeds=self._given(embeddings), attention_mask=mask, **more)
+            output = self._model.base_model(inputs_embeds=self._scaled(embeddings), attention_mask=mask, **options)
         return self._source.family.before_head(self._model, output.last_hidden_state[wanted])
 
     def source_states(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -126,11 +126,11 @@ class Body:
         with torch.no_grad():
             rows = nn.functional.embedding(ids.to(self._embedding.weight.device), self._embedding.weight)
             rows = rows.to(self.device)
-            if self._kept is not None:
-                rows = rows.float() @ self._kept @ self._kept.T
+            if self._basis is not None:
+                rows = rows.float() @ self._basis @ self._basis.T
             return self.states(rows, mask)
 
-    def _given(self, embeddings: Tensor) -> Tensor:
+    def _scaled(self, embeddings: Tensor) -> Tensor:
         return (embeddings * self._scale).to(self.dtype)
 
 
@@ -147,8 +147,8 @@ def padded(rows: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
 
 def next_tokens(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Which positions (B, L) bool have a next token, and which it is (B, L), of what :func:`padded` gives."""
-    some = mask.bool()
-    return torch.cat([some[:, 1:], torch.zeros_like(some[:, :1])], dim=1), torch.roll(ids, -1, dims=1)
+    is_token = mask.bool()
+    return torch.cat([is_token[:, 1:], torch.zeros_like(is_token[:, :1])], dim=1), torch.roll(ids, -1, dims=1)
 
 
 def pooled(states: Tensor, counts: Tensor) -> Tensor:

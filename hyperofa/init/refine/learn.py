@@ -132,9 +132,9 @@ class _Loop:
         """Measure the rows with a share of their change on held-out text, and keep them where they are the best so far."""
         for module in self.modules:
             module.share = share
-        seen = (len(self.course.losses), share, self.objective.held_out(self.rows, self.head))
-        self.course.looks.append(seen)
-        if self.course.best == seen:
+        entry = (len(self.course.losses), share, self.objective.held_out(self.rows, self.head))
+        self.course.looks.append(entry)
+        if self.course.best == entry:
             self.best = [[p.detach().clone() for p in module.parameters()] for module in self.modules]
         for module in self.modules:
             module.share = 1.0
@@ -178,15 +178,15 @@ def _typical(gradient: Tensor) -> float:
 
 def _optimizers(modules: list[LearnedRows], config: RefineConfig) -> list[tuple[torch.optim.Optimizer, float]]:
     own, shared = config.learning_rate or 0.0, config.shared_rate or 0.0
-    found: list[tuple[torch.optim.Optimizer, float]] = []
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = []
     for module in modules:
         if module.sparse:
-            found.append((torch.optim.SparseAdam([module.own], lr=own), own))
+            optimizers.append((torch.optim.SparseAdam([module.own], lr=own), own))
         else:
-            found.append((torch.optim.Adam([module.own], lr=own, betas=(0.9, 0.99)), own))
+            optimizers.append((torch.optim.Adam([module.own], lr=own, betas=(0.9, 0.99)), own))
         if module.shared.requires_grad:
-            found.append((torch.optim.Adam([module.shared], lr=shared), shared))
-    return found
+            optimizers.append((torch.optim.Adam([module.shared], lr=shared), shared))
+    return optimizers
 
 
 def _save(
@@ -211,10 +211,10 @@ def _restore(
     store: SavedState, modules: list[LearnedRows], optimizers: list[torch.optim.Optimizer]
 ) -> tuple[Course, list[list[Tensor]]]:
     """Put what is saved for the same question into ``modules`` and ``optimizers``; what happened so far, and the best rows."""
-    found = store.load()
-    if found is None:
+    saved = store.load()
+    if saved is None:
         return Course(), []
-    tensors, record = found
+    tensors, record = saved
     best = []
     with torch.no_grad():
         for i, module in enumerate(modules):

@@ -71,8 +71,8 @@ class LearnedRows(nn.Module):
         slot = np.zeros(size, dtype=np.int64)
         slot[self.learned_ids] = np.arange(1, len(self.learned_ids) + 1)
         vectors = np.zeros((len(self.learned_ids) + 1, start.predicted_vectors.shape[1]), dtype=np.float32)
-        _, here, there = np.intersect1d(self.learned_ids, start.predicted_ids, return_indices=True)
-        vectors[here + 1] = start.predicted_vectors[there]
+        _, learned_places, predicted_places = np.intersect1d(self.learned_ids, start.predicted_ids, return_indices=True)
+        vectors[learned_places + 1] = start.predicted_vectors[predicted_places]
         for name, value in {"slot": slot, "vectors": vectors, "scale": start.scale}.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(value)))
         rows = start.rows
@@ -94,12 +94,12 @@ class LearnedRows(nn.Module):
         change = functional.embedding(slots, self.own, padding_idx=0, sparse=self.sparse)
         if self.shared.requires_grad:
             change = change + self.vectors[slots] @ self.shared
-        found = self._embedded(self.start[ids].float() + self.share * self.scale * change)
+        embeddings = self._embedded(self.start[ids].float() + self.share * self.scale * change)
         if self.limit is None:
-            return found
+            return embeddings
         with torch.no_grad():
-            cut = (self.limit[slots] / found.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
-        return found * cut[..., None]
+            cut = (self.limit[slots] / embeddings.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
+        return embeddings * cut[..., None]
 
     def learned(self) -> Tensor:
         """The rows (k, r) of the tokens that learn, as a lookup has them, with a dense gradient."""

@@ -59,19 +59,19 @@ class OwnLoss:
     name = "tokens"
 
     def __init__(
-        self, given: PartedText, tokenizer: Any, body: Body, config: RefineConfig, seed: int, head: HeadFacts
+        self, text: PartedText, tokenizer: Any, body: Body, config: RefineConfig, seed: int, head: HeadFacts
     ) -> None:
         """Take text with its parts and the target's tokenizer; settings are completed ones."""
-        self._given, self._tokenizer, self._body, self.config, self._seed = given, tokenizer, body, config, seed
+        self._text, self._tokenizer, self._body, self.config, self._seed = text, tokenizer, body, config, seed
         self._head = head
         self.causal = head.causal
         self.unit = "bits per character" if self.causal else "nats a token"
-        lines = given.choose.all_lines()
+        lines = text.choose.all_lines()
         each = _HELD_TOKENS // max(1, len(lines))
         self._held = {name: self._cut(rows, each) for name, rows in lines.items() if rows}
         self.languages: dict[str, int] = {}
         self._table: Tensor | None = None
-        self._of: LearnedRows | None = None
+        self._table_owner: LearnedRows | None = None
 
     @property
     def can_choose(self) -> bool:
@@ -89,12 +89,12 @@ class OwnLoss:
         config = self.config
         ids: list[np.ndarray] = []
         groups: list[int] = []
-        for language, lines in self._given.learn.all_lines().items():
-            found = [row for row in self._encode(lines[:_MOST])[0] if len(row) > 2]
-            if found:
-                groups += [len(self.languages)] * len(found)
-                self.languages[language] = len(found)
-                ids += found
+        for language, lines in self._text.learn.all_lines().items():
+            rows = [row for row in self._encode(lines[:_MOST])[0] if len(row) > 2]
+            if rows:
+                groups += [len(self.languages)] * len(rows)
+                self.languages[language] = len(rows)
+                ids += rows
         lengths = np.array([len(row) for row in ids])
         weights = rare_first(ids, learning, config.rare)
         assert config.batch_size is not None
@@ -116,7 +116,7 @@ class OwnLoss:
 
     def held_out(self, rows: LearnedRows, head: LearnedRows) -> float:
         """The mean over languages of bits per character (of masked models: nats a token) on held-out lines."""
-        found = []
+        losses = []
         with torch.no_grad():
             for number, (ids, characters) in enumerate(self._held.values()):
                 rng = np.random.default_rng([self._seed, 311, number])
@@ -125,8 +125,8 @@ class OwnLoss:
                 for start in range(0, len(order), _BATCH):
                     summed, n = self._sum(rows, head, [ids[i] for i in order[start : start + _BATCH]], rng)
                     total, count = total + float(summed), count + n
-                found.append(total / math.log(2) / max(characters, 1) if self.causal else total / max(count, 1))
-        return float(np.mean(found))
+                losses.append(total / math.log(2) / max(characters, 1) if self.causal else total / max(count, 1))
+        return float(np.mean(losses))
 
     def _sum(
         self, rows: LearnedRows, head: LearnedRows, ids: list[np.ndarray], rng: np.random.Generator
@@ -134,29 +134,29 @@ class OwnLoss:
         """The summed loss of a batch and the number of wanted tokens."""
         tensor, mask = padded(ids, self._body.device)
         if self.causal:
-            given = tensor
-            wanted, targets = next_tokens(tensor, mask)
+            inputs = tensor
+            is_target, targets = next_tokens(tensor, mask)
         else:
             special = torch.isin(tensor, self._head.specials.to(tensor.device))
             drawn = torch.from_numpy(rng.random(tuple(tensor.shape)) < _MASKED).to(tensor.device)
-            wanted, targets = mask.bool() & ~special & drawn, tensor
-            given = torch.where(wanted, self._head.mask_id, tensor)
-        wanted &= self._head.scored.to(tensor.device)[targets]
-        states = self._body.scored_states(rows(given), mask, wanted)
+            is_target, targets = mask.bool() & ~special & drawn, tensor
+            inputs = torch.where(is_target, self._head.mask_id, tensor)
+        is_target &= self._head.scored.to(tensor.device)[targets]
+        states = self._body.scored_states(rows(inputs), mask, is_target)
         if head.primitives is not None:
             states = states @ head.primitives.T.to(states.dtype)
         learned = head.learned()
         places = torch.from_numpy(head.learned_ids).to(states.device)
         table = self._scoring(head, learned, places)
         total = cross_entropies(
-            states, table, learned, places, targets[wanted], bias=self._head.bias, softcap=self._head.softcap
+            states, table, learned, places, targets[is_target], bias=self._head.bias, softcap=self._head.softcap
         )
-        return total, int(wanted.sum())
+        return total, int(is_target.sum())
 
     def _scoring(self, head: LearnedRows, learned: Tensor, places: Tensor) -> Tensor:
         """All rows of the head as they are now, (V, r) in the body's numbers; only those that learn are written anew."""
-        if self._table is None or self._of is not head:
-            self._table, self._of = head.start.to(self._body.dtype, copy=True), head
+        if self._table is None or self._table_owner is not head:
+            self._table, self._table_owner = head.start.to(self._body.dtype, copy=True), head
         with torch.no_grad():
             self._table[places] = learned.to(self._body.dtype)
         return self._table

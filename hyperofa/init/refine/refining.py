@@ -49,7 +49,7 @@ class Refinement:
     has a loss of its own.
     """
 
-    def __init__(self, kind: str, config: RefineConfig, source: Source, given: PartedText, prompt: str = "") -> None:
+    def __init__(self, kind: str, config: RefineConfig, source: Source, text: PartedText, prompt: str = "") -> None:
         """Check the settings against the source and the text, before any work is done; ``prompt`` begins every sentence.
 
         Raises:
@@ -60,46 +60,51 @@ class Refinement:
         self.body = Body(source, config.layer, device_named(config.device, "refinement"))
         config = config.completed(self.kind)
         self.config = dataclasses.replace(config, max_length=min(config.max_length, self.body.longest))
-        self.source, self.given, self.prompt = source, given, prompt
-        if self.kind == "sentences" and any(given.learn.parallel.texts.values()):
-            check_pivot(given.learn.parallel.texts, config.pivot)
+        self.source, self.text, self.prompt = source, text, prompt
+        if self.kind == "sentences" and any(text.learn.parallel.texts.values()):
+            check_pivot(text.learn.parallel.texts, config.pivot)
 
     def digest(self) -> str:
         """SHA-256 of what a method learns through and is judged by: the objective, and the text."""
         names = ("max_length", "layer", "temperature", "pull", "pivot", "device")
         config = [getattr(self.config, name) for name in names] + ([self.prompt] if self.prompt else [])
-        parts = (self.given.learn, self.given.choose)
-        asked = [self.kind, config, *([part.all_lines(), part.parallel.texts] for part in parts)]
-        return hashlib.sha256(json.dumps(asked).encode("utf-8", "surrogatepass")).hexdigest()
+        parts = (self.text.learn, self.text.choose)
+        facts = [self.kind, config, *([part.all_lines(), part.parallel.texts] for part in parts)]
+        return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Learning:
     """The learning of one initialisation: its objective, and the rows that may move."""
 
     def __init__(
-        self, refinement: Refinement, tokenizers: tuple[Any, Any], source_rows: int, found: origin.Provenance, seed: int
+        self,
+        refinement: Refinement,
+        tokenizers: tuple[Any, Any],
+        source_rows: int,
+        provenance: origin.Provenance,
+        seed: int,
     ) -> None:
         """Take the source's and the target's tokenizer, and where each target row comes from."""
-        self._refinement, self._found, self._seed, self._tokenizers = refinement, found, seed, tokenizers
+        self._refinement, self._provenance, self._seed, self._tokenizers = refinement, provenance, seed, tokenizers
         self._body, source = refinement.body, refinement.source
-        self.movable = np.isin(found.code, (origin.PREDICTED, origin.DRAWN))
+        self.movable = np.isin(provenance.code, (origin.PREDICTED, origin.DRAWN))
         self._objective: SentenceVectors | OwnLoss
-        given, config = refinement.given, refinement.config
+        text, config = refinement.text, refinement.config
         if refinement.kind == "sentences":
-            self._objective = SentenceVectors(given, tokenizers, self._body, config, seed, refinement.prompt)
+            self._objective = SentenceVectors(text, tokenizers, self._body, config, seed, refinement.prompt)
         else:
             target = tokenizers[1]
-            bias = extend_bias(source, found, target, source_rows)
+            bias = extend_bias(source, provenance, target, source_rows)
             causal = source.family.objective == "causal"
             facts = HeadFacts(
                 causal=causal,
                 bias=None if bias is None else torch.from_numpy(bias).to(self._body.device),
                 softcap=final_softcap(source.model.config),
-                scored=torch.ones(len(found.code), dtype=torch.bool),
+                scored=torch.ones(len(provenance.code), dtype=torch.bool),
                 specials=torch.tensor(sorted(target.all_special_ids)),
                 mask_id=0 if causal else int(target.mask_token_id),
             )
-            self._objective = OwnLoss(given, target, self._body, config, seed, facts)
+            self._objective = OwnLoss(text, target, self._body, config, seed, facts)
 
     @property
     def possible(self) -> bool:
@@ -116,28 +121,28 @@ class Learning:
 
         The other new rows are as they will be. An untied head scores with the source's rows, for the source's tokens alone.
         """
-        predicted = np.flatnonzero(self._found.code == origin.PREDICTED)
-        first = np.zeros((len(predicted), problem.rows.shape[1]), dtype=np.float32)
-        if len(others := np.setdiff1d(predicted, problem.predict_ids)):
-            first[np.searchsorted(predicted, others)] = mean_of_pieces(problem, others)
-        start = self._start(extend_rows(problem, self._found, first, 0), factors, problem)
-        source, none = self._refinement.source, np.zeros(0, dtype=np.int64)
+        predicted = np.flatnonzero(self._provenance.code == origin.PREDICTED)
+        predicted_rows = np.zeros((len(predicted), problem.rows.shape[1]), dtype=np.float32)
+        if len(other_ids := np.setdiff1d(predicted, problem.predict_ids)):
+            predicted_rows[np.searchsorted(predicted, other_ids)] = mean_of_pieces(problem, other_ids)
+        start = self._start(extend_rows(problem, self._provenance, predicted_rows, 0), factors, problem)
+        source, no_ids = self._refinement.source, np.zeros(0, dtype=np.int64)
 
         def judged(rows: np.ndarray) -> float:
-            whole = start.rows.replaced(problem.predict_ids, rows)
+            all_rows = start.rows.replaced(problem.predict_ids, rows)
             objective = self._objective
-            trial = LearnedRows(dataclasses.replace(start, rows=whole), none, sparse=True).to(self._body.device)
+            trial = LearnedRows(dataclasses.replace(start, rows=all_rows), no_ids, sparse=True).to(self._body.device)
             head = trial
             if isinstance(objective, OwnLoss) and source.output_embeddings is not None:
-                copied = self._found.source_id >= 0
+                copied = self._provenance.source_id >= 0
                 ids = np.flatnonzero(copied)
                 scored = torch.zeros(
                     (len(copied), source.output_embeddings.shape[1]), dtype=source.output_embeddings.dtype
                 )
-                write_rows(scored, ids, RowTable(source.output_embeddings).take(self._found.source_id[ids]))
+                write_rows(scored, ids, RowTable(source.output_embeddings).take(self._provenance.source_id[ids]))
                 scale = np.zeros(scored.shape[1], dtype=np.float32)
                 plain = dataclasses.replace(start, rows=RowTable(scored), primitives=None, scale=scale)
-                head = LearnedRows(plain, none, sparse=True).to(self._body.device)
+                head = LearnedRows(plain, no_ids, sparse=True).to(self._body.device)
                 objective = objective.scoring_only(torch.from_numpy(copied))
             with self._body.frozen():
                 return objective.held_out(trial, head)
@@ -151,8 +156,8 @@ class Learning:
     def source_loss(self, factors: Factorization) -> SourceLoss:
         """The source model on the text that rows learn from, under its own tokenizer."""
         tokenizer, body = self._tokenizers[0], self._body
-        given, source = self._refinement.given, self._refinement.source
-        return SourceLoss(given, tokenizer, body, source, factors.primitives, self._seed)
+        text, source = self._refinement.text, self._refinement.source
+        return SourceLoss(text, tokenizer, body, source, factors.primitives, self._seed)
 
     def learn(self, matrices: list[Matrix], work: Path | None) -> tuple[list[Matrix], dict[str, Any]]:
         """The matrices with learned rows, and the record for ``init.json``; copied rows and specials stay.
@@ -189,7 +194,7 @@ class Learning:
         return matrices, record
 
     def _start(self, rows: RowTable, factors: Factorization, problem: Problem) -> Start:
-        predicted = np.flatnonzero((self._found.code == origin.PREDICTED) & (self._found.n_words > 0))
+        predicted = np.flatnonzero((self._provenance.code == origin.PREDICTED) & (self._provenance.n_words > 0))
         coordinates = factors.coordinates
         sample = coordinates[:: max(1, len(coordinates) // 4096)]
         embedded = factors.embed(sample)
@@ -233,10 +238,10 @@ class Learning:
         """SHA-256 of all that decides the learning: only a state with this key is taken over."""
         refinement = self._refinement
         config = dataclasses.asdict(objective.config)
-        asked = json.dumps([refinement.digest(), config, self._seed, objective.digest(), self._body.digest()])
+        facts = json.dumps([refinement.digest(), config, self._seed, objective.digest(), self._body.digest()])
         values = (getattr(start, f.name) for start in starts for f in dataclasses.fields(start))
         parts = (value if value is None or isinstance(value, RowTable) else np.asarray(value) for value in values)
-        return hashlib.sha256(f"{asked}{digest(*parts)}".encode()).hexdigest()
+        return hashlib.sha256(f"{facts}{digest(*parts)}".encode()).hexdigest()
 
 
 def _mean(values: list[float]) -> float | None:

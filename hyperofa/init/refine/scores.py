@@ -53,11 +53,11 @@ class _CrossEntropies(torch.autograd.Function):
         bias: Tensor | None,
         softcap: float | None,
     ) -> Tensor:
-        wanted = ctx.needs_input_grad
+        needs_grad = ctx.needs_input_grad
         total = hidden.new_zeros((), dtype=torch.float32)
         narrow = hidden.to(table.dtype)
-        grad_hidden = torch.empty_like(narrow) if wanted[0] else None
-        grad_learned = torch.zeros_like(learned) if wanted[1] else None
+        grad_hidden = torch.empty_like(narrow) if needs_grad[0] else None
+        grad_learned = torch.zeros_like(learned) if needs_grad[1] else None
         positions = max(1, _CHUNK_BYTES // (4 * len(table)))
         for start in range(0, len(narrow), positions):
             part = slice(start, start + positions)
@@ -74,7 +74,7 @@ class _CrossEntropies(torch.autograd.Function):
             delta = scores.sub_(highest).exp_()  # written over the scores: each is raised to a power just once
             sums = delta.sum(1, keepdim=True)
             total += (highest + sums.log() - own).sum()
-            if not (wanted[0] or wanted[1]):
+            if not (needs_grad[0] or needs_grad[1]):
                 continue
             delta.div_(sums).scatter_add_(1, chosen, torch.full_like(sums, -1.0))
             if slope is not None:
@@ -91,8 +91,8 @@ class _CrossEntropies(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        found = [
+        scaled = [
             None if saved is None else (saved * grads[0]).to(dtype)
             for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return (*found, None, None, None, None, None)
+        return (*scaled, None, None, None, None, None)

@@ -52,7 +52,7 @@ class SentenceVectors:
 
     def __init__(
         self,
-        given: PartedText,
+        text: PartedText,
         tokenizers: tuple[Any, Any],
         body: Body,
         config: RefineConfig,
@@ -66,13 +66,13 @@ class SentenceVectors:
         Raises:
             InputError: parallel text has no sentence in the pivot's language, or no translation of one.
         """
-        if any(given.learn.parallel.texts.values()):
-            check_pivot(given.learn.parallel.texts, config.pivot)
+        if any(text.learn.parallel.texts.values()):
+            check_pivot(text.learn.parallel.texts, config.pivot)
         self._source_tokenizer, self._target_tokenizer = tokenizers
-        self._given, self._body, self.config, self._seed = given, body, config, seed
+        self._text, self._body, self.config, self._seed = text, body, config, seed
         self._prompt = prompt
         self.known = self._known_languages()
-        self._held = self._items(given.choose, max(32, _HELD // max(1, len(given.choose.all_lines()))))
+        self._held = self._items(text.choose, max(32, _HELD // max(1, len(text.choose.all_lines()))))
         self._choice: tuple[list[np.ndarray], list[np.ndarray], Tensor, np.ndarray] | None = None
         self._centre: Tensor | None = None
         self.languages: dict[str, int] = {}
@@ -84,7 +84,7 @@ class SentenceVectors:
 
     def begin(self, learning: np.ndarray) -> np.ndarray:
         """Prepare what the steps draw; ``learning`` (V,) bool are the new tokens. Returns the tokens that occur, ascending."""
-        items = self._items(self._given.learn, _MOST)
+        items = self._items(self._text.learn, _MOST)
         ids, real = self._tokens(self._target_tokenizer, [item.text for item in items])
         names = sorted({(item.language, item.own) for item in items})
         groups = np.array([names.index((item.language, item.own)) for item in items])
@@ -119,11 +119,11 @@ class SentenceVectors:
         parts = []
         if not bool(own.all()):
             answers = torch.tensor([self._places[i.target] for i in items if not i.own], device=vectors.device)
-            parts.append(self._apart(vectors[~own], self._pivots, answers))
+            parts.append(self._sentence_loss(vectors[~own], self._pivots, answers))
         if bool(own.any()):
             texts = list(dict.fromkeys(item.target for item in items if item.own))
             answers = torch.tensor([texts.index(i.target) for i in items if i.own], device=vectors.device)
-            parts.append(self._apart(vectors[own], self._source_vectors(texts), answers))
+            parts.append(self._sentence_loss(vectors[own], self._source_vectors(texts), answers))
         return torch.cat(parts).mean()
 
     def held_out(self, rows: LearnedRows, _head: LearnedRows) -> float:
@@ -136,24 +136,26 @@ class SentenceVectors:
         ids, real, targets, places = self._choice
         with torch.no_grad():
             order = np.argsort([len(row) for row in ids], kind="stable")
-            found = [
+            batches = [
                 self._vectors(rows, [ids[i] for i in part], [real[i] for i in part])
                 for part in np.array_split(order, max(1, len(order) // _BATCH))
             ]
-            vectors = torch.cat(found)[torch.from_numpy(np.argsort(order)).to(found[0].device)]
+            vectors = torch.cat(batches)[torch.from_numpy(np.argsort(order)).to(batches[0].device)]
             means = []
             for own in (False, True):
-                ours = [i for i, item in enumerate(self._held) if item.own == own]
-                if not ours:
+                members = [i for i, item in enumerate(self._held) if item.own == own]
+                if not members:
                     continue
-                bank, answers = np.unique(places[ours], return_inverse=True)
-                each = self._apart(vectors[ours], targets[bank], torch.from_numpy(answers).to(targets.device))
-                names = [self._held[i].language for i in ours]
+                bank, answers = np.unique(places[members], return_inverse=True)
+                each = self._sentence_loss(
+                    vectors[members], targets[bank], torch.from_numpy(answers).to(targets.device)
+                )
+                names = [self._held[i].language for i in members]
                 for language in sorted(set(names)):
                     means.append(float(each[[k for k, name in enumerate(names) if name == language]].mean()))  # noqa: PERF401
         return float(np.mean(means))
 
-    def _apart(self, vectors: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
+    def _sentence_loss(self, vectors: Tensor, targets: Tensor, answers: Tensor) -> Tensor:
         config = self.config
         centre = self._mean_vector()
         return sentence_loss(vectors - centre, targets - centre, answers, config.temperature, config.pull)
@@ -172,12 +174,12 @@ class SentenceVectors:
         if not ids:
             return torch.zeros((0, 1), device=self._body.device)
         order = np.argsort([len(row) for row in ids], kind="stable")
-        found = []
+        batches = []
         for part in np.array_split(order, max(1, len(order) // _BATCH)):
             tensor, mask = padded([ids[i] for i in part], self._body.device)
             counts, _ = padded([real[i] for i in part], self._body.device)
-            found.append(pooled(self._body.source_states(tensor, mask), counts))
-        return torch.cat(found)[torch.from_numpy(np.argsort(order)).to(self._body.device)]
+            batches.append(pooled(self._body.source_states(tensor, mask), counts))
+        return torch.cat(batches)[torch.from_numpy(np.argsort(order)).to(self._body.device)]
 
     def _mean_vector(self) -> Tensor:
         """The mean target, without which cosines say little: a model's vectors lie in a narrow cone."""
@@ -186,34 +188,34 @@ class SentenceVectors:
             self._centre = self._source_vectors(targets).mean(0)
         return self._centre
 
-    def _items(self, given: GivenText, most: int) -> list[Item]:
+    def _items(self, part: GivenText, most: int) -> list[Item]:
         """The sentences of a part with their targets, at most ``most`` of each language and kind."""
-        pivot = given.parallel.texts.get(self.config.pivot, {})
+        pivot = part.parallel.texts.get(self.config.pivot, {})
         items: list[Item] = []
-        for language, rows in sorted(given.parallel.texts.items()):
+        for language, rows in sorted(part.parallel.texts.items()):
             pairs = [Item(language, text, pivot[n], own=False) for n, text in sorted(rows.items()) if n in pivot]
             items += evenly(pairs, most)
         paired = set(pivot.values())
-        for language, lines in given.all_lines().items():
+        for language, lines in part.all_lines().items():
             if language in self.known:
                 items += evenly([Item(language, line, line, own=True) for line in lines if line not in paired], most)
         return items
 
     def _known_languages(self) -> set[str]:
         """The languages whose sentences the source's own vectors may teach."""
-        given, pivot, unknown_id = self._given.choose, self.config.pivot, self._source_tokenizer.unk_token_id
+        text, pivot, unknown_id = self._text.choose, self.config.pivot, self._source_tokenizer.unk_token_id
 
         def unknown(lines: Sequence[str]) -> float:
             ids = tokenise(self._source_tokenizer, lines, self.config.max_length)[0]
             return float((np.concatenate(ids) == unknown_id).mean())
 
         with self._body.frozen():
-            lines = given.all_lines()
-            found = known_languages(lines, given.parallel.texts, pivot, self._source_vectors, unknown)
-        if found:
-            known = ", ".join(f"{name} ({why})" for name, (yes, why) in found.items() if yes)
+            lines = text.all_lines()
+            decisions = known_languages(lines, text.parallel.texts, pivot, self._source_vectors, unknown)
+        if decisions:
+            known = ", ".join(f"{name} ({why})" for name, (is_known, why) in decisions.items() if is_known)
             log.info("the source's own vectors of a sentence are targets in: %s", known or "no language")
-        return {name for name, (yes, _) in found.items() if yes} | ({pivot} & {*given.lines})
+        return {name for name, (is_known, _) in decisions.items() if is_known} | ({pivot} & {*text.lines})
 
 
 def sentence_loss(vectors: Tensor, targets: Tensor, answers: Tensor, temperature: float, pull: float) -> Tensor:
@@ -224,7 +226,7 @@ def sentence_loss(vectors: Tensor, targets: Tensor, answers: Tensor, temperature
     blocks see states as long as those they know.
     """
     scores = functional.normalize(vectors, dim=-1) @ functional.normalize(targets, dim=-1).T
-    apart = functional.cross_entropy(scores / temperature, answers, reduction="none")
+    contrast = functional.cross_entropy(scores / temperature, answers, reduction="none")
     near = 1 - scores.gather(1, answers[:, None])[:, 0]
     error = (vectors - targets[answers]).square().sum(-1) / targets.square().sum(-1).mean().clamp(min=1e-12)
-    return apart + pull * (near + 0.1 * error)
+    return contrast + pull * (near + 0.1 * error)

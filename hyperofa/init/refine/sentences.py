@@ -13,11 +13,11 @@ from hyperofa_eval.text.plain_text import PlainText
 _POOL = 16  # batches drawn together, so that a batch can hold sentences of like length
 
 
-def encode(tokenizer: Any, texts: Sequence[str], max_length: int, **more: bool) -> Any:
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int, **options: bool) -> Any:
     """What the tokenizer gives for plain texts, cut at ``max_length``, with which ids are its specials."""
-    lacking = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    without = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
     plain = PlainText(tokenizer)
-    return plain(texts, truncation=True, max_length=max_length, return_special_tokens_mask=True, **lacking, **more)
+    return plain(texts, truncation=True, max_length=max_length, return_special_tokens_mask=True, **without, **options)
 
 
 def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -37,11 +37,11 @@ def used_ids(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def digest_of(lists: Iterable[np.ndarray]) -> str:
     """SHA-256 of arrays and of where one ends and the next begins."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for array in lists:
-        found.update(len(array).to_bytes(8, "little"))
-        found.update(np.ascontiguousarray(array, dtype=np.int64).data)
-    return found.hexdigest()
+        sha.update(len(array).to_bytes(8, "little"))
+        sha.update(np.ascontiguousarray(array, dtype=np.int64).data)
+    return sha.hexdigest()
 
 
 def rare_first(rows: Sequence[np.ndarray], learning: np.ndarray, power: float) -> np.ndarray:

@@ -39,10 +39,10 @@ class SourceLoss:
     """
 
     def __init__(
-        self, given: PartedText, tokenizer: Any, body: Body, source: Source, primitives: np.ndarray | None, seed: int
+        self, text: PartedText, tokenizer: Any, body: Body, source: Source, primitives: np.ndarray | None, seed: int
     ) -> None:
         """Take text with its parts; with ``primitives`` (r, D) other rows are coordinates (k, r), else embeddings (k, D)."""
-        self._given, self._tokenizer, self._body, self._seed = given, tokenizer, body, seed
+        self._text, self._tokenizer, self._body, self._seed = text, tokenizer, body, seed
         self._causal = source.family.objective == "causal"
         self.unit, self.beside = ("nats a token", 8.0) if self._causal else ("1 - cosine", 1.0)
         self._rows = source.input_embeddings
@@ -56,24 +56,24 @@ class SourceLoss:
 
     def holds(self, tokenizer: Any, size: int) -> np.ndarray:
         """(size,) bool: the tokens of a tokenizer that the text to learn from holds."""
-        found = np.zeros(size, dtype=bool)
-        for lines in self._given.learn.all_lines().values():
+        in_text = np.zeros(size, dtype=bool)
+        for lines in self._text.learn.all_lines().values():
             for row in tokenise(tokenizer, lines, 10**6)[0]:
-                found[row] = True
-        return found
+                in_text[row] = True
+        return in_text
 
     def begin(self, learned: np.ndarray, held: np.ndarray) -> bool:
         """Prepare lines with tokens of ``learned`` (V,) bool, and kept-out ones with tokens of ``held``; False without any."""
-        lines, groups = self._encoded(self._given.learn.all_lines(), learned, _MOST)
-        known = self._given.choose.all_lines()
-        kept, _ = self._encoded(known, held, max(1, _HELD // max(1, len(known))))
-        if not lines or not kept:
+        lines, groups = self._encoded(self._text.learn.all_lines(), learned, _MOST)
+        known = self._text.choose.all_lines()
+        held_lines, _ = self._encoded(known, held, max(1, _HELD // max(1, len(known))))
+        if not lines or not held_lines:
             return False
         lengths, weights = np.array([len(row) for row in lines]), rare_first(lines, learned, 0.5)
         self._lines = lines
         self._draws = Draws(np.array(groups), lengths, weights, _BATCH, self._seed, smoothing=0.5)
-        kept.sort(key=len)
-        self._held = [kept[start : start + _BATCH] for start in range(0, len(kept), _BATCH)]
+        held_lines.sort(key=len)
+        self._held = [held_lines[start : start + _BATCH] for start in range(0, len(held_lines), _BATCH)]
         return True
 
     @contextmanager
@@ -97,14 +97,14 @@ class SourceLoss:
 
         Under a tied head these are all of ``held``: tokens that a line lacks are scored too.
         """
-        found = []
+        losses = []
         with torch.no_grad():
-            every = np.flatnonzero(held) if self.scored else np.zeros(0, dtype=np.int64)
-            rows = rows_of(every) if self.scored else None
+            held_ids = np.flatnonzero(held) if self.scored else np.zeros(0, dtype=np.int64)
+            rows = rows_of(held_ids) if self.scored else None
             for lines in self._held:
-                ids = every if self.scored else held_in(lines, held)
-                found.append(float(self.loss(lines, ids, rows_of(ids) if rows is None else rows)) * len(lines))
-        return sum(found) / sum(map(len, self._held))
+                ids = held_ids if self.scored else held_in(lines, held)
+                losses.append(float(self.loss(lines, ids, rows_of(ids) if rows is None else rows)) * len(lines))
+        return sum(losses) / sum(map(len, self._held))
 
     def loss(self, lines: list[np.ndarray], ids: np.ndarray, rows: Tensor) -> Tensor:
         """The loss, a scalar, where the tokens ``ids`` (k,) have ``rows`` (k, r), through which it has a gradient."""
@@ -116,48 +116,52 @@ class SourceLoss:
         true = self._true(tokens)
         # Where a token has no other row, the place that searchsorted gives is any.
         at = torch.searchsorted(places, tokens).clamp(max=max(0, len(places) - 1))
-        given = torch.where((places[at] == tokens)[..., None], new[at], true) if len(places) else true
-        return self._next_token(tokens, mask, given, places, new) if self._causal else self._apart(mask, given, true)
+        inputs = torch.where((places[at] == tokens)[..., None], new[at], true) if len(places) else true
+        return (
+            self._next_token(tokens, mask, inputs, places, new)
+            if self._causal
+            else self._state_loss(mask, inputs, true)
+        )
 
     def _true(self, tokens: Tensor) -> Tensor:
         return functional.embedding(tokens.to(self._rows.device), self._rows).to(self._body.device).float()
 
-    def _next_token(self, tokens: Tensor, mask: Tensor, given: Tensor, places: Tensor, new: Tensor) -> Tensor:
+    def _next_token(self, tokens: Tensor, mask: Tensor, inputs: Tensor, places: Tensor, new: Tensor) -> Tensor:
         assert self._table is not None
-        wanted, targets = next_tokens(tokens, mask)
-        states = self._body.scored_states(given, mask, wanted)
+        is_target, targets = next_tokens(tokens, mask)
+        states = self._body.scored_states(inputs, mask, is_target)
         if self._head is not None:  # its rows stay
             places, new = places[:0], new[:0]
         with torch.no_grad():
             true = self._table[places]
             self._table[places] = new.to(self._table.dtype)
-        total = cross_entropies(states, self._table, new, places, targets[wanted], softcap=self._softcap)
+        total = cross_entropies(states, self._table, new, places, targets[is_target], softcap=self._softcap)
         with torch.no_grad():
             self._table[places] = true
-        return total / max(1, int(wanted.sum()))
+        return total / max(1, int(is_target.sum()))
 
-    def _apart(self, mask: Tensor, given: Tensor, true: Tensor) -> Tensor:
+    def _state_loss(self, mask: Tensor, inputs: Tensor, true: Tensor) -> Tensor:
         real = mask.bool()
         with torch.no_grad():
-            wanted = self._body.states(true, mask)[real]
-        centre = wanted.mean(0)
-        found = self._body.states(given, mask)[real]
-        return (1 - functional.cosine_similarity(found - centre, wanted - centre, dim=-1)).mean()
+            true_states = self._body.states(true, mask)[real]
+        centre = true_states.mean(0)
+        states = self._body.states(inputs, mask)[real]
+        return (1 - functional.cosine_similarity(states - centre, true_states - centre, dim=-1)).mean()
 
     def _encoded(self, texts: dict[str, list[str]], among: np.ndarray, most: int) -> tuple[list[np.ndarray], list[int]]:
         """The ids of lines that hold tokens of ``among``, at most so many of a language, and the language's number of each."""
-        found: list[np.ndarray] = []
+        rows: list[np.ndarray] = []
         groups: list[int] = []
         for number, lines in enumerate(texts.values()):
             ids, _ = tokenise(self._tokenizer, lines[: 2 * most], _LONGEST)
-            some = [row for row in ids if len(row) > 2 and among[row].any()][:most]
-            found += some
-            groups += [number] * len(some)
-        return found, groups
+            matches = [row for row in ids if len(row) > 2 and among[row].any()][:most]
+            rows += matches
+            groups += [number] * len(matches)
+        return rows, groups
 
 
 def held_in(lines: list[np.ndarray], among: np.ndarray) -> np.ndarray:
     """The distinct tokens of the lines that ``among`` (V,) bool holds, ascending."""
     ids = np.unique(np.concatenate(lines))
-    found: np.ndarray = ids[among[ids]]
-    return found
+    held_ids: np.ndarray = ids[among[ids]]
+    return held_ids
