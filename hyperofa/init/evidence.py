@@ -102,17 +102,17 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     from hyperofa.vocab.report import load_tokenizer
     from hyperofa.vocab.surfaces import rows_needed
 
-    asked, method = resolved.asked, resolved.method
+    settings, method = resolved.settings, resolved.method
     if (device := getattr(resolved.options, "device", None)) is not None:
         device_named(device, f"method {method.name}")
     if places.vectors is None and method.predict is not None and method.uses_words:
         raise SettingError("vectors", f"method {method.name} needs them", todo="name their directory")
-    text = read_given(asked.text, asked.parallel, asked.seed)
+    text = read_given(settings.text, settings.parallel, settings.seed)
     if places.vectors is not None:
         store = WordVectors.open(places.vectors)
         _check_language(resolved, store.meta.get("languages"), places.vectors)
     target_tokenizer = load_tokenizer(places.tokenizer)
-    source = load_source(places.source, seed=asked.seed)
+    source = load_source(places.source, seed=settings.seed)
     source_tokenizer = load_tokenizer(places.source)
     check_sentence_modules(places.source)
     source_rows = rows_needed(source_tokenizer)
@@ -122,14 +122,14 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
             where=places.source,
             todo="use the tokenizer that the model was trained with",
         )
-    check_rank(asked.rank, source_rows, source.input_embeddings.shape[1])
+    check_rank(settings.rank, source_rows, source.input_embeddings.shape[1])
     check_roles(source, target_tokenizer)
     refinement = None
-    prompt = default_prompt(places.source) if asked.prompt is None else asked.prompt
+    prompt = default_prompt(places.source) if settings.prompt is None else settings.prompt
     if resolved.refine is not None:
         from hyperofa.init.refine.refining import Refinement
 
-        refinement = Refinement(asked.refine, resolved.refine, source, text, prompt)
+        refinement = Refinement(settings.refine, resolved.refine, source, text, prompt)
     return Inputs(source, source_tokenizer, source_rows, target_tokenizer, text, refinement, prompt)
 
 
@@ -148,9 +148,9 @@ class Known:
 
 def _check_language(resolved: Resolved, languages: Any, where: Path) -> None:
     """Refuse a ``source_language`` of which the vectors, as far as they say what they hold, have no word."""
-    asked = getattr(resolved.options, "source_language", None)
-    if isinstance(languages, dict) and asked not in (None, "auto", "all", *languages):
-        what = f"no word of {asked!r} in {where}"
+    language = getattr(resolved.options, "source_language", None)
+    if isinstance(languages, dict) and language not in (None, "auto", "all", *languages):
+        what = f"no word of {language!r} in {where}"
         raise SettingError("source_language", what, todo=f"name one of {', '.join(languages)}, or auto")
 
 
@@ -173,40 +173,40 @@ def trace_rows(
     method = resolved.method
     surfaces = token_surfaces(inputs.target_tokenizer)
     donor = None
-    if resolved.asked.donor is not None:
+    if resolved.settings.donor is not None:
         from hyperofa.init.donor.token_vectors import read_donor
 
         tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
-        donor = read_donor(resolved.asked.donor, *tokenizers, source_ids, inputs.source_rows)
+        donor = read_donor(resolved.settings.donor, *tokenizers, source_ids, inputs.source_rows)
     special = np.array([surface.kind == "special" for surface in surfaces])
     new = places.work is not None and not places.work.exists()
     words, n_words = None, np.zeros(len(source_ids), dtype=np.int64)
     if places.vectors is not None:
         store = WordVectors.open(places.vectors)
-        ours = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
-        theirs = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
+        target_matches = match(store.words, inputs.target_tokenizer, cache=places.work).matrix
+        source_matches = match(store.words, inputs.source_tokenizer, cache=places.work, already_logged=True).matrix
         spellings = None
         if method.spellings:
             tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
             first, second = (count_spellings(store.words, t, capitalised=method.spellings == 3) for t in tokenizers)
             spellings = (first, second)
-        words = Words(store.words, store.vectors, theirs, ours, store.counts, spellings)
+        words = Words(store.words, store.vectors, source_matches, target_matches, store.counts, spellings)
         n_words = np.diff((words.target if spellings is None else spellings[1]).indptr)
     spelled = resolved.rest == "pieces" or "pieces" in method.evidence
     pieces = _pieces(inputs, surfaces, np.flatnonzero((source_ids < 0) & ~special) if spelled else np.arange(0))
-    there = {"pieces": np.diff(pieces.indptr) > 0, "words": n_words > 0}
-    there["donor"] = donor.has_target if donor is not None else np.zeros(len(source_ids), dtype=bool)
-    given, predictable, evidence = _predictable(resolved, surfaces, there)
+    has_evidence = {"pieces": np.diff(pieces.indptr) > 0, "words": n_words > 0}
+    has_evidence["donor"] = donor.has_target if donor is not None else np.zeros(len(source_ids), dtype=bool)
+    given, predictable, evidence = _predictable(resolved, surfaces, has_evidence)
     known = Known(pieces, donor, given)
-    found = origin.trace(source_ids, n_words, special, predictable, evidence)
+    provenance = origin.trace(source_ids, n_words, special, predictable, evidence)
     if words is not None and places.vectors is not None and method.predict is not None and method.uses_words:
         try:
-            _check_matches(words, found, places.vectors)
+            _check_matches(words, provenance, places.vectors)
         except InputError:
             if new and places.work is not None:  # nothing in it is of use
                 shutil.rmtree(places.work, ignore_errors=True)
             raise
-    return words, known, found
+    return words, known, provenance
 
 
 def _pieces(inputs: Inputs, surfaces: list[Surface], ids: np.ndarray) -> csr_matrix:
@@ -216,10 +216,10 @@ def _pieces(inputs: Inputs, surfaces: list[Surface], ids: np.ndarray) -> csr_mat
     from hyperofa.vocab.pieces import spell_tokens
 
     spelled: list[list[int]] = [[]] * len(surfaces)
-    for token, found in zip(ids, spell_tokens(inputs.source_tokenizer, [surfaces[i] for i in ids]), strict=True):
-        spelled[token] = [i for i in found if i < inputs.source_rows]
-    counts = np.array([len(found) for found in spelled], dtype=np.int64)
-    flat = np.array([i for found in spelled for i in found], dtype=np.int64)
+    for token, pieces in zip(ids, spell_tokens(inputs.source_tokenizer, [surfaces[i] for i in ids]), strict=True):
+        spelled[token] = [i for i in pieces if i < inputs.source_rows]
+    counts = np.array([len(pieces) for pieces in spelled], dtype=np.int64)
+    flat = np.array([i for pieces in spelled for i in pieces], dtype=np.int64)
     weights = np.repeat(1 / np.maximum(counts, 1), counts).astype(np.float32)
     matrix = csr_matrix(
         (weights, flat, np.concatenate([[0], np.cumsum(counts)])), shape=(len(surfaces), inputs.source_rows)
@@ -228,7 +228,7 @@ def _pieces(inputs: Inputs, surfaces: list[Surface], ids: np.ndarray) -> csr_mat
     return matrix
 
 
-def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
+def _check_matches(words: Words, provenance: origin.Provenance, where: Path) -> None:
     """Refuse word vectors from which no row could be predicted, and say where few words match or none is of use."""
     todo = "check the words (lang:word) in its words.txt"
     for side, matrix in (("target", words.target), ("source", words.source)):
@@ -238,31 +238,31 @@ def _check_matches(words: Words, found: origin.Provenance, where: Path) -> None:
     matched = int(np.count_nonzero(np.bincount(words.target.indices, minlength=len(words.keys))))
     if matched < _FEW * len(words.keys):
         log.warning("%s: only %d of %d words match a token of the target; %s", where, matched, len(words.keys), todo)
-    if not (found.code == origin.PREDICTED).any():
+    if not (provenance.code == origin.PREDICTED).any():
         log.warning("no row is predicted: every new token of the target is without a word in %s", where)
 
 
 def _predictable(
-    resolved: Resolved, surfaces: list[Surface], there: dict[str, np.ndarray]
+    resolved: Resolved, surfaces: list[Surface], has_evidence: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The tokens (V_t,) bool that the method is given, all that are not drawn, and the evidence (V_t,) int8 of both.
 
-    ``there`` says by kind of evidence of which tokens (V_t,) bool there is some. A method that asks for no kind is given what has
-    a text: one row for all parts of characters would never part.
+    ``has_evidence`` says by kind of evidence of which tokens (V_t,) bool there is some. A method that asks for no kind is given
+    what has a text: one row for all parts of characters would never part.
     """
     method = resolved.method
     evidence = np.zeros(len(surfaces), dtype=np.int8)
     if method.predict is None:
         given = np.zeros(len(surfaces), dtype=bool)
     elif needed := method.knows or (("words",) if method.uses_words else ()):
-        given = np.any([there[kind] for kind in needed], axis=0)
+        given = np.any([has_evidence[kind] for kind in needed], axis=0)
     else:
         texts = (surface.text.decode("utf-8", errors="ignore").strip() for surface in surfaces)
         plain = (bool(text) and s.kind not in {"special", "hole"} for text, s in zip(texts, surfaces, strict=True))
         given = np.fromiter(plain, dtype=bool, count=len(surfaces))
     for kind in method.evidence:
-        evidence[given & there[kind]] |= origin.EVIDENCE[kind]
-    rest = there["pieces"] & ~given & (resolved.rest == "pieces")
+        evidence[given & has_evidence[kind]] |= origin.EVIDENCE[kind]
+    rest = has_evidence["pieces"] & ~given & (resolved.rest == "pieces")
     evidence[rest] = origin.EVIDENCE["pieces"]
     return given, given | rest, evidence
 
@@ -271,28 +271,28 @@ def make_problem(
     rows: RowTable,
     words: Words | None,
     known: Known,
-    found: origin.Provenance,
+    provenance: origin.Provenance,
     inputs: Inputs,
     resolved: Resolved,
     work: Path | None,
 ) -> Problem:
-    """What a method is given to extend ``rows`` (V_s, r) to the target tokens of ``found``."""
+    """What a method is given to extend ``rows`` (V_s, r) to the target tokens of ``provenance``."""
     from scipy.sparse import csr_matrix
 
     size = len(rows)
-    predict_ids = np.flatnonzero((found.code == origin.PREDICTED) & known.given)
+    predict_ids = np.flatnonzero((provenance.code == origin.PREDICTED) & known.given)
     spellings = words.spellings if words else None
     numbers, codes = language_numbers(words.keys) if words else (None, ("",))
     return Problem(
         rows=rows,
         vectors=words.vectors if words else np.zeros((0, 1), dtype=np.float32),
         source_words=words.source[:size] if words else csr_matrix((size, 0), dtype=np.float32),
-        target_words=words.target if words else csr_matrix((len(found.code), 0), dtype=np.float32),
-        source_ids=found.source_id,
+        target_words=words.target if words else csr_matrix((len(provenance.code), 0), dtype=np.float32),
+        source_ids=provenance.source_id,
         predict_ids=predict_ids,
         pieces=known.pieces,
         donor=known.donor,
-        evidence=found.evidence[predict_ids],
+        evidence=provenance.evidence[predict_ids],
         source_groups=surface_groups(inputs.source_tokenizer, size),
         languages=numbers,
         language_codes=codes,
@@ -303,7 +303,7 @@ def make_problem(
         target_tokenizer=inputs.target_tokenizer,
         causal=inputs.source.family.objective == "causal",
         tied=inputs.source.output_embeddings is None,
-        seed=resolved.asked.seed,
+        seed=resolved.settings.seed,
         settings=resolved.options,
         work=work,
     )

@@ -78,17 +78,17 @@ def factorize(
     values, directions = _right_singular(table, algorithm, rank, seed)
     squares = sum(float(np.einsum("vd,vd->", block, block, dtype=np.float64)) for block in table.blocks(_BLOCK))
     total = max(squares, np.finfo(np.float64).tiny)
-    kept = np.cumsum(values**2) / total
+    energy_kept = np.cumsum(values**2) / total
     if rank is None:
         assert energy is not None
-        rank = min(int(np.searchsorted(kept, energy - 1e-12)) + 1, len(values))
+        rank = min(int(np.searchsorted(energy_kept, energy - 1e-12)) + 1, len(values))
     values, directions = values[:rank], _fix_signs(directions[:rank])
     # Where the matrix has a lower rank, what is left is rounding: divided by its own size it would grow without bound.
     scales = np.maximum(values, max(_NOISE * values[0], np.finfo(np.float32).tiny))
     projection = (directions.T * scales ** (scale_split - 1)).astype(np.float32)
     coordinates = table.each(lambda block: block @ projection)
     primitives = (scales ** (1 - scale_split))[:, None] * directions
-    return Factorization(RowTable(coordinates), primitives.astype(np.float32), float(kept[rank - 1]))
+    return Factorization(RowTable(coordinates), primitives.astype(np.float32), float(energy_kept[rank - 1]))
 
 
 def check_rank(rank: int | None, tokens: int, width: int) -> None:

@@ -36,9 +36,9 @@ class Stages:
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The (arrays, notes) of stage ``name``: from disk, or made now and kept."""
         path = self.folder / f"{name}.safetensors"
-        if (found := self._load(path)) is not None:
+        if (stage := self._load(path)) is not None:
             log.info("going on from the finished stage %r", name)
-            return found
+            return stage
         arrays, notes = make()
         self.folder.mkdir(parents=True, exist_ok=True)
         write_bytes(path, save(arrays, {"key": self.key, "notes": json.dumps(notes)}))
@@ -101,8 +101,8 @@ class SavedState:
 
 def digest(*arrays: RowTable | np.ndarray | None) -> str:
     """SHA-256 of arrays' bytes."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for array in arrays:
         content = array.bits if isinstance(array, RowTable) else array
-        found.update(b"none" if content is None else np.ascontiguousarray(content).data)
-    return found.hexdigest()
+        sha.update(b"none" if content is None else np.ascontiguousarray(content).data)
+    return sha.hexdigest()

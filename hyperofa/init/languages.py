@@ -25,8 +25,8 @@ def language_numbers(keys: Iterable[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     A word without a language has that of ``""``.
     """
     numbers: dict[str, int] = {}
-    found = (numbers.setdefault(key.partition(":")[0] if ":" in key else "", len(numbers)) for key in keys)
-    return np.fromiter(found, dtype=np.int64), tuple(numbers)
+    number_of_word = (numbers.setdefault(key.partition(":")[0] if ":" in key else "", len(numbers)) for key in keys)
+    return np.fromiter(number_of_word, dtype=np.int64), tuple(numbers)
 
 
 @dataclass(frozen=True)

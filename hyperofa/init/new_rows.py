@@ -31,13 +31,13 @@ class ExtendedMatrix:
     notes: dict[str, Any]
 
 
-def predict_rows(method: Method, problem: Problem, found: origin.Provenance) -> np.ndarray:
-    """(m, r) float32 rows of all predicted tokens of ``found``: the method's, and means of pieces for those it is not given.
+def predict_rows(method: Method, problem: Problem, provenance: origin.Provenance) -> np.ndarray:
+    """(m, r) float32 rows of all predicted tokens of ``provenance``: the method's, and means of pieces for those it is not given.
 
     Raises:
         InputError: as :func:`hyperofa.init.method.run_method`.
     """
-    predicted = np.flatnonzero(found.code == origin.PREDICTED)
+    predicted = np.flatnonzero(provenance.code == origin.PREDICTED)
     own = np.isin(predicted, problem.predict_ids)
     rows = np.empty((len(predicted), problem.rows.shape[1]), dtype=np.float32)
     rows[own] = run_method(method, problem)
@@ -46,7 +46,7 @@ def predict_rows(method: Method, problem: Problem, found: origin.Provenance) -> 
     return rows
 
 
-def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarray, stream: int) -> RowTable:
+def extend_rows(problem: Problem, provenance: origin.Provenance, predicted: np.ndarray, stream: int) -> RowTable:
     """The target matrix (V_t, r): copied rows, ``predicted`` (m, r) ones, and draws for the rest (HyperOFA, §3.4).
 
     It has the dtype of the source's rows, and copied rows have the same bits. The draws depend on the seed alone: every method
@@ -54,9 +54,9 @@ def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarra
     """
     import torch
 
-    source, source_ids = problem.rows, found.source_id
+    source, source_ids = problem.rows, provenance.source_id
     copied = np.flatnonzero(source_ids >= 0)
-    predicted_ids = np.flatnonzero(found.code == origin.PREDICTED)
+    predicted_ids = np.flatnonzero(provenance.code == origin.PREDICTED)
     drawn = np.setdiff1d(np.arange(len(source_ids)), np.append(copied, predicted_ids))
     rows = torch.empty((len(source_ids), source.shape[1]), dtype=source.stored.dtype)
     write_rows(rows, copied, source.take(source_ids[copied]))
@@ -65,7 +65,7 @@ def extend_rows(problem: Problem, found: origin.Provenance, predicted: np.ndarra
     return RowTable(rows)
 
 
-def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any, tokens: int) -> np.ndarray | None:
+def extend_bias(source: Source, provenance: origin.Provenance, tokenizer: Any, tokens: int) -> np.ndarray | None:
     """The head's bias per token (V_t,), or None where the source's head has none.
 
     Copied tokens keep theirs, by token and not by index; new ones get the mean of the source's (a new token is not frequent
@@ -78,16 +78,16 @@ def extend_bias(source: Source, found: origin.Provenance, tokenizer: Any, tokens
         return None
     old = source.head_bias.numpy()[:tokens]
     if source.head_is_new:
-        return _unigram_bias(tokenizer, found)
-    bias = np.full(len(found.code), old.mean(), dtype=np.float32)
-    copied = found.source_id >= 0
-    bias[copied] = old[found.source_id[copied]]
-    bias[found.code == origin.PADDING] = old.min()
+        return _unigram_bias(tokenizer, provenance)
+    bias = np.full(len(provenance.code), old.mean(), dtype=np.float32)
+    copied = provenance.source_id >= 0
+    bias[copied] = old[provenance.source_id[copied]]
+    bias[provenance.code == origin.PADDING] = old.min()
     return bias
 
 
-def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
-    bias = np.zeros(len(found.code), dtype=np.float32)
+def _unigram_bias(tokenizer: Any, provenance: origin.Provenance) -> np.ndarray:
+    bias = np.zeros(len(provenance.code), dtype=np.float32)
     vocabulary = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("vocab")
     if not isinstance(vocabulary, list):
         return bias
@@ -95,24 +95,24 @@ def _unigram_bias(tokenizer: Any, found: origin.Provenance) -> np.ndarray:
     bias[:] = scores.min()
     # Bytes and pieces that a user defined have the score 0, which would be the logarithm of certainty.
     bias[: len(scores)] = np.where(scores < 0, scores, scores.min())
-    bias[(found.code == origin.SPECIAL) | (found.code == origin.PADDING)] = scores.min()
+    bias[(provenance.code == origin.SPECIAL) | (provenance.code == origin.PADDING)] = scores.min()
     return bias
 
 
 def pad(
-    found: origin.Provenance, matrices: list[ExtendedMatrix], multiple: int
+    provenance: origin.Provenance, matrices: list[ExtendedMatrix], multiple: int
 ) -> tuple[origin.Provenance, list[Tensor]]:
     """Append rows (the mean row) until the number of rows is a multiple of ``multiple``."""
-    extra = -len(found.code) % multiple
+    extra = -len(provenance.code) % multiple
     if not extra:
-        return found, [matrix.rows.stored for matrix in matrices]
+        return provenance, [matrix.rows.stored for matrix in matrices]
     import torch
 
     longer = origin.Provenance(
-        np.append(found.code, np.full(extra, origin.PADDING, dtype=np.int8)),
-        np.append(found.source_id, np.full(extra, -1, dtype=np.int64)),
-        np.append(found.n_words, np.zeros(extra, dtype=np.int32)),
-        np.append(found.evidence, np.zeros(extra, dtype=np.int8)),
+        np.append(provenance.code, np.full(extra, origin.PADDING, dtype=np.int8)),
+        np.append(provenance.source_id, np.full(extra, -1, dtype=np.int64)),
+        np.append(provenance.n_words, np.zeros(extra, dtype=np.int32)),
+        np.append(provenance.evidence, np.zeros(extra, dtype=np.int8)),
     )
     stored = [matrix.rows.stored for matrix in matrices]
     means = [torch.from_numpy(matrix.factors.coordinates.mean()) for matrix in matrices]

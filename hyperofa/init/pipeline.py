@@ -52,26 +52,28 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     from hyperofa.vocab.overlap import find_overlap
     from hyperofa_eval.base.cpu import return_freed_memory
 
-    asked, options, source, work = resolved.asked, resolved.options, inputs.source, places.work
+    settings, options, source, work = resolved.settings, resolved.options, inputs.source, places.work
     source_tokenizer, target_tokenizer = inputs.source_tokenizer, inputs.target_tokenizer
-    fold_case = asked.fold_case or getattr(options, "fold_case", False)
-    met = find_overlap(source_tokenizer, target_tokenizer, fold_case=fold_case, fold_boundary=asked.fold_boundary)
-    source_ids = met.source_ids if getattr(options, "copies", True) else met.special_ids
-    words, known, found = trace_rows(places, resolved, inputs, source_ids)
-    learning = _learning(inputs, found, asked.seed)
-    stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, known, found))
+    fold_case = settings.fold_case or getattr(options, "fold_case", False)
+    overlap = find_overlap(
+        source_tokenizer, target_tokenizer, fold_case=fold_case, fold_boundary=settings.fold_boundary
+    )
+    source_ids = overlap.source_ids if getattr(options, "copies", True) else overlap.special_ids
+    words, known, provenance = trace_rows(places, resolved, inputs, source_ids)
+    learning = _learning(inputs, provenance, settings.seed)
+    stages = None if work is None else Stages(work, _decided_by(places, resolved, inputs, known, provenance))
 
     def extend(embeddings: Tensor, stream: int) -> tuple[ExtendedMatrix, Problem]:
         factors = factorize(
             embeddings[: inputs.source_rows],  # rows beyond the tokenizer were never trained
-            rank=asked.rank,
-            energy=asked.energy,
+            rank=settings.rank,
+            energy=settings.energy,
             scale_split=resolved.scale_split,
-            algorithm=asked.factorization,
-            seed=asked.seed,
+            algorithm=settings.factorization,
+            seed=settings.seed,
         )
         state = work and work / f"hypernet-{stream}"
-        problem = make_problem(factors.coordinates, words, known, found, inputs, resolved, state)
+        problem = make_problem(factors.coordinates, words, known, provenance, inputs, resolved, state)
         if learning is not None and stream == 0:
             learning.see(factors)
             problem = dataclasses.replace(
@@ -79,14 +81,14 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
             )
 
         def predict() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-            rows = predict_rows(resolved.method, problem, found)
+            rows = predict_rows(resolved.method, problem, provenance)
             return {"rows": rows, "evidence": problem.evidence}, problem.notes
 
         keep = stages if len(problem.predict_ids) else None  # where nothing is predicted, nothing is left behind
-        kept, notes = predict() if keep is None else keep.arrays(f"predicted-{stream}", predict)
+        predicted, notes = predict() if keep is None else keep.arrays(f"predicted-{stream}", predict)
         return_freed_memory()  # a network's, of which a wide source's matrices could make no use
-        found.evidence[problem.predict_ids] = kept["evidence"]
-        return ExtendedMatrix(extend_rows(problem, found, kept["rows"], stream), factors, notes), problem
+        provenance.evidence[problem.predict_ids] = predicted["evidence"]
+        return ExtendedMatrix(extend_rows(problem, provenance, predicted["rows"], stream), factors, notes), problem
 
     both = (source.input_embeddings, source.output_embeddings)
     matrices = [extend(embeddings, stream) for stream, embeddings in enumerate(both) if embeddings is not None]
@@ -94,7 +96,7 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
     if learning is not None:
         matrices, learned = learning.learn(matrices, work)
     first, *untied = [extended for extended, _ in matrices]
-    found, padded = pad(found, [matrix for matrix, _ in matrices], asked.pad_to_multiple)
+    provenance, padded = pad(provenance, [matrix for matrix, _ in matrices], settings.pad_to_multiple)
     model = assemble(
         source,
         target_tokenizer,
@@ -102,35 +104,35 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         primitives=_tensor(first.factors.primitives),
         output_coordinates=padded[1] if untied else None,
         output_primitives=_tensor(untied[0].factors.primitives) if untied else None,
-        head_bias=_tensor(extend_bias(source, found, target_tokenizer, inputs.source_rows)),
+        head_bias=_tensor(extend_bias(source, provenance, target_tokenizer, inputs.source_rows)),
     )
-    report = record_of(places, resolved, source, [matrix for matrix, _ in matrices], found, met.counts)
-    report |= {"refine": learned, "quality": quality_of(resolved, matrices, words, found), "verdict": None}
-    if asked.verdict and (asked.text or asked.parallel):
+    report = record_of(places, resolved, source, [matrix for matrix, _ in matrices], provenance, overlap.counts)
+    report |= {"refine": learned, "quality": quality_of(resolved, matrices, words, provenance), "verdict": None}
+    if settings.verdict and (settings.text or settings.parallel):
         from hyperofa.init.quality.verdict import verdict_of
 
         sides = (source, source_tokenizer, model, target_tokenizer)
-        report["verdict"] = verdict_of(*sides, inputs.text.verdict, asked.seed, inputs.prompt)
-    return model, target_tokenizer, report, found
+        report["verdict"] = verdict_of(*sides, inputs.text.verdict, settings.seed, inputs.prompt)
+    return model, target_tokenizer, report, provenance
 
 
-def _learning(inputs: Inputs, found: origin.Provenance, seed: int) -> Learning | None:
+def _learning(inputs: Inputs, provenance: origin.Provenance, seed: int) -> Learning | None:
     """How new rows learn; None where they do not."""
     if inputs.refinement is None:
         return None
     from hyperofa.init.refine.refining import Learning
 
     tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
-    learning = Learning(inputs.refinement, tokenizers, inputs.source_rows, found, seed)
+    learning = Learning(inputs.refinement, tokenizers, inputs.source_rows, provenance, seed)
     return learning if learning.possible else None
 
 
 def _decided_by(
-    places: Places, resolved: Resolved, inputs: Inputs, known: Known, found: origin.Provenance
+    places: Places, resolved: Resolved, inputs: Inputs, known: Known, provenance: origin.Provenance
 ) -> dict[str, Any]:
     """All that decides the predicted rows."""
     names = ("method", "rank", "energy", "factorization", "fold_case", "fold_boundary", "seed", "rest")
-    settings = {name: getattr(resolved.asked, name) for name in names}
+    settings = {name: getattr(resolved.settings, name) for name in names}
     tokenizers = (inputs.source_tokenizer, inputs.target_tokenizer)
     embeddings = (inputs.source.input_embeddings, inputs.source.output_embeddings)
     return {
@@ -139,7 +141,7 @@ def _decided_by(
         "embeddings": digest(*(None if e is None else RowTable(e) for e in embeddings)),
         "tokenizers": [digest(np.frombuffer(t.backend_tokenizer.to_str().encode(), np.uint8)) for t in tokenizers],
         # Roles of special tokens are not in a tokenizer's own file.
-        "provenance": digest(found.code, found.source_id, found.evidence),
+        "provenance": digest(provenance.code, provenance.source_id, provenance.evidence),
         "donor": known.donor and digest(known.donor.rows, known.donor.source_ids, known.donor.target_ids),
         "vectors": sha256_tree(places.vectors) if places.vectors else None,
         "judge": inputs.refinement and [inputs.refinement.digest(), inputs.refinement.body.digest()],

@@ -56,8 +56,8 @@ class Provenance:
         """Predicted rows by what they were made of (``pieces+words`` of both, ``none`` of nothing about the token)."""
         import numpy as np
 
-        found = np.bincount(self.evidence[self.code == PREDICTED], minlength=1)
-        return {evidence_name(bits): int(n) for bits, n in enumerate(found) if n}
+        counts = np.bincount(self.evidence[self.code == PREDICTED], minlength=1)
+        return {evidence_name(bits): int(n) for bits, n in enumerate(counts) if n}
 
     def save(self, folder: Path) -> None:
         """Write ``provenance.safetensors`` into ``folder``."""

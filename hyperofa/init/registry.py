@@ -78,10 +78,10 @@ def settings_for(method: Method, options: Mapping[str, Any]) -> Settings:
     for name in options:
         if name in known:
             continue
-        others = [one.name for one in METHODS.values() if name in {f.name for f in dataclasses.fields(one.settings)}]
-        if name not in GONE and not others:
+        owners = [one.name for one in METHODS.values() if name in {f.name for f in dataclasses.fields(one.settings)}]
+        if name not in GONE and not owners:
             raise unknown_name(f"option of method {method.name}", name, known)
-        todo = GONE[name] if name in GONE else f"it belongs to {' and '.join(others)}"
+        todo = GONE[name] if name in GONE else f"it belongs to {' and '.join(owners)}"
         raise InputError(f"no option {name!r}", where=f"method {method.name}", todo=todo)
     return make_settings(method, options)
 
@@ -93,7 +93,7 @@ class Resolved:
     ``rest`` is what becomes of the new tokens that the method is not given.
     """
 
-    asked: InitSettings
+    settings: InitSettings
     method: Method
     options: Settings
     scale_split: float

@@ -30,7 +30,7 @@ def quality_of(
     """The quality report: of the input matrix, and under ``output`` of an untied head's (None where tied)."""
     from hyperofa.init.quality.coverage import languages, scripts
 
-    method, seed, size = resolved.method, resolved.asked.seed, resolved.asked.held_out
+    method, seed, size = resolved.method, resolved.settings.seed, resolved.settings.held_out
     size = method.held_out if size is None else size
     (inputs, problem), *others = matrices
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
@@ -54,7 +54,7 @@ def record_of(
     met: dict[str, int],
 ) -> dict[str, Any]:
     """What was made of what; nothing in it depends on when or how fast, so two runs with one seed write the same."""
-    asked = resolved.asked
+    asked = resolved.settings
     folders = {"source": places.source, "tokenizer": places.tokenizer}
     folders |= {"donor": asked.donor} if asked.donor is not None else {}
     inputs = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
