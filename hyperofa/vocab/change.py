@@ -49,11 +49,11 @@ def token_ids(tokenizer: Any, lines: Sequence[str]) -> Iterator[array[int]]:
 
 def new_tokens(source: Any, grown: Any, lines: Sequence[str]) -> set[int]:
     """The ids of ``grown`` that cut ``lines`` otherwise than ``source`` does."""
-    found: set[int] = set()
+    new_ids: set[int] = set()
     for _, old, new in _both(source, grown, lines):
         if old != new:
-            found.update(token_id for _, _, token_id in set(new) - set(old))
-    return found
+            new_ids.update(token_id for _, _, token_id in set(new) - set(old))
+    return new_ids
 
 
 def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, list[Any], list[Any]]]:
@@ -66,10 +66,10 @@ def _both(source: Any, grown: Any, lines: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _tokens(reader: PlainText, lines: Sequence[str]) -> list[list[tuple[int, int, int]]]:
-    found = reader(lines, return_offsets_mapping=True, **BARE)
+    encoded = reader(lines, return_offsets_mapping=True, **BARE)
     return [
         [(start, end, token_id) for (start, end), token_id in zip(places, ids, strict=True)]
-        for places, ids in zip(found["offset_mapping"], found["input_ids"], strict=True)
+        for places, ids in zip(encoded["offset_mapping"], encoded["input_ids"], strict=True)
     ]
 
 

@@ -46,14 +46,14 @@ def spell(tokenizer: Any, texts: Sequence[str], starts: Sequence[bool]) -> list[
     prefix = backend_spec(tokenizer)["model"]["continuing_subword_prefix"]
     spelled: list[list[int]] = [[] for _ in texts]
     for is_start, context in ((True, contexts[0]), (False, contexts[-1])):
-        places = [place for place, here in enumerate(starts) if bool(here) is is_start]
+        places = [place for place, start in enumerate(starts) if bool(start) is is_start]
         chosen = [texts[place] for place in places]
         if not is_start and prefix and context is contexts[0]:
-            found = [_continued(tokenizer.backend_tokenizer, text, prefix) for text in chosen]
+            token_ids = [_continued(tokenizer.backend_tokenizer, text, prefix) for text in chosen]
         else:
             batch = [f"{context.prefix}{text}" for text in chosen]
-            found = [item.ids for item in context.backend.encode_batch_fast(batch, add_special_tokens=False)]
-        for place, ids in zip(places, found, strict=True):
+            token_ids = [item.ids for item in context.backend.encode_batch_fast(batch, add_special_tokens=False)]
+        for place, ids in zip(places, token_ids, strict=True):
             spelled[place] = list(ids)
     return spelled
 
@@ -63,10 +63,10 @@ def _continued(backend: Any, text: str, prefix: str) -> list[int]:
 
     Not where the tokenizer starts a word with it all the same, as with punctuation and Chinese characters.
     """
-    first, *others = model_words(backend, f"a{text}")
+    first, *later = model_words(backend, f"a{text}")
     rest = first.removeprefix("a")
     pieces = [f"{prefix}{rest}"] if rest else []
-    return [token.id for word in (*pieces, *others) for token in backend.model.tokenize(word)]
+    return [token.id for word in (*pieces, *later) for token in backend.model.tokenize(word)]
 
 
 def _backend(tokenizer: Any, spec: dict[str, Any], *, prefix: bool) -> Any:

@@ -94,8 +94,8 @@ def match(
         return stored
     result = _match(words, tokenizer, scheme)
     if result.malformed and not already_logged:
-        some = ", ".join(repr(key) for key in result.examples)
-        log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, some)
+        examples = ", ".join(repr(key) for key in result.examples)
+        log.warning("matching: skipped %d malformed of %d keys, such as %s", result.malformed, result.words, examples)
     if path is not None:
         _save(path, result)
     return result
@@ -105,7 +105,7 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme) -> Matching:
     counts, unknown = tokens_with_text(tokenizer), tokenizer.unk_token_id
     contexts = contexts_of(tokenizer)
     speller = Speller(scheme, capitalised=not _folds_case(contexts))
-    found: list[list[Future[_Tokens]]] = [[] for _ in contexts]
+    futures: list[list[Future[_Tokens]]] = [[] for _ in contexts]
     # The tokenizer works without the interpreter's lock: while it cuts one block's strings, the next block is spelled.
     with (
         _uncached(tokenizer.backend_tokenizer.model),
@@ -115,19 +115,19 @@ def _match(words: Sequence[str], tokenizer: Any, scheme: KeyScheme) -> Matching:
         for start in range(0, len(words), _BATCH):
             block = words[start : start + _BATCH]
             texts = speller.add(block)
-            for context, parts in zip(contexts, found, strict=True):
+            for context, parts in zip(contexts, futures, strict=True):
                 parts.append(worker.submit(_tokenise, context, texts, counts, unknown))
-            if len(found[0]) > 2:
-                found[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
+            if len(futures[0]) > 2:
+                futures[0][-3].result()  # the speller stays at most two blocks ahead, and an error comes out at once
             advance(len(block))
     columns, spellings, bounded_only = speller.pairs()
-    given = []
-    for context, parts in zip(contexts, found, strict=True):
+    parts_of_contexts = []
+    for context, parts in zip(contexts, futures, strict=True):
         # Every word's spellings in this context; the inside of a word is no context for keys that start one.
         use = slice(None) if context.bounded else ~bounded_only
         tokens = _joined([part.result() for part in parts])
-        given.append((tokens, spellings[use], columns[use]))
-    total = _spread(given, (len(counts), len(words)))
+        parts_of_contexts.append((tokens, spellings[use], columns[use]))
+    total = _spread(parts_of_contexts, (len(counts), len(words)))
     return Matching(total, len(words), speller.malformed, tuple(speller.examples), len(speller))
 
 
@@ -164,8 +164,8 @@ def _tokenise(context: Context, texts: list[str], counts: np.ndarray, unknown: i
     keep = counts[flat] & ~breaks
     owner = np.cumsum(breaks) - breaks
     size = np.bincount(owner[keep], minlength=len(texts))
-    lost = np.bincount(owner[flat == (-1 if unknown is None else unknown)], minlength=len(texts))
-    return size, flat[keep], size + lost
+    unknowns = np.bincount(owner[flat == (-1 if unknown is None else unknown)], minlength=len(texts))
+    return size, flat[keep], size + unknowns
 
 
 def _joined(parts: list[_Tokens]) -> _Tokens:
@@ -186,8 +186,8 @@ def _spread(parts: list[tuple[_Tokens, np.ndarray, np.ndarray]], shape: tuple[in
 
     word = np.concatenate([words for _, _, words in parts])
     order = np.argsort(word, kind="stable")
-    ids, weights = (np.concatenate([found[i] for found, _, _ in parts]) for i in (1, 2))
-    bases = np.cumsum([0, *[len(found[1]) for found, _, _ in parts[:-1]]])
+    ids, weights = (np.concatenate([tokens[i] for tokens, _, _ in parts]) for i in (1, 2))
+    bases = np.cumsum([0, *[len(tokens[1]) for tokens, _, _ in parts[:-1]]])
     firsts = [offsets[spelling] + base for ((offsets, _, _), spelling, _), base in zip(parts, bases, strict=True)]
     sizes = np.concatenate([np.diff(offsets)[spelling] for (offsets, _, _), spelling, _ in parts])[order]
     where = np.repeat(np.concatenate(firsts)[order] - (np.cumsum(sizes) - sizes), sizes)

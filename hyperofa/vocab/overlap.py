@@ -38,10 +38,10 @@ class Overlap:
     @property
     def counts(self) -> dict[str, int]:
         """Target tokens by how they were met, and ``duplicated``: those that share their source row with another."""
-        found = {name: int(n) for name, n in zip(HOW, np.bincount(self.how, minlength=len(HOW)), strict=True)}
+        counts = {name: int(n) for name, n in zip(HOW, np.bincount(self.how, minlength=len(HOW)), strict=True)}
         used = self.source_ids[self.source_ids >= 0]
         times = np.bincount(used) if len(used) else np.zeros(0, dtype=np.int64)
-        return found | {"duplicated": int(times[times > 1].sum())}
+        return counts | {"duplicated": int(times[times > 1].sum())}
 
 
 def overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boundary: bool = False) -> np.ndarray:
@@ -62,21 +62,21 @@ def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boun
     own kind wins, then any that is not a byte piece, then the smallest id: the result depends on the two vocabularies
     only.
     """
-    ours, theirs = token_surfaces(target), token_surfaces(source)
-    specials = {surface.text: i for i, surface in enumerate(theirs) if surface.role == "other"}
+    target_surfaces, source_surfaces = token_surfaces(target), token_surfaces(source)
+    specials = {surface.text: i for i, surface in enumerate(source_surfaces) if surface.role == "other"}
     by_role = map_roles(source, target)
-    rungs = list(_rungs(theirs, fold_case, fold_boundary))
-    source_ids = np.full(len(ours), -1, dtype=np.int64)
-    how = np.zeros(len(ours), dtype=np.int8)
-    for target_id, surface in enumerate(ours):
+    rungs = list(_rungs(source_surfaces, fold_case, fold_boundary))
+    source_ids = np.full(len(target_surfaces), -1, dtype=np.int64)
+    how = np.zeros(len(target_surfaces), dtype=np.int8)
+    for target_id, surface in enumerate(target_surfaces):
         if surface.role is not None:
-            found = by_role.get(target_id, -1) if surface.role != "other" else specials.get(surface.text, -1)
-            source_ids[target_id], how[target_id] = found, HOW.index("role") if found >= 0 else 0
+            source_id = by_role.get(target_id, -1) if surface.role != "other" else specials.get(surface.text, -1)
+            source_ids[target_id], how[target_id] = source_id, HOW.index("role") if source_id >= 0 else 0
         elif surface.kind != "hole":
             for rung, look_up in rungs:
-                found = look_up(surface)
-                if found >= 0:
-                    source_ids[target_id], how[target_id] = found, rung
+                source_id = look_up(surface)
+                if source_id >= 0:
+                    source_ids[target_id], how[target_id] = source_id, rung
                     break
     result = Overlap(source_ids, how)
     if (fold_case or fold_boundary) and (shared := result.counts["duplicated"]):
@@ -85,18 +85,18 @@ def find_overlap(source: Any, target: Any, *, fold_case: bool = False, fold_boun
 
 
 def _rungs(
-    theirs: list[Surface], fold_case: bool, fold_boundary: bool
+    surfaces: list[Surface], fold_case: bool, fold_boundary: bool
 ) -> Iterator[tuple[int, Callable[[Surface], int]]]:
     """The look-ups to try in turn, each with its index into :data:`HOW`."""
-    exact = _Table(theirs, lambda s: (s.text, s.boundary)).find
+    exact = _Table(surfaces, lambda s: (s.text, s.boundary)).find
     yield HOW.index("exact"), lambda s: -1 if s.kind == "isolated" else exact(s)
-    yield HOW.index("isolated"), _isolated(theirs)
+    yield HOW.index("isolated"), _isolated(surfaces)
     if fold_case:
-        yield HOW.index("case"), _Table(theirs, lambda s: (_lower(s.text), s.boundary)).find
+        yield HOW.index("case"), _Table(surfaces, lambda s: (_lower(s.text), s.boundary)).find
     if fold_boundary:
-        yield HOW.index("boundary"), _Table(theirs, lambda s: (s.text, False)).find
+        yield HOW.index("boundary"), _Table(surfaces, lambda s: (s.text, False)).find
     if fold_case and fold_boundary:
-        yield HOW.index("case+boundary"), _Table(theirs, lambda s: (_lower(s.text), False)).find
+        yield HOW.index("case+boundary"), _Table(surfaces, lambda s: (_lower(s.text), False)).find
 
 
 class _Table:
@@ -126,11 +126,11 @@ class _Table:
         return first.get(key, second.get(key, -1))
 
 
-def _isolated(theirs: list[Surface]) -> Callable[[Surface], int]:
+def _isolated(source_surfaces: list[Surface]) -> Callable[[Surface], int]:
     """Meet a token with either boundary where one side's pre-tokenizer isolates it: the flag says nothing there."""
-    lone = [s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in theirs]
+    lone = [s if s.kind == "isolated" else Surface(b"", False, kind="hole") for s in source_surfaces]
     # The smaller id is the more frequent of ``,`` and ``▁,``.
-    tables = [_Table(surfaces, lambda s: (s.text, False), prefer_folded=False) for surfaces in (lone, theirs)]
+    tables = [_Table(surfaces, lambda s: (s.text, False), prefer_folded=False) for surfaces in (lone, source_surfaces)]
     return lambda surface: tables[surface.kind == "isolated"].find(surface)
 
 

@@ -44,8 +44,8 @@ def _raw(tokenizer: Any, spec: dict[str, Any], surface: Surface) -> list[int]:
         letters = {byte: letter for letter, byte in byte_alphabet().items()}
         raw = (b" " if surface.boundary else b"") + surface.text
         return [token.id for token in model.tokenize("".join(letters[byte] for byte in raw))]
-    found = [model.token_to_id(f"<0x{byte:02X}>") for byte in surface.text]
-    known = [i for i in found if i is not None]
+    byte_ids = [model.token_to_id(f"<0x{byte:02X}>") for byte in surface.text]
+    known = [i for i in byte_ids if i is not None]
     if known or not (text := surface.text.decode("utf-8", errors="ignore").strip()):
         return known
     return spell(tokenizer, [text], [surface.boundary])[0]

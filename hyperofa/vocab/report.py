@@ -55,12 +55,12 @@ def source_lines(files: Mapping[str, Sequence[Path]], seed: int) -> dict[str, li
     Raises:
         InputError: a language has no text.
     """
-    found = {language: sample_lines(paths, seed) for language, paths in sorted(files.items())}
-    for language, lines in found.items():
+    samples = {language: sample_lines(paths, seed) for language, paths in sorted(files.items())}
+    for language, lines in samples.items():
         if not lines:
             where = f"{language}: {', '.join(map(str, files[language]))}"
             raise InputError("no words in the text", where=where, todo="give text, or leave it out")
-    return found
+    return samples
 
 
 def source_changes(source: Any, grown: Any, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:

@@ -43,9 +43,9 @@ def count_spellings(words: Sequence[str], tokenizer: Any, *, capitalised: bool) 
             for start in range(0, len(words), _BATCH):
                 block = [_spelling(scheme.parse(key), scheme, kind) for key in words[start : start + _BATCH]]
                 cut = backend.encode_batch_fast(block, add_special_tokens=False)
-                found = [np.unique(np.asarray(item.ids, dtype=np.int32)) for item in cut]
-                indptr.append(np.array([len(ids) for ids in found], dtype=np.int64))
-                indices.append(np.concatenate(found))  # one array a block: millions of small ones are heavy
+                token_ids = [np.unique(np.asarray(item.ids, dtype=np.int32)) for item in cut]
+                indptr.append(np.array([len(ids) for ids in token_ids], dtype=np.int64))
+                indices.append(np.concatenate(token_ids))  # one array a block: millions of small ones are heavy
                 advance(len(block))
         ends = np.cumsum(np.concatenate(indptr))
         flat = np.concatenate(indices)

@@ -100,16 +100,16 @@ def tokens_with_text(tokenizer: Any) -> np.ndarray:
     reader, roles = _reader(tokenizer, spec), token_roles(tokenizer)
     marks = [part["replacement"] for part in _parts(spec) if part.get("type") == "Metaspace"]
     blank = "".join({"▁", *marks, *_BLANK, *(c for c, byte in byte_alphabet().items() if chr(byte) in _BLANK)})
-    there = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=bool)
-    there[np.fromiter(vocabulary.values(), dtype=np.int64, count=len(vocabulary))] = True
+    has_text = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=bool)
+    has_text[np.fromiter(vocabulary.values(), dtype=np.int64, count=len(vocabulary))] = True
     # Only a piece made of nothing but characters that can stand for blanks, or a byte's, can be blank; few are looked at.
     few = [piece for piece in vocabulary if not piece.removeprefix(prefix).strip(blank) or piece.startswith("<0x")]
     for piece in few:
-        there[vocabulary[piece]] = bool(reader(piece).text.strip())
+        has_text[vocabulary[piece]] = bool(reader(piece).text.strip())
     for token_id, token in tokenizer.backend_tokenizer.get_added_tokens_decoder().items():
-        there[token_id] = not token.special and bool(_literal(token.content).text.strip())
-    there[list(roles)] = False
-    return there
+        has_text[token_id] = not token.special and bool(_literal(token.content).text.strip())
+    has_text[list(roles)] = False
+    return has_text
 
 
 def backend_spec(tokenizer: Any) -> dict[str, Any]:

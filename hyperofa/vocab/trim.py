@@ -108,8 +108,8 @@ def _check(before: Any, after: Any, files: Mapping[str, Sequence[Path]]) -> None
     old, new = ({number: token for token, number in one.get_vocab().items()} for one in (before, after))
     for language, paths in files.items():
         for batch in _batches(paths, f"checking {language}"):
-            for line, ids, again in zip(batch, token_ids(before, batch), token_ids(after, batch), strict=True):
-                if [old[number] for number in ids] == [new[number] for number in again]:
+            for line, old_ids, new_ids in zip(batch, token_ids(before, batch), token_ids(after, batch), strict=True):
+                if [old[number] for number in old_ids] == [new[number] for number in new_ids]:
                     continue
                 raise HyperofaError(f"the trimmed tokenizer would cut {line[:60]!r} otherwise", where="trim")
 
@@ -153,24 +153,24 @@ class _Trimmer:
     def _single(self) -> dict[str, str]:
         """The pieces of one character that text can be cut into, and the character."""
         surfaces, vocabulary = token_surfaces(self._source), self._source.get_vocab()
-        found = {}
+        characters = {}
         for piece in self._order:
             surface = surfaces[vocabulary[piece]]
             text = surface.text.decode("utf-8", "replace")
             if len(text) == 1 and surface.kind not in ("unreachable", "byte", "special"):
-                found[piece] = text
-        return found
+                characters[piece] = text
+        return characters
 
     def closed(self, used: set[str], left_out: set[str]) -> set[str]:
         """``used``, with what always stays, and what BPE merges these pieces from without those ``left_out``."""
-        kept = (used | self.fixed) & (self.all - left_out)
+        pieces = (used | self.fixed) & (self.all - left_out)
         if self._kind != "BPE":
-            return kept
+            return pieces
         ranks: dict[tuple[str, str], int] = {}
         for rank, merge in enumerate(self._merges):
             if left_out.isdisjoint((*merge, _joined(*merge, self._model))):
                 ranks.setdefault(merge, rank)
-        return kept.union(*(_parts(piece, ranks, self._model) & self.all for piece in kept - self._added))
+        return pieces.union(*(_parts(piece, ranks, self._model) & self.all for piece in pieces - self._added))
 
     def characters(self, scripts: set[str]) -> set[str]:
         """Pieces of one character that is no letter, or a letter of these scripts; none of a byte-level tokenizer."""
@@ -179,7 +179,7 @@ class _Trimmer:
 
     def starts_of_unknown(self, words: set[str]) -> set[str]:
         """The pieces that WordPiece takes from the start of words before it gives up; without them it might not."""
-        prefix, found = self._model.get("continuing_subword_prefix") or "", set[str]()
+        prefix, pieces = self._model.get("continuing_subword_prefix") or "", set[str]()
         for word in words:
             start = 0
             while start < len(word):
@@ -187,9 +187,9 @@ class _Trimmer:
                 ends = (end for end in range(len(word), start, -1) if head + word[start:end] in self.all)
                 if (end := next(ends, None)) is None:
                     break
-                found.add(head + word[start:end])
+                pieces.add(head + word[start:end])
                 start = end
-        return found
+        return pieces
 
     def tokenizer(self, pieces: set[str]) -> Any:
         """The source with only these pieces of its model; numbered anew, the added tokens beyond the model last."""
@@ -209,16 +209,16 @@ class _Trimmer:
     def _smaller(self, order: Sequence[str], ids: Mapping[str, int]) -> dict[str, Any]:
         model = dict(self._model)
         if self._kind == "Unigram":
-            there = set(order)
+            pieces = set(order)
             if model["unk_id"] is not None:
                 model["unk_id"] = ids[self._order[model["unk_id"]]]
-            model["vocab"] = [entry for entry in model["vocab"] if entry[0] in there]
+            model["vocab"] = [entry for entry in model["vocab"] if entry[0] in pieces]
             return model
         model["vocab"] = {piece: ids[piece] for piece in order}
         if self._kind == "BPE":
-            there = set(order)
+            pieces = set(order)
             model["merges"] = [
-                list(merge) for merge in self._merges if there.issuperset((*merge, _joined(*merge, self._model)))
+                list(merge) for merge in self._merges if pieces.issuperset((*merge, _joined(*merge, self._model)))
             ]
         return model
 
@@ -240,14 +240,14 @@ def _parts(piece: str, ranks: Mapping[tuple[str, str], int], model: Mapping[str,
         symbols = [symbols[0], *(f"{prefix}{character}" for character in symbols[1:])] if symbols else []
     if suffix and suffix != piece and piece.endswith(suffix) and symbols:
         symbols[-1] += suffix
-    found = set(symbols)
+    pieces = set(symbols)
     while len(symbols) > 1:
         rank, place = min((ranks.get(pair, len(ranks)), place) for place, pair in enumerate(pairwise(symbols)))
         if rank == len(ranks) and (symbols[place], symbols[place + 1]) not in ranks:
             break
         symbols[place : place + 2] = [_joined(symbols[place], symbols[place + 1], model)]
-        found.add(symbols[place])
-    return found
+        pieces.add(symbols[place])
+    return pieces
 
 
 def _renumber(spec: dict[str, Any], ids: Mapping[str, int]) -> None:

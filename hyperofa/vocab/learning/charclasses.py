@@ -66,8 +66,8 @@ def _complete(raw: bytes) -> int:
         byte = raw[-back]
         if byte in _CONTINUATION:
             continue
-        wanted = 2 if 0xC2 <= byte < 0xE0 else 3 if 0xE0 <= byte < 0xF0 else 4 if 0xF0 <= byte < 0xF5 else 1
-        return len(raw) - back if wanted > back else len(raw)
+        length = 2 if 0xC2 <= byte < 0xE0 else 3 if 0xE0 <= byte < 0xF0 else 4 if 0xF0 <= byte < 0xF5 else 1
+        return len(raw) - back if length > back else len(raw)
     return len(raw)
 
 

@@ -67,10 +67,10 @@ def grow_tokenizer(
     """
     spec = backend_spec(source)
     kind = family(spec)
-    old_size, wanted = rows_needed(source), settings.vocab_size
-    most = old_size if wanted == AUTO else int(wanted) - old_size
+    old_size, vocab_size = rows_needed(source), settings.vocab_size
+    most = old_size if vocab_size == AUTO else int(vocab_size) - old_size
     if most <= 0:
-        raise SettingError("vocab_size", f"{wanted} is not above the source's {old_size}", todo="ask for more")
+        raise SettingError("vocab_size", f"{vocab_size} is not above the source's {old_size}", todo="ask for more")
     cutter = _Cutter(source, kind, spec["model"].get("continuing_subword_prefix") or "")
     text, learnt, rarest = _counted(cutter, texts, settings.alpha)
     least = max(2.0, _SURE * settings.min_count * rarest)
@@ -80,9 +80,9 @@ def grow_tokenizer(
     choice.drop_to(most)
     points = [*curve(choice)][::-1]
     sizes = [size for size, _ in points]
-    taken = points[bend(sizes) if wanted == AUTO else -1][1].tolist() if points else []
+    taken = points[bend(sizes) if vocab_size == AUTO else -1][1].tolist() if points else []
     grown = candidates.tokenizer(taken)
-    if wanted != AUTO and len(taken) < most:
+    if vocab_size != AUTO and len(taken) < most:
         what = "the text, and its part that is kept out, show no other often enough"
         log.warning("%s of %s new entries: %s (min_count %s)", f"{len(taken):,}", f"{most:,}", what, settings.min_count)
     _check_ids(source, grown)
@@ -110,12 +110,12 @@ def _counted(
         kept_out[rows] += aside
         weight[rows] += factors[language] * times
         learnt[rows] += factors[language] * (times if apart is everything else times - aside)
-    found = {
+    measured_counts = {
         language: (np.array([index[word] for word in own], dtype=np.int64), np.array([*own.values()], dtype=np.float64))
         for language, own in measured.items()
     }
     taught = {words[row]: float(learnt[row]) for row in np.flatnonzero(learnt)}
-    return CountedWords(words, shown, kept_out, weight, found), taught, min(factors.values())
+    return CountedWords(words, shown, kept_out, weight, measured_counts), taught, min(factors.values())
 
 
 def _learn(
@@ -130,13 +130,13 @@ def _learn(
     """More pieces for the source than the ``most`` to be taken; learned anew without those that cut ``lines`` differently."""
     text, learnt = words
     joins = Joins(source, cutter.kind, cutter.prefix)
-    kept = KeptText(source, cutter, lines, settings.longest)
+    kept_text = KeptText(source, cutter, lines, settings.longest)
     everything = {word: weight for word, weight in zip(text.words, text.weight.tolist(), strict=True) if weight}
     unknown = cutter.new_characters(everything, settings.coverage)
     characters: dict[str, float] | None = None
     while True:
         before = characters
-        addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept.characters]
+        addable = [piece for piece in unknown if piece.removeprefix(cutter.prefix) not in kept_text.characters]
         characters = {piece: unknown[piece] for piece in addable[:most]}
         if characters != before:
             cut = [(pieces, weight) for word, weight in learnt.items() for pieces in cutter.cut(word, characters)]
@@ -147,11 +147,11 @@ def _learn(
             cutter.join,
             longest=settings.longest,
             least=least,
-            allows=lambda left, right, piece: joins.allows(piece) and kept.allows(left, right, piece),
+            allows=lambda left, right, piece: joins.allows(piece) and kept_text.allows(left, right, piece),
         )
         total = sum(weight * len(pieces) for pieces, weight in cut)
         candidates = Candidates(source, characters, merges, total)
-        if not lines or not kept.offenders(candidates.tokenizer()):
+        if not lines or not kept_text.offenders(candidates.tokenizer()):
             return candidates
 
 

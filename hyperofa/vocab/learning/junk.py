@@ -56,7 +56,7 @@ def without_junk(text: str) -> tuple[str, int]:
         word = match[0]
         if _SUSPECT.search(word) is None:
             return word
-        kept = []
+        stretches = []
         for stretch in _STRETCH.findall(word):
             rest = stretch
             if _WRITES_SPACES.match(stretch):
@@ -64,8 +64,8 @@ def without_junk(text: str) -> tuple[str, int]:
             elif _may_repeat(stretch) or _DAMAGE.search(stretch):
                 rest = _CUT.sub(" ", stretch)
             left_out += rest != stretch
-            kept.append(rest)
-        return "".join(kept)
+            stretches.append(rest)
+        return "".join(stretches)
 
     return _WORD.sub(clean, text), left_out
 

@@ -70,12 +70,12 @@ class KeptText:
         """The pieces with which ``grown`` cuts the lines anew: empty if all lines are as they were."""
         both = zip(self._lines, self._ids, token_ids(grown, self._lines), strict=True)
         changed = [line for line, old, new in both if old != new]
-        found = set(grown.convert_ids_to_tokens(sorted(new_tokens(self._source, grown, changed))))
-        if found and found <= self._pieces:
-            raise HyperofaError(f"the text to keep is cut anew by {min(found)!r}, which was not to be taken")
-        self._pieces |= found
-        self.characters |= {token.removeprefix(self._prefix) for token in found}
-        return found
+        pieces = set(grown.convert_ids_to_tokens(sorted(new_tokens(self._source, grown, changed))))
+        if pieces and pieces <= self._pieces:
+            raise HyperofaError(f"the text to keep is cut anew by {min(pieces)!r}, which was not to be taken")
+        self._pieces |= pieces
+        self.characters |= {token.removeprefix(self._prefix) for token in pieces}
+        return pieces
 
 
 def _longer(pieces: Sequence[str], prefix: str, longest: int) -> Iterable[str]:

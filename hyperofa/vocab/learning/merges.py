@@ -49,17 +49,17 @@ def learn_merges(
     state = _State(words, join)
     vocabulary = set(known)
     merges: list[Merge] = []
-    made = 0
+    added = 0
     with progress_bar("growing the vocabulary", number) as advance:
-        while made < number:
-            found = state.best(least, longest, allows)
-            if found is None:
+        while added < number:
+            best = state.best(least, longest, allows)
+            if best is None:
                 break
-            pair, piece, count = found
+            pair, piece, count = best
             new = piece not in vocabulary
             merges.append(Merge(*pair, piece, count, new))
             vocabulary.add(piece)
-            made += new
+            added += new
             advance(int(new))
             state.merge(pair, piece)
     return merges

@@ -72,19 +72,19 @@ class LanguageText:
         """The lines to learn from, without junk: at most ``cap`` of those that are not kept out, in their order."""
         self.drawn = self.characters = self.left_out = 0
         left = self.lines - self.kept_out_lines
-        wanted = min(self.settings.cap, left)
+        number = min(self.settings.cap, left)
         draw = random.Random(f"{self.settings.seed} {self.language}").random
         for line in track(_lines(self.paths), f"reading {self.language}"):
             if self.kept_out and _hash(line, self.settings.seed) in self.kept_out:
                 continue
             # Selection sampling: each line is taken with the chance that leaves every choice of lines as likely.
-            taken = draw() * left < wanted - self.drawn
+            taken = draw() * left < number - self.drawn
             left -= 1
             if not taken:
                 continue
             self.drawn += 1
-            clean, found = without_junk(line)
-            self.left_out += found
+            clean, removed = without_junk(line)
+            self.left_out += removed
             if not _VISIBLE.search(clean):
                 continue
             self.characters += len(clean)
@@ -133,7 +133,7 @@ def survey(files: Mapping[str, Sequence[Path]], settings: SamplingSettings) -> d
     """
     if not files:
         raise SettingError("text", "names no file")
-    found = {}
+    texts = {}
     share = min(WORD_CHARACTERS, ALL_CHARACTERS // max(len(files), 1))
     for language, paths in sorted(files.items()):
         smallest, lines = _Smallest(MOST_HELD_OUT, settings.seed), 0
@@ -149,8 +149,8 @@ def survey(files: Mapping[str, Sequence[Path]], settings: SamplingSettings) -> d
         hashes = frozenset(held_out)
         repeats = sum(smallest.times[key] for key in hashes)
         kept_out = _clean(held_out.values())
-        found[language] = LanguageText(language, paths, lines, kept_out, hashes, repeats, settings, share)
-    return found
+        texts[language] = LanguageText(language, paths, lines, kept_out, hashes, repeats, settings, share)
+    return texts
 
 
 def sample_lines(paths: Sequence[Path], seed: int) -> list[str]:

@@ -27,20 +27,20 @@ def learn_tokenizer(texts: Mapping[str, LanguageText], settings: TrainSettings) 
     normalizer = _normalizer(settings.normalizer)
     counts = {language: count_words(text, lambda line: _words(line, normalizer)) for language, text in texts.items()}
     fixed = list(SPECIALS.values()) + ([f"<0x{byte:02X}>" for byte in range(256)] if settings.byte_fallback else [])
-    wanted = settings.vocab_size - len(fixed)
+    number = settings.vocab_size - len(fixed)
     _warn_of_typed_special_tokens(counts, fixed)
     pieces = train_unigram(
         balance(counts, settings.alpha),
-        wanted,
+        number,
         longest=settings.longest,
         coverage=settings.coverage,
         forbidden=frozenset(fixed),
     )
-    if len(pieces) > wanted:
+    if len(pieces) > number:
         what = f"{len(pieces)} characters and {len(fixed)} fixed entries do not fit into {settings.vocab_size}"
         todo = f"ask for {len(fixed) + len(pieces)} or more, or lower the coverage"
         raise SettingError("vocab_size", what, todo=todo)
-    if len(pieces) < wanted:
+    if len(pieces) < number:
         log.warning("the text holds only %d entries of the %d asked for", len(fixed) + len(pieces), settings.vocab_size)
     return assemble([(piece, 0.0) for piece in fixed] + pieces, settings)
 
@@ -49,14 +49,14 @@ def _warn_of_typed_special_tokens(counts: Mapping[str, Mapping[str, int]], speci
     """Say how often special tokens are typed in a language's words: they are text there, and no entry is learnt of them."""
     typed = re.compile("|".join(map(re.escape, special)))
     for language, words in counts.items():
-        found = Counter[str]()
+        typed_counts = Counter[str]()
         for word, number in words.items():
             for token in typed.findall(word):
-                found[token] += number
-        if found:
-            example = found.most_common(1)[0][0]
+                typed_counts[token] += number
+        if typed_counts:
+            example = typed_counts.most_common(1)[0][0]
             what = "special tokens typed in the text, such as"
-            log.warning("%s: %s %s %r, are text", language, f"{found.total():,}", what, example)
+            log.warning("%s: %s %s %r, are text", language, f"{typed_counts.total():,}", what, example)
 
 
 def _words(line: str, normalizer: Any) -> list[str]:

@@ -122,8 +122,8 @@ def _lay_out(words: Mapping[str, float], coverage: float) -> tuple[list[str], _T
             totals[character] = totals.get(character, 0.0) + weight
     ranked = sorted(totals, key=lambda character: (-totals[character], character))
     covered = np.cumsum([totals[character] for character in ranked])
-    kept = int(np.searchsorted(covered, coverage * covered[-1])) + 1 if ranked else 0
-    alphabet = ranked[:kept]
+    alphabet_size = int(np.searchsorted(covered, coverage * covered[-1])) + 1 if ranked else 0
+    alphabet = ranked[:alphabet_size]
     index = {character: i for i, character in enumerate(alphabet)}
     merged: dict[str, float] = {}
     for word, weight in ordered:

@@ -86,16 +86,16 @@ class Choice:
         }
 
     def _uses(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.zeros(len(self._candidates.pieces))
-        np.add.at(found, self._pieces, counts[self._rows])
-        return found
+        uses: NDArray[np.float64] = np.zeros(len(self._candidates.pieces))
+        np.add.at(uses, self._pieces, counts[self._rows])
+        return uses
 
     def _cut(self, rows: Numbers, taken: Numbers) -> None:
         """Cut the words of these ``rows`` again."""
-        again = np.zeros(len(self._text.words), dtype=bool)
-        again[rows] = True
+        is_cut = np.zeros(len(self._text.words), dtype=bool)
+        is_cut[rows] = True
         lengths, within, pieces = self._candidates.cutter(taken)([self._text.words[row] for row in rows])
-        stay = ~again[self._rows]
+        stay = ~is_cut[self._rows]
         self._lengths[rows] = lengths
         self._rows = np.concatenate([self._rows[stay], rows[within]])
         self._pieces = np.concatenate([self._pieces[stay], pieces])
@@ -108,8 +108,8 @@ class Choice:
         """
         candidates, text = self._candidates, self._text
         shown, kept_out, weight = (self._uses(counts) for counts in (text.shown, text.kept_out, text.weight))
-        there = np.zeros(len(candidates.pieces), dtype=bool)
-        there[self.taken] = True
+        is_taken = np.zeros(len(candidates.pieces), dtype=bool)
+        is_taken[self.taken] = True
         holds = np.zeros(len(candidates.pieces), dtype=np.int64)
         for piece in self.taken.tolist():
             holds[candidates.needs[piece]] += 1
@@ -125,10 +125,10 @@ class Choice:
             ranked = heapq.heappop(queue)
             piece = -ranked[1]
             rare = shown[piece] < self._min_count or kept_out[piece] < 1
-            outdated = not there[piece] or ranked != rank(piece)
+            outdated = not is_taken[piece] or ranked != rank(piece)
             if outdated or candidates.fixed[piece] or holds[piece] or (most is None and not rare):
                 continue
-            there[piece] = False
+            is_taken[piece] = False
             dropped += 1
             holds[candidates.needs[piece]] -= 1
             for part in {*candidates.parts[piece].tolist(), *candidates.needs[piece]} - {-1}:
@@ -137,8 +137,8 @@ class Choice:
                         uses[part] += uses[piece]
                 heapq.heappush(queue, rank(part))
         if dropped:
-            changed = np.unique(self._rows[~there[self._pieces]])
-            self.taken = np.flatnonzero(there)
+            changed = np.unique(self._rows[~is_taken[self._pieces]])
+            self.taken = np.flatnonzero(is_taken)
             self._cut(changed, self.taken)
         return bool(dropped)
 
