@@ -142,10 +142,10 @@ class Order:
         samples, visits = np.empty_like(positions), np.empty_like(positions)
         epochs = positions // self.epoch_size
         for epoch in np.unique(epochs):
-            here = epochs == epoch
+            in_epoch = epochs == epoch
             key = stream_key(self.seed, "epoch", int(epoch))
-            slots = permute(positions[here] % self.epoch_size, self.epoch_size, key)
-            samples[here], visits[here] = self._samples(slots, int(epoch))
+            slots = permute(positions[in_epoch] % self.epoch_size, self.epoch_size, key)
+            samples[in_epoch], visits[in_epoch] = self._samples(slots, int(epoch))
         return samples, visits
 
     def _samples(self, slots: Integers, epoch: int) -> tuple[Integers, Integers]:
@@ -154,9 +154,11 @@ class Order:
         visits, within = np.divmod(drawn, self.counts[languages])
         samples = np.empty_like(slots)
         for language, visit in np.unique(np.stack([languages, visits]), axis=1).T:
-            here = (languages == language) & (visits == visit)
+            in_visit = (languages == language) & (visits == visit)
             key = stream_key(self.seed, "language", int(language), int(visit))
-            samples[here] = self._first_sample[language] + permute(within[here], int(self.counts[language]), key)
+            samples[in_visit] = self._first_sample[language] + permute(
+                within[in_visit], int(self.counts[language]), key
+            )
         return samples, visits
 
 
@@ -194,12 +196,12 @@ class ReplayOrder:
             ValueError: see :func:`check_sampling`.
         """
         check_sampling(weights, temperature, replay)
-        wanted, sizes = np.asarray(replay, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+        replay_shares, sizes = np.asarray(replay, dtype=np.float64), np.asarray(counts, dtype=np.float64)
         filled = np.asarray(tokens, dtype=np.float64) / sizes
-        sequences = wanted / filled  # of each replayed language, for a token of all
-        self._others = _Some(wanted == 0, counts, seed, weights, temperature)
-        self._replayed = _Some(wanted > 0, counts, seed, (sequences / sizes).tolist())
-        of_others = (1.0 - wanted.sum()) / float(self._others.shares @ filled)
+        sequences = replay_shares / filled  # of each replayed language, for a token of all
+        self._others = _SubsetOrder(replay_shares == 0, counts, seed, weights, temperature)
+        self._replayed = _SubsetOrder(replay_shares > 0, counts, seed, (sequences / sizes).tolist())
+        of_others = (1.0 - replay_shares.sum()) / float(self._others.shares @ filled)
         share = float(sequences.sum() / (sequences.sum() + of_others))
         self._scaled = min(max(round(share * (1 << _SHARE_BITS)), 1), (1 << _SHARE_BITS) - 1)
         share = self._scaled / (1 << _SHARE_BITS)
@@ -216,7 +218,7 @@ class ReplayOrder:
         return samples, visits
 
 
-class _Some:
+class _SubsetOrder:
     """The order of some of the languages, whose sample ids are those of the whole corpus."""
 
     def __init__(

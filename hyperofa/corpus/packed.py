@@ -51,9 +51,9 @@ class PackedCorpus:
             _record_batches(inside(directory, language.file), self.length, width) for language in self.languages
         ]
         for language, batches in zip(self.languages, self._batches, strict=True):
-            found = sum(batch.num_rows for batch in batches)
-            if found != language.sequences:
-                what = f"the file has {found:,} sequences, {MARKER} says {language.sequences:,}"
+            sequences = sum(batch.num_rows for batch in batches)
+            if sequences != language.sequences:
+                what = f"the file has {sequences:,} sequences, {MARKER} says {language.sequences:,}"
                 raise InputError(what, where=directory / language.file, todo=AGAIN)
 
     @classmethod
@@ -120,11 +120,11 @@ class PackedCorpus:
     def target_vectors(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
         """Target vectors of samples (n,) of a corpus of sentences, (n, D)."""
         assert self.targets is not None
-        found = np.empty((len(samples), self.targets.dim), dtype=np.float32)
+        vectors = np.empty((len(samples), self.targets.dim), dtype=np.float32)
         for i, (sample, language) in enumerate(zip(samples, self.languages_of(samples), strict=True)):
             record, row = self._record(sample, language)
-            found[i] = _row(record, "target", row, self.targets.dim)
-        return found
+            vectors[i] = _row(record, "target", row, self.targets.dim)
+        return vectors
 
     @cached_property
     def target_moments(self) -> tuple[NDArray[np.float32], float]:

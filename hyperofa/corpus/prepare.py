@@ -108,8 +108,10 @@ def sampling_of(names: Sequence[str], settings: CorpusSettings) -> dict[str, Any
     except ValueError as error:
         todo = "change the weights, the temperature or the replayed shares"
         raise InputError(str(error), where="sampling", todo=todo) from None
-    found = {"weights": weights, "temperature": settings.temperature}
-    return {**found, "replay": replay} if any(replay) else found  # without it, the fingerprint is what it always was
+    sampling = {"weights": weights, "temperature": settings.temperature}
+    return (
+        {**sampling, "replay": replay} if any(replay) else sampling
+    )  # without it, the fingerprint is what it always was
 
 
 def write_tokens(table: TokenTable, path: Path) -> int:

@@ -170,8 +170,8 @@ def _text_of(row: Any, field: str, where: str) -> str:
         todo = f'each line must be an object such as {{"{field}": "..."}}'
         raise InputError(f"{_kind_of(row)}, not an object with fields", where=where, todo=todo)
     if field not in row:
-        found = _listed(row) or "no field at all"
-        raise InputError(f"no text field {field!r} (found: {found})", where=where, todo="name it with --field")
+        fields = _listed(row) or "no field at all"
+        raise InputError(f"no text field {field!r} (found: {fields})", where=where, todo="name it with --field")
     text = row[field]
     if not isinstance(text, str):
         raise InputError(f"the field {field!r} is {_kind_of(text)}, not text", where=where, todo=_advice(row, text))

@@ -15,13 +15,13 @@ LENGTHS = Range(8, 32_767)
 
 def _caps(words: Sequence[str]) -> dict[str, int]:
     """``[LANG=]N`` words as a dictionary; a bare ``N`` is kept under the empty name."""
-    found = {}
+    caps = {}
     for word in words:
         language, _, number = word.rpartition("=")
         if not number.isdecimal():
             raise SettingError("--cap", f"{word!r} is not [LANG=]N")
-        found[language] = int(number)
-    return found
+        caps[language] = int(number)
+    return caps
 
 
 @dataclass(frozen=True, kw_only=True)

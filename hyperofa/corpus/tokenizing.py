@@ -70,10 +70,10 @@ class DocumentTokenizer:
     def __call__(self, texts: list[str]) -> list[Document]:
         """Token ids of each text."""
         options = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-        found, counts = self._text.with_counts(texts, as_tokens=self._read_special, **options)
+        encoded, counts = self._text.with_counts(texts, as_tokens=self._read_special, **options)
         return [
             Document(np.array(ids + self.end, dtype=np.int32), count, self._text.example(text) if count else "")
-            for text, ids, count in zip(texts, found["input_ids"], counts, strict=True)
+            for text, ids, count in zip(texts, encoded["input_ids"], counts, strict=True)
         ]
 
     @property
@@ -101,21 +101,21 @@ def text_end(tokenizer: Any, where: str | Path) -> str:
     if not ends_a_turn:
         return str(token)
     added = {str(one) for one in tokenizer.backend_tokenizer.get_added_tokens_decoder().values() if one.special}
-    others = [name for name in TEXT_ENDS if name in added and name != token]
-    if not others:
+    text_ends = [name for name in TEXT_ENDS if name in added and name != token]
+    if not text_ends:
         what = "%s: documents end with %s, which ends a turn of its chat too (--document-end none: no end)"
         log.warning(what, where, token)
-    return others[0] if others else str(token)
+    return text_ends[0] if text_ends else str(token)
 
 
 def _id_of(tokenizer: Any, token: str) -> int:
     """The id of a token that the user names; raises :class:`InputError` where there is none."""
-    found = tokenizer.get_vocab().get(token)
-    if found is None:
+    token_id = tokenizer.get_vocab().get(token)
+    if token_id is None:
         raise InputError(
             f"the tokenizer has no token {token!r}", where="--document-end", todo="name one of its own, or none"
         )
-    return int(found)
+    return int(token_id)
 
 
 def token_table(tokenizer: Any) -> TokenTable:
@@ -174,8 +174,8 @@ def tokenizing(
         HyperofaError: a process was killed.
     """
     if processes == 1:
-        here = DocumentTokenizer(directory, read_special=read_special, end=end)
-        yield lambda texts: itertools.chain.from_iterable(here(task) for task in chunks(texts, DOCUMENTS_PER_TASK))
+        tokenizer = DocumentTokenizer(directory, read_special=read_special, end=end)
+        yield lambda texts: itertools.chain.from_iterable(tokenizer(task) for task in chunks(texts, DOCUMENTS_PER_TASK))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(

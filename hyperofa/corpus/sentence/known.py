@@ -57,15 +57,15 @@ def known_languages(
     texts = list(dict.fromkeys(text for pairs in paired.values() for pair in pairs for text in pair))
     places = {text: i for i, text in enumerate(texts)}
     table = vectors(texts) if texts else torch.zeros((0, 1))
-    found: dict[str, tuple[bool, str]] = {}
+    decisions: dict[str, tuple[bool, str]] = {}
     for language, pairs in paired.items():
         share = retrieved(*(table[[places[pair[side]] for pair in pairs]] for side in (0, 1)))
-        found[language] = share >= FOUND, f"{share:.0%} found"
-    trusted = 2 * sum(yes for yes, _ in found.values()) >= len(found)
+        decisions[language] = share >= FOUND, f"{share:.0%} found"
+    trusted = 2 * sum(is_known for is_known, _ in decisions.values()) >= len(decisions)
     for language, own in unpaired.items():
         share = unknown(evenly(own, LOOKED_AT))
-        found[language] = trusted and share <= SPELLED, f"{share:.0%} unknown tokens"
-    return found
+        decisions[language] = trusted and share <= SPELLED, f"{share:.0%} unknown tokens"
+    return decisions
 
 
 def check_pivot(parallel: Mapping[str, Mapping[int, str]], pivot: str) -> None:
@@ -78,9 +78,9 @@ def check_pivot(parallel: Mapping[str, Mapping[int, str]], pivot: str) -> None:
         raise SettingError("parallel", f"nothing is a translation of a sentence in {pivot}")
 
 
-def retrieved(ours: Tensor, theirs: Tensor) -> float:
-    """Share of ``ours`` (n, D) whose nearest of ``theirs`` (n, D) is its own, by cosines about the means."""
-    a, b = (functional.normalize(side - side.mean(0), dim=-1) for side in (ours, theirs))
+def retrieved(queries: Tensor, keys: Tensor) -> float:
+    """Share of ``queries`` (n, D) whose nearest of ``keys`` (n, D) is its own, by cosines about the means."""
+    a, b = (functional.normalize(side - side.mean(0), dim=-1) for side in (queries, keys))
     return float(((a @ b.T).argmax(1) == torch.arange(len(a), device=a.device)).float().mean())
 
 

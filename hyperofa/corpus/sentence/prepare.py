@@ -87,19 +87,19 @@ def prepare_sentences(
     check_texts(names, settings)
     sampling_of(names, settings)
     framed = DocumentTokenizer(tokenizer)
-    found, known = _sentences(names, texts, parallel, source, settings)
-    if lost := [name for name in settings.replay if name not in found]:
-        what = f"replay names {', '.join(lost)}, of which no sentence has a target"
+    sentences, known = _sentences(names, texts, parallel, source, settings)
+    if missing := [name for name in settings.replay if name not in sentences]:
+        what = f"replay names {', '.join(missing)}, of which no sentence has a target"
         raise InputError(what, where="sampling", todo="leave it out, or give --parallel with it")
-    sampling = sampling_of(list(found), settings)
-    ids = {name: _ids(framed, source.prompt, name, one.texts, settings) for name, one in found.items()}
-    vectors, mean, variance = _targets(found, source)
+    sampling = sampling_of(list(sentences), settings)
+    ids = {name: _ids(framed, source.prompt, name, one.texts, settings) for name, one in sentences.items()}
+    vectors, mean, variance = _targets(sentences, source)
     longest = max(len(row) for rows, *_ in ids.values() for row in rows)
     length = max(8, -(-longest // 8) * 8)
     with new_directory(out, MARKER) as folder:
         (folder / "data").mkdir()
         languages = []
-        for index, (name, one) in enumerate(found.items()):
+        for index, (name, one) in enumerate(sentences.items()):
             rows, unknown, typed = ids[name]
             file = f"data/{name}.arrow"
             padded = (_padded(row, length, framed.pad_id) for row in rows)
@@ -145,12 +145,14 @@ def _sentences(
                 taken += 1
     known = {pivot} & {*names}
     if settings.own_vectors:
-        asked = {name: list(rows) for name, rows in lines.items() if rows}
-        seen = known_languages(asked, parallel, pivot, lambda part: torch.from_numpy(source(part)), source.unknown)
-        known |= {name for name, (yes, _) in seen.items() if yes}
-        said = ", ".join(f"{name} ({why})" for name, (yes, why) in seen.items() if yes)
-        log.info("the source's own vectors of a sentence are targets in: %s", said or "no language but the pivot's")
-    found: dict[str, Sentences] = {}
+        filled = {name: list(rows) for name, rows in lines.items() if rows}
+        decisions = known_languages(
+            filled, parallel, pivot, lambda part: torch.from_numpy(source(part)), source.unknown
+        )
+        known |= {name for name, (is_known, _) in decisions.items() if is_known}
+        named = ", ".join(f"{name} ({why})" for name, (is_known, why) in decisions.items() if is_known)
+        log.info("the source's own vectors of a sentence are targets in: %s", named or "no language but the pivot's")
+    sentences: dict[str, Sentences] = {}
     for name in names:
         one = Sentences(skipped=skipped[name])
         for number, text in pairs[name].items() if name != pivot else ():
@@ -159,13 +161,13 @@ def _sentences(
         for text in lines[name] if name in known else ():
             one.add(text, text)
         if one.texts:
-            found[name] = one
+            sentences[name] = one
         else:
             log.warning("%s: no sentence of it has a target: it has no pairs, and the source does not know it", name)
-    if not found:
+    if not sentences:
         todo = "give --parallel with a language that the source knows, or text in such a one"
         raise InputError("no sentence has a target vector", where="corpus prepare", todo=todo)
-    return found, known & found.keys()
+    return sentences, known & sentences.keys()
 
 
 def _first(rows: Mapping[int, str], cap: int | None) -> dict[int, str]:
@@ -193,12 +195,12 @@ def _ids(
 
 
 def _targets(
-    found: Mapping[str, Sentences], source: SourceVectors
+    sentences: Mapping[str, Sentences], source: SourceVectors
 ) -> tuple[dict[str, NDArray[np.float16]], NDArray[np.float32], float]:
     """Target vectors (n, D) by language; over all different ones, their mean and mean squared distance from it."""
-    wanted = list(dict.fromkeys(text for one in found.values() for text in one.targets))
-    places = {text: i for i, text in enumerate(wanted)}
-    exact = source(wanted)
+    texts = list(dict.fromkeys(text for one in sentences.values() for text in one.targets))
+    places = {text: i for i, text in enumerate(texts)}
+    exact = source(texts)
     if not np.abs(exact).max() < _LARGEST:
         raise InputError("a vector of the source is too large for float16", where="corpus prepare")
     vectors = exact.astype(np.float16)
@@ -206,7 +208,7 @@ def _targets(
     variance = float(np.square(vectors - mean).sum(axis=1).mean())
     if not variance > 0:
         raise InputError("all target vectors are the same", where="corpus prepare", todo="give more sentences")
-    by_language = {name: vectors[[places[text] for text in one.targets]] for name, one in found.items()}
+    by_language = {name: vectors[[places[text] for text in one.targets]] for name, one in sentences.items()}
     return by_language, mean.astype(np.float32), variance
 
 

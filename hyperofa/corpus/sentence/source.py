@@ -70,10 +70,10 @@ class SourceVectors:
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors (n, D) of n texts."""
-        found = np.concatenate([self._model.encode(part, self._settings) for part in chunks(texts, _TOGETHER)])
+        vectors = np.concatenate([self._model.encode(part, self._settings) for part in chunks(texts, _TOGETHER)])
         if self.form.normalised:
-            found /= np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-12)
-        return found
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+        return vectors
 
     def unknown(self, texts: Sequence[str]) -> float:
         """The share of unknown tokens in the source's spelling of texts."""
