@@ -43,10 +43,10 @@ def start_at_frequencies(model: Any, batches: Batches, steps: int) -> None:
 
         gathered = deepspeed.zero.GatheredParameters(bias, modifier_rank=0)
     with gathered, torch.no_grad():
-        found = np.full(len(bias), -np.inf)  # its rows may be more than the tokenizer's
-        found[: len(frequencies)] = frequencies
-        found[~np.isfinite(found)] = found[np.isfinite(found)].min()
-        bias.copy_(torch.from_numpy(found).to(bias))
+        values = np.full(len(bias), -np.inf)  # its rows may be more than the tokenizer's
+        values[: len(frequencies)] = frequencies
+        values[~np.isfinite(values)] = values[np.isfinite(values)].min()
+        bias.copy_(torch.from_numpy(values).to(bias))
 
 
 def token_counts(batches: Batches, steps: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -84,10 +84,10 @@ def log_frequencies(counts: NDArray[np.int64], possible: NDArray[np.bool_]) -> N
     """
     total, seen = counts.sum(), counts > 0
     unseen = possible & ~seen
-    found = np.full(len(counts), -np.inf)
+    logarithms = np.full(len(counts), -np.inf)
     left = 0.0
     if unseen.any():
         left = max(int((counts == 1).sum()), 1) / (total + 1)
-        found[unseen] = np.log(left / unseen.sum())
-    found[seen] = np.log(counts[seen] / total * (1 - left))
-    return found
+        logarithms[unseen] = np.log(left / unseen.sum())
+    logarithms[seen] = np.log(counts[seen] / total * (1 - left))
+    return logarithms

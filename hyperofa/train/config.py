@@ -233,8 +233,8 @@ class TrainConfig(Settings):
             "head_bias": self.head_bias != "keep",
             "phase": self.phase == "head",
         }
-        for name, given in of_tokens.items():
-            if given:
+        for name, is_set in of_tokens.items():
+            if is_set:
                 what = f"{getattr(self, name)!r} is for a loss over tokens, and objective is sentence"
                 raise SettingError(name, what, todo="leave it out")
 

@@ -30,7 +30,7 @@ def check_evaluation(config: TrainConfig) -> None:
         InputError: the data folder is not there, a task or setting is wrong.
         DataMissingError: a task has no data in any of the languages.
     """
-    wanted, data = config.evaluation, config.evaluation.data
+    evaluation, data = config.evaluation, config.evaluation.data
     if not config.eval_every:
         return
     if data is None or not data.is_dir():
@@ -38,16 +38,16 @@ def check_evaluation(config: TrainConfig) -> None:
     from hyperofa_eval.data.layout import DataFolder
 
     try:
-        tasks, folder = tasks_of(wanted), DataFolder(data, aliases=wanted.aliases)
+        tasks, folder = tasks_of(evaluation), DataFolder(data, aliases=evaluation.aliases)
         for task in tasks:
-            if not any(task.has(folder, code) for code in _languages(wanted, task)):
+            if not any(task.has(folder, code) for code in _languages(evaluation, task)):
                 todo = "set evaluation.languages or evaluation.tasks"
                 raise DataMissingError(f"no test data for task {task.name} in any language", where=data, todo=todo)
     except InputError as error:
         raise InputError(str(error), where="evaluation") from error
 
 
-def tasks_of(wanted: Evaluation) -> list[Task]:
+def tasks_of(evaluation: Evaluation) -> list[Task]:
     """The harness's tasks with the settings that are given put into those that have them; a user's own files are run first.
 
     Raises:
@@ -56,17 +56,17 @@ def tasks_of(wanted: Evaluation) -> list[Task]:
     from hyperofa_eval.tasks import choose, extensions
     from hyperofa_eval.tasks.registry import with_settings
 
-    extensions.load(wanted.extensions)
-    return [with_settings(task, vars(wanted)) for task in choose(",".join(wanted.tasks), wanted.protocol)]
+    extensions.load(evaluation.extensions)
+    return [with_settings(task, vars(evaluation)) for task in choose(",".join(evaluation.tasks), evaluation.protocol)]
 
 
-def _languages(wanted: Evaluation, task: Task) -> list[str]:
+def _languages(evaluation: Evaluation, task: Task) -> list[str]:
     """The codes to score a task in, before it is known which have data."""
     from hyperofa_eval.languages import languages, paper_languages
 
-    if wanted.languages:
-        return [code.strip() for code in wanted.languages]
-    return list((wanted.protocol == "paper" and paper_languages(task.name)) or languages())
+    if evaluation.languages:
+        return [code.strip() for code in evaluation.languages]
+    return list((evaluation.protocol == "paper" and paper_languages(task.name)) or languages())
 
 
 class Evaluator:
@@ -106,7 +106,7 @@ class Evaluator:
         from hyperofa_eval.text.prompts import default_prompt
         from hyperofa_eval.text.tokenizer import load_tokenizer
 
-        found: dict[str, Any] = {}
+        scores: dict[str, Any] = {}
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         with reported(left_out):
             self._tokenizer = self._tokenizer or load_tokenizer(self.config.model)
@@ -115,40 +115,40 @@ class Evaluator:
             model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}", prompt=prompt)
             for task in tasks_of(self.config.evaluation):
                 with reported(left_out):
-                    found |= self._score_task(step, model, task)
-        return found
+                    scores |= self._score_task(step, model, task)
+        return scores
 
     def _score_task(self, step: int, model: TransformersModel, task: Task) -> dict[str, Any]:
         from hyperofa_eval import evaluate
         from hyperofa_eval.data.layout import DataFolder
 
-        wanted = self.config.evaluation
-        data = DataFolder(Path(wanted.data or ""), aliases=wanted.aliases)
+        evaluation = self.config.evaluation
+        data = DataFolder(Path(evaluation.data or ""), aliases=evaluation.aliases)
         summary = evaluate(
             model,
             [task],
             data,
-            languages=[code for code in _languages(wanted, task) if task.has(data, code)],
-            beside=[code for code in self.replayed if task.has(data, code) and code not in wanted.languages],
-            protocol=wanted.protocol,
-            limit=wanted.limit,
+            languages=[code for code in _languages(evaluation, task) if task.has(data, code)],
+            beside=[code for code in self.replayed if task.has(data, code) and code not in evaluation.languages],
+            protocol=evaluation.protocol,
+            limit=evaluation.limit,
             out=self.config.run / "evaluation" / model.name,
         )
         entry = summary["tasks"][task.name]
-        kept = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
-        values = [kept[key] for key in ("metric", "mean", "n_languages")]
+        scores = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
+        values = [scores[key] for key in ("metric", "mean", "n_languages")]
         log.info("step %d: %s %s %.2f over %d languages", step, task.name, *values)
         rows = {row["language"]: {"value": row["value"], "ci95": row["ci95"]} for row in entry["rows"]}
         if beside := {code: rows[code] for code in self.replayed if code in rows and code not in entry["languages"]}:
-            kept["beside"] = beside
+            scores["beside"] = beside
             log.info("  beside them %s", ", ".join(f"{code} {row['value']:.2f}" for code, row in beside.items()))
-        return {task.name: kept}
+        return {task.name: scores}
 
     def _model(self, gathered: dict[str, Any] | None) -> Any:
         """What is scored: the model in training, or a copy where it is sharded or another number format is wanted."""
-        model, wanted = self.engine.module.pretrained, self.config.evaluation.dtype
+        model, dtype = self.engine.module.pretrained, self.config.evaluation.dtype
         own = str(next(model.parameters()).dtype).removeprefix("torch.")
-        if gathered is None and wanted in {None, own}:
+        if gathered is None and dtype in {None, own}:
             return model
         import torch
 
@@ -156,4 +156,4 @@ class Evaluator:
         state = self.engine.module.plain_state(model.state_dict() if gathered is None else gathered)
         copied.load_state_dict(state, strict=False)
         copied.tie_weights()
-        return copied.eval().to(self.engine.device, dtype=getattr(torch, wanted or own))
+        return copied.eval().to(self.engine.device, dtype=getattr(torch, dtype or own))

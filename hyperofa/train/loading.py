@@ -49,12 +49,14 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
 
 def warn_of_objective(model: str, objective: Objective) -> None:
     """Say in one line where a run's objective is not what its model was made for; ``model`` is a directory or hub id."""
-    made, new_head = for_sentences(model), head_is_new(model)
-    if objective == "tokens" and (made or new_head):
-        why = "this model was made for sentence vectors" if made else "this model's head over tokens is new"
+    made_for_sentences, new_head = for_sentences(model), head_is_new(model)
+    if objective == "tokens" and (made_for_sentences or new_head):
+        why = (
+            "this model was made for sentence vectors" if made_for_sentences else "this model's head over tokens is new"
+        )
         todo = "objective: sentence learns those of its source"
         log.warning("%s: %s, and a loss over tokens moves them for worse; %s (docs/training.md)", model, why, todo)
-    elif objective == "sentence" and not (made or new_head):
+    elif objective == "sentence" and not (made_for_sentences or new_head):
         what = "this model was made for a loss over tokens, and its sentence vectors were never trained"
         log.warning("%s: %s; objective: tokens is its own (docs/training.md)", model, what)
 
@@ -93,12 +95,12 @@ def choose_what_learns(config: TrainConfig, model: Any) -> None:
     """
     from hyperofa.model.phases import freeze, freeze_beyond_body
 
-    wanted = config.adapter
-    if wanted.rank:
+    adapter = config.adapter
+    if adapter.rank:
         from hyperofa.model.adapter import add_adapter
 
         seed = stream_key(config.seed, "adapter")
-        model.adapter = add_adapter(model, rank=wanted.rank, alpha=wanted.alpha, targets=wanted.targets, seed=seed)
+        model.adapter = add_adapter(model, rank=adapter.rank, alpha=adapter.alpha, targets=adapter.targets, seed=seed)
     freeze(model, config.frozen)
     if config.objective == "sentence":
         freeze_beyond_body(model.pretrained)

@@ -67,18 +67,18 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     run_id = open_run(config, engine)
     model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
-    found = saver.find()
+    resumed = saver.find()
     from hyperofa.model.phases import parameter_groups, part_of
 
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     check_that_something_learns(config, {part_of(group["name"]) for group in groups})
     engine.prepare(model, groups)
-    start = saver.load(*found) if found else 0
+    start = saver.load(*resumed) if resumed else 0
     if engine.is_main:
         record_engine(config, run_id, engine.describe(), resumed_from=start, steps=config.steps)
         log.info(
             "%s step %d of %d: ZeRO-%d on %d %s processes, %d x %d sequences a step",
-            "resuming after" if found else "starting at",
+            "resuming after" if resumed else "starting at",
             start,
             config.steps,
             engine.zero_stage,
@@ -158,11 +158,11 @@ class _Loop:
         """Score the model if that is due, into ``row`` on rank 0; returns whether to stop, which may be asked meanwhile."""
         if not self.evaluator.due(step):
             return stopping
-        found = None if stopping else self.evaluator.run(step)
-        if found is not None:
-            row["evaluation"] = found
+        scores = None if stopping else self.evaluator.run(step)
+        if scores is not None:
+            row["evaluation"] = scores
         self.engine.train_mode()
-        self.evaluation_missing = self.engine.any(self.engine.is_main and found is None)
+        self.evaluation_missing = self.engine.any(self.engine.is_main and scores is None)
         return stopping or self.engine.any(self.stop.requested)
 
     def _make_up_evaluation(self, step: int, metrics: MetricsWriter | None) -> bool:

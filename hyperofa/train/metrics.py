@@ -21,22 +21,22 @@ class MetricsWriter:
     def __init__(self, path: Path, *, resume_step: int = 0) -> None:
         """Open ``path`` for the steps after ``resume_step``; lines of later steps (lost work) are removed."""
         self._path = path
-        self._kept = [row for row in read_metrics(path) if row["step"] <= resume_step] if path.exists() else []
+        self._rows = [row for row in read_metrics(path) if row["step"] <= resume_step] if path.exists() else []
         self._rewrite()
 
     @property
     def resumed_row(self) -> dict[str, Any]:
         """The last row that was there at the start; empty if there was none."""
-        return self._kept[-1] if self._kept else {}
+        return self._rows[-1] if self._rows else {}
 
     def amend_resumed_row(self, values: Mapping[str, Any]) -> None:
         """Add to the last row that was there at the start, before any other is written."""
-        self._kept[-1] |= _finite(values)
+        self._rows[-1] |= _finite(values)
         self._handle.close()
         self._rewrite()
 
     def _rewrite(self) -> None:
-        text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self._kept)
+        text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self._rows)
         try:
             write_text(self._path, text)
         except OSError as error:
@@ -62,8 +62,8 @@ class MetricsWriter:
         except OSError as error:  # some file systems find out only now that there is no room
             raise self._no_room("the last rows", self._path.stat().st_size, error) from error
 
-    def _no_room(self, what: str, needed: int, error: OSError) -> HyperofaError:
-        reason = f"cannot write {what}, which needs {needed / 1e3:,.1f} kB ({error.strerror or error})"
+    def _no_room(self, what: str, size: int, error: OSError) -> HyperofaError:
+        reason = f"cannot write {what}, which needs {size / 1e3:,.1f} kB ({error.strerror or error})"
         todo = "make room; the same command goes on from the last checkpoint"
         return HyperofaError(reason, where=self._path, todo=todo)
 

@@ -46,8 +46,8 @@ def fingerprint_model(model: str) -> str:
 def recorded(run_file: Path) -> str | None:
     """The fingerprint in a run's ``run.json``; None in that of a run begun before there was one."""
     value = read_json(run_file) if run_file.is_file() else None
-    found = value.get(KEY) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
+    fingerprint = value.get(KEY) if isinstance(value, dict) else None
+    return fingerprint if isinstance(fingerprint, str) else None
 
 
 def is_still(run_file: Path, model: str) -> bool:

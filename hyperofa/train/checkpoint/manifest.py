@@ -247,9 +247,9 @@ def select_folder(run: Path, step: int | None) -> Path:
         InputError: there is none; the line says which steps there are.
     """
     by_step = {step_of(folder): folder for folder in committed(run)}
-    wanted = next(iter(by_step), None) if step is None else step
-    if wanted in by_step:
-        return by_step[wanted]
+    chosen = next(iter(by_step), None) if step is None else step
+    if chosen in by_step:
+        return by_step[chosen]
     what = "no committed checkpoint" if step is None else f"no committed checkpoint of step {step}"
     raise InputError(what, where=run, todo=f"there are: {list(by_step)}" if by_step else "train first")
 

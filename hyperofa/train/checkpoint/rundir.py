@@ -101,8 +101,8 @@ def read_run_id(run: Path) -> str:
 def _has_begun(run: Path) -> bool:
     """Whether a run directory holds work: a launch that failed before its first step pins no settings."""
     metrics = run / METRICS_FILE
-    there = metrics.is_file() and metrics.stat().st_size > 0
-    return there or (run / FINAL).is_dir() or bool(checkpoint.committed(run) or checkpoint.uncommitted(run))
+    has_metrics = metrics.is_file() and metrics.stat().st_size > 0
+    return has_metrics or (run / FINAL).is_dir() or bool(checkpoint.committed(run) or checkpoint.uncommitted(run))
 
 
 def resolve_paths(config: TrainConfig) -> TrainConfig:
@@ -182,13 +182,13 @@ def _pin_model(config: TrainConfig, nonce: str) -> None:
     """Write into ``run.json`` which model a new run begins with, or compare it with what a begun one holds."""
     path, begun = config.run / RUN_FILE, _has_begun(config.run)
     record = read_json(path) if begun else {"run_id": nonce}  # check_inputs has seen the id
-    known, found = record.get(KEY), fingerprint_model(config.model)
+    known, fingerprint = record.get(KEY), fingerprint_model(config.model)
     if begun and known is None:
         log.warning("%s: the run began before its model was recorded; %s is taken for it", config.run, config.model)
-    elif begun and known != found:
+    elif begun and known != fingerprint:
         what = "the model is not the one that the run began with: its weights, config, tokenizer or provenance changed"
         raise InputError(what, where=config.model, todo="restore it, or name another run directory")
-    write_json(path, {**record, KEY: found})
+    write_json(path, {**record, KEY: fingerprint})
 
 
 def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:

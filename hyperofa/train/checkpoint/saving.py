@@ -99,13 +99,13 @@ class Saver:
 
     def find(self) -> tuple[Path, Manifest] | None:
         """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside."""
-        found: tuple[Path, Manifest] | None = None
+        newest: tuple[Path, Manifest] | None = None
         skipped: list[Path] = []
         for folder in self.engine.gather(checkpoint.committed(self.config.run))[0]:
             mine = checkpoint.verify(folder, self.run_id, rank=self.engine.rank, world_size=self.engine.world_size)
             problems = [problem for problem in self.engine.gather(mine) if problem is not None]
             if not problems:
-                found = folder, checkpoint.read_manifest(folder)
+                newest = folder, checkpoint.read_manifest(folder)
                 break
             skipped.append(folder)
             self._say("skipping %s: %s", folder.name, problems[0])
@@ -118,7 +118,7 @@ class Saver:
             for torn in self.config.run.glob("step_*.tmp"):
                 shutil.rmtree(torn, ignore_errors=True)
         self.engine.barrier()
-        return found
+        return newest
 
     def load(self, folder: Path, manifest: Manifest) -> int:
         """Load a verified checkpoint and return its step.
@@ -132,8 +132,8 @@ class Saver:
                 "restore it, or train in another run directory",
             )
             raise HyperofaError(what, where=self.config.corpus, todo=todo)
-        here = (self.engine.world_size, self.engine.zero_stage, self.config.precision)
-        if not manifest.universal and here == (manifest.world_size, manifest.zero_stage, manifest.precision):
+        layout = (self.engine.world_size, self.engine.zero_stage, self.config.precision)
+        if not manifest.universal and layout == (manifest.world_size, manifest.zero_stage, manifest.precision):
             self.engine.load_shards(folder)
         else:
             saved = f"ZeRO-{manifest.zero_stage} on {manifest.world_size} ranks in {manifest.precision}"

@@ -32,7 +32,7 @@ def deepspeed_config(config: TrainConfig, world_size: int, *, cuda: bool) -> dic
         raise InputError("not a DeepSpeed config with a zero_optimization section", where=path)
     zero = values["zero_optimization"]
     stage, offloaded = _check_zero(zero, path)
-    ours: dict[str, Any] = {
+    run_values: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
         "gradient_accumulation_steps": config.accumulation(world_size),
         "gradient_clipping": config.clip,
@@ -43,15 +43,15 @@ def deepspeed_config(config: TrainConfig, world_size: int, *, cuda: bool) -> dic
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,  # DeepSpeed's own is compiled at run time
     }
-    ours["zero_optimization"] |= {part: {"pin_memory": cuda} for part in offloaded}
+    run_values["zero_optimization"] |= {part: {"pin_memory": cuda} for part in offloaded}
     accumulates = config.precision == "bf16" and config.accumulation(world_size) > 1
     if accumulates and (stage > 1 or "offload_optimizer" in offloaded):
         # With stage 1 on the device itself DeepSpeed would take another optimizer, whose shards are laid out otherwise.
-        ours["data_types"] = {"grad_accum_dtype": "fp32"}
+        run_values["data_types"] = {"grad_accum_dtype": "fp32"}
     elif stage == 1 and isinstance(values.get("data_types"), dict) and values["data_types"].get("grad_accum_dtype"):
         todo = "use stage 2, or leave it out"
         raise InputError("data_types.grad_accum_dtype cannot be set with stage 1", where=path, todo=todo)
-    _fill(values, ours, path)
+    _fill(values, run_values, path)
     for refused in ("optimizer", "scheduler", "train_batch_size"):
         if refused in values:
             raise InputError(f"{refused!r} must not be set here", where=path, todo="the run's config decides it")
@@ -66,8 +66,8 @@ def _check_zero(zero: dict[str, Any], path: Path) -> tuple[int, list[str]]:
     """
     stage = zero.get("stage")
     if isinstance(stage, bool) or stage not in (1, 2, 3):
-        found = "is missing" if stage is None else f"is {stage!r}"
-        raise InputError(f"zero_optimization.stage {found}", where=path, todo="write 1, 2 or 3")
+        problem = "is missing" if stage is None else f"is {stage!r}"
+        raise InputError(f"zero_optimization.stage {problem}", where=path, todo="write 1, 2 or 3")
     offloaded = []
     for part in ("offload_optimizer", "offload_param"):
         target = zero.get(part)
@@ -87,26 +87,26 @@ def _check_zero(zero: dict[str, Any], path: Path) -> tuple[int, list[str]]:
     return int(stage), offloaded
 
 
-def _fill(values: dict[str, Any], ours: Mapping[str, Any], path: Path, prefix: str = "") -> None:
-    for key, mine in ours.items():
-        if isinstance(mine, Mapping):
-            theirs = values.setdefault(key, {})
-            if not isinstance(theirs, dict):
-                raise InputError(f"{prefix}{key} is {theirs!r}, not a group of settings", where=path)
-            _fill(theirs, mine, path, f"{prefix}{key}.")
+def _fill(values: dict[str, Any], run_values: Mapping[str, Any], path: Path, prefix: str = "") -> None:
+    for key, value in run_values.items():
+        if isinstance(value, Mapping):
+            group = values.setdefault(key, {})
+            if not isinstance(group, dict):
+                raise InputError(f"{prefix}{key} is {group!r}, not a group of settings", where=path)
+            _fill(group, value, path, f"{prefix}{key}.")
         elif values.get(key, "auto") == "auto":
-            values[key] = mine
-        elif values[key] != mine and key not in {"overlap_comm", "pin_memory"}:
-            raise InputError(f"{prefix}{key} is {values[key]!r}, but the run's config makes it {mine!r}", where=path)
+            values[key] = value
+        elif values[key] != value and key not in {"overlap_comm", "pin_memory"}:
+            raise InputError(f"{prefix}{key} is {values[key]!r}, but the run's config makes it {value!r}", where=path)
     if not prefix and (autos := _auto_keys(values)):
         raise InputError(f"'auto' is not filled in for {', '.join(autos)}", where=path, todo="write a number")
 
 
 def _auto_keys(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
+    keys: list[str] = []
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found += _auto_keys(value, f"{prefix}{key}.")
+            keys += _auto_keys(value, f"{prefix}{key}.")
         elif value == "auto":
-            found.append(f"{prefix}{key}")
-    return found
+            keys.append(f"{prefix}{key}")
+    return keys

@@ -197,11 +197,11 @@ class Engine(Ranks):
 
         Under ZeRO-3 there is a copy of what never learns only.
         """
-        found = 0
+        total = 0
         for p in self.module.parameters():
             copied = p.element_size() if self.zero_stage < 3 or not p.requires_grad else 0
-            found += getattr(p, "ds_numel", p.numel()) * (copied + (12 if p.requires_grad else 0))
-        return found
+            total += getattr(p, "ds_numel", p.numel()) * (copied + (12 if p.requires_grad else 0))
+        return total
 
     def save_shards(self, folder: Path) -> list[str]:
         """Write this rank's shards below ``folder`` (which exists on all ranks); returns the names of its files."""

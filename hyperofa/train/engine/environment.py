@@ -39,9 +39,9 @@ def check_precision(precision: str) -> None:
     import torch
     from deepspeed.accelerator import get_accelerator
 
-    wanted = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     device = get_accelerator()
-    if wanted not in device.supported_dtypes():
+    if dtype not in device.supported_dtypes():
         raise InputError(f"this {device.device_name()} device has no {precision}", todo="set precision to fp32 or bf16")
 
 

@@ -134,12 +134,12 @@ def _has(holder: Any, path: str) -> bool:
 
 def _takes(method: Callable[..., Any], parameters: str) -> bool:
     """Whether a method can be called with these parameters (in this order) and with no others."""
-    wanted = [name.strip() for name in parameters.split(",") if name.strip()]
+    expected = [name.strip() for name in parameters.split(",") if name.strip()]
     try:
-        found = inspect.signature(method).parameters.values()
+        actual = inspect.signature(method).parameters.values()
     except (TypeError, ValueError):  # built in, which says nothing about itself
         return True
-    if any(one.kind is one.VAR_POSITIONAL for one in found):
+    if any(one.kind is one.VAR_POSITIONAL for one in actual):
         return True
-    required = [one for one in found if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
-    return [one.name for one in found][: len(wanted)] == wanted and len(required) <= len(wanted)
+    required = [one for one in actual if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    return [one.name for one in actual][: len(expected)] == expected and len(required) <= len(expected)

@@ -29,15 +29,15 @@ def stretches(optimizer: Any, rank: int) -> Iterator[tuple[torch.Tensor, list[St
         for group, flat in zip(optimizer.bit16_groups, optimizer.single_partition_of_fp32_groups, strict=True):
             mapped = [(names[parameter], parameter._hp_mapping) for parameter in group if parameter._hp_mapping]
             parts = [(name, mapping.hp_fragment_address, mapping.lp_fragment_address) for name, mapping in mapped]
-            yield flat, [Stretch(name, ours.start, theirs.start, ours.numel) for name, ours, theirs in parts]
+            yield flat, [Stretch(name, hp.start, lp.start, hp.numel) for name, hp, lp in parts]
         return
     for group, flat in zip(optimizer.fp16_groups, optimizer.fp32_partitioned_groups_flat, strict=True):
-        start, found = 0, []
+        start, pieces = 0, []
         for parameter in group:
             share = parameter.partition_numel()
-            found.append(Stretch(names[parameter], start, share * rank, share))
+            pieces.append(Stretch(names[parameter], start, share * rank, share))
             start += share
-        yield flat, found
+        yield flat, pieces
 
 
 def squares_by_parameter(optimizer: Any, states: Mapping[Any, Any], rank: int) -> tuple[list[str], list[float]]:

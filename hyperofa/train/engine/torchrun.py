@@ -61,17 +61,17 @@ def launched_command(argv: Sequence[str]) -> str | None:
 
 def uneven_topology(argv: Sequence[str]) -> str | None:
     """What is wrong with the launch's numbers, if anything: accelerate drops the processes that do not divide."""
-    given = _launch_arguments(argv)
-    if given is None or not hasattr(given, "num_processes"):  # torchrun's numbers are per machine
+    arguments = _launch_arguments(argv)
+    if arguments is None or not hasattr(arguments, "num_processes"):  # torchrun's numbers are per machine
         return None
     values: dict[str, object] = {}
-    if file := given.config_file or _default_config():
+    if file := arguments.config_file or _default_config():
         try:
             values = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             return None  # accelerate says it better
     try:
-        numbers = [getattr(given, name) or values.get(name, 1) for name in ("num_processes", "num_machines")]
+        numbers = [getattr(arguments, name) or values.get(name, 1) for name in ("num_processes", "num_machines")]
         processes, machines = (int(str(number)) for number in numbers)
     except (AttributeError, TypeError, ValueError):
         return None
@@ -122,9 +122,9 @@ def exit_code(error: BaseException, workers: Mapping[int, int | None]) -> tuple[
         ends = {rank: code for rank, code in workers.items() if code is not None and code not in STOPPED_WELL}
         if not ends:
             return (0 if workers and not any(workers.values()) else 143), None
-        said = sorted(code for code in ends.values() if code in PASSED_ON)
+        passed = sorted(code for code in ends.values() if code in PASSED_ON)
         rank = min(ends)
-        return (said[0], None) if said else (1, _line(rank, f"asked to stop, {_end(ends[rank])}"))
+        return (passed[0], None) if passed else (1, _line(rank, f"asked to stop, {_end(ends[rank])}"))
     failures = getattr(error, "failures", None)
     if not failures:
         return 1, None

@@ -106,12 +106,18 @@ def equal_settings(
         equal: what is to be equal.
         step: what a step of a run reads and costs.
     """
-    ours, theirs = step(own), step(like)
-    steps = max(1, round(like.steps * theirs.amount(equal) / ours.amount(equal)))
-    found = {"steps": steps}
+    own_step, like_step = step(own), step(like)
+    steps = max(1, round(like.steps * like_step.amount(equal) / own_step.amount(equal)))
+    settings = {"steps": steps}
     for name in LENGTHS_IN_STEPS:
         if length := getattr(own, name):
-            found[name] = max(1, round(length * steps / own.steps))
-    if "decay_steps" in found:  # rounding must not make the parts longer than the whole
-        found["decay_steps"] = max(0, min(found["decay_steps"], steps - found.get("warmup_steps", 0)))
-    return found, {"equal": equal, "like_steps": like.steps, "own": asdict(ours), "like": asdict(theirs), **found}
+            settings[name] = max(1, round(length * steps / own.steps))
+    if "decay_steps" in settings:  # rounding must not make the parts longer than the whole
+        settings["decay_steps"] = max(0, min(settings["decay_steps"], steps - settings.get("warmup_steps", 0)))
+    return settings, {
+        "equal": equal,
+        "like_steps": like.steps,
+        "own": asdict(own_step),
+        "like": asdict(like_step),
+        **settings,
+    }
