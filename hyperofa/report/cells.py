@@ -14,17 +14,17 @@ BASELINE = "random"
 def methods(results: Results) -> dict[str, int]:
     """The methods in the recipe's order, each with its series: 0 (grey) for the random baseline, then from 1."""
     names = dict.fromkeys([*shown_cells(results), *(cell["method"] for cell in results["cells"].values())])
-    others = iter(range(1, 1 + len(names)))
-    return {name: 0 if name == BASELINE else next(others) for name in names}
+    numbers = iter(range(1, 1 + len(names)))
+    return {name: 0 if name == BASELINE else next(numbers) for name in names}
 
 
 def shown_cells(results: Results) -> dict[str, Mapping[str, Any]]:
     """The cell that stands for each method: the one that the results name, else the first of it."""
-    found: dict[str, Mapping[str, Any]] = {}
+    cells: dict[str, Mapping[str, Any]] = {}
     for name in results.get("shown") or results["cells"]:
         cell = results["cells"][name]
-        found.setdefault(cell["method"], cell)
-    return found
+        cells.setdefault(cell["method"], cell)
+    return cells
 
 
 def scored_cells(results: Results) -> dict[str, Mapping[str, Any]]:

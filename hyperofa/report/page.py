@@ -89,10 +89,10 @@ def standalone_figures(results: Results) -> dict[str, str]:
         "steps": next(iter(plots.scores_by_step(results).values()), None),
     }
     style = "".join(ENVIRONMENT.get_template(name).render() for name in ("page.css", "report.css"))
-    found = {}
+    svgs = {}
     for name, drawing in drawings.items():
         if drawing is not None:
             drawing.wide.set("xmlns", "http://www.w3.org/2000/svg")
             drawing.wide.insert(0, element("style", style.replace("--panel: #ffffff", "--panel: transparent")))
-            found[name] = markup(drawing.wide)
-    return found
+            svgs[name] = markup(drawing.wide)
+    return svgs

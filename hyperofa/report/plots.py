@@ -45,8 +45,8 @@ def means(results: Results) -> Drawing | None:
         return None
     rows = []
     for name, cell in cells.items():
-        found = [estimate(cell[when]["scores"][METRIC]) for when in whens]
-        rows.append(Change(name, series[name], found[0], found[1] if len(found) > 1 else None))
+        estimates = [estimate(cell[when]["scores"][METRIC]) for when in whens]
+        rows.append(Change(name, series[name], estimates[0], estimates[1] if len(estimates) > 1 else None))
     first = next(iter(cells.values()))[next(iter(whens))]["scores"][METRIC]
     unit = f"top-10 retrieval, % (mean of {first['n']} languages)"
     lines = {"chance": first["chance"]}
@@ -67,7 +67,7 @@ def languages(results: Results) -> dict[str, Drawing]:
     scored = (cell[when]["languages"].values() for cell, when in product(cells.values(), whens))
     tops = [row[METRIC]["ci95"][1] for rows in scored for row in rows]
     names, high = {number: name for name, number in series.items()}, figures.upper_end(tops)
-    found = {}
+    drawings = {}
     for when, title in whens.items():
         own = best[when]["languages"]
         rows = []
@@ -76,8 +76,8 @@ def languages(results: Results) -> dict[str, Drawing]:
             note, chance = f"{code}, n {own[code]['n']}", own[code][METRIC]["chance"]
             rows.append(Row(own[code]["name"], note, chance, scores))
         draw = partial(figures.intervals, rows, names, high, title=f"{title}: retrieval by language", unit="top-10, %")
-        found[title] = _drawing(draw, PANEL)
-    return found
+        drawings[title] = _drawing(draw, PANEL)
+    return drawings
 
 
 def legend(results: Results) -> dict[str, Element]:
@@ -106,11 +106,11 @@ def losses(results: Results) -> Drawing | None:
 def scores_by_step(results: Results) -> dict[str, Drawing]:
     """By task, its scores during training."""
     series = methods(results)
-    found = {}
+    drawings = {}
     for task, scores in training_scores(results).items():
         runs = [
             Curve(name, series[name], [(row["step"], estimate(row)) for row in rows]) for name, rows in scores.items()
         ]
         unit = f"{task.upper()} {formats.measured(next(iter(scores.values()))[-1])}"
-        found[task] = _drawing(partial(figures.progress, runs, title=f"{task.upper()} by step", unit=unit))
-    return found
+        drawings[task] = _drawing(partial(figures.progress, runs, title=f"{task.upper()} by step", unit=unit))
+    return drawings

@@ -22,13 +22,13 @@ def element(name: str, *children: Element | str, **attributes: object) -> Elemen
     to a tenth, which is finer than a screen shows; attributes that are None are left out.
     """
     named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
-    made = Element(name, {key: _number(value) for key, value in named.items()})
+    result = Element(name, {key: _number(value) for key, value in named.items()})
     for child in children:
         if isinstance(child, str):
-            made.text = child
+            result.text = child
         else:
-            made.append(child)
-    return made
+            result.append(child)
+    return result
 
 
 def markup(drawing: Element) -> str:

@@ -65,12 +65,12 @@ def paired(results: Results) -> Table:
 def scores(results: Results) -> Table:
     """Table 3: every task, source, rank and method, before and after training, with intervals over items and seeds."""
     rows = results.get("table") or []
-    found = {(row["source"], row["rank"], row["method"], row["task"], row["when"]): row for row in rows}
+    by_place = {(row["source"], row["rank"], row["method"], row["task"], row["when"]): row for row in rows}
     scored = {(row["task"], row["when"]) for row in rows}
     columns = [column for column in product(_unique(rows, "task"), WHEN) if column in scored]
     body: list[list[Cell]] = []
     for source, rank, method in dict.fromkeys((row["source"], row["rank"], row["method"]) for row in rows):
-        own = [found.get((source, rank, method, *column)) for column in columns]
+        own = [by_place.get((source, rank, method, *column)) for column in columns]
         seeds = sorted({row["seeds"] for row in own if row})
         beside = any(row.get("own_tokenizer") for row in own if row) and rank != "full"
         line = [method, f"beside {rank}" if beside else str(rank), source, "–".join(map(str, seeds))]
@@ -81,16 +81,16 @@ def scores(results: Results) -> Table:
 def beside(results: Results) -> Table:
     """Scores of languages that have no part in a mean, such as the replayed English, by method and moment."""
     tasks = {name: cell["tasks"] for name, cell in shown_cells(results).items() if cell.get("tasks")}
-    found: dict[tuple[str, str, str], dict[str, Estimate]] = {}
+    estimates: dict[tuple[str, str, str], dict[str, Estimate]] = {}
     for name, when in product(tasks, WHEN):
         for task, entry in tasks[name][when].items():
             for code in [code for code in entry["languages"] if code not in entry.get("in_mean", entry["languages"])]:
                 score = {"metric": entry["metric"], "unit": entry["unit"], **entry["languages"][code]}
-                found.setdefault((task, code, when), {})[name] = estimate(score)
-    places = product(dict.fromkeys((task, code) for task, code, _ in found), WHEN)
-    columns = [(*place, when) for place, when in places if (*place, when) in found]
-    names = [name for name in tasks if any(name in scores for scores in found.values())]
-    body: list[list[Cell]] = [[name, *(found[column].get(name) for column in columns)] for name in names]
+                estimates.setdefault((task, code, when), {})[name] = estimate(score)
+    places = product(dict.fromkeys((task, code) for task, code, _ in estimates), WHEN)
+    columns = [(*place, when) for place, when in places if (*place, when) in estimates]
+    names = [name for name in tasks if any(name in scores for scores in estimates.values())]
+    body: list[list[Cell]] = [[name, *(estimates[column].get(name) for column in columns)] for name in names]
     return Table(["method", *(f"{task.upper()}, {code}, {when}" for task, code, when in columns)], body)
 
 
@@ -151,8 +151,8 @@ def heat_maps(results: Results) -> dict[str, Table]:
     cells = shown_cells(results)
     by_moment = [cell.get("tasks", {}).get(when, {}) for cell in cells.values() for when in WHEN]
     tasks = dict.fromkeys(task for scored in by_moment for task in scored)
-    found = {formats.titled(results, task): _heat_map(cells, task) for task in tasks}
-    return {title: table for title, table in found.items() if table}
+    tables = {formats.titled(results, task): _heat_map(cells, task) for task in tasks}
+    return {title: table for title, table in tables.items() if table}
 
 
 def _heat_map(cells: Mapping[str, Mapping[str, Any]], task: str) -> Table:
@@ -234,13 +234,13 @@ def published(results: Results) -> Table:
     tasks = _unique(rows, "task")
     values = {(row["model"], row["method"], row["task"]): row for row in rows}
     places = ("source", "rank", "method", "task")
-    ours = {tuple(row[key] for key in places): row for row in results.get("table", ()) if row["when"] == "before"}
+    own_rows = {tuple(row[key] for key in places): row for row in results.get("table", ()) if row["when"] == "before"}
     body: list[list[Cell]] = []
     for model, method in dict.fromkeys((row["model"], row["method"]) for row in rows):
         cells: list[Cell] = [model, method]
         for task in tasks:
             row = values.get((model, method, task))
-            same = row and row["ours"] and ours.get(tuple(({**row["ours"], "task": task})[key] for key in places))
+            same = row and row["ours"] and own_rows.get(tuple(({**row["ours"], "task": task})[key] for key in places))
             cells += [f"{row['value']:.1f}" if row else "", estimate(same) if same else ""]
         body.append(cells)
     head = ["published", "method", *(words for task in tasks for words in (f"{task.upper()} published", "here"))]
@@ -267,7 +267,7 @@ def retrieval(results: Results) -> dict[str, Table]:
     """By metric, retrieval of every language, method and moment."""
     whens, cells = moments(results), scored_cells(results)
     columns = list(product(cells, whens))
-    found = {}
+    tables = {}
     for metric in metrics(results):
         body: list[list[Cell]] = []
         for code in results["languages"]:
@@ -276,5 +276,5 @@ def retrieval(results: Results) -> dict[str, Table]:
             line = [f"{first['name']} ({code})", str(first["n"]), f"{first[metric]['chance']:.1f}"]
             body.append([*line, *(estimate(row[metric]) for row in rows)])
         head = ["language", "n", "chance", *(f"{name}, {when}" for name, when in columns)]
-        found[formats.short(metric)] = Table(head, body)
-    return found
+        tables[formats.short(metric)] = Table(head, body)
+    return tables
