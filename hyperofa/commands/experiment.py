@@ -66,12 +66,12 @@ def run(options: Experiment) -> None:
     elif options.slurm:
         from hyperofa.experiment.slurm import submit
 
-        submit(plan, _again(options), patterns=options.only, start=options.start)
+        submit(plan, _experiment_words(options), patterns=options.only, start=options.start)
     else:
         run_plan(plan, as_json=options.json, patterns=options.only, start=options.start)
 
 
-def _again(options: Experiment) -> list[str]:
+def _experiment_words(options: Experiment) -> list[str]:
     """The words that start the same experiment again, without what says which part of it."""
     names = ("recipe", "data", "variables", "settings")
     return words_of(Experiment, {name: getattr(options, name) for name in names})

@@ -39,10 +39,10 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
     for where, part in _evaluations(plan.recipe).items() if known else ():
         settings = part.resolved
         with asking(where):
-            found = find_tasks(part.tasks, settings.extensions, settings.protocol)
-            found = [with_settings(task, vars(settings)) for task in found]
+            tasks = find_tasks(part.tasks, settings.extensions, settings.protocol)
+            tasks = [with_settings(task, vars(settings)) for task in tasks]
             if data:
-                _check_data(plan, found, settings.aliases)
+                _check_data(plan, tasks, settings.aliases)
     if data and known:
         _check_training_text(plan)
 
@@ -64,7 +64,7 @@ def check_models(plan: Plan, stages: Sequence[Stage]) -> None:
         DataMissingError: there is one; no earlier stage has to run before that is told.
     """
     read = {path for stage in stages for path in stage.inputs}
-    target = plan.recipe.target if plan.given.tokenizer is None else None
+    target = plan.recipe.target if plan.replacements.tokenizer is None else None
     named = {f"sources.{name}.model": source.model for name, source in plan.recipe.sources.items()}
     for where, model in {**named, "target.model": target.model if target is not None else None}.items():
         if model is not None and Path(model) in read:
@@ -81,10 +81,10 @@ def check_trusted(stages: Sequence[Stage], trusted: Collection[str]) -> None:
     from hyperofa.init.registry import renamed
 
     for stage in stages:
-        made = stage.output / stage.marker
-        if stage.name in trusted and stage.kind == "init" and made.is_file() and (name := renamed(read_json(made))):
+        marker = stage.output / stage.marker
+        if stage.name in trusted and stage.kind == "init" and marker.is_file() and (name := renamed(read_json(marker))):
             what = f"made by what was called hyperofa and is {name} now"
-            raise InputError(what, where=made, todo="make it again, without --from")
+            raise InputError(what, where=marker, todo="make it again, without --from")
 
 
 def _check_languages(plan: Plan) -> None:
@@ -106,8 +106,8 @@ def _check_languages(plan: Plan) -> None:
 def _check_places(plan: Plan) -> None:
     """Refuse an output inside the data, where all that is written would count as a change of it, and text that nobody makes."""
     inputs = plan.inputs
-    given = [plan.parallel] if inputs is None else [Path(inputs.test), *map(Path, (*inputs.parallel, *inputs.text))]
-    for folder in given:
+    folders = [plan.parallel] if inputs is None else [Path(inputs.test), *map(Path, (*inputs.parallel, *inputs.text))]
+    for folder in folders:
         if folder.is_dir() and plan.out.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"it lies inside the data, {folder}", where=f"--out {plan.out}", todo="name another")
     learnt = [stage for stage in plan.stages() if stage.name == "tokenizer" and plan.data / "text" in stage.inputs]

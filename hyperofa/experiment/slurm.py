@@ -24,7 +24,7 @@ JOBS = "slurm.json"
 """The numbers of the jobs that wait or run, by stage."""
 
 
-def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), start: str | None = None) -> None:
+def submit(plan: Plan, arguments: Sequence[str], *, patterns: Sequence[str] = (), start: str | None = None) -> None:
     """Submit a job for every stage that is not done nor in the queue, and one for the report; record their numbers.
 
     A job runs ``hyperofa experiment … --only STAGE``, so it takes part in the same records and locks as a run by hand. If
@@ -32,7 +32,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
 
     Args:
         plan: The experiment.
-        again: The words of ``hyperofa experiment`` that name it: recipe, variables, settings.
+        arguments: The words of ``hyperofa experiment`` that name it: recipe, variables, settings.
         patterns: The stages to submit (with what they need).
         start: The stage to start from; what stands before it is taken as it is.
 
@@ -46,8 +46,8 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     check_output(plan.out, MARKER)
     script = str(resource("launch/slurm/stage.sh"))
     stages = plan.stages()  # and what is asked of them, before anything is written
-    wanted, trusted = select(stages, patterns), stages_before(stages, start)
-    waiting = _still_there(plan.out / JOBS)
+    selected, trusted = select(stages, patterns), stages_before(stages, start)
+    waiting = _unfinished_jobs(plan.out / JOBS)
     with working_in(plan):
         plan.write_train_config()
         done = {row["name"] for row in states(plan, stages, trusted=trusted) if row["state"] in HOLDS} | trusted
@@ -59,12 +59,14 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
             words = _options(plan, kind, name)
             words += [f"--dependency={condition}:{':'.join(jobs_before)}"] if jobs_before else []
             words += ["--kill-on-invalid-dep=yes"] if jobs_before and condition == "afterok" else []
-            new[name] = jobs[name] = _sbatch([*words, script, *again, "--out", str(plan.out), "--only", name, *tail])
+            new[name] = jobs[name] = _sbatch(
+                [*words, script, *arguments, "--out", str(plan.out), "--only", name, *tail]
+            )
             write_json(plan.out / JOBS, jobs)  # at once: a refusal further on must not lose those that are in the queue
 
         tail = ["--from", start] if start is not None else []
         for stage in stages:
-            if stage.name in wanted and stage.name not in done and stage.name not in jobs:
+            if stage.name in selected and stage.name not in done and stage.name not in jobs:
                 put(stage.name, stage.kind, "afterok", [jobs[n] for n in sorted(needs[stage.name]) if n in jobs], tail)
         if (not patterns or REPORT in patterns) and (new or REPORT not in jobs):
             put(REPORT, REPORT, "afterany", [job for name, job in jobs.items() if name != REPORT], tail)
@@ -74,7 +76,7 @@ def submit(plan: Plan, again: Sequence[str], *, patterns: Sequence[str] = (), st
     output.print(f"{len(done)} stages are done already{held}; {plan.out / JOBS} has the jobs' numbers")
 
 
-def _still_there(path: Path) -> dict[str, str]:
+def _unfinished_jobs(path: Path) -> dict[str, str]:
     """Of the jobs that were submitted before, those that SLURM has not finished with, by stage.
 
     Raises:
@@ -88,17 +90,17 @@ def _still_there(path: Path) -> dict[str, str]:
         what = "not found, so what became of the jobs submitted before is unknown"
         raise HyperofaError(what, where="squeue", todo=todo)
     words = ["squeue", "--noheader", "--format=%i", f"--user={getpass.getuser()}"]
-    asked = subprocess.run(words, capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
-        line = (asked.stderr.strip() or "no message").splitlines()[-1]
+    answer = subprocess.run(words, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        line = (answer.stderr.strip() or "no message").splitlines()[-1]
         raise HyperofaError(f"does not answer ({line})", where="squeue", todo=todo)
-    there = set(asked.stdout.split())
-    return {name: job for name, job in jobs.items() if job in there}
+    queued = set(answer.stdout.split())
+    return {name: job for name, job in jobs.items() if job in queued}
 
 
 def _options(plan: Plan, kind: str, name: str) -> list[str]:
-    given, log = plan.recipe.slurm, plan.out / "logs" / f"{name}.slurm.log"
-    own = given.get(kind, given.get("default", []))
+    options, log = plan.recipe.slurm, plan.out / "logs" / f"{name}.slurm.log"
+    own = options.get(kind, options.get("default", []))
     return ["--parsable", f"--job-name={plan.recipe.name}:{name}", f"--output={log}", *own]
 
 

@@ -40,8 +40,8 @@ def options_of(command: str) -> type[Settings]:
     """All options of a command, such as ``hyperofa vectors build``."""
     program, name, *action = command.split()
     cli = importlib.import_module("hyperofa.cli" if program == "hyperofa" else "hyperofa_eval.cli")
-    found = commands_of(importlib.import_module(cli.COMMANDS[name][0]))
-    return (found if isinstance(found, Command) else found[action[0]]).settings
+    commands = commands_of(importlib.import_module(cli.COMMANDS[name][0]))
+    return (commands if isinstance(commands, Command) else commands[action[0]]).settings
 
 
 def command_words(command: str, values: Mapping[str, Any], where: object = None) -> tuple[str, ...]:
@@ -77,13 +77,13 @@ def with_places(
             text = text.replace(f"${{{name}}}", str(path))
         return text
 
-    found = {key: in_all_texts(value, put) for key, value in values.items()}
+    replaced = {key: in_all_texts(value, put) for key, value in values.items()}
     read: list[str] = []
-    for key, value in found.items():
+    for key, value in replaced.items():
         texts = list(texts_in(value))
         if about(SETTINGS[command].__dataclass_fields__[key]).kind != "place":  # a method's settings may name files too
             texts = [text for text in texts if len(Path(text).parts) > 1 and Path(text).exists()]
         elif key == "donor":
             texts = [text for text in texts if not is_hub_id(text)]
         read += texts if key != "cache" else ()  # which is written too, and decides nothing
-    return found, tuple(map(Path, read))
+    return replaced, tuple(map(Path, read))

@@ -65,10 +65,10 @@ def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
     everything, trained = [*recipe.cells(), *own], [*recipe.trained(), *own]
     for cell in everything if when == "before" else trained:
         yield Scoring(cell, when, "", recipe.evaluate)
-    for name, more in recipe.evaluate.further.items():
-        for cell in everything if when == "before" and more.cells == "all" else trained:
-            if when in more.when:
-                yield Scoring(cell, when, name, more)
+    for name, scored in recipe.evaluate.further.items():
+        for cell in everything if when == "before" and scored.cells == "all" else trained:
+            if when in scored.when:
+                yield Scoring(cell, when, name, scored)
 
 
 def comparisons(recipe: Recipe) -> Iterator[Comparison]:

@@ -28,7 +28,7 @@ Difference = tuple[str, str, str, str]
 
 
 def differences(
-    recipe: Recipe, protocols: Sequence[str], length: int | None, given: Replacements | None = None
+    recipe: Recipe, protocols: Sequence[str], length: int | None, replacements: Replacements | None = None
 ) -> list[dict[str, str]]:
     """What of the paper's experiment is different in a recipe, in the order of the document.
 
@@ -36,26 +36,28 @@ def differences(
         recipe: The experiment.
         protocols: The protocols that its results name.
         length: Tokens of a training sequence, where the corpus says.
-        given: What the command line gave in place of the recipe's tokenizer and word vectors.
+        replacements: What the command line gave in place of the recipe's tokenizer and word vectors.
     """
-    found = _differences(recipe, protocols, length, given or Replacements())
-    return [dict(zip(("what", "paper", "here", "anchor"), difference, strict=True)) for difference in found]
+    rows = _differences(recipe, protocols, length, replacements or Replacements())
+    return [dict(zip(("what", "paper", "here", "anchor"), difference, strict=True)) for difference in rows]
 
 
 def _differences(
-    recipe: Recipe, protocols: Sequence[str], length: int | None, given: Replacements
+    recipe: Recipe, protocols: Sequence[str], length: int | None, replacements: Replacements
 ) -> Iterator[Difference]:
     if any(source.published is None for source in recipe.sources.values()):
         named = ", ".join(source.model or name for name, source in recipe.sources.items())
         yield "source models", "RoBERTa-base and XLM-R-base", named, "source-models"
-    yield from _inputs(recipe, given)
+    yield from _inputs(recipe, replacements)
     settings = {name: recipe.init_settings(name) for name in recipe.matrix.methods}
-    if ours := ", ".join(name for name, own in settings.items() if own.method in ("ofa-ridge", "spelling-network")):
-        yield "hypernetwork", "the published one", f"{ours}: our own methods, without it", "our-methods"
+    if own_methods := ", ".join(
+        name for name, own in settings.items() if own.method in ("ofa-ridge", "spelling-network")
+    ):
+        yield "hypernetwork", "the published one", f"{own_methods}: our own methods, without it", "our-methods"
     for name, own in settings.items():
         if own.method == "hyperofa" and own.options:
-            here = ", ".join(f"{key}={value}" for key, value in own.options.items())
-            yield f"network of {name}", "its table 1", here, "a-smaller-network"
+            words = ", ".join(f"{key}={value}" for key, value in own.options.items())
+            yield f"network of {name}", "its table 1", words, "a-smaller-network"
     yield from _scale(recipe, settings)
     if learning := ", ".join(name for name, own in settings.items() if own.learns):
         yield "rows that learn", "none", learning, "rows-that-learn"
@@ -67,16 +69,16 @@ def _differences(
         yield "evaluation protocol", "the public code's", ", ".join(protocols), "evaluation-protocol"
     yield from _evaluation(recipe)
     languages = recipe.inputs.languages if recipe.inputs is not None else getattr(recipe.parallel, "languages", {})
-    here = f"at most {len(languages)}, those with data" if languages else "those with data"
-    yield "languages in a mean", "369 / 98 / 164 / 91 (SR-B, SR-T, NER, POS)", here, "languages-in-a-mean"
+    words = f"at most {len(languages)}, those with data" if languages else "those with data"
+    yield "languages in a mean", "369 / 98 / 164 / 91 (SR-B, SR-T, NER, POS)", words, "languages-in-a-mean"
 
 
-def _inputs(recipe: Recipe, given: Replacements) -> Iterator[Difference]:
+def _inputs(recipe: Recipe, replacements: Replacements) -> Iterator[Difference]:
     """Target tokenizer, word vectors and training text."""
     target, vectors = recipe.target, recipe.inputs.vectors if recipe.inputs is not None else None
     tokenizer: str | None = None
-    if given.tokenizer is not None:
-        tokenizer = f"{Path(given.tokenizer).name}, given with --tokenizer"
+    if replacements.tokenizer is not None:
+        tokenizer = f"{Path(replacements.tokenizer).name}, given with --tokenizer"
     elif target is None:
         tokenizer = "trained on the recipe's text"
     elif target.model is None:
@@ -85,10 +87,10 @@ def _inputs(recipe: Recipe, given: Replacements) -> Iterator[Difference]:
         tokenizer = target.model
     if tokenizer is not None:
         yield "target tokenizer", "Glot500's, 401,145 entries", tokenizer, "target-tokenizer"
-    if given.vectors is not None or vectors is None or "colexnet" not in vectors.lower():
-        here = vectors or "built from the recipe's parallel text"
-        here = here if given.vectors is None else f"{given.vectors.name}, given with --vectors"
-        yield "word vectors", "ColexNet+, 3.6 M words x 200", here, "word-vectors"
+    if replacements.vectors is not None or vectors is None or "colexnet" not in vectors.lower():
+        words = vectors or "built from the recipe's parallel text"
+        words = words if replacements.vectors is None else f"{replacements.vectors.name}, given with --vectors"
+        yield "word vectors", "ColexNet+, 3.6 M words x 200", words, "word-vectors"
     text = _text(recipe)
     if text is not None and recipe.trained():
         published = "Glot500-c in 22 languages, at most 5 M sentences of each"
@@ -137,9 +139,9 @@ def _scale(recipe: Recipe, settings: Mapping[str, InitSettings]) -> Iterator[Dif
         split = own.scale_split if own.scale_split is not None else 0.0 if own.method == "hyperofa" else 1.0
         splits.setdefault(split, []).append(name)
     if any(rank != "full" for rank in recipe.matrix.ranks) and set(splits) != {0.0}:
-        here = "; ".join(f"{split:g}: {', '.join(names)}" for split, names in splits.items())
-        here = here if len(splits) > 1 else f"{next(iter(splits)):g} for all methods"
-        yield "scale of the coordinates (--scale-split)", "0: all in the primitives", here, "scale-split"
+        words = "; ".join(f"{split:g}: {', '.join(names)}" for split, names in splits.items())
+        words = words if len(splits) > 1 else f"{next(iter(splits)):g} for all methods"
+        yield "scale of the coordinates (--scale-split)", "0: all in the primitives", words, "scale-split"
 
 
 def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
@@ -157,10 +159,10 @@ def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
     if frozen := ", ".join(part for part, rate in rates.items() if not rate):
         yield "frozen parts", "none", frozen, "frozen-parts"
     if settings.get("phase_steps") and settings.get("phase", "all") != "all":
-        here = f"{settings['phase'].replace('_', ' ')} alone for {settings['phase_steps']} steps"
-        yield "phases", "none: all learns from the start", here, "a-new-head-and-phases"
+        value_text = f"{settings['phase'].replace('_', ' ')} alone for {settings['phase_steps']} steps"
+        yield "phases", "none: all learns from the start", value_text, "a-new-head-and-phases"
     for name, (paper, anchor) in SWITCHES.items():
         if (value := settings.get(name)) is not None and value != paper:
-            here = "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
+            value_text = "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
             words = {None: "the model's own", False: "no"}.get(paper, str(paper))
-            yield name.replace("_", " "), words, here, anchor
+            yield name.replace("_", " "), words, value_text, anchor

@@ -29,41 +29,41 @@ class Languages:
     known: bool
 
 
-def languages_of(recipe: Recipe, made: dict[str, Any] | None, named_files: Iterable[str]) -> Languages:
+def languages_of(recipe: Recipe, record: dict[str, Any] | None, named_files: Iterable[str]) -> Languages:
     """The languages of a recipe.
 
     Args:
         recipe: The experiment.
-        made: Its ``gather.json`` or ``split.json``, once it is there.
+        record: Its ``gather.json`` or ``split.json``, once it is there.
         named_files: Before that, the languages of the files in the folder of parallel text that will be split.
     """
     if recipe.inputs is not None:
-        return _of_inputs(recipe, made)
+        return _of_inputs(recipe, record)
     parallel = recipe.parallel
     assert parallel is not None  # a recipe has one of the two
     named, pivots = list(parallel.languages), set(parallel.pivots)
-    if not made:
+    if not record:
         own = set(named) or set(named_files) - {*ENGLISH_NAMES, *pivots}
         return Languages(sorted({ENGLISH, *own, *pivots}), sorted(own), sorted(own), [], False)
-    text = sorted([ENGLISH, *made["train"]])
-    own = {code for code in made["train"] if code not in pivots and (not named or _among(code, named))}
+    text = sorted([ENGLISH, *record["train"]])
+    own = {code for code in record["train"] if code not in pivots and (not named or _among(code, named))}
     learnt = [code for code in text if code in {ENGLISH, *own, *pivots}]
-    scored = [code for code in made["languages"] if code in own]
+    scored = [code for code in record["languages"] if code in own]
     return Languages(learnt, sorted(own), scored, [code for code in text if code not in learnt], True)
 
 
-def _of_inputs(recipe: Recipe, made: dict[str, Any] | None) -> Languages:
+def _of_inputs(recipe: Recipe, record: dict[str, Any] | None) -> Languages:
     inputs = recipe.inputs
     assert inputs is not None
     further = [] if inputs.further_languages == "all" else inputs.further_languages
     named = [*inputs.languages, *further]
-    if not made:
+    if not record:
         learnt, own = sorted({*named, ENGLISH}), sorted(set(named))
         return Languages(learnt, own, inputs.scored, [], known=not inputs.gathered)
-    text = sorted({*made["train"], *([ENGLISH] if made["english"] else [])})
-    others = inputs.further_languages == "all"
+    text = sorted({*record["train"], *([ENGLISH] if record["english"] else [])})
+    takes_all = inputs.further_languages == "all"
     left_out = [ENGLISH, *inputs.known_languages]
-    extended = [code for code in text if _among(code, named) or (others and not _among(code, left_out))]
+    extended = [code for code in text if _among(code, named) or (takes_all and not _among(code, left_out))]
     learnt = [code for code in text if code == ENGLISH or code in extended]
     idle = [code for code in text if code not in learnt]
     return Languages(learnt, extended, inputs.scored, idle, True)

@@ -46,17 +46,17 @@ def _methods(rows: Mapping[str, Mapping[str, Any]], published: bool) -> Iterator
     What is called ``hyperofa`` now was its preset ``paper``, of all rows (``published``) or of one.
     """
     for name, row in rows.items():
-        words, others = row.get("args", []), {key: value for key, value in row.items() if key != "args"}
+        words, settings = row.get("args", []), {key: value for key, value in row.items() if key != "args"}
         method = row.get("method", name)
         if (
             method == "hyperofa"
             and not published
             and "paper" not in str(words)
-            and others.keys() <= {"method", "ranks", "seeds"}
+            and settings.keys() <= {"method", "ranks", "seeds"}
         ):
-            others["method"] = "ofa-ridge"
-        if words or others.get("method", name) != method:
-            yield f"matrix.methods.{name}", _settings(words, INIT, beside=others)
+            settings["method"] = "ofa-ridge"
+        if words or settings.get("method", name) != method:
+            yield f"matrix.methods.{name}", _settings(words, INIT, beside=settings)
 
 
 def _settings(words: Any, *commands: str, beside: Mapping[str, Any] | None = None) -> str:
@@ -66,13 +66,15 @@ def _settings(words: Any, *commands: str, beside: Mapping[str, Any] | None = Non
         add_arguments(parser, SETTINGS[command])
         parser.add_argument("--preset", default=argparse.SUPPRESS)
         try:
-            given = vars(parser.parse_args([str(word) for word in words]))
-            given.pop("preset", None)
-            values = to_plain(from_arguments(SETTINGS[command], given))
+            arguments = vars(parser.parse_args([str(word) for word in words]))
+            arguments.pop("preset", None)
+            values = to_plain(from_arguments(SETTINGS[command], arguments))
         except InputError:
             continue
-        found = {**(beside or {}), **{key: values[key] for key in given}}
-        return yaml.safe_dump(found, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()
+        settings = {**(beside or {}), **{key: values[key] for key in arguments}}
+        return yaml.safe_dump(
+            settings, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+        ).strip()
     return "the settings that docs/settings.md lists"
 
 

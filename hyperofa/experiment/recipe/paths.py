@@ -36,17 +36,17 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     Raises:
         DataMissingError: a pattern matches nothing.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for pattern in patterns:
         if "*" not in pattern or "$" in pattern:
-            found.append(Path(pattern))
+            paths.append(Path(pattern))
             continue
         fixed = Path(*itertools.takewhile(lambda part: "*" not in part, Path(pattern).parts))
         matched = sorted(fixed.glob(str(Path(pattern).relative_to(fixed))))
         if not matched:
             raise DataMissingError("no file matches", where=pattern)
-        found += matched
-    return found
+        paths += matched
+    return paths
 
 
 def is_vector_file(name: str) -> bool:
@@ -56,5 +56,5 @@ def is_vector_file(name: str) -> bool:
 
 def shown(path: Path) -> Path:
     """``path`` as one would type it here: relative if it lies below the current folder."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+    folder = Path.cwd()
+    return path.relative_to(folder) if path.is_absolute() and path.is_relative_to(folder) else path

@@ -96,12 +96,12 @@ def find_recipe(name: str) -> Path:
         raise unknown_name("recipe", name, known) from None
 
 
-def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Recipe:
+def load_recipe(path: Path, replacements: Replacements, *, lenient: bool = False) -> Recipe:
     """Read and check a recipe, with the user's replacements in it.
 
     Args:
         path: The YAML file.
-        given: What takes the place of the recipe's own.
+        replacements: What takes the place of the recipe's own.
         lenient: Leave a variable that has no value as ``${name}`` instead of raising: enough to list the stages.
 
     Raises:
@@ -109,14 +109,14 @@ def load_recipe(path: Path, given: Replacements, *, lenient: bool = False) -> Re
             contradict each other.
         DataMissingError: no such file, or a variable has no value.
     """
-    values = override(read_yaml(path), given.settings)
-    recipe = build_recipe(with_variables(values, given.variables, path, lenient=lenient), path)
-    if given.source is not None:
+    values = override(read_yaml(path), replacements.settings)
+    recipe = build_recipe(with_variables(values, replacements.variables, path, lenient=lenient), path)
+    if replacements.source is not None:
         if len(recipe.sources) > 1:
             raise InputError("--source replaces the only source model, this recipe has several", where=path)
-        recipe = replace(recipe, sources={name: Source(model=given.source) for name in recipe.sources})
-    if given.data is not None:
-        recipe = replace(recipe, parallel=Parallel(dir=str(given.data)), inputs=None)
+        recipe = replace(recipe, sources={name: Source(model=replacements.source) for name in recipe.sources})
+    if replacements.data is not None:
+        recipe = replace(recipe, parallel=Parallel(dir=str(replacements.data)), inputs=None)
     from hyperofa.init.registry import resolve
 
     for name in recipe.matrix.methods:
@@ -148,7 +148,9 @@ def build_recipe(values: Mapping[str, Any], where: object) -> Recipe:
     return recipe
 
 
-def with_variables(values: dict[str, Any], given: Mapping[str, str], where: object, *, lenient: bool) -> dict[str, Any]:
+def with_variables(
+    values: dict[str, Any], variables: Mapping[str, str], where: object, *, lenient: bool
+) -> dict[str, Any]:
     """``values`` with every ``${name}`` replaced, and the values used under ``variables``.
 
     Raises:
@@ -161,10 +163,10 @@ def with_variables(values: dict[str, Any], given: Mapping[str, str], where: obje
         if name in declared:
             what = f"the variable {name!r} has the name of a place"
             raise InputError(what, where=where, todo="call it something else")
-    for name in given:
+    for name in variables:
         if name not in declared:
             raise unknown_name("variable", name, declared, where=where)
-    known = {**declared, **given}
+    known = {**declared, **variables}
 
     def value_of(match: re.Match[str]) -> str:
         name = match[1]
@@ -205,9 +207,9 @@ def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     train = recipe.train
     if not own:
         return dict(train.settings)
-    found = {**train.settings, **train.own_settings}
-    left_out = ("phase", "phase_steps") if found.get("phase") in (*ROWS_ALONE, "all") else ()
-    return {name: value for name, value in found.items() if name not in left_out}
+    settings = {**train.settings, **train.own_settings}
+    left_out = ("phase", "phase_steps") if settings.get("phase") in (*ROWS_ALONE, "all") else ()
+    return {name: value for name, value in settings.items() if name not in left_out}
 
 
 def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = (), *, own: bool = False) -> dict[str, Any]:
@@ -237,5 +239,5 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
 def deciding_settings(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
     resolved = to_plain(build_config(TrainConfig, {**settings_of(recipe, own=own), **_NO_PLACES}))
-    apart = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
-    return {name: value for name, value in resolved.items() if name not in apart}
+    left_out = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
+    return {name: value for name, value in resolved.items() if name not in left_out}

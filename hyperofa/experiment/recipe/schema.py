@@ -202,9 +202,9 @@ class Recipe:
     @property
     def tasks(self) -> list[str]:
         """Every task that is scored at some time, once each."""
-        found = [task for part in self.evaluate.parts.values() for task in part.tasks]
-        found += self.train.evaluate.get("tasks", ()) if self.train.evaluate_every else ()
-        return list(dict.fromkeys(found))
+        tasks = [task for part in self.evaluate.parts.values() for task in part.tasks]
+        tasks += self.train.evaluate.get("tasks", ()) if self.train.evaluate_every else ()
+        return list(dict.fromkeys(tasks))
 
     @property
     def extensions(self) -> list[Path]:
@@ -226,8 +226,8 @@ class Recipe:
     @property
     def vectors_command(self) -> str:
         """The command that makes the word vectors."""
-        given = self.inputs is not None and self.inputs.vectors is not None and is_vector_file(self.inputs.vectors)
-        return f"hyperofa vectors {'import' if given else 'build'}"
+        is_file = self.inputs is not None and self.inputs.vectors is not None and is_vector_file(self.inputs.vectors)
+        return f"hyperofa vectors {'import' if is_file else 'build'}"
 
     @property
     def tokenizer_command(self) -> str:

@@ -59,7 +59,7 @@ def gather(
     state = {row["name"]: row["state"] for row in states(plan, stages, trusted=trusted, ledger=ledger)}
     records = {stage.name: ledger.record(stage) if state[stage.name] != "to do" else {} for stage in stages}
     done = {name for name, known in state.items() if known in HOLDS}
-    made = read_json(plan.data_marker) if {"split", "gather"} & done else {}
+    data_record = read_json(plan.data_marker) if {"split", "gather"} & done else {}
     main = recipe.evaluate.tasks[0]
     cells = {cell.name: _cell(plan, cell, records, done) for cell in [*recipe.cells(), *recipe.own_cells()]}
     shown = _shown(plan, cells)
@@ -75,8 +75,8 @@ def gather(
         "task": main,
         "tested_on": _tested_on(plan, list(cells.values())),
         "languages": _scored(plan, shown),
-        "pivots": made.get("pivots", []),
-        "languages_unscored": made.get("languages_unscored") or _without_data(shown, main),
+        "pivots": data_record.get("pivots", []),
+        "languages_unscored": data_record.get("languages_unscored") or _without_data(shown, main),
         "methods": {
             cell["method"]: {when: cell[when]["scores"] for when in WHEN if cell[when]}
             for cell in shown
@@ -93,11 +93,11 @@ def gather(
         "peak_rss_gb": max(float(record.get("peak_rss_gb", 0.0)) for record in records.values()),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "split": _data(plan, made),
+        "split": _data(plan, data_record),
         "shown": [cell["name"] for cell in shown],
         "table": table,
         "published": _published(plan, table),
-        "differences": differences(recipe, protocols, length, plan.given),
+        "differences": differences(recipe, protocols, length, plan.replacements),
         "cells": cells,
         "stages": [
             {
@@ -132,10 +132,10 @@ def scores_table(cells: Sequence[Record]) -> list[Record]:
     rows = []
     for (task, source, rank, method, when), entries in groups.items():
         first = entries[0]
-        kept = {key: first[key] for key in ("metric", "unit", "n_languages", "limit", "protocol", "chance")}
+        facts = {key: first[key] for key in ("metric", "unit", "n_languages", "limit", "protocol", "chance")}
         merged = over_seeds([entry["mean"] for entry in entries], [entry["ci95"] for entry in entries])
         place = {"task": task, "source": source, "rank": rank, "method": method, "when": when}
-        rows.append({**place, "own_tokenizer": beside[method], **kept, **merged})
+        rows.append({**place, "own_tokenizer": beside[method], **facts, **merged})
     return rows
 
 
@@ -154,7 +154,7 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
     folder, main = plan.cell(cell), plan.recipe.evaluate.tasks[0]
     metrics = folder / "run" / "metrics.jsonl"
     trained = f"train-{cell.name}" in done and metrics.is_file()
-    made = f"init-{cell.name}" in done
+    initialised = f"init-{cell.name}" in done
     losses = read_losses(metrics) if trained else []
     tasks: dict[str, Record] = {when: {} for when in WHEN}
     scores: dict[str, Record | None] = dict.fromkeys(WHEN)
@@ -171,8 +171,8 @@ def _cell(plan: Plan, cell: Cell, records: Mapping[str, Record], done: Collectio
         **vars(cell),
         "method": cell.row,
         "own": cell.own,
-        "provenance": Provenance.load(folder / "init").counts if made else None,
-        "verdict": (read_json(folder / "init" / "init.json").get("verdict") or {}).get("line") if made else None,
+        "provenance": Provenance.load(folder / "init").counts if initialised else None,
+        "verdict": (read_json(folder / "init" / "init.json").get("verdict") or {}).get("line") if initialised else None,
         "loss": losses,
         "read": read_in_training(plan, cell, way, losses[-1][0], done) if way and losses else None,
         "way": way and from_the_start(way, tasks["before"]),
@@ -193,25 +193,29 @@ def _shown(plan: Plan, cells: Mapping[str, Record]) -> list[Record]:
 
 def _scored(plan: Plan, shown: Sequence[Record]) -> list[str]:
     """The languages that have a score in every cell that is shown (or were to be scored, where there is none)."""
-    have = [set(cell[when]["languages"]) for cell in shown for when in WHEN if cell[when]]
-    wanted = plan.languages().scored
-    return [code for code in wanted if all(code in codes for codes in have)] if have else wanted
+    scored_in = [set(cell[when]["languages"]) for cell in shown for when in WHEN if cell[when]]
+    languages = plan.languages().scored
+    return [code for code in languages if all(code in codes for codes in scored_in)] if scored_in else languages
 
 
 def _without_data(shown: Sequence[Record], main: str) -> dict[str, str]:
-    found = (
+    lists = (
         cell["tasks"][when][main]["without_data"] for cell in shown for when in WHEN if main in cell["tasks"][when]
     )
-    return dict.fromkeys(next(found, None) or [], f"no test data for {main}")
+    return dict.fromkeys(next(lists, None) or [], f"no test data for {main}")
 
 
-def _data(plan: Plan, made: Record) -> Record | None:
-    if not made:
+def _data(plan: Plan, record: Record) -> Record | None:
+    if not record:
         return None
     if plan.inputs is None:
-        return {key: made[key] for key in ("messages", "train", "test")}
-    found = {"train": {"eng": made["english"], **made["train"]}, "left_out": made["left_out"], "rows": made["rows"]}
-    return {**found, "as_it_is": sorted(plan.inputs.corpus)}
+        return {key: record[key] for key in ("messages", "train", "test")}
+    counts = {
+        "train": {"eng": record["english"], **record["train"]},
+        "left_out": record["left_out"],
+        "rows": record["rows"],
+    }
+    return {**counts, "as_it_is": sorted(plan.inputs.corpus)}
 
 
 def _tested_on(plan: Plan, cells: Sequence[Record]) -> dict[str, str]:
@@ -240,8 +244,8 @@ def _published(plan: Plan, table: Sequence[Record]) -> list[Record]:
             family, _, rank = model.partition("-")
             for method, value in methods.items():
                 known = family in sources and method in same
-                ours = {"source": sources[family], "rank": int(rank), "method": same[method]} if known else None
-                rows.append({"task": task, "model": model, "method": method, "value": value, "ours": ours})
+                own_row = {"source": sources[family], "rank": int(rank), "method": same[method]} if known else None
+                rows.append({"task": task, "model": model, "method": method, "value": value, "ours": own_row})
     return rows
 
 
@@ -251,10 +255,10 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
     for pair in comparisons(plan.recipe):
         if f"compare-{pair.name}" not in done:
             continue
-        found, own, other = read_json(plan.comparison(pair) / "compare.json"), pair.second, pair.first
-        for task, entry in found["tasks"].items():
-            difference = entry["against_first"][found["runs"][1]]["difference"]
-            by_language = {row["language"]: row["difference"][found["runs"][1]] for row in entry.get("rows", ())}
+        comparison, own, other = read_json(plan.comparison(pair) / "compare.json"), pair.second, pair.first
+        for task, entry in comparison["tasks"].items():
+            difference = entry["against_first"][comparison["runs"][1]]["difference"]
+            by_language = {row["language"]: row["difference"][comparison["runs"][1]] for row in entry.get("rows", ())}
             key = (task, own.cell.source, own.cell.rank, own.cell.row, own.when, other.cell.row, other.when)
             groups.setdefault(key, []).append((own.cell, entry, {**difference, "languages": by_language}))
     rows = []
@@ -266,12 +270,12 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
         one_of_many = len(plan.recipe.matrix.seeds) > 1 and len(entries) == 1
         called = plan.place(cell) + ([f"seed {cell.seed}"] if one_of_many else [])
         what += f" training ({', '.join(called)})" if called else " training"
-        found = over_seeds([each["mean"] for *_, each in entries], [each["ci95"] for *_, each in entries])
+        merged = over_seeds([each["mean"] for *_, each in entries], [each["ci95"] for *_, each in entries])
         row = {
             "what": f"{task}: {what}" if several else what,
             "cell": cell.name,
-            "difference": found.pop("mean"),
-            **found,
+            "difference": merged.pop("mean"),
+            **merged,
         }
         row |= {"task": task, "source": source, "rank": rank, "method": method, "with": with_method, "when": when}
         rows.append({**row, "metric": entry["metric"], "unit": entry["unit"], "languages": _each(entries)})
@@ -280,6 +284,9 @@ def _paired(plan: Plan, done: Collection[str]) -> list[Record]:
 
 def _each(entries: Sequence[tuple[Cell, Record, Record]]) -> dict[str, Record]:
     """The paired difference of each language that all seeds have, over seeds; replayed languages among them."""
-    found = [difference["languages"] for *_, difference in entries]
-    codes = [code for code in found[0] if all(code in rows for rows in found)]
-    return {code: over_seeds([r[code]["value"] for r in found], [r[code]["ci95"] for r in found]) for code in codes}
+    by_language = [difference["languages"] for *_, difference in entries]
+    codes = [code for code in by_language[0] if all(code in rows for rows in by_language)]
+    return {
+        code: over_seeds([r[code]["value"] for r in by_language], [r[code]["ci95"] for r in by_language])
+        for code in codes
+    }

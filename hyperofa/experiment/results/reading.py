@@ -54,8 +54,8 @@ def _cost(plan: Plan, source: str, done: Collection[str]) -> float | None:
     for cell in plan.recipe.own_cells():
         folder = plan.steps(cell)
         if cell.source == source and f"steps-{folder.name}" in done:
-            found = read_json(folder / STEPS)
-            return float(found["like"]["operations_per_token"] / found["own"]["operations_per_token"])
+            costs = read_json(folder / STEPS)
+            return float(costs["like"]["operations_per_token"] / costs["own"]["operations_per_token"])
     return None
 
 
@@ -68,5 +68,5 @@ def read_in_training(plan: Plan, cell: Cell, way: Mapping[str, Any], last: int, 
     row, batch = row_of(corpus), int(settings["global_batch_size"])
     characters = row.characters * batch * last
     seconds = float(way["seconds"])
-    found = {"steps": last, "tokens": round(row.tokens * batch * last), "characters": round(characters)}
-    return {**found, "seconds": seconds, "characters_per_second": characters / seconds if seconds else None}
+    counts = {"steps": last, "tokens": round(row.tokens * batch * last), "characters": round(characters)}
+    return {**counts, "seconds": seconds, "characters_per_second": characters / seconds if seconds else None}

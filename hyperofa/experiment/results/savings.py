@@ -55,13 +55,13 @@ def steps_to(baseline: np.ndarray, own: np.ndarray) -> tuple[float, float, float
     curves = np.stack([baseline, own])
     levels = level(curves)
     steps, left = curves.shape[1], curves - levels
-    found = first_at_most(levels[1:], levels[:1, -1])[0]
+    estimate = first_at_most(levels[1:], levels[:1, -1])[0]
     starts = np.random.default_rng(0).integers(0, steps - BLOCK + 1, (DRAWS, -(-steps // BLOCK)))
     places = (starts[:, :, None] + np.arange(BLOCK)).reshape(DRAWS, -1)[:, :steps]
     drawn = level(levels[:, None] + left[:, places])
-    again = first_at_most(drawn[1], drawn[0, :, -1])
-    low, high = np.quantile(again, [0.025, 0.975], method="nearest")
-    return float(found), float(low), float(high)
+    resampled = first_at_most(drawn[1], drawn[0, :, -1])
+    low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
+    return float(estimate), float(low), float(high)
 
 
 def saved(cells: Sequence[Mapping[str, Any]], baseline: str) -> list[dict[str, Any]]:
@@ -80,21 +80,21 @@ def _row(cell: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | 
     """One comparison; None where the runs have too few steps in common (a step that was skipped has no loss)."""
     import numpy as np
 
-    theirs, own = dict(other["loss"]), dict(cell["loss"])
-    steps = sorted(theirs.keys() & own.keys())
+    baseline, own = dict(other["loss"]), dict(cell["loss"])
+    steps = sorted(baseline.keys() & own.keys())
     if len(steps) < window_of(len(steps)):
         return None
-    curves = np.array([[theirs[step] for step in steps], [own[step] for step in steps]])
-    found, low, high = (None if at == np.inf else steps[int(at)] for at in steps_to(*curves))
+    curves = np.array([[baseline[step] for step in steps], [own[step] for step in steps]])
+    reached, low, high = (None if at == np.inf else steps[int(at)] for at in steps_to(*curves))
     of_steps, ends = steps[-1], level(curves)[:, -1]
     return {
         **{key: cell[key] for key in ("source", "rank", "method", "seed")},
         "loss": float(ends[0]),
-        "steps": found,
+        "steps": reached,
         "ci95": [low, high],
         "of_steps": of_steps,
-        "share": None if found is None else found / of_steps,
-        "hours": _hours(cell, found),
+        "share": None if reached is None else reached / of_steps,
+        "hours": _hours(cell, reached),
         "of_hours": _hours(other, of_steps),
         "final_loss": float(ends[1]),
         "window": window_of(len(steps)),

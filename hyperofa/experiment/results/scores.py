@@ -23,8 +23,8 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
     pairs = sum(row["n"] for row in task["rows"])
     of_all = {"n": task["n_languages"], "pairs": pairs}
     scores = {
-        metric: {"mean": found["mean"], "ci95": found["ci95"], **of_all, "chance": found.get("chance")}
-        for metric, found in task["values"].items()
+        metric: {"mean": value["mean"], "ci95": value["ci95"], **of_all, "chance": value.get("chance")}
+        for metric, value in task["values"].items()
     }
     rows = {
         row["language"]: {"name": row.get("name", row["language"]), "n": row["n"], **row["values"]}
@@ -35,14 +35,14 @@ def read_scores(path: Path, main: str) -> dict[str, Any]:
 
 def read_tasks(path: Path) -> dict[str, Any]:
     """Every task of a summary by its main metric: mean, interval, languages (a row each), limit, protocol, test sets."""
-    found = {}
+    tasks = {}
     for name, task in read_json(path)["tasks"].items():
-        kept = ("metric", "unit", "mean", "ci95", "chance", "n_languages", "limit", "protocol", "without_data")
+        keys = ("metric", "unit", "mean", "ci95", "chance", "n_languages", "limit", "protocol", "without_data")
         rows = {row["language"]: {key: row[key] for key in ("value", "ci95", "chance", "n")} for row in task["rows"]}
         corpus = (task.get("settings") or {}).get("corpus")
-        found[name] = {key: task.get(key) for key in kept}
-        found[name] |= {"languages": rows, "in_mean": task["languages"], "corpus": corpus}
-    return found
+        tasks[name] = {key: task.get(key) for key in keys}
+        tasks[name] |= {"languages": rows, "in_mean": task["languages"], "corpus": corpus}
+    return tasks
 
 
 def read_losses(path: Path) -> list[tuple[int, float]]:

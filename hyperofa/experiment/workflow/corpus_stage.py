@@ -35,13 +35,13 @@ def corpus_stage(
         corpus: the directory that is made; its name is the stage's. None: ``corpus`` in the experiment's.
     """
     own, corpus = corpus is not None, corpus or out / "corpus"
-    given, sentences = recipe.inputs, recipe.learns_sentences
+    inputs_section, sentences = recipe.inputs, recipe.learns_sentences
     folder = data / ("text" if sentences else "documents")
-    gathered = given is None or given.gathered
+    gathered = inputs_section is None or inputs_section.gathered
     texts = [str(folder / f"{language}.txt") for language in languages.learnt] if gathered else []
-    if given is not None and given.corpus:
-        texts = [word for word in texts if Path(word).stem not in given.corpus]
-        texts += [f"{language}={place}" for language, place in given.corpus.items()]
+    if inputs_section is not None and inputs_section.corpus:
+        texts = [word for word in texts if Path(word).stem not in inputs_section.corpus]
+        texts += [f"{language}={place}" for language, place in inputs_section.corpus.items()]
     values: dict[str, Any] = {"tokenizer": tokenizer, "text": texts}
     read = [folder] if gathered else []
     if sentences:
@@ -59,6 +59,10 @@ def corpus_stage(
 
 def _parallel(folder: Path, learnt: Sequence[str]) -> list[Path]:
     """The files of the languages that are learnt; the folder where it holds no others, or is not there yet."""
-    there = languages_in(folder)
-    wanted = {ENGLISH, *learnt}
-    return [folder] if there <= wanted else [folder / f"{language}.txt" for language in sorted(there & wanted)]
+    present = languages_in(folder)
+    learnt_or_english = {ENGLISH, *learnt}
+    return (
+        [folder]
+        if present <= learnt_or_english
+        else [folder / f"{language}.txt" for language in sorted(present & learnt_or_english)]
+    )

@@ -40,8 +40,8 @@ class Plan(Places):
     @property
     def text(self) -> str:
         """The content of ``recipe.yaml``: the resolved recipe, and what the command line gave in place of its stages."""
-        given = {"--tokenizer": self.given.tokenizer, "--vectors": self.given.vectors}
-        head = "".join(f"# {option} {path}\n" for option, path in given.items() if path is not None)
+        options = {"--tokenizer": self.replacements.tokenizer, "--vectors": self.replacements.vectors}
+        head = "".join(f"# {option} {path}\n" for option, path in options.items() if path is not None)
         return head + yaml.safe_dump(to_plain(self.recipe), sort_keys=False, allow_unicode=True)
 
     def write_train_config(self) -> None:
@@ -52,8 +52,8 @@ class Plan(Places):
 
     def languages(self) -> Languages:
         """The languages that are learnt and scored, as the recipe names them and the data has them."""
-        made = read_json(self.data_marker) if self.data_marker.is_file() else None
-        return languages_of(self.recipe, made, languages_in(self.parallel))
+        record = read_json(self.data_marker) if self.data_marker.is_file() else None
+        return languages_of(self.recipe, record, languages_in(self.parallel))
 
     def first(self) -> list[Stage]:
         """The stages up to the training side, which decides the languages."""
@@ -62,22 +62,22 @@ class Plan(Places):
     def rest(self) -> list[Stage]:
         """The stages after it: shared ones first, then each step for all cells side by side."""
         languages = self.languages()
-        found, main = list(self._shared(languages)), self.recipe.evaluate
+        stages, main = list(self._shared(languages)), self.recipe.evaluate
         for name in self.recipe.sources:
             title = f"Evaluate the source model {name} as it is"
-            found.append(self._evaluate(f"eval-{name}", title, self.source(name), self.reference(name), main))
-        found += [self._init(cell) for cell in self.recipe.cells()]
-        found += list({stage.name: stage for stage in map(self._own, self.recipe.own_cells())}.values())
+            stages.append(self._evaluate(f"eval-{name}", title, self.source(name), self.reference(name), main))
+        stages += [self._init(cell) for cell in self.recipe.cells()]
+        stages += list({stage.name: stage for stage in map(self._own, self.recipe.own_cells())}.values())
         for when in WHEN:
             if when == "after":
-                found += list({stage.name: stage for stage in map(self._steps, self.recipe.own_cells())}.values())
-                found += [self._train(cell) for cell in [*self.recipe.trained(), *self.recipe.own_cells()]]
-            made = {stage.name for stage in found}
+                stages += list({stage.name: stage for stage in map(self._steps, self.recipe.own_cells())}.values())
+                stages += [self._train(cell) for cell in [*self.recipe.trained(), *self.recipe.own_cells()]]
+            names = {stage.name for stage in stages}
             for one in scorings(self.recipe, when):
-                if f"eval-{one.name}" not in made:
-                    found.append(self._score(one))
-                    made.add(found[-1].name)
-        return found + [self._compare(comparison) for comparison in comparisons(self.recipe)]
+                if f"eval-{one.name}" not in names:
+                    stages.append(self._score(one))
+                    names.add(stages[-1].name)
+        return stages + [self._compare(comparison) for comparison in comparisons(self.recipe)]
 
     def stages(self) -> list[Stage]:
         """All stages in order; before the training side is made, with the languages that are expected."""
@@ -130,9 +130,9 @@ class Plan(Places):
             yield corpus_stage(self.recipe, languages, **own)
 
     def _vectors(self) -> Stage:
-        given = self.inputs.vectors if self.inputs is not None else None
-        place = Path(given) if given else self.data / "parallel"
-        read = {"file": place} if given else {"parallel": [place]}
+        vectors = self.inputs.vectors if self.inputs is not None else None
+        place = Path(vectors) if vectors else self.data / "parallel"
+        read = {"file": place} if vectors else {"parallel": [place]}
         words = command_words(
             self.recipe.vectors_command, {**read, **self.recipe.vectors, "out": self.vectors}, "vectors"
         )
@@ -209,11 +209,11 @@ class Plan(Places):
         return steps_stage(self.recipe, cell, called, like=like, own=own, configs=configs, out=self.steps(cell))
 
     def _evaluate(self, name: str, title: str, model: str, out: Path, scored: Scored, cell: str | None = None) -> Stage:
-        given, read = with_places(RUN, scored.settings, self.named_places())
+        settings, read = with_places(RUN, scored.settings, self.named_places())
         values = {"model": model, "tasks": scored.tasks, "data": self.test, "languages": self.languages().scored}
         replayed = [code for code in self.recipe.corpus.get("replay", ()) if is_known(code)]
         values |= {"beside": [code for code in replayed if code not in self.languages().scored]}
-        words = command_words(RUN, {**values, "out": out, **given}, name)
+        words = command_words(RUN, {**values, "out": out, **settings}, name)
         return Stage(name, title, words, out, "summary.json", (Path(model), self.test, *read), cell=cell)
 
     def _score(self, one: Scoring) -> Stage:

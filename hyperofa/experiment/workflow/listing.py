@@ -30,7 +30,7 @@ def states(
     """
     ledger = ledger or Ledger(plan.out / "stages")
     claims, needs = Claims(plan.out / "locks"), dependencies(stages)
-    found: dict[str, str] = {}
+    state_of: dict[str, str] = {}
     rows = []
     for stage in stages:
         record = ledger.record(stage)
@@ -38,11 +38,11 @@ def states(
             state = "as it is" if (stage.output / stage.marker).is_file() else "to do"
         elif claims.taken(stage.name):
             state = "running"
-        elif any(found[name] not in HOLDS for name in needs[stage.name]) or not record:
+        elif any(state_of[name] not in HOLDS for name in needs[stage.name]) or not record:
             state = "to do"
         else:
             state = {"new": "to do"}.get(known := ledger.state(stage, ledger.key(stage)), known)
             state = "failed" if state == "begun" and "failed_at" in record else state
-        found[stage.name] = state
+        state_of[stage.name] = state
         rows.append({"name": stage.name, "state": state, "seconds": record.get("wall_s", "")})
     return rows

@@ -21,7 +21,7 @@ class Places:
 
     recipe: Recipe
     out: Path
-    given: Replacements = field(default_factory=Replacements)
+    replacements: Replacements = field(default_factory=Replacements)
 
     @property
     def inputs(self) -> Inputs | None:
@@ -52,16 +52,16 @@ class Places:
     @property
     def vectors(self) -> Path:
         """The word vectors: built, imported or given."""
-        if self.given.vectors is not None:
-            return self.given.vectors
-        given = self.inputs.vectors if self.inputs is not None else None
-        return self.out / "vectors" if given is None or is_vector_file(given) else Path(given)
+        if self.replacements.vectors is not None:
+            return self.replacements.vectors
+        vectors = self.inputs.vectors if self.inputs is not None else None
+        return self.out / "vectors" if vectors is None or is_vector_file(vectors) else Path(vectors)
 
     @property
     def tokenizer(self) -> str:
         """The target tokenizer: a directory or hub id."""
-        if self.given.tokenizer is not None:
-            return self.given.tokenizer
+        if self.replacements.tokenizer is not None:
+            return self.replacements.tokenizer
         target = self.recipe.target
         return target.model if target is not None and target.model is not None else str(self.out / "tokenizer")
 

@@ -77,7 +77,7 @@ class Runner:
     failures: dict[str, HyperofaError] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     """Stages that were not run because one that they need failed."""
-    _asked: signal.Signals | None = None
+    _signal: signal.Signals | None = None
     _lock: int = -1
     _number: int = 0
 
@@ -104,8 +104,8 @@ class Runner:
         needs, waiting = dependencies(stages), list(stages)
         with self._listening():
             while waiting:
-                if self._asked:
-                    raise StoppedError(waiting[0], self._asked)
+                if self._signal:
+                    raise StoppedError(waiting[0], self._signal)
                 stage = self._settle_one(waiting, needs, total)
                 if stage is None:
                     self._wait(waiting)
@@ -202,7 +202,7 @@ class Runner:
             step = logged_step(stage) if stage.metrics else None
             self.display.tick(step)
             due = stop_at is not None and step is not None and step >= stop_at and step > before
-            if (due or self._asked) and not sent:
+            if (due or self._signal) and not sent:
                 sent = True
                 return signal.SIGTERM
             return None
@@ -216,8 +216,8 @@ class Runner:
             cpu_s=round(float(record.get("cpu_s", 0.0)) + ended.cpu_seconds, 2),
             peak_rss_gb=round(max(float(record.get("peak_rss_gb", 0.0)), ended.peak_rss / 1e9), 3),
         )
-        if self._asked:
-            raise StoppedError(stage, self._asked)
+        if self._signal:
+            raise StoppedError(stage, self._signal)
         return ended
 
     @contextmanager
@@ -225,7 +225,7 @@ class Runner:
         """Remember the first stop signal instead of dying of it."""
 
         def remember(number: int, frame: FrameType | None) -> None:
-            self._asked = self._asked or signal.Signals(number)
+            self._signal = self._signal or signal.Signals(number)
 
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
         before = {number: signal.signal(number, remember) for number in numbers}

@@ -29,20 +29,20 @@ def select(stages: Sequence[Stage], patterns: Sequence[str]) -> set[str]:
     if not patterns:
         return {stage.name for stage in stages}
     needs = dependencies(stages)
-    wanted: list[str] = []
+    pending: list[str] = []
     for pattern in patterns:
         if pattern == REPORT:
             continue
-        found = [stage.name for stage in stages if matches(stage, pattern)]
-        if not found:
+        names = [stage.name for stage in stages if matches(stage, pattern)]
+        if not names:
             raise unknown_name("stage", pattern, [*_kinds(stages), REPORT])
-        wanted += found
+        pending += names
     chosen: set[str] = set()
-    while wanted:
-        name = wanted.pop()
+    while pending:
+        name = pending.pop()
         if name not in chosen:
             chosen.add(name)
-            wanted += needs[name]
+            pending += needs[name]
     return chosen
 
 

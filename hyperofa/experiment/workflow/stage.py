@@ -108,9 +108,9 @@ class Ledger:
 
     def begin(self, stage: Stage, key: str) -> None:
         """Record that the stage starts now (its output may be incomplete from here on)."""
-        kept = self.record(stage) if self.state(stage, key) == "begun" else {}
-        kept = {fact: value for fact, value in kept.items() if fact not in {"failed_at", "code"}}
-        self._write(stage, {**kept, "status": "begun", "key": key, "command": list(stage.command)})
+        facts = self.record(stage) if self.state(stage, key) == "begun" else {}
+        facts = {fact: value for fact, value in facts.items() if fact not in {"failed_at", "code"}}
+        self._write(stage, {**facts, "status": "begun", "key": key, "command": list(stage.command)})
 
     def note(self, stage: Stage, **facts: Any) -> None:
         """Add facts to a stage's record."""
@@ -128,20 +128,20 @@ class Ledger:
         """
         if not stage.output.exists():
             return
-        record, kept = self.record(stage), stage.aside / "output"
-        if kept.exists() and record.get("status") != "done":
+        record, saved = self.record(stage), stage.aside / "output"
+        if saved.exists() and record.get("status") != "done":
             _remove(stage.output)
             return
         _remove(stage.aside)
         write_json(stage.aside / "record.json", record)
-        stage.output.rename(kept)
+        stage.output.rename(saved)
 
     def restore(self, stage: Stage, key: str) -> None:
         """Bring back what waits aside if it was made (or begun) with ``key``."""
-        kept, record = stage.aside / "output", stage.aside / "record.json"
-        if kept.exists() and record.is_file() and dict(read_json(record)).get("key") == key:
+        saved, record = stage.aside / "output", stage.aside / "record.json"
+        if saved.exists() and record.is_file() and dict(read_json(record)).get("key") == key:
             _remove(stage.output)
-            kept.rename(stage.output)
+            saved.rename(stage.output)
             self._write(stage, read_json(record))
             _remove(stage.aside)
 

@@ -37,11 +37,11 @@ def train_stage(
     train = recipe.train
     launch = shown(resource(train.launch) if not Path(train.launch).is_file() else Path(train.launch))
     files, settings = [str(file) for file in configs], [f"model={model}", f"corpus={corpus}", f"seed={cell.seed}"]
-    given = [*settings[:2], f"run={run}", *settings[2:]]
+    overrides = [*settings[:2], f"run={run}", *settings[2:]]
     if launch.suffix == ".sh":
-        words, env = ["bash", str(launch), *files, *given], {"HYPEROFA_NO_REQUEUE": "1"}
+        words, env = ["bash", str(launch), *files, *overrides], {"HYPEROFA_NO_REQUEUE": "1"}
     else:
-        words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train", *files, *given]
+        words = ["accelerate", "launch", "--config_file", str(launch), "-m", "hyperofa.train", *files, *overrides]
         threads = max(1, _cores() // max(1, int(read_yaml(launch).get("num_processes", 1))))
         env = {"OMP_NUM_THREADS": str(threads)}
     own_script = launch.suffix == ".sh" and not launch.resolve().is_relative_to(resource("launch").resolve())
@@ -87,9 +87,9 @@ def steps_stage(
         configs: the settings of these cells, and its own.
         out: the directory that holds what was worked out.
     """
-    theirs, ours = ([f"{key}={place}" for key, place in one.items()] for one in (like, own))
+    like_overrides, own_overrides = ([f"{key}={place}" for key, place in one.items()] for one in (like, own))
     name = f"steps-{out.name}"
-    values = {"config": configs[1], "overrides": ours, "like": configs[0], "like_overrides": theirs}
+    values = {"config": configs[1], "overrides": own_overrides, "like": configs[0], "like_overrides": like_overrides}
     words = command_words("hyperofa steps", {**values, "equal": cell.own, "out": out}, name)
     read = [place for one in (own, like) for place in (Path(one["model"]) / "config.json", Path(one["corpus"]))]
     decides = (*words, *(json.dumps(deciding_settings(recipe, own=one)) for one in (False, True)))

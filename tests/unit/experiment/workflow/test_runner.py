@@ -156,7 +156,7 @@ def test_a_stage_that_was_told_to_stop_has_not_failed(tmp_path: Path) -> None:
 
 
 def test_nothing_begins_after_a_stop_was_asked_for(tmp_path: Path) -> None:
-    runner = Runner(tmp_path, Display(), _asked=signal.SIGTERM)
+    runner = Runner(tmp_path, Display(), _signal=signal.SIGTERM)
     with pytest.raises(StoppedError, match="stopped by SIGTERM in train"):
         runner.run([train(tmp_path)], 1)
     assert not (tmp_path / "logs").exists()
