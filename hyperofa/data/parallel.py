@@ -35,8 +35,8 @@ class ParallelText:
 
     def translated(self, language: str) -> int:
         """Sentences of a language that another language has too."""
-        others = [rows.keys() for name, rows in self.texts.items() if name != language]
-        return sum(any(number in rows for rows in others) for number in self.texts[language])
+        other_rows = [rows.keys() for name, rows in self.texts.items() if name != language]
+        return sum(any(number in rows for rows in other_rows) for number in self.texts[language])
 
     def aligned(self) -> AlignedText:
         """All numbers as rows beside English; where a row has both of :data:`ENGLISH_NAMES`, the first is taken.
@@ -145,38 +145,42 @@ def _corpora(
     for path in paths:
         if not path.exists():
             raise DataMissingError("no such parallel text", where=path)
-        found = 0
+        count = 0
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             match = _NAME.fullmatch(file.name)
             if match is None or not is_language(match["language"]) or not file.is_file():
                 if _ALMOST.fullmatch(file.name):
                     log_line("%s: passed over: it is no file named LANG.txt or LANG.tsv (or .gz, .xz)", file)
                 continue
-            found += 1
+            count += 1
             corpus = corpora.setdefault((file.parent.resolve(), match["kind"]), {})
             if corpus.setdefault(match["language"], file) != file:
                 what = f"two files in {match['language']}: {corpus[match['language']].name} and {file.name}"
                 todo = "name the files to read instead of their folder"
                 raise InputError(what, where=file.parent, todo=todo)
-        if not found:
+        if not count:
             raise DataMissingError("no LANG.txt or LANG.tsv there (or .gz, .xz)", where=path)
     if languages is None:
         return list(corpora.values())
-    wanted = _wanted(languages, {language for corpus in corpora.values() for language in corpus}, log_line)
-    chosen = [{language: corpus[language] for language in corpus if language in wanted} for corpus in corpora.values()]
+    selected = _available_languages(
+        languages, {language for corpus in corpora.values() for language in corpus}, log_line
+    )
+    chosen = [
+        {language: corpus[language] for language in corpus if language in selected} for corpus in corpora.values()
+    ]
     return [corpus for corpus in chosen if corpus]
 
 
-def _wanted(languages: Sequence[str], available: set[str], log_line: Callable[..., None]) -> set[str]:
+def _available_languages(languages: Sequence[str], available: set[str], log_line: Callable[..., None]) -> set[str]:
     """The languages to read: each that is asked for, or its bare code where only that is there."""
-    found = {language: language_for(language, available) for language in languages}
-    if absent := sorted(language for language, own in found.items() if own is None):
+    available_codes = {language: language_for(language, available) for language in languages}
+    if absent := sorted(language for language, own in available_codes.items() if own is None):
         what = f"no parallel text in {', '.join(absent)}"
         raise DataMissingError(what, where="languages", todo=f"there: {', '.join(sorted(available))}")
-    for language, own in found.items():
+    for language, own in available_codes.items():
         if own != language:
             log_line("%s: there is no text of that code; reading %s", language, own)
-    return {own for own in found.values() if own is not None}
+    return {own for own in available_codes.values() if own is not None}
 
 
 def _kind(path: Path) -> str:

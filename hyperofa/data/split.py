@@ -43,17 +43,17 @@ def split(text: AlignedText, settings: SplitSettings) -> Split:
     held_out = random.Random(settings.seed).sample(sorted(long_enough), min(settings.test, len(long_enough)))
     tested = sorted(first[key] for key in held_out)
     out = set(held_out)
-    kept = [row for row, key in enumerate(keys) if key and key not in out]
+    train_rows = [row for row, key in enumerate(keys) if key and key not in out]
 
     test: dict[str, list[tuple[str, str]]] = {}
-    train = AlignedText([text.english[row] for row in kept], {})
+    train = AlignedText([text.english[row] for row in train_rows], {})
     for language, lines in sorted(text.translations.items()):
         pairs: dict[str, tuple[str, str]] = {}
         for row in tested:
             if lines[row]:
                 pairs.setdefault(near_key(lines[row]), (text.english[row], lines[row]))
         test[language] = list(pairs.values())
-        train.translations[language] = [lines[row] if near_key(lines[row]) not in pairs else "" for row in kept]
+        train.translations[language] = [lines[row] if near_key(lines[row]) not in pairs else "" for row in train_rows]
     return Split(train, test, len(tested))
 
 
@@ -63,16 +63,16 @@ def documents(train: AlignedText, settings: DocumentSettings) -> dict[str, list[
     ``message``: each message by itself. ``pair``: each translation together with its English message, in an order drawn
     per pair (translation language modelling, arXiv 1901.07291); English messages still stand alone as well.
     """
-    found = {ENGLISH: list(train.english)}
+    by_language = {ENGLISH: list(train.english)}
     for language, lines in train.translations.items():
         if settings.document == "message":
-            found[language] = [line for line in lines if line]
+            by_language[language] = [line for line in lines if line]
             continue
         draw = random.Random(f"{settings.seed} {language}")
         pairs = [(english, line) for english, line in zip(train.english, lines, strict=True) if line]
         turned = [pair if draw.random() < 0.5 else pair[::-1] for pair in pairs]
-        found[language] = [" ".join(filter(None, pair)) for pair in turned]  # some have no English side
-    return found
+        by_language[language] = [" ".join(filter(None, pair)) for pair in turned]  # some have no English side
+    return by_language
 
 
 def write_split(parallel: Path, settings: SplitSettings, pivots: Sequence[str], out: Path) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def write_split(parallel: Path, settings: SplitSettings, pivots: Sequence[str], 
     text = read_parallel([parallel]).aligned()
     for pivot in pivots:
         if pivot not in text.translations:
-            there = ", ".join(sorted(text.translations))
-            raise InputError(f"no parallel text in the pivot {pivot!r}", where=parallel, todo=f"there: {there}")
+            available = ", ".join(sorted(text.translations))
+            raise InputError(f"no parallel text in the pivot {pivot!r}", where=parallel, todo=f"there: {available}")
     parts = split(text, settings)
     candidates = {language: pairs for language, pairs in parts.test.items() if language not in pivots}
     scored = {language: pairs for language, pairs in candidates.items() if len(pairs) >= settings.min_test}

