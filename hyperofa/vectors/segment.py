@@ -28,21 +28,21 @@ def words_of(text: str, ngrams: int) -> set[str]:
     Runs of unspaced scripts give all their n-grams of 1 to ``ngrams`` characters (a character with its marks counts
     as one).
     """
-    found: set[str] = set()
+    words: set[str] = set()
     for chunk in unicodedata.normalize("NFKC", text).lower().translate(_SEPARATE).split():
         word = chunk.strip(_INNER)
         if not word:
             continue
         if not any(is_unspaced(character) for character in word):
-            found.add(word)
+            words.add(word)
             continue
         for unspaced, units in groupby(_units(word), lambda unit: is_unspaced(unit[0])):
             run = "".join(units)
             if unspaced:
-                found.update(_ngrams(run, ngrams))
+                words.update(_ngrams(run, ngrams))
             elif stripped := run.strip(_INNER):
-                found.add(stripped)
-    return found
+                words.add(stripped)
+    return words
 
 
 @cache

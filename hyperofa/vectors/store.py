@@ -170,12 +170,12 @@ class WordVectors:
         if not path.is_file():
             return None
         try:
-            found: np.ndarray = np.load(path, allow_pickle=False)
-            if found.shape != (len(self),) or found.dtype.kind not in "iu" or (found < 1).any():
+            counts: np.ndarray = np.load(path, allow_pickle=False)
+            if counts.shape != (len(self),) or counts.dtype.kind not in "iu" or (counts < 1).any():
                 raise ValueError(f"not {len(self)} whole numbers above 0")
         except (ValueError, EOFError, OSError) as error:
             raise InputError(f"damaged counts ({error})", where=path, todo="make the store again") from None
-        return found.astype(np.int64)
+        return counts.astype(np.int64)
 
 
 class StoreWriter:

@@ -102,10 +102,10 @@ def means(
     counts = np.bincount(owner, minlength=len(words))
     with np.errstate(over="ignore", invalid="ignore"):  # rows that are not finite are the caller's to report
         sums = np.array(own, dtype=np.float32)
-        some = np.flatnonzero(counts)
-        if len(some):
-            firsts = np.concatenate([[0], np.cumsum(counts[some])[:-1]])
-            sums[some] += np.add.reduceat(grams[row[order]], firsts, axis=0)
+        with_ngrams = np.flatnonzero(counts)
+        if len(with_ngrams):
+            firsts = np.concatenate([[0], np.cumsum(counts[with_ngrams])[:-1]])
+            sums[with_ngrams] += np.add.reduceat(grams[row[order]], firsts, axis=0)
         vectors: np.ndarray = sums / (counts[:, None] + 1).astype(np.float32)
     return vectors
 
@@ -126,20 +126,20 @@ def subwords(words: list[bytes], bucket: int, shortest: int, longest: int) -> tu
     owner = np.repeat(np.arange(len(words)), sizes)
     begins = (data & 0xC0) != 0x80  # the first byte of a character
     start = np.flatnonzero(begins)
-    here, count = start.copy(), np.zeros(len(start), dtype=np.int64)
+    position, count = start.copy(), np.zeros(len(start), dtype=np.int64)
     state = np.full(len(start), 2166136261, dtype=np.uint32)
     signed = data.astype(np.int8).astype(np.uint32)  # fastText widens signed bytes; for ASCII it is plain FNV-1a
     owners, buckets = [none], [none]
     while len(start):
-        state = (state ^ signed[here]) * np.uint32(16777619)
-        count = count + begins[here]
-        here = here + 1
-        last = here == ends[owner[start]]
-        whole = last | begins[np.minimum(here, len(data) - 1)]
+        state = (state ^ signed[position]) * np.uint32(16777619)
+        count = count + begins[position]
+        position = position + 1
+        last = position == ends[owner[start]]
+        whole = last | begins[np.minimum(position, len(data) - 1)]
         edge = (count == 1) & ((start == ends[owner[start]] - sizes[owner[start]]) | last)
         emit = whole & (count >= shortest) & (count <= longest) & ~edge
         owners.append(owner[start[emit]])
         buckets.append((state[emit] % np.uint32(bucket)).astype(np.int64))
         alive = ~last & ~(whole & (count >= longest))
-        start, here, count, state = start[alive], here[alive], count[alive], state[alive]
+        start, position, count, state = start[alive], position[alive], count[alive], state[alive]
     return np.concatenate(owners), np.concatenate(buckets)

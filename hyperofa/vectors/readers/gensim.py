@@ -74,11 +74,11 @@ class _Array:
 
 def _frombuffer(content: object, dtype: object, shape: tuple[int, ...], order: str, axes: object = None) -> _Array:
     """``numpy._core.numeric._frombuffer`` (pickle protocol 5)."""
-    made = _Array()
-    made.fill(content, dtype, shape, order)
-    if axes is not None and made.array is not None:
-        made.array = made.array.transpose(axes)  # type: ignore[call-overload]
-    return made
+    result = _Array()
+    result.fill(content, dtype, shape, order)
+    if axes is not None and result.array is not None:
+        result.array = result.array.transpose(axes)  # type: ignore[call-overload]
+    return result
 
 
 def _reconstructor(cls: type, base: type, state: object) -> object:
@@ -145,17 +145,17 @@ def read_gensim(path: Path, faults: Faults) -> Rows:
         with path.open("rb") as handle:
             record = _Unpickler(handle, encoding="utf-8", errors=_UNDECODED).load()
     except Exception as error:  # noqa: BLE001  (a damaged pickle raises whatever its bytes happen to ask for)
-        asked = isinstance(error, pickle.UnpicklingError) and "asks for" in str(error)
+        is_foreign = isinstance(error, pickle.UnpicklingError) and "asks for" in str(error)
         reason = " ".join(str(error).split()) or type(error).__name__
         what = f"{'refused' if isinstance(error, pickle.UnpicklingError) else 'damaged'} as a gensim file: {reason}"
         todo = "only gensim's vectors and models are read; export others with save_word2vec_format(FILE)"
-        raise InputError(what, where=path, todo=todo if asked else "save or copy it again") from None
+        raise InputError(what, where=path, todo=todo if is_foreign else "save or copy it again") from None
     values, prefix = vars(record) if isinstance(record, _Record) else {}, ""
     if isinstance(values.get("wv"), _Record):
         values, prefix = vars(values["wv"]), "wv."
-    found = _Attributes(values, path, prefix)
-    words = _words(found)
-    vectors = _vectors(found, words)
+    attributes = _Attributes(values, path, prefix)
+    words = _words(attributes)
+    vectors = _vectors(attributes, words)
     if len(words) != len(vectors):
         faults.bad(f"{len(words)} words but {len(vectors)} vectors", "the whole file")
     return Rows(int(vectors.shape[1]), blocks_of(_rows(words, vectors, faults), faults))
@@ -194,39 +194,39 @@ class _Attributes:
         return value if isinstance(value, int) and 0 <= value < 2**31 else 0
 
 
-def _words(found: _Attributes) -> list[Any]:
+def _words(attributes: _Attributes) -> list[Any]:
     for name in ("index_to_key", "index2word", "index2entity"):
-        words = found.values.get(name)
+        words = attributes.values.get(name)
         if isinstance(words, list) and words:
             return words
-    vocabulary = found.values.get("vocab")
+    vocabulary = attributes.values.get("vocab")
     entries = vocabulary.items() if isinstance(vocabulary, dict) else ()
     places = {getattr(entry, "index", None): word for word, entry in entries}
     if places and sorted(place for place in places if isinstance(place, int)) == list(range(len(places))):
         return [places[place] for place in range(len(places))]
-    raise InputError("no list of words in it", where=found.path, todo=_SAVE)
+    raise InputError("no list of words in it", where=attributes.path, todo=_SAVE)
 
 
-def _vectors(found: _Attributes, words: list[Any]) -> np.ndarray:
+def _vectors(attributes: _Attributes, words: list[Any]) -> np.ndarray:
     for name in ("vectors", "syn0"):
-        vectors = found.array(name)
+        vectors = attributes.array(name)
         if vectors is not None:
             return vectors
-    own = found.array("vectors_vocab")
+    own = attributes.array("vectors_vocab")
     if own is None:
-        raise InputError("no array of vectors in it, or beside it as .vectors.npy", where=found.path, todo=_SAVE)
-    return _composed(found, own, words)
+        raise InputError("no array of vectors in it, or beside it as .vectors.npy", where=attributes.path, todo=_SAVE)
+    return _composed(attributes, own, words)
 
 
-def _composed(found: _Attributes, own: np.ndarray, words: list[Any]) -> np.ndarray:
+def _composed(attributes: _Attributes, own: np.ndarray, words: list[Any]) -> np.ndarray:
     """The vectors of a fastText model of gensim 4, which does not save what it can compute again."""
-    grams, bucket = found.array("vectors_ngrams"), found.number("bucket")
+    grams, bucket = attributes.array("vectors_ngrams"), attributes.number("bucket")
     if grams is None or not bucket:
         return own
-    if len(grams) < bucket or grams.shape[1] != own.shape[1] or found.values.get("compatible_hash") is False:
+    if len(grams) < bucket or grams.shape[1] != own.shape[1] or attributes.values.get("compatible_hash") is False:
         what = "arrays of n-grams that do not fit the model"
-        raise InputError(what, where=found.path, todo="export it with save_word2vec_format(FILE)")
-    shortest, longest = max(found.number("min_n"), 1), found.number("max_n")
+        raise InputError(what, where=attributes.path, todo="export it with save_word2vec_format(FILE)")
+    shortest, longest = max(attributes.number("min_n"), 1), attributes.number("max_n")
     out = np.empty((min(len(own), len(words)), own.shape[1]), dtype=np.float32)
     for start in range(0, len(out), CHUNK):
         texts = [word if isinstance(word, str) else "" for word in words[start : start + CHUNK]]

@@ -32,11 +32,11 @@ def read_text(path: Path, faults: Faults) -> Rows:
         dim = int(header[2])
         if dim < 1:
             raise InputError("a header of vectors without numbers", where=f"{path}, line {number}")
-        some = list(itertools.islice(lines, _LOOK))
-        _check_width([line.split() for _, line in some if line.strip()], dim, f"{path}, line {number}")
-        return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, int(header[1]), faults))
-    some = [(number, first), *itertools.islice(lines, _LOOK - 1)]
-    widths = [len(line.split()) - 1 for _, line in some if line.strip()]
+        first_lines = list(itertools.islice(lines, _LOOK))
+        _check_width([line.split() for _, line in first_lines if line.strip()], dim, f"{path}, line {number}")
+        return Rows(dim, _text_blocks(itertools.chain(first_lines, lines), dim, int(header[1]), faults))
+    first_lines = [(number, first), *itertools.islice(lines, _LOOK - 1)]
+    widths = [len(line.split()) - 1 for _, line in first_lines if line.strip()]
     dim = Counter(widths).most_common(1)[0][0] if widths else 0
     if dim < 1:
         raise InputError("no word with numbers after it", where=f"{path}, line {number}")
@@ -44,7 +44,7 @@ def read_text(path: Path, faults: Faults) -> Rows:
     if len(fields) == 2 and dim > 1 and all(map(NUMBER.fullmatch, fields)):
         what = f"{first.decode('ascii').strip()!r} is no header 'count dimension' of two whole numbers"
         raise InputError(what, where=f"{path}, line {number}", todo="repair the first line, or leave it out")
-    return Rows(dim, _text_blocks(itertools.chain(some, lines), dim, None, faults))
+    return Rows(dim, _text_blocks(itertools.chain(first_lines, lines), dim, None, faults))
 
 
 def _check_width(rows: list[list[bytes]], dim: int, where: str) -> None:
