@@ -81,8 +81,8 @@ def _list(options: List) -> int:
         return EXIT_OK
     columns = ["checkpoint", "step", "ZeRO", "ranks", "precision", "files", "MB"]
     names = ["folder", "step", "zero_stage", "world_size", "precision", "n_files"]
-    found = [[*(row.get(name, "?") for name in names), row.get("bytes", 0) / 1e6] for row in rows]
-    table(str(options.run), columns, found)
+    cells = [[*(row.get(name, "?") for name in names), row.get("bytes", 0) / 1e6] for row in rows]
+    table(str(options.run), columns, cells)
     for row in rows:
         if row["problem"]:
             log.warning("%s cannot be used: %s", row["folder"], row["problem"])
@@ -96,14 +96,16 @@ def _verify(options: Verify) -> int:
     run_id = read_run_id(options.run)
     everything = options.step is None
     folders = checkpoint.committed(options.run) if everything else [checkpoint.select_folder(options.run, options.step)]
-    found = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
+    problems = {folder.name: checkpoint.verify(folder, run_id) for folder in track(folders, "verifying")}
     for folder in checkpoint.uncommitted(options.run) if everything else ():
-        found[folder.name] = f"no {checkpoint.MANIFEST}"
+        problems[folder.name] = f"no {checkpoint.MANIFEST}"
     if options.json:
-        print_json([{"folder": name, "problem": problem} for name, problem in found.items()])
+        print_json([{"folder": name, "problem": problem} for name, problem in problems.items()])
     else:
-        table(str(options.run), ["checkpoint", "state"], [[name, problem or "ok"] for name, problem in found.items()])
-    return EXIT_FAILED if any(found.values()) else EXIT_OK
+        table(
+            str(options.run), ["checkpoint", "state"], [[name, problem or "ok"] for name, problem in problems.items()]
+        )
+    return EXIT_FAILED if any(problems.values()) else EXIT_OK
 
 
 def _reshard(options: Reshard) -> int:
@@ -184,12 +186,12 @@ def _float32_source(options: Export, step: int) -> Path | None:
 
 def _origin(config: TrainConfig, final: Path, *, trained: bool) -> str:
     """Where the parameters that never learned and the tokenizer are: the run's first model, or else its trained one."""
-    there = Path(config.model).is_dir() or (is_hub_id(config.model) and not trained)
-    if there and is_still(final.with_name(RUN_FILE), config.model):
+    exists = Path(config.model).is_dir() or (is_hub_id(config.model) and not trained)
+    if exists and is_still(final.with_name(RUN_FILE), config.model):
         return config.model
     if trained and not config.adapter.rank:  # whose trained model holds the body with the last adapters in it
         return str(final)
-    state = "has changed" if there else "is not there"
+    state = "has changed" if exists else "is not there"
     instead = "adapters fit no other" if config.adapter.rank else "the run has no trained model to take its place"
     what = f"the model that the run began with {state}, and {instead}"
     raise DataMissingError(what, where=config.model, todo="put it back, or finish the run")
@@ -221,11 +223,11 @@ def _convert(model: PreTrainedModel, dtype: str) -> None:
     """
     import torch
 
-    wanted = getattr(torch, dtype)
-    if model.dtype == wanted:
+    number_format = getattr(torch, dtype)
+    if model.dtype == number_format:
         return
     for name, parameter in model.named_parameters():
-        rounded = parameter.detach().to(wanted)
+        rounded = parameter.detach().to(number_format)
         if not rounded.isfinite().all() and parameter.isfinite().all():
             raise HyperofaError(f"{name} has weights beyond {dtype}", where="--dtype", todo="take bfloat16 or float32")
         parameter.data = rounded

@@ -113,9 +113,13 @@ def split(options: Split) -> None:
     from hyperofa.data.split import write_split
     from hyperofa_eval.base.console import table
 
-    made = write_split(options.parallel, options, options.pivots, options.out)
-    train, test = made["train"], made["test"]
-    roles = {**dict.fromkeys(train, "scored"), **dict.fromkeys(made["pivots"], "pivot"), **made["languages_unscored"]}
+    record = write_split(options.parallel, options, options.pivots, options.out)
+    train, test = record["train"], record["test"]
+    roles = {
+        **dict.fromkeys(train, "scored"),
+        **dict.fromkeys(record["pivots"], "pivot"),
+        **record["languages_unscored"],
+    }
     rows = [(language, train[language], test[language], roles[language]) for language in sorted(train)]
     table("Split by English message", ("language", "train", "test", ""), rows)
 
@@ -125,12 +129,14 @@ def gather(options: Gather) -> None:
     from hyperofa.data.gather import write_gathered
     from hyperofa_eval.base.console import table
 
-    made = write_gathered(options.parallel, options.text, options.test, options, options.out)
-    reasons = {"test lines left out": made["left_out"]}
-    reasons |= {reason: counts for reason, counts in made["dropped"].items() if counts}
-    lost = sorted({language for counts in reasons.values() for language in counts} - made["train"].keys() - {"eng"})
-    kept = {**dict(sorted(made["train"].items())), **dict.fromkeys(lost, 0), "eng": made["english"]}
-    rows = [(lang, count, *(counts.get(lang, 0) for counts in reasons.values())) for lang, count in kept.items()]
+    record = write_gathered(options.parallel, options.text, options.test, options, options.out)
+    reasons = {"test lines left out": record["left_out"]}
+    reasons |= {reason: counts for reason, counts in record["dropped"].items() if counts}
+    emptied = sorted(
+        {language for counts in reasons.values() for language in counts} - record["train"].keys() - {"eng"}
+    )
+    line_counts = {**dict(sorted(record["train"].items())), **dict.fromkeys(emptied, 0), "eng": record["english"]}
+    rows = [(lang, count, *(counts.get(lang, 0) for counts in reasons.values())) for lang, count in line_counts.items()]
     table("Training text", ("language", "lines", *reasons), rows)
 
 

@@ -52,10 +52,10 @@ def run(options: Experiment) -> None:
     from hyperofa.experiment.workflow.graph import Plan
 
     data = {"data": options.data} if options.data is not None else {}
-    given = Replacements(variables=data | options.variables, settings=options.settings)
+    replacements = Replacements(variables=data | options.variables, settings=options.settings)
     showing = options.list or options.dry_run
-    recipe = load_recipe(find_recipe(options.recipe), given, lenient=showing)
-    plan = Plan(recipe, options.out or Path("runs") / recipe.name, given)
+    recipe = load_recipe(find_recipe(options.recipe), replacements, lenient=showing)
+    plan = Plan(recipe, options.out or Path("runs") / recipe.name, replacements)
     check_plan(plan, lenient=showing, data=not options.list)
     if options.list:
         _list(plan, options)

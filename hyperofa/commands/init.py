@@ -51,14 +51,14 @@ def run(options: Init) -> None:
         keep_freed_memory()
     out = options.out.resolve()  # "." has no name, and what is written into it would not be beside it
     work = out.parent / f".{out.name}.work"
-    given = keywords(options) | {
+    arguments = keywords(options) | {
         "text": options.text,
         "parallel": options.parallel,
         "donor": options.donor,
         "work": work,
     }
     with patient_interrupts():
-        extended = initialise(options.source, options.tokenizer, options.vectors, **given)
+        extended = initialise(options.source, options.tokenizer, options.vectors, **arguments)
     extended.save_pretrained(options.out)
     shutil.rmtree(work, ignore_errors=True)
     log.info("initialised %s in %.1f s", options.out, time.monotonic() - began)
@@ -80,10 +80,10 @@ def _print(record: dict[str, Any], out: Path) -> None:
     from hyperofa_eval.base.console import console, output, table
 
     counts, refined, quality = record["counts"], record["refine"], record["quality"]
-    made = f"method {record['method']}, rank {record['rank'] or 'full'}"
-    made += f", learned from {refined['objective']}" if refined and refined["chosen_step"] else ""
+    description = f"method {record['method']}, rank {record['rank'] or 'full'}"
+    description += f", learned from {refined['objective']}" if refined and refined["chosen_step"] else ""
     rows = [(name, n, 100 * n / sum(counts.values())) for name, n in _by_evidence(counts, record["evidence"]) if n]
-    table(f"Rows of {out} by provenance ({made})", ("provenance", "rows", "%"), rows)
+    table(f"Rows of {out} by provenance ({description})", ("provenance", "rows", "%"), rows)
     head = quality["output"] or {}
     _print_matrix("Rows in the embedding space", quality)
     _print_matrix("Rows of the output matrix", head)
@@ -139,8 +139,8 @@ def _print_matrix(title: str, figures: dict[str, Any]) -> None:
         return
     rows = []
     for name, key in (("mean norm", "norm"), ("mean centred cosine to others", "centred_cosine")):
-        found = [figures[f"{kind}_{key}"] for kind in kinds]
-        rows.append((name, *("–" if figure is None else figure for figure in found)))
+        values = [figures[f"{kind}_{key}"] for kind in kinds]
+        rows.append((name, *("–" if figure is None else figure for figure in values)))
     table(title, ("", *kinds), rows)
 
 

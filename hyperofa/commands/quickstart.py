@@ -34,12 +34,12 @@ def run(options: Quickstart) -> None:
     from hyperofa.experiment.recipe.resolve import Replacements, load_recipe
     from hyperofa.experiment.workflow.graph import MARKER, Plan
 
-    given = Replacements(options.source, options.tokenizer, options.vectors, options.data, options.variables)
-    recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), given)
+    replacements = Replacements(options.source, options.tokenizer, options.vectors, options.data, options.variables)
+    recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), replacements)
     out = options.out or Path("runs") / recipe.name
     check_output(out, MARKER)
-    given.check()
-    plan = Plan(recipe, out, given)
+    replacements.check()
+    plan = Plan(recipe, out, replacements)
     check_plan(plan)
     run_plan(plan, as_json=options.json)
 

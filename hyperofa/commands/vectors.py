@@ -67,20 +67,21 @@ def import_(options: Import) -> None:
 
 
 def _print_summary(
-    options: Build | Import, vectors: WordVectors, more: dict[str, dict[str, int]], facts: dict[str, Any]
+    options: Build | Import, vectors: WordVectors, further_columns: dict[str, dict[str, int]], facts: dict[str, Any]
 ) -> None:
     """A line per language (words and further columns), or the same as JSON."""
     from hyperofa_eval.base.console import print_json, table
 
     words = dict(sorted(vectors.meta["languages"].items()))
     if options.json:
-        print_json({"out": str(options.out), "words": len(vectors), **facts, "languages": words, **more})
+        print_json({"out": str(options.out), "words": len(vectors), **facts, "languages": words, **further_columns})
         return
     rows = [
-        [language, count, *(column.get(language, 0) for column in more.values())] for language, count in words.items()
+        [language, count, *(column.get(language, 0) for column in further_columns.values())]
+        for language, count in words.items()
     ]
     title = ", ".join([f"{len(vectors):,} word vectors", *(f"{key} {value}" for key, value in facts.items())])
-    table(f"{title} → {options.out}", ["language", "words", *more], rows)
+    table(f"{title} → {options.out}", ["language", "words", *further_columns], rows)
 
 
 ACTIONS = {
