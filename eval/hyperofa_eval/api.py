@@ -22,7 +22,7 @@ from hyperofa_eval.settings.evaluation import RunSettings
 from hyperofa_eval.settings.fields import SettingError
 from hyperofa_eval.settings.keywords import takes
 from hyperofa_eval.tasks import extensions
-from hyperofa_eval.tasks.registry import choose, given, settable, with_settings
+from hyperofa_eval.tasks.registry import choose, filled, settable, with_settings
 from hyperofa_eval.tasks.task import Task, complete
 
 if TYPE_CHECKING:
@@ -119,12 +119,12 @@ def check(
     """
     extensions.load(options.extensions)
     chosen = _tasks(tasks, options.protocol)
-    asked = given(vars(options))
-    for name in asked:
+    task_settings = filled(vars(options))
+    for name in task_settings:
         if not any(name in settable(task) for task in chosen):
             what = f"no task that was asked for has it ({', '.join(task.name for task in chosen)})"
             raise SettingError(name, what, todo="leave it out")
-    chosen = [with_settings(task, asked) for task in chosen]
+    chosen = [with_settings(task, task_settings) for task in chosen]
     folder = data if isinstance(data, DataFolder) else DataFolder(Path(data), aliases=options.aliases)
     if out is not None:
         check_folder(out, options.protocol, options.limit)
@@ -140,8 +140,8 @@ def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
     if isinstance(tasks, str):
         raise InputError(f"{tasks!r} is a string, not a list of tasks", where="tasks", todo=f"write [{tasks!r}]")
     named = [task for task in tasks if isinstance(task, str)]
-    found = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
-    return [found[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]
+    by_name = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
+    return [by_name[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]
 
 
 @contextmanager

@@ -40,11 +40,11 @@ _ADDED: dict[str, Language] = {}
 @cache
 def _shipped() -> dict[str, Language]:
     rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
-    found = {}
+    table = {}
     for code, script, name, family, resource_class, short, aliases, papers in rows:
         several = tuple(aliases.split()), tuple(papers.split())
-        found[code] = Language(code, script, name, family, resource_class, short, *several)
-    return found
+        table[code] = Language(code, script, name, family, resource_class, short, *several)
+    return table
 
 
 def languages() -> dict[str, Language]:

@@ -65,8 +65,8 @@ def run_tasks(
     for task in chosen:
         check_offers(model, task.needs, task.name)
     beside = [code.strip() for code in beside if code.strip()]
-    wanted = {task.name: _languages(codes, beside, task, chosen, data, protocol) for task in chosen}
-    present = _read_first(chosen, data, wanted, limit)
+    languages_of = {task.name: _languages(codes, beside, task, chosen, data, protocol) for task in chosen}
+    present = _read_first(chosen, data, languages_of, limit)
     if processes.main:
         _say_what_was_read(chosen, data, present)
     before = read_summary(out) if out is not None else None
@@ -76,8 +76,8 @@ def run_tasks(
     for task in chosen:
         used = list(seeds) if task.seeded else list(seeds)[:1]
         results = _Run(model, task, data, protocol, limit, out, processes).all(present[task.name], used)
-        lacking = [code for code in wanted[task.name] if code not in present[task.name]]
-        missing = [code for code in lacking if task.scores_pivot or not is_pivot(code)]
+        absent = [code for code in languages_of[task.name] if code not in present[task.name]]
+        missing = [code for code in absent if task.scores_pivot or not is_pivot(code)]
         if missing and processes.main:
             log.warning("%s: no data for %s", task.name, ", ".join(missing))
         entry = summarise_task(results, missing, (*task.not_in_mean, *beside))
@@ -175,23 +175,23 @@ def _languages(
         codes = (protocol == "paper" and paper_languages(task.name)) or list(languages())
         if not beside:
             return list(codes)
-    wanted = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
-    if not wanted:
+    selected = list(dict.fromkeys(code.strip() for code in codes if code.strip()))
+    if not selected:
         raise InputError("no language named", where="--languages")
-    wanted += [code for code in beside if code not in wanted]
+    selected += [code for code in beside if code not in selected]
     corpora = [task.corpus for task in chosen if task.corpus is not None]
-    refuse_unknown(wanted, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
-    return wanted
+    refuse_unknown(selected, data, corpora, lambda code: any(task.has(data, code) for task in chosen))
+    return selected
 
 
 def _read_first(
-    chosen: Sequence[Task], data: DataFolder, wanted: Mapping[str, list[str]], limit: int | None
+    chosen: Sequence[Task], data: DataFolder, languages_of: Mapping[str, list[str]], limit: int | None
 ) -> dict[str, list[str]]:
     """By task, the languages that have data. All sets are read: a faulty one is not found after hours of fine-tuning."""
-    present = {task.name: [code for code in wanted[task.name] if task.has(data, code)] for task in chosen}
+    present = {task.name: [code for code in languages_of[task.name] if task.has(data, code)] for task in chosen}
     for task in chosen:
         if not present[task.name]:
-            what = f"no data for task {task.name} in {', '.join(wanted[task.name])}"
+            what = f"no data for task {task.name} in {', '.join(languages_of[task.name])}"
             raise DataMissingError(what, where=data.root, todo="see: hyperofa-eval data check")
     for task in chosen:
         for code in present[task.name]:
@@ -219,5 +219,5 @@ def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> No
         return
     # Which head a task was measured with is in its entry; where this run loaded none, the two cannot be compared.
     head = summary["model"].get("head_sha256")
-    kept = {name: entry for name, entry in old["tasks"].items() if head in {None, entry.get("head_sha256", head)}}
-    summary["tasks"] = kept | summary["tasks"]
+    entries = {name: entry for name, entry in old["tasks"].items() if head in {None, entry.get("head_sha256", head)}}
+    summary["tasks"] = entries | summary["tasks"]

@@ -56,8 +56,8 @@ def read_json(path: Path) -> Any:
 
 def read_manifest(path: Path) -> dict[str, str]:
     """The SHA-256 of files by name that a ``manifest.json`` holds; raises :class:`InputError` where it is none."""
-    found = read_json(path)
-    files = found.get("files") if isinstance(found, dict) else None
+    manifest = read_json(path)
+    files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         todo = "delete it: data check --manifest writes one"
         raise InputError("not a manifest (no SHA-256 by file)", where=path, todo=todo)
@@ -94,8 +94,8 @@ def versions(packages: Iterable[str] = VERSIONED) -> dict[str, str]:
     """The versions of those packages that are installed; without a list, of those that decide a score."""
     from importlib.metadata import PackageNotFoundError, version  # slow, and --help needs none
 
-    found: dict[str, str] = {}
+    versions_of: dict[str, str] = {}
     for name in packages:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions_of[name] = version(name)
+    return versions_of

@@ -173,9 +173,11 @@ def explain(error: BaseException) -> Explained | None:
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         return None
     if _is_memory(error):
-        return Explained(f"out of memory ({_said(error)}); use smaller batches or less at once; {_SHOWN}", EXIT_FAILED)
+        return Explained(
+            f"out of memory ({_message(error)}); use smaller batches or less at once; {_SHOWN}", EXIT_FAILED
+        )
     if isinstance(error, RuntimeError | OSError) and _UNWRITTEN.search(str(error)):
-        return Explained(f"a file could not be written ({_said(error)}); is there room? {_SHOWN}", EXIT_FAILED)
+        return Explained(f"a file could not be written ({_message(error)}); is there room? {_SHOWN}", EXIT_FAILED)
     library = library_of(error)
     if library is None and not isinstance(error, OSError):
         return None
@@ -185,14 +187,14 @@ def explain(error: BaseException) -> Explained | None:
             return _system(cause, number, library)
     code = _code_without_number(error, library)
     if library is None:
-        return Explained(f"{_said(error)}; {_SHOWN}", code)
-    said = _said(error)
+        return Explained(f"{_message(error)}; {_SHOWN}", code)
+    message = _message(error)
     todo = _TODO.get(library, "check the files and settings given")
-    if library == "tokenizers" and "unk" in said.lower():
+    if library == "tokenizers" and "unk" in message.lower():
         todo = (
             "the text holds a character outside the vocabulary, and the tokenizer has no unknown token to stand for it"
         )
-    return Explained(f"{library} failed ({said}); {todo}; {_SHOWN}", code)
+    return Explained(f"{library} failed ({message}); {todo}; {_SHOWN}", code)
 
 
 def _system(error: BaseException, number: int, library: str | None) -> Explained:
@@ -204,7 +206,7 @@ def _system(error: BaseException, number: int, library: str | None) -> Explained
     if number in _DISK:
         return Explained(f"{line}; {_DISK[number]}", code)
     if filename is None:
-        return Explained(f"{line} ({_said(error)}); {_SHOWN}" if library else f"{line}; {_SHOWN}", code)
+        return Explained(f"{line} ({_message(error)}); {_SHOWN}" if library else f"{line}; {_SHOWN}", code)
     todo = "; check the permissions of the path" if number in {errno.EACCES, errno.EPERM} else ""
     return Explained(f"{line}{todo}", code)
 
@@ -213,8 +215,8 @@ def _number(error: BaseException) -> int | None:
     """The operating system's number of an error, also where a library carries it as text alone."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    found = _ERRNO.search(str(error))
-    return None if found is None else int(found[1])
+    match = _ERRNO.search(str(error))
+    return None if match is None else int(match[1])
 
 
 def _code_without_number(error: BaseException, library: str | None) -> int:
@@ -251,7 +253,7 @@ def _settle(stream: TextIO) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """The error's own words in one line."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"

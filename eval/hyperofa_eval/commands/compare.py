@@ -40,39 +40,41 @@ def run(options: Compare) -> None:
     if options.out is not None:
         check_target(options.out)
         # What a killed comparison left, some of its files and a hidden unfinished one, is nobody's work.
-        others = [path for path in options.out.glob("*") if path.name not in FILES and not path.name.startswith(".")]
-        if others:
-            raise InputError("the output directory holds something else", where=others[0], todo="name a new one")
+        other_files = [
+            path for path in options.out.glob("*") if path.name not in FILES and not path.name.startswith(".")
+        ]
+        if other_files:
+            raise InputError("the output directory holds something else", where=other_files[0], todo="name a new one")
     runs = [load_run(folder, label) for folder, label in zip(options.runs, labels(options.runs), strict=True)]
-    found = compare(runs, options.tasks, paper=options.against == "paper")
+    comparison = compare(runs, options.tasks, paper=options.against == "paper")
     if options.out is not None:
-        write_text(options.out / "compare.md", render.markdown(found))
-        write_text(options.out / "compare.csv", render.table_csv(found))
-        write_text(options.out / "compare.html", render.page(found))
-        write_json(options.out / "compare.json", found, allow_nan=False)
+        write_text(options.out / "compare.md", render.markdown(comparison))
+        write_text(options.out / "compare.csv", render.table_csv(comparison))
+        write_text(options.out / "compare.html", render.page(comparison))
+        write_json(options.out / "compare.json", comparison, allow_nan=False)
         log.info("written: %s", ", ".join(str(options.out / name) for name in FILES))
-    print_json(found) if options.json else _show(found)
+    print_json(comparison) if options.json else _show(comparison)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(comparison: dict[str, Any]) -> None:
     from hyperofa_eval.base.console import lines, table
     from hyperofa_eval.results.pages import decimals_of
     from hyperofa_eval.results.render import differences, notes, published_table
 
-    for task, entry in found["tasks"].items():
-        rows = [[row["language"], *(float(row["values"][run]) for run in found["runs"])] for row in entry["rows"]]
-        means = [float(entry["means"][run]["mean"]) for run in found["runs"]]
+    for task, entry in comparison["tasks"].items():
+        rows = [[row["language"], *(float(row["values"][run]) for run in comparison["runs"])] for row in entry["rows"]]
+        means = [float(entry["means"][run]["mean"]) for run in comparison["runs"]]
         rows.append([f"mean of {len(entry['in_mean'])}", *means])
         table(
             f"{task}: {entry['metric']} ({entry['unit']})",
-            ["language", *found["runs"]],
+            ["language", *comparison["runs"]],
             rows,
             decimals=decimals_of(entry["unit"]),
         )
         lines(notes(entry))
         if entry["against_first"]:
             columns = ["run", "group", "difference, paired 95 % interval", "languages"]
-            table(f"{task}: against {found['runs'][0]}", columns, differences(entry))
+            table(f"{task}: against {comparison['runs'][0]}", columns, differences(entry))
         if "published" in entry:
             table(f"{task}: published", *published_table(entry))
             lines([entry["published"]["note"]])

@@ -50,8 +50,8 @@ def fetch(options: Fetch) -> None:
     """Fetch one data set."""
     from hyperofa_eval.data.fetch import fetch as fetch_data
 
-    more = {"config": options.config, "revision": options.revision}
-    fetch_data(options.corpus, options.source, options.languages, options.out, **more)
+    hub_options = {"config": options.config, "revision": options.revision}
+    fetch_data(options.corpus, options.source, options.languages, options.out, **hub_options)
 
 
 def continuations(options: Continuations) -> None:
@@ -59,8 +59,10 @@ def continuations(options: Continuations) -> None:
     from hyperofa_eval.base.console import table
     from hyperofa_eval.data.continuations import NAME, write_continuations
 
-    made = write_continuations(options.text, options.languages, options.out, last=options.last, seed=options.seed)
-    table(f"{options.out}", ["task", "items"], [(f"{NAME}_{code}", n) for code, n in made.items()])
+    item_counts = write_continuations(
+        options.text, options.languages, options.out, last=options.last, seed=options.seed
+    )
+    table(f"{options.out}", ["task", "items"], [(f"{NAME}_{code}", n) for code, n in item_counts.items()])
 
 
 def check(options: Check) -> int | None:
@@ -76,11 +78,15 @@ def check(options: Check) -> int | None:
     if options.json:
         print_json({"schema": 1, **vars(report)})
         return EXIT_FAILED if report.faults else None
-    counts = {corpus: " ".join(f"{code}:{n}" for code, n in found.items()) for corpus, found in report.present.items()}
-    rows = [(corpus, found or "none", " ".join(report.missing[corpus]) or "none") for corpus, found in counts.items()]
+    counts = {
+        corpus: " ".join(f"{code}:{n}" for code, n in entries.items()) for corpus, entries in report.present.items()
+    }
+    rows = [
+        (corpus, entries or "none", " ".join(report.missing[corpus]) or "none") for corpus, entries in counts.items()
+    ]
     table(f"{options.data}", ["corpus", "languages and items", "missing"], rows)
     kinds = {"fault": report.faults, "warning": report.warnings, "note": report.notes}
-    findings = [(kind, line) for kind, found in kinds.items() for line in found]
+    findings = [(kind, line) for kind, entries in kinds.items() for line in entries]
     table("findings", ["kind", "what"], findings or [("none", "nothing looks wrong")])
     return EXIT_FAILED if report.faults else None
 

@@ -74,10 +74,10 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
     manifest = read_manifest(data.root / MANIFEST) if (data.root / MANIFEST).is_file() else {}
     seen = _lines_of(training)
     for corpus in CORPORA:
-        wanted = [c for c in codes or languages() if not is_pivot(c) or corpus not in {"tatoeba", "bible"}]
+        selected = [c for c in codes or languages() if not is_pivot(c) or corpus not in {"tatoeba", "bible"}]
         report.present[corpus], report.missing[corpus] = {}, []
-        report.notes += _sources(data, corpus, wanted)
-        for code in wanted:
+        report.notes += _sources(data, corpus, selected)
+        for code in selected:
             if not data.has(corpus, code):
                 report.missing[corpus].append(code)
                 continue
@@ -87,8 +87,8 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
                 report.faults.append(str(error))
         if corpus in TAGGED and report.present[corpus]:
             _training(data, corpus, report)
-    for name, found in data.notes.items():
-        for note in found:
+    for name, entries in data.notes.items():
+        for note in entries:
             (report.warnings if note.odd else report.notes).append(f"{name}: {note.text}")
     for name, digest in manifest.items():
         if not (data.root / name).is_file():
@@ -98,13 +98,13 @@ def check(data: DataFolder, codes: Sequence[str] | None = None, training: Sequen
     return report
 
 
-def _sources(data: DataFolder, corpus: str, wanted: Sequence[str]) -> Iterator[str]:
+def _sources(data: DataFolder, corpus: str, selected: Sequence[str]) -> Iterator[str]:
     """Which data stands in for a code that has none of its own, and data that no run reads unasked."""
-    used = {code: source for code in wanted if (source := data.source(corpus, code)) is not None}
+    used = {code: source for code in selected if (source := data.source(corpus, code)) is not None}
     yield from stand_ins(corpus, used)
-    others = [code for code in data.others(corpus) if code not in wanted and code not in used.values()]
-    if others:
-        yield f"{corpus}: data of {', '.join(others)}, read only if --languages or --aliases asks for it"
+    unread = [code for code in data.others(corpus) if code not in selected and code not in used.values()]
+    if unread:
+        yield f"{corpus}: data of {', '.join(unread)}, read only if --languages or --aliases asks for it"
 
 
 def _one(data: DataFolder, corpus: str, code: str, seen: set[str], report: Report) -> int:
@@ -211,18 +211,18 @@ def _tagged(place: str, code: str, sentences: Sequence[Sentence]) -> Iterator[st
 
 
 def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
-    found = sum(_plain(line) in known for line in lines) if known else 0
-    if found:
-        yield f"{place}: {found} of {len(lines)} test lines are in the training text: leaked"
+    leaked = sum(_plain(line) in known for line in lines) if known else 0
+    if leaked:
+        yield f"{place}: {leaked} of {len(lines)} test lines are in the training text: leaked"
 
 
 def _lines_of(paths: Iterable[Path]) -> set[str]:
     """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
-    found = set()
+    compared = set()
     for line in (line for path in paths for line in read_lines(path)):
         parts = line.split("\t")
-        found |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
-    return found - {""}
+        compared |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
+    return compared - {""}
 
 
 def _plain(line: str) -> str:

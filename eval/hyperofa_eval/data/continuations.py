@@ -76,13 +76,13 @@ def write_continuations(text: Path, codes: Sequence[str], out: Path, *, last: in
     for code, lines in zip(codes, read_aligned(list(paths.values())), strict=True):
         start = max(len(lines) - last, 0)
         items[code] = make_items(dict(enumerate(lines[start:], start + 1)), seed, where=paths[code])
-    for code, found in items.items():
-        made_of = {"seed": seed, "lines": last, "file": paths[code].name, "sha256": sha256_file(paths[code])}
+    for code, rows in items.items():
+        facts = {"seed": seed, "lines": last, "file": paths[code].name, "sha256": sha256_file(paths[code])}
         file = out.absolute() / f"{NAME}_{code}.jsonl"
-        write_text(file, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in found))
-        write_text(file.with_suffix(".yaml"), _yaml(_task(code, file, made_of)))
+        write_text(file, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in rows))
+        write_text(file.with_suffix(".yaml"), _yaml(_task(code, file, facts)))
     write_text(out / f"{NAME}.yaml", _yaml(_group(codes)))
-    return {code: len(found) for code, found in items.items()}
+    return {code: len(rows) for code, rows in items.items()}
 
 
 def make_items(lines: Mapping[int, str], seed: int, *, where: object = None) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def make_items(lines: Mapping[int, str], seed: int, *, where: object = None) -> 
         what = f"{len(endings)} sentences with second halves of their own, at least {CHOICES} are needed"
         raise InputError(what, where=where, todo="give a larger file or more of its lines")
     place = {ending: i for i, ending in enumerate(endings)}
-    found = []
+    items = []
     for sentence in halves:
         start = max(min(place[sentence.second] - NEAREST // 2, len(endings) - NEAREST - 1), 0)
         near = [ending for ending in endings[start : start + NEAREST + 1] if ending != sentence.second]
@@ -109,8 +109,8 @@ def make_items(lines: Mapping[int, str], seed: int, *, where: object = None) -> 
         label = int(draw.integers(CHOICES))
         choices.insert(label, sentence.second)
         choices = [sentence.gap + choice for choice in choices]
-        found.append({"line": sentence.line, "context": sentence.first, "choices": choices, "label": label})
-    return found
+        items.append({"line": sentence.line, "context": sentence.first, "choices": choices, "label": label})
+    return items
 
 
 def cut_in_half(number: int, sentence: str) -> Halves | None:
@@ -130,7 +130,7 @@ def _between_letters(sentence: str, start: int, end: int) -> bool:
     return not joined and not unicodedata.category(after).startswith("M")
 
 
-def _task(code: str, file: Path, made_of: dict[str, Any]) -> dict[str, Any]:
+def _task(code: str, file: Path, facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "task": f"{NAME}_{code}",
         "dataset_path": "json",
@@ -142,7 +142,7 @@ def _task(code: str, file: Path, made_of: dict[str, Any]) -> dict[str, Any]:
         "doc_to_target": "label",
         "target_delimiter": "",
         "metric_list": [{"metric": name, "aggregation": "mean", "higher_is_better": True} for name in METRICS],
-        "metadata": {"version": 1, **made_of},
+        "metadata": {"version": 1, **facts},
     }
 
 

@@ -49,15 +49,15 @@ def fetch(
     texts: dict[Path, str] = {}
     for code, name in names.items():
         try:
-            found = datasets.load_dataset(source, name, revision=revision)
+            dataset = datasets.load_dataset(source, name, revision=revision)
         except (OSError, ValueError, RuntimeError) as error:
             raise DataMissingError(f"cannot load {name or 'it'} ({first_line(error)})", where=source) from None
         target = _target(code, config)
         files: dict[Path, str] = {}
-        for split, rows in _splits(found, code).items():
+        for split, rows in _splits(dataset, code).items():
             files.update(_texts(corpus, target, split, rows, out))
         if not files:
-            log.warning("%s: nothing for %s in its splits (%s)", source, code, ", ".join(map(str, found)))
+            log.warning("%s: nothing for %s in its splits (%s)", source, code, ", ".join(map(str, dataset)))
         texts |= files
     if not texts:
         raise DataMissingError(f"no split to write for {', '.join(codes)}", where=source, todo="see data fetch --help")
@@ -89,10 +89,10 @@ def _target(code: str, config: str | None) -> str:
     return alias
 
 
-def _splits(found: Any, code: str) -> dict[str, Any]:
+def _splits(dataset: Any, code: str) -> dict[str, Any]:
     """Rows by train, dev and test. Where a language has a validation set alone, that is its test set."""
     names = {"validation": "dev", "dev": "dev", "train": "train", "test": "test"}
-    splits = {names[str(split)]: rows for split, rows in found.items() if str(split) in names}
+    splits = {names[str(split)]: rows for split, rows in dataset.items() if str(split) in names}
     if "test" not in splits and "dev" in splits and not is_pivot(code):
         log.warning("%s has no test split; its validation split is written as one", code)
         splits["test"] = splits.pop("dev")
@@ -133,8 +133,8 @@ def _pairs(code: str, rows: Any, out: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _column(rows: Any, names: Sequence[str]) -> str:
-    if found := next((name for name in names if name in rows.column_names), None):
-        return found
+    if column := next((name for name in names if name in rows.column_names), None):
+        return column
     raise InputError(f"columns {', '.join(rows.column_names)}, none of {', '.join(names)}", where="data fetch")
 
 

@@ -112,11 +112,11 @@ class DataFolder:
     def text(self, corpus: str, code: str) -> tuple[list[str], dict[str, str]]:
         """The non-empty lines of a monolingual file, and its hash; how many lines are blank is in ``notes``."""
         (path,) = self.need(corpus, code)
-        every = [line.strip() for line in read_lines(path)]
-        lines = list(filter(None, every))
+        stripped = [line.strip() for line in read_lines(path)]
+        lines = list(filter(None, stripped))
         if not lines:
             raise InputError("the test set is empty", where=path)
-        blank = len(every) - len(lines)
+        blank = len(stripped) - len(lines)
         notes = [Note(f"{blank} blank lines are left out")] if blank else []
         self.notes[path.relative_to(self.root).as_posix()] = notes
         return lines, self.hashes(path)
@@ -139,9 +139,9 @@ class DataFolder:
 
     def _locate(self, corpus: str, code: str, split: str) -> tuple[str, tuple[Path, ...]] | None:
         for source, names in self._names(corpus, code, split):
-            found = [find_file(self.root / name) for name in names]
-            if all(path is not None for path in found):
-                return source, tuple(path for path in found if path is not None)
+            paths = [find_file(self.root / name) for name in names]
+            if all(path is not None for path in paths):
+                return source, tuple(path for path in paths if path is not None)
         return None
 
     def _names(self, corpus: str, code: str, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -170,15 +170,15 @@ class DataFolder:
         read: set[str] = set()
         for row in languages().values():
             read |= {row.code, row.short, *row.aliases} if self.aliases else {row.code, row.short} - {*row.aliases}
-        found = set()
+        codes = set()
         for template in (group[0] for group in _templates(corpus)):
             pattern = _pattern(template)
             star = template.format(L="*", s="*", split="test")
             for path in (file for ending in ("", *PACKED) for file in self.root.glob(star + ending)):
                 match = pattern.fullmatch(path.with_name(plain_name(path)).relative_to(self.root).as_posix())
                 if match is not None:
-                    found.add(match["code"])
-        return sorted(found - read)
+                    codes.add(match["code"])
+        return sorted(codes - read)
 
 
 def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str], has: Callable[[str], bool]) -> None:
@@ -193,9 +193,9 @@ def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str
     spelled = {_spelling(f"{row.code}_{row.script}"): f"{row.code}_{row.script}" for row in languages().values()}
     spelled |= {_spelling(code): code for code in named}
     for code in codes:
-        meant = spelled.get(_spelling(code), code)
-        if code not in {meant, *named} or not (is_known(code) or has(code)):
-            raise unknown("language", code, {*named, meant} - {code})
+        known_code = spelled.get(_spelling(code), code)
+        if code not in {known_code, *named} or not (is_known(code) or has(code)):
+            raise unknown("language", code, {*named, known_code} - {code})
 
 
 def _spelling(code: str) -> str:
@@ -207,15 +207,15 @@ def stand_ins(corpus: str, sources: Mapping[str, str]) -> list[str]:
 
     ``sources`` has, by code asked for, the code whose data answers.
     """
-    found = []
+    sentences = []
     for source in dict.fromkeys(sources.values()):
         codes = [code for code, used in sources.items() if used == source]
-        others = [code for code in codes if bare(code) == source != code]
+        without_own = [code for code in codes if bare(code) == source != code]
         if len(codes) > 1:
-            found.append(f"{corpus}: {' and '.join(codes)} are scored on the same data, that of {source}")
-        elif others:
-            found.append(f"{corpus}: {others[0]} is scored on the data of {source}, it has none of its own")
-    return found
+            sentences.append(f"{corpus}: {' and '.join(codes)} are scored on the same data, that of {source}")
+        elif without_own:
+            sentences.append(f"{corpus}: {without_own[0]} is scored on the data of {source}, it has none of its own")
+    return sentences
 
 
 def _pattern(template: str) -> re.Pattern[str]:

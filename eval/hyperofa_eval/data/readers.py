@@ -70,12 +70,12 @@ def read_tagged(path: Path, scheme: str | None = None, notes: list[Note] | None 
     if not sentences:
         todo = f"its {len(untagged)} lines have no tag but {UNTAGGED!r}" if untagged else None
         raise InputError("no sentences in the file", where=path, todo=todo)
-    prefix, found = find_prefix([(number, token) for sentence in sentences for number, token, _ in sentence])
+    prefix, prefix_notes = find_prefix([(number, token) for sentence in sentences for number, token, _ in sentence])
     if untagged:
         text = f"{len(untagged)} lines without a tag ({UNTAGGED}) are left out, the first is line {untagged[0]}"
-        found = [Note(text), *found]
+        prefix_notes = [Note(text), *prefix_notes]
     if notes is not None:
-        notes += found
+        notes += prefix_notes
     return [
         Sentence(tuple(token.removeprefix(prefix) or token for _, token, _ in rows), tuple(tag for _, _, tag in rows))
         for rows in sentences

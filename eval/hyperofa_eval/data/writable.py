@@ -34,7 +34,7 @@ class Kept:
         """
         if not isinstance(tokens, list | tuple) or not isinstance(tags, list | tuple) or len(tokens) != len(tags):
             return self._drop("not a tag for every token")
-        found = []
+        pairs = []
         for token, tag in zip(tokens, map(label, tags), strict=True):
             if tag == UNTAGGED:
                 self._untagged += 1
@@ -44,8 +44,8 @@ class Kept:
                 reason = f"a tag outside {scheme}, such as {tag[:40]!r}"
             if reason:
                 return self._drop(reason)
-            found.append((token.strip(" "), tag))
-        return found or self._drop("no token with a tag")
+            pairs.append((token.strip(" "), tag))
+        return pairs or self._drop("no token with a tag")
 
     def pair(self, other: Any, english: Any) -> tuple[str, str] | None:
         """Both sides with single spaces, None where one has no text."""
@@ -55,7 +55,7 @@ class Kept:
             return None
         return sides[0], sides[1]
 
-    def report(self, kept: int) -> None:
+    def report(self, written: int) -> None:
         """Say what was left out.
 
         Raises:
@@ -63,11 +63,11 @@ class Kept:
         """
         reasons = ", ".join(f"{reason} ({count})" for reason, count in self._shown())
         dropped = self._reasons.total()
-        if not kept:
+        if not written:
             what = f"none of the {dropped} {self.things} can be written" + (f": {reasons}" if reasons else "")
             raise InputError(what, where=self.name, todo="name another data set or configuration")
         if dropped:
-            log.warning("%s: %d of %d %s left out: %s", self.name, dropped, dropped + kept, self.things, reasons)
+            log.warning("%s: %d of %d %s left out: %s", self.name, dropped, dropped + written, self.things, reasons)
         if self._untagged:
             log.info("%s: %d tokens without a tag (%s) left out", self.name, self._untagged, UNTAGGED)
 

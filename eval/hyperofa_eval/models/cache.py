@@ -42,10 +42,10 @@ class VectorCache:
     def find(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The vectors (blocks, D) of those of ``texts`` that are here; counts hits and misses."""
         keys = {text: text_key(text) for text in texts}
-        found = {text: self._rows[key] for text, key in keys.items() if key in self._rows}
-        self.hits += len(found)
-        self.misses += len(keys) - len(found)
-        return found
+        vectors = {text: self._rows[key] for text, key in keys.items() if key in self._rows}
+        self.hits += len(vectors)
+        self.misses += len(keys) - len(vectors)
+        return vectors
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], *, write: bool) -> None:
         """Keep ``vectors`` (n, blocks, D); ``write`` also puts them on disk (one process of a run does)."""

@@ -70,15 +70,15 @@ class Encoder:
         texts = [prompt + text for text in texts]
         cache = self.cache_for(settings)
         known = cache.find(texts)
-        if wanted := [text for text in dict.fromkeys(texts) if text not in known]:
-            fresh = self._compute(wanted, settings)
-            cache.put(wanted, fresh, write=self.model.processes.main)
-            known.update(zip(wanted, fresh, strict=True))
+        if missing := [text for text in dict.fromkeys(texts) if text not in known]:
+            fresh = self._compute(missing, settings)
+            cache.put(missing, fresh, write=self.model.processes.main)
+            known.update(zip(missing, fresh, strict=True))
         return np.stack([known[text] for text in texts])
 
-    def max_length(self, asked: int) -> int:
-        """``asked``, or less where the tokenizer or the position embeddings allow less."""
-        return min(asked, self.model.tokenizer.model_max_length, positions(self.model.body))
+    def max_length(self, requested: int) -> int:
+        """``requested``, or less where the tokenizer or the position embeddings allow less."""
+        return min(requested, self.model.tokenizer.model_max_length, positions(self.model.body))
 
     def _compute(self, texts: Sequence[str], settings: EncodeSettings) -> Floats:
         encoded = self._text(
@@ -162,8 +162,8 @@ def layer_list(body: nn.Module, depth: int) -> nn.ModuleList | None:
     """The list of the model's blocks: its one outermost ModuleList of that length, or None where it is not clear."""
     from torch import nn
 
-    found = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-    return found[0] if len(found) == 1 else None
+    lists = [m for m in body.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    return lists[0] if len(lists) == 1 else None
 
 
 def positions(body: Any) -> int:

@@ -60,8 +60,8 @@ def load_model(
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         refuse_lfs_pointer(Path(name))
         raise InputError(f"cannot load the model ({first_line(error)})", where=name) from None
-    for key, stored, wanted in sorted(info["mismatched_keys"])[:1]:
-        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(wanted)}"
+    for key, stored, expected in sorted(info["mismatched_keys"])[:1]:
+        what = f"config.json does not fit the weights: {key} is {tuple(stored)} there and would be {tuple(expected)}"
         raise InputError(what, where=name, todo="use the config that the weights were saved with")
     unread = _unread(model, info["missing_keys"], name)
     _check_weights(model, tokenizer, unread, name)
@@ -122,9 +122,9 @@ def _check_weights(model: Any, tokenizer: Any, unread: frozenset[str], name: str
     """Refuse an id beyond the embedding's last row, and NaN and infinity: NaN vectors would rank every translation first."""
     import torch
 
-    needed, rows = rows_needed(tokenizer), model.config.get_text_config().vocab_size
-    if needed > rows:
-        what = f"the tokenizer's ids need {needed:,} embeddings, the model has {rows:,}"
+    required, rows = rows_needed(tokenizer), model.config.get_text_config().vocab_size
+    if required > rows:
+        what = f"the tokenizer's ids need {required:,} embeddings, the model has {rows:,}"
         raise InputError(what, where=name, todo="use the tokenizer that the model was trained with")
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     for key, parameter in model.named_parameters():
@@ -135,10 +135,12 @@ def _check_weights(model: Any, tokenizer: Any, unread: frozenset[str], name: str
 def _head_kind(config: Any, name: str) -> Head:
     import transformers
 
-    wanted = " ".join(getattr(config, "architectures", None) or [])
+    architectures = " ".join(getattr(config, "architectures", None) or [])
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    if causal and (not masked or "CausalLM" in wanted or "LMHead" in wanted or getattr(config, "is_decoder", False)):
+    if causal and (
+        not masked or "CausalLM" in architectures or "LMHead" in architectures or getattr(config, "is_decoder", False)
+    ):
         return "causal"
     if masked:
         return "masked"
@@ -148,9 +150,9 @@ def _head_kind(config: Any, name: str) -> Head:
 def _unread(model: Any, missing: Sequence[str], name: str) -> frozenset[str]:
     """The missing weights that no task uses, named as in the body; raises if a used one is missing."""
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    needed = [key for key in missing if "pooler" not in key and key not in tied and "position_ids" not in key]
-    if needed:
-        what = f"the checkpoint lacks {len(needed)} weights ({', '.join(sorted(needed)[:2])})"
+    required = [key for key in missing if "pooler" not in key and key not in tied and "position_ids" not in key]
+    if required:
+        what = f"the checkpoint lacks {len(required)} weights ({', '.join(sorted(required)[:2])})"
         todo = "its head or body would be random: train it first, or leave out the task lm"
         raise InputError(what, where=name, todo=todo)
     prefix = f"{model.base_model_prefix}."

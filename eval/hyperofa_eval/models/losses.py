@@ -57,18 +57,18 @@ def text_losses(model: LoadedModel, texts: Sequence[str], share: float, seed: in
     order = sorted(range(len(parts)), key=lambda k: (len(parts[k][1].ids), k))
     batches = list(_batches(order, [part for _, part in parts], model))
     mine = batches[model.processes.rank :: model.processes.world]
-    found: list[tuple[int, Loss]] = []
+    losses: list[tuple[int, Loss]] = []
     with progress_bar("language modelling", len(parts)) as advance:
         for batch in mine:
             nats = _nats(model, [parts[k][1] for k in batch])
             for k, value in zip(batch, nats, strict=True):
                 i, passage = parts[k]
                 unknown = passage.targets.count(model.tokenizer.unk_token_id)
-                found.append((i, (value, len(passage.targets), passage.characters, unknown)))
+                losses.append((i, (value, len(passage.targets), passage.characters, unknown)))
             advance(len(batch) * model.processes.world)
     rows: list[Loss] = [(0.0, 0, 0, 0)] * len(texts)
     # Summed in a fixed order, so that the number of processes cannot change the last bit.
-    for i, row in sorted(pair for part in model.processes.gather(found) for pair in part):
+    for i, row in sorted(pair for part in model.processes.gather(losses) for pair in part):
         rows[i] = tuple(a + b for a, b in zip(rows[i], row, strict=True))
     return rows
 

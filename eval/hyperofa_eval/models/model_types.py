@@ -24,9 +24,9 @@ def register(model_type: str, where: object) -> None:
 
     if model_type in CONFIG_MAPPING:
         return
-    found = [point for point in entry_points(group=GROUP) if fnmatchcase(model_type, point.name)]
-    if found:
-        _load(max(found, key=lambda point: len(point.name)), model_type, where)
+    points = [point for point in entry_points(group=GROUP) if fnmatchcase(model_type, point.name)]
+    if points:
+        _load(max(points, key=lambda point: len(point.name)), model_type, where)
     elif fnmatchcase(model_type, FACTORISED):
         what = f"a factorised checkpoint ({model_type}) that needs the hyperofa package"
         raise InputError(what, where=where, todo=_TODO)

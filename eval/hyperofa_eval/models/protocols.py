@@ -90,10 +90,10 @@ class Placed(Protocol):
 
 def check_offers(model: Model, needs: type, who: str) -> None:
     """Refuse, as :class:`InputError`, a model that lacks a member of the protocol ``needs``; ``who`` is the task."""
-    lacking = [name for name in dir(needs) if not name.startswith("_") and not hasattr(model, name)]
-    if lacking:
+    missing = [name for name in dir(needs) if not name.startswith("_") and not hasattr(model, name)]
+    if missing:
         where = name_of(model) if hasattr(model, "identity") else type(model).__name__
-        raise InputError(f"the task {who} needs a model with {' and '.join(lacking)}", where=where)
+        raise InputError(f"the task {who} needs a model with {' and '.join(missing)}", where=where)
 
 
 def name_of(model: Model) -> str:

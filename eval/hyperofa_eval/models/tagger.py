@@ -105,16 +105,16 @@ def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         tagger = _new(model, train, task, device)
-        kept = _kept(model, train, dev, task, seed)
-        if kept is not None and kept.is_file():
+        cached = _cache_file(model, train, dev, task, seed)
+        if cached is not None and cached.is_file():
             from safetensors.torch import load_file
 
-            tagger.restore(load_file(kept))
+            tagger.restore(load_file(cached))
             return tagger
         best = _train(tagger, train, dev, task, seed)
         tagger.restore(best)
-    if kept is not None:
-        _save(best, kept)
+    if cached is not None:
+        _save(best, cached)
     return tagger
 
 
@@ -185,7 +185,7 @@ def _batches(windows: Sequence[Window], size: int, seed: int, epoch: int) -> lis
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def _kept(
+def _cache_file(
     model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
 ) -> Path | None:
     if model.cache is None:

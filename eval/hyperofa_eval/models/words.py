@@ -48,13 +48,13 @@ class WordEncoder:
         """Cut each sentence between words into windows of at most ``max_length`` tokens, specials included."""
         room = max_length - len(self.before) - len(self.after)
         self.pieces([word for sentence in sentences for word in sentence.tokens])
-        found = []
+        windows = []
         for i, sentence in enumerate(sentences):
             for start, rows in _fill(self.pieces(sentence.tokens), room):
                 first = accumulate(map(len, rows[:-1]), initial=len(self.before))
                 ids = (*self.before, *chain.from_iterable(rows), *self.after)
-                found.append(Window(i, start, ids, tuple(first)))
-        return found
+                windows.append(Window(i, start, ids, tuple(first)))
+        return windows
 
 
 def cut_at_spaces(sentences: Sequence[Sentence]) -> list[Sentence]:
@@ -70,12 +70,12 @@ def cut_at_spaces(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 def cut_long(sentences: Sequence[Sentence], encoder: WordEncoder, max_length: int) -> list[Sentence]:
     """The published code's reading: each window of a long sentence is a sentence of its own, scored alone."""
-    found = []
+    parts = []
     for window in encoder.windows(sentences, max_length):
         whole = sentences[window.sentence]
         place = slice(window.start, window.start + len(window.first))
-        found.append(Sentence(whole.tokens[place], whole.tags[place]))
-    return found
+        parts.append(Sentence(whole.tokens[place], whole.tags[place]))
+    return parts
 
 
 def _fill(rows: Sequence[tuple[int, ...]], room: int) -> Iterator[tuple[int, list[tuple[int, ...]]]]:

@@ -40,19 +40,19 @@ def compare(runs: Sequence[Run], tasks: Sequence[str] | None = None, *, paper: b
     """
     common = [task for task in runs[0].results if all(task in run.results for run in runs)]
     if tasks is not None:
-        lacking = [task for task in tasks if task not in common]
-        if lacking:
+        missing = [task for task in tasks if task not in common]
+        if missing:
             todo = f"in all: {', '.join(common) or 'none'}"
-            raise InputError(f"not every run has the task {lacking[0]!r}", todo=todo)
+            raise InputError(f"not every run has the task {missing[0]!r}", todo=todo)
         common = list(tasks)
     if not common:
         raise InputError("the runs have no task in common", where=", ".join(run.label for run in runs))
-    found = {task: _task(runs, task) for task in common}
+    entries = {task: _task(runs, task) for task in common}
     if paper:
-        for task, entry in found.items():
+        for task, entry in entries.items():
             if published(task):
                 entry["published"] = {"note": published_note(task), "means": published(task)}
-    return {"schema": 1, "runs": [run.label for run in runs], "tasks": found}
+    return {"schema": 1, "runs": [run.label for run in runs], "tasks": entries}
 
 
 def published(task: str) -> dict[str, dict[str, float]]:
@@ -61,11 +61,11 @@ def published(task: str) -> dict[str, dict[str, float]]:
     They are means over the paper's own languages, of one seed. Empty for a task the paper has not.
     """
     header, *rows = [line.split("\t") for line in PUBLISHED.read_text(encoding="utf-8").splitlines()]
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     if task in header:
         for row in rows:
-            found.setdefault(row[0], {})[row[1]] = float(row[header.index(task)])
-    return found
+            scores.setdefault(row[0], {})[row[1]] = float(row[header.index(task)])
+    return scores
 
 
 def published_note(task: str) -> str:

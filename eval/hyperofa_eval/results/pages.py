@@ -53,7 +53,7 @@ def environment(*folders: Path) -> Environment:
 
     Values are escaped. An unknown name is an error.
     """
-    made = Environment(
+    result = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
@@ -61,9 +61,9 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"number": number, "interval": interval, "count": count}
-    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    return made
+    result.filters |= {"number": number, "interval": interval, "count": count}
+    result.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return result
 
 
 def decimals_of(unit: str) -> int:

@@ -36,17 +36,17 @@ def load_run(folder: Path, label: str) -> Run:
     if summary is None:
         todo = "name the --out folder of a finished hyperofa-eval run"
         raise DataMissingError(f"no {SUMMARY}", where=folder, todo=todo)
-    found = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
+    by_place = {(r["task"], r["language"], r["seed"]): r for r in stored(folder)}
     results: dict[str, dict[str, list[Result]]] = {}
     for task, entry in summary["tasks"].items():
         results[task] = {}
         for row in entry["rows"]:
             places = [(task, row["language"], seed) for seed in entry["seeds"]]
-            missing = [place for place in places if place not in found]
+            missing = [place for place in places if place not in by_place]
             if missing:
                 where = path_of(folder, *missing[0])
                 raise DataMissingError("the summary names a result that is not there", where=where, todo="run it again")
-            group = [found[place] for place in places]
+            group = [by_place[place] for place in places]
             for place, result in zip(places, group, strict=True):
                 _check_source(path_of(folder, *place), result, summary, entry)
             _check_value(folder / task, row, group, entry)
@@ -119,15 +119,15 @@ def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str,
 
 def _named(group: Sequence[Result]) -> dict[str, Any]:
     first = group[0]
-    found = {name: value for name, value in first["settings"].items() if name in NAMED}
+    settings = {name: value for name, value in first["settings"].items() if name in NAMED}
     block = first.get("details", {}).get("block")
     if block is not None:
-        found["block"] = block
-    return {**found, "dtype": first["model"].get("dtype"), "seeds": [result["seed"] for result in group]}
+        settings["block"] = block
+    return {**settings, "dtype": first["model"].get("dtype"), "seeds": [result["seed"] for result in group]}
 
 
 def missing_somewhere(runs: Sequence[Run], task: str) -> dict[str, list[str]]:
     """Languages that not every run has, and the runs that lack each."""
     every = dict.fromkeys(code for run in runs for code in run.results[task])
-    lacking = {code: [run.label for run in runs if code not in run.results[task]] for code in every}
-    return {code: labels for code, labels in lacking.items() if labels}
+    missing = {code: [run.label for run in runs if code not in run.results[task]] for code in every}
+    return {code: labels for code, labels in missing.items() if labels}

@@ -84,12 +84,12 @@ def page(comparison: Comparison) -> str:
 
 def notes(entry: Mapping[str, Any]) -> list[str]:
     """What a reader of the table must know: the mean's languages, those left out, settings that are not the same."""
-    found = [f"mean of {len(entry['in_mean'])}: {' '.join(entry['in_mean'])}"]
-    for code, lacking in entry["left_out"].items():
-        found.append(f"left out: {code}, not in {', '.join(lacking)}")
+    lines = [f"mean of {len(entry['in_mean'])}: {' '.join(entry['in_mean'])}"]
+    for code, runs in entry["left_out"].items():
+        lines.append(f"left out: {code}, not in {', '.join(runs)}")
     for name, values in entry["settings_differ"].items():
-        found.append(f"not the same: {name} " + ", ".join(f"{value} in {run}" for run, value in values.items()))
-    return found
+        lines.append(f"not the same: {name} " + ", ".join(f"{value} in {run}" for run, value in values.items()))
+    return lines
 
 
 def differences(entry: Mapping[str, Any]) -> list[list[str]]:
@@ -114,9 +114,9 @@ def _cell(value: float, bounds: Sequence[float], digits: int) -> str:
 
 def published_table(entry: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the published means of one task: a model a row, a method a column."""
-    found = entry["published"]["means"]
-    columns = list(next(iter(found.values())))
-    return ["model", *columns], [[model, *(f"{row[name]:.1f}" for name in columns)] for model, row in found.items()]
+    means = entry["published"]["means"]
+    columns = list(next(iter(means.values())))
+    return ["model", *columns], [[model, *(f"{row[name]:.1f}" for name in columns)] for model, row in means.items()]
 
 
 def _heat_map(runs: Sequence[str], entry: Mapping[str, Any]) -> Table:

@@ -195,10 +195,10 @@ def check_folder(out: Path, protocol: str, limit: int | None) -> None:
     # Hidden files are a killed run's unfinished ones; they and the empty folders around them are nobody's work.
     read_summary(out)
     files = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    found = list(stored(out))
-    if files and out / SUMMARY not in files and not found:
+    results = list(stored(out))
+    if files and out / SUMMARY not in files and not results:
         raise InputError(f"the output directory holds something else (no {SUMMARY})", where=out, todo="name a new one")
-    for result in found:
+    for result in results:
         where = path_of(out, result["task"], result["language"], result["seed"])
         if result["protocol"] != protocol:
             raise InputError(f"holds results of protocol {result['protocol']!r}", where=where, todo="name a new --out")

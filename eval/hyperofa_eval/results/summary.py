@@ -83,8 +83,8 @@ def mean_read_from_text(percents: Sequence[float]) -> float:
     the true mean under the ``paper`` protocol, never instead of it.
     """
     shares = [str(percent / 100) for percent in percents]
-    found = [re.search(r"\d+\.\d+", text) for text in shares]
-    return 100 * float(np.mean([float(match.group()) for match in found if match is not None]))
+    matches = [re.search(r"\d+\.\d+", text) for text in shares]
+    return 100 * float(np.mean([float(match.group()) for match in matches if match is not None]))
 
 
 def _row(code: str, group: Sequence[Result], draws: Mapping[str, Mapping[str, Floats]]) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class TokenScores(_TagMetric):
     """Token accuracy and macro F1 over the tags that occur, in percent."""
 
     def _compute(self, predictions: Tags, references: Tags) -> dict[str, float]:
-        gold, found = ([tag for tags in part for tag in tags] for part in (references, predictions))
-        macro = macro_f1_score(gold, found, average="macro", zero_division=0)
+        gold, predicted = ([tag for tags in part for tag in tags] for part in (references, predictions))
+        macro = macro_f1_score(gold, predicted, average="macro", zero_division=0)
         return {"accuracy": 100 * float(accuracy_score(references, predictions)), "macro_f1": 100 * float(macro)}
 
 
@@ -80,26 +80,26 @@ def reported(references: Tags, predictions: Tags, scoring: str, items: Mapping[s
     with TemporaryDirectory() as folder:
         strict = scoring == "entity"
         metric = TokenScores(folder) if scoring == "token" else EntityF1(strict, folder)
-        found = metric.compute(**plain)
+        scores = metric.compute(**plain)
     for name, item in items.items():
-        if abs(found[name] - item.value()) > AGREE:
-            what = f"{name} is {found[name]} by seqeval and {item.value()} by sentences"
+        if abs(scores[name] - item.value()) > AGREE:
+            what = f"{name} is {scores[name]} by seqeval and {item.value()} by sentences"
             raise EvalError(what, where=f"scoring {scoring}", todo="please report this with the tags that gave it")
-    return {name: found[name] for name in items}
+    return {name: scores[name] for name in items}
 
 
 def entity_items(references: Tags, predictions: Tags, *, strict: bool = True) -> Items:
     """Per sentence, twice the true positives over predicted plus gold entities; their ratio of sums is the micro F1."""
-    gold, found = (_entities(tags, strict) for tags in (references, predictions))
-    right = np.array([len(a & b) for a, b in zip(gold, found, strict=True)], dtype=np.float64)
-    total = np.array([len(a) + len(b) for a, b in zip(gold, found, strict=True)], dtype=np.float64)
+    gold, predicted = (_entities(tags, strict) for tags in (references, predictions))
+    right = np.array([len(a & b) for a, b in zip(gold, predicted, strict=True)], dtype=np.float64)
+    total = np.array([len(a) + len(b) for a, b in zip(gold, predicted, strict=True)], dtype=np.float64)
     return Items(2 * right, total)
 
 
 def accuracy_items(references: Tags, predictions: Tags) -> Items:
     """Per sentence, tokens with the right tag over tokens."""
     pairs = list(zip(references, predictions, strict=True))
-    right = [sum(a == b for a, b in zip(gold, found, strict=True)) for gold, found in pairs]
+    right = [sum(a == b for a, b in zip(gold, predicted, strict=True)) for gold, predicted in pairs]
     return Items(np.array(right, dtype=np.float64), np.array([len(gold) for gold, _ in pairs], dtype=np.float64))
 
 
@@ -109,8 +109,8 @@ def macro_items(references: Tags, predictions: Tags) -> Items:
     place = {name: i for i, name in enumerate(names)}
     num = np.zeros((len(references), len(names)))
     den = np.zeros_like(num)
-    for row, (gold, found) in enumerate(zip(references, predictions, strict=True)):
-        for a, b in zip(gold, found, strict=True):
+    for row, (gold, predicted) in enumerate(zip(references, predictions, strict=True)):
+        for a, b in zip(gold, predicted, strict=True):
             den[row, place[a]] += 1
             den[row, place[b]] += 1
             if a == b:
@@ -121,7 +121,7 @@ def macro_items(references: Tags, predictions: Tags) -> Items:
 def _entities(tags: Tags, strict: bool) -> list[set[tuple[str, int, int]]]:
     plain = [list(sentence) for sentence in tags]
     if strict:
-        return [{entity.to_tuple()[1:] for entity in found} for found in Entities(plain, IOB2).entities]
+        return [{entity.to_tuple()[1:] for entity in spans} for spans in Entities(plain, IOB2).entities]
     # All sentences at once, as seqeval scores them: on bare tags its state leaks from one sentence into the next (an X
     # after another sentence starts no span), and those numbers are the published ones.
     with warnings.catch_warnings():

@@ -53,15 +53,15 @@ def ranks(
 def _duplicates(rows: NDArray[np.float32]) -> tuple[list[int], list[int]]:
     """Rows that equal an earlier row, and those earlier rows."""
     first: dict[bytes, int] = {}
-    found = [(i, first.setdefault(row.tobytes(), i)) for i, row in enumerate(rows)]
-    pairs = [(i, original) for i, original in found if i != original]
+    originals = [(i, first.setdefault(row.tobytes(), i)) for i, row in enumerate(rows)]
+    pairs = [(i, original) for i, original in originals if i != original]
     return [i for i, _ in pairs], [original for _, original in pairs]
 
 
-def _hubness(rows_of: torch.Tensor, others: torch.Tensor, rows: int) -> torch.Tensor:
-    """Mean cosine of each row to its nearest ``CSLS_NEIGHBOURS`` of ``others``; shape (n,)."""
+def _hubness(rows_of: torch.Tensor, targets: torch.Tensor, rows: int) -> torch.Tensor:
+    """Mean cosine of each row to its nearest ``CSLS_NEIGHBOURS`` of ``targets``; shape (n,)."""
     import torch
 
-    k = min(CSLS_NEIGHBOURS, len(others))
-    parts = [(rows_of[i : i + rows] @ others.T).topk(k, dim=1).values.mean(1) for i in range(0, len(rows_of), rows)]
+    k = min(CSLS_NEIGHBOURS, len(targets))
+    parts = [(rows_of[i : i + rows] @ targets.T).topk(k, dim=1).values.mean(1) for i in range(0, len(rows_of), rows)]
     return torch.cat(parts)

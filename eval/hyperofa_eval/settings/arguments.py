@@ -43,18 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[Any]) -> None:
             place.add_argument(flag_of(field), dest=field.name, **options)
 
 
-def from_arguments(cls: type[C], given: Mapping[str, Any], todo: str | None = None) -> C:
+def from_arguments(cls: type[C], arguments: Mapping[str, Any], todo: str | None = None) -> C:
     """The settings that a command line gave (see :func:`add_arguments`); ``todo`` is what to do about a missing option.
 
     Raises:
         InputError: a required option is missing, or a value cannot be; the option is named.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    missing = [flag_of(field) for name, field in fields.items() if name not in given and default_of(field) is MISSING]
+    missing = [
+        flag_of(field) for name, field in fields.items() if name not in arguments and default_of(field) is MISSING
+    ]
     if missing:
         raise InputError(f"the following arguments are required: {', '.join(missing)}", todo=todo)
     hints = types_of(cls)
-    values = {name: _read(fields[name], hints[name], value) for name, value in given.items() if name in fields}
+    values = {name: _read(fields[name], hints[name], value) for name, value in arguments.items() if name in fields}
     return build_config(cls, values, named=lambda key: option_of(cls, key))
 
 
@@ -166,13 +168,13 @@ def read_pairs(words: Sequence[str], where: str, form: str = "KEY=VALUE", *, tex
     """
     from hyperofa_eval.settings.yamltext import parse_yaml
 
-    found: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key or (text and not value):
             raise InputError(f"{word!r} is not {form}", where=where)
         try:
-            found[key] = value if text else parse_yaml(value)
+            pairs[key] = value if text else parse_yaml(value)
         except ValueError:
             raise InputError(f"{word!r} has no readable value", where=where) from None
-    return found
+    return pairs

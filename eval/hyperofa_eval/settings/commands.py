@@ -53,8 +53,8 @@ Commands = Command | Mapping[str, Command]
 
 def commands_of(module: ModuleType) -> Commands:
     """What a command module offers: one ``COMMAND``, or its ``ACTIONS``."""
-    found: Commands = getattr(module, "COMMAND", None) or module.ACTIONS
-    return found
+    commands: Commands = getattr(module, "COMMAND", None) or module.ACTIONS
+    return commands
 
 
 def fill_parser(parser: argparse.ArgumentParser, commands: Commands) -> None:

@@ -74,15 +74,15 @@ def build_config(
     try:
         return typing.cast(C, _adapter(typing.cast(typing.Hashable, cls)).validate_python(values))
     except ValidationError as error:
-        first, *others = error.errors()
+        first, *further = error.errors()
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message, todo = str(first["msg"]).removeprefix("Value error, "), None
         message = "it must be given" if first["type"] == "missing" else message
         if (
-            key.endswith(".int") and others and others[0]["type"] == "literal_error"
+            key.endswith(".int") and further and further[0]["type"] == "literal_error"
         ):  # a whole number, or one of some words
             key = key.removesuffix(".int")
-            message = f"{first['input']!r} is not a whole number or {others[0]['ctx']['expected']}"
+            message = f"{first['input']!r} is not a whole number or {further[0]['ctx']['expected']}"
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, SettingError):
             key, message, todo = ".".join(filter(None, (key, cause.name))), cause.what, cause.todo

@@ -83,8 +83,8 @@ def shown(default: Any = MISSING, help: str = "", **about: Any) -> Any:
 
 def about(field: dataclasses.Field[Any]) -> About:
     """What is known of a field; an empty :class:`About` for one that :func:`setting` did not make."""
-    found = field.metadata.get("about")
-    return found if isinstance(found, About) else About("")
+    value = field.metadata.get("about")
+    return value if isinstance(value, About) else About("")
 
 
 _types: Callable[[Any], dict[str, Any]] = cache(typing.get_type_hints)

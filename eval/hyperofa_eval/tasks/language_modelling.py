@@ -52,8 +52,8 @@ class LanguageModelling(Task[TextScorer, TextScorer]):
     def read(self, data: DataFolder, language: str, limit: int | None) -> tuple[list[str], dict[str, str]]:
         """The passages to score and the hash of their file."""
         lines, files = data.text(self.corpus, language)
-        found = [part for line in lines for part in cut(line, self.passage)]
-        return [found[i] for i in spaced(len(found), self.passages)][:limit], files
+        passages = [part for line in lines for part in cut(line, self.passage)]
+        return [passages[i] for i in spaced(len(passages), self.passages)][:limit], files
 
     def score(self, prepared: TextScorer, data: DataFolder, language: str, seed: int, limit: int | None) -> Outcome:
         """Bits per character and the loss per predicted token (in nats), an item being a passage."""
@@ -88,6 +88,6 @@ def cut(line: str, size: int) -> list[str]:
     return [*parts, line] if line else parts
 
 
-def spaced(n: int, wanted: int) -> list[int]:
-    """At most ``wanted`` of ``range(n)``, evenly spaced."""
-    return list(range(n)) if n <= wanted else [i * n // wanted for i in range(wanted)]
+def spaced(n: int, count: int) -> list[int]:
+    """At most ``count`` of ``range(n)``, evenly spaced."""
+    return list(range(n)) if n <= count else [i * n // count for i in range(count)]

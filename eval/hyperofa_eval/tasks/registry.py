@@ -56,11 +56,11 @@ def with_settings(task: Task, settings: Mapping[str, Any]) -> Task:
     Raises:
         EvalError: a setting is out of range.
     """
-    own = {name: value for name, value in given(settings).items() if name in settable(task)}
+    own = {name: value for name, value in filled(settings).items() if name in settable(task)}
     return dataclasses.replace(task, **own) if own else task  # type: ignore[type-var]
 
 
-def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+def filled(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the :data:`SETTINGS` that are set: 0 is a value, None and False are none."""
     values = {name: settings.get(name) for name in SETTINGS}
     return {name: value for name, value in values.items() if value is not None and value is not False}

@@ -82,18 +82,18 @@ class Retrieval(Task[Encoder, Encoder]):
         if english.shape != other.shape:
             what = f"vectors of {english.shape[-1]} and of {other.shape[-1]} dimensions cannot be compared"
             raise InputError(what, where=name_of(prepared))
-        found = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
-        lines = [" ".join(map(str, rank.tolist())) for rank in found[main]]
+        ranks_of_blocks = [self._ranks(english[:, i], other[:, i], device) for i in range(english.shape[1])]
+        lines = [" ".join(map(str, rank.tolist())) for rank in ranks_of_blocks[main]]
         details: dict[str, Any] = {"block": blocks[main] if blocks else None, "ranks": lines[0]}
         if self.direction == "both":
             details["ranks_x_en"] = lines[1]
         if self.block == "all":
             details["blocks"] = {
                 str(block): {f"top{k}": _top(rank, k).value() for k in TOP}
-                for block, rank in zip(blocks, found, strict=True)
+                for block, rank in zip(blocks, ranks_of_blocks, strict=True)
             }
         return Outcome(
-            items={f"top{k}": _top(found[main], k) for k in TOP},
+            items={f"top{k}": _top(ranks_of_blocks[main], k) for k in TOP},
             chance={f"top{k}": 100 * min(k, n) / n for k in TOP},
             files=pairs.files,
             details=details,
@@ -101,8 +101,8 @@ class Retrieval(Task[Encoder, Encoder]):
 
     def _ranks(self, english: Vectors, other: Vectors, device: str) -> list[NDArray[np.int64]]:
         both = {"en-x": (english, other), "x-en": (other, english)}
-        wanted = both if self.direction == "both" else {self.direction}
-        return [ranks(*sides, csls=self.csls, device=device) for name, sides in both.items() if name in wanted]
+        directions = both if self.direction == "both" else {self.direction}
+        return [ranks(*sides, csls=self.csls, device=device) for name, sides in both.items() if name in directions]
 
     def _vectors(self, model: Encoder, pairs: Pairs) -> tuple[tuple[int, ...], int, list[Vectors]]:
         """The blocks where the model names them, the place of the main one, and both sides, ``(n, blocks, D)`` each."""
@@ -111,25 +111,25 @@ class Retrieval(Task[Encoder, Encoder]):
             every = cast("BlockEncoder", model)
             blocks = tuple(every.blocks(self.encoding()))
             (main,) = every.blocks(EncodeSettings("auto", self.pooling, self.max_length, self.prompt))
-            found = [every.encode_blocks(texts, self.encoding()) for texts in sides]
-            return blocks, blocks.index(main), [_checked(model, vectors, (n, len(blocks))) for vectors in found]
+            encoded = [every.encode_blocks(texts, self.encoding()) for texts in sides]
+            return blocks, blocks.index(main), [_checked(model, vectors, (n, len(blocks))) for vectors in encoded]
         blocks = tuple(model.blocks(self.encoding())) if isinstance(model, Layered) else ()
-        found = [model.encode(texts, self.encoding()) for texts in sides]
-        return blocks, 0, [_checked(model, vectors, (n,))[:, None] for vectors in found]
+        encoded = [model.encode(texts, self.encoding()) for texts in sides]
+        return blocks, 0, [_checked(model, vectors, (n,))[:, None] for vectors in encoded]
 
 
 def _checked(model: Model, vectors: object, shape: tuple[int, ...]) -> Vectors:
     """A model's vectors as float32 of ``shape`` and D, if they are that; ranks of NaN would all be 0, which scores 100."""
-    found = np.asarray(vectors, dtype=np.float32)
-    if found.ndim != len(shape) + 1 or found.shape[:-1] != shape or not found.shape[-1]:
-        raise InputError(f"its encode gave shape {found.shape} for {shape[0]} texts", where=name_of(model))
-    if not np.isfinite(found).all():
+    array = np.asarray(vectors, dtype=np.float32)
+    if array.ndim != len(shape) + 1 or array.shape[:-1] != shape or not array.shape[-1]:
+        raise InputError(f"its encode gave shape {array.shape} for {shape[0]} texts", where=name_of(model))
+    if not np.isfinite(array).all():
         raise InputError("its vectors hold NaN or infinity", where=name_of(model), todo="check its weights")
-    return found
+    return array
 
 
-def _top(found: list[NDArray[np.int64]], k: int) -> Items:
+def _top(ranked: list[NDArray[np.int64]], k: int) -> Items:
     """Hits at ``k``: per pair, the mean over the directions searched."""
-    if len(found) == 1:
-        return hits(found[0] < k)
-    return Items(np.mean([rank < k for rank in found], axis=0), np.ones(len(found[0])))
+    if len(ranked) == 1:
+        return hits(ranked[0] < k)
+    return Items(np.mean([rank < k for rank in ranked], axis=0), np.ones(len(ranked[0])))

@@ -91,10 +91,10 @@ def complete(task: Any) -> Task:
     Raises:
         InputError: it lacks a member that has no default.
     """
-    lacking = [name for name in REQUIRED if not hasattr(task, name)]
-    if lacking:
+    missing = [name for name in REQUIRED if not hasattr(task, name)]
+    if missing:
         where = f"task {getattr(task, 'name', type(task).__name__)}"
-        raise InputError(f"lacks {', '.join(lacking)}", where=where, todo="see hyperofa_eval.tasks.Task")
+        raise InputError(f"lacks {', '.join(missing)}", where=where, todo="see hyperofa_eval.tasks.Task")
     for name, value in vars(Task).items():
         if not name.startswith("_") and not hasattr(task, name):
             setattr(type(task), name, value)

@@ -36,15 +36,15 @@ class RunningText:
 
     def pieces(self, words: Sequence[str]) -> list[list[int]]:
         """The ids of each word after a space; empty for a word of which the tokenizer keeps nothing."""
-        found: dict[str, list[int]] = {}
+        ids_of: dict[str, list[int]] = {}
         for first, ids in self.before:
-            left = [word for word in words if word not in found]
+            left = [word for word in words if word not in ids_of]
             for word, both in zip(left, self.encode([f"{first} {word}" for word in left]), strict=True):
                 if both[: len(ids)] == ids:
-                    found[word] = both[len(ids) :]
-        left = [word for word in words if word not in found]
-        found.update(zip(left, self.alone(left), strict=True))
-        return [found[word] for word in words]
+                    ids_of[word] = both[len(ids) :]
+        left = [word for word in words if word not in ids_of]
+        ids_of.update(zip(left, self.alone(left), strict=True))
+        return [ids_of[word] for word in words]
 
     def alone(self, words: Sequence[str]) -> list[list[int]]:
         """The ids of each word as a text of its own that has been cut into words before."""

@@ -118,8 +118,8 @@ def _by_shape(head: bytes) -> str | None:
 
 
 def _markup(head: bytes) -> str | None:
-    if found := _MARKUP.match(head):
-        return "XML" if b"?xml" in found[0].lower() else "an HTML page"
+    if match := _MARKUP.match(head):
+        return "XML" if b"?xml" in match[0].lower() else "an HTML page"
     return "JSON" if _JSON.match(head) else None
 
 

@@ -126,18 +126,18 @@ def _refuse_islands(sides: Mapping[str, Verses], pivot: str) -> None:
     islands: list[tuple[list[str], set[str]]] = []
     for language, side in sides.items():
         apart = [island for island in islands if island[1].isdisjoint(side.texts)]
-        met = [island for island in islands if island not in apart]
-        languages = [name for names, _ in met for name in names] + [language]
-        islands = [*apart, (languages, set(side.texts).union(*(ids for _, ids in met)))]
+        touching = [island for island in islands if island not in apart]
+        languages = [name for names, _ in touching for name in names] + [language]
+        islands = [*apart, (languages, set(side.texts).union(*(ids for _, ids in touching)))]
     if len(islands) < 2:
         return
     islands.sort(key=lambda island: (pivot in island[0], len(island[0]), len(island[1])))
-    ours, theirs = sides[islands[0][0][0]], sides[islands[-1][0][0]]
+    first, last = sides[islands[0][0][0]], sides[islands[-1][0][0]]
     if pivot in islands[-1][0]:
-        theirs = sides[pivot]
+        last = sides[pivot]
     raise InputError(
-        f"no id in common with {theirs.path.name}: {ours.first_id[:LONGEST]!r} here, {theirs.first_id[:LONGEST]!r} there",
-        where=ours.path,
+        f"no id in common with {last.path.name}: {first.first_id[:LONGEST]!r} here, {last.first_id[:LONGEST]!r} there",
+        where=first.path,
         todo="name the sentences by the same ids in all files",
     )
 

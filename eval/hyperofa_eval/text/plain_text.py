@@ -65,18 +65,18 @@ class PlainText:
         With ``as_tokens`` they are counted, but read as the tokens.
         """
         texts = list(texts)
-        found = dict(self.tokenizer(texts, **options))
+        encoded = dict(self.tokenizer(texts, **options))
         if self._backend is None:
-            return found, [0] * len(texts)
+            return encoded, [0] * len(texts)
         frame = self._frame if options.get("add_special_tokens", True) else 0
-        counts = self._typed(texts, found["input_ids"], frame)
+        counts = self._typed(texts, encoded["input_ids"], frame)
         odd = [index for index, count in enumerate(counts) if count]
         if odd and not as_tokens:
-            again = self._plain([texts[index] for index in odd], **options)
-            for key, rows in found.items():
-                for index, row in zip(odd, again[key], strict=True):
+            plain = self._plain([texts[index] for index in odd], **options)
+            for key, rows in encoded.items():
+                for index, row in zip(odd, plain[key], strict=True):
                     rows[index] = row
-        return found, counts
+        return encoded, counts
 
     def example(self, text: str) -> str:
         """A special token that is written in ``text``, for a message; empty where none is, letter by letter."""
@@ -126,18 +126,18 @@ def _rename(spec: dict[str, Any], names: dict[int, str]) -> None:
     model = spec["model"]
     new = {name: f"{_MARK}{number}{_MARK}" for number, name in names.items() if name}
     vocabulary = model["vocab"]
-    kept = {model.get("unk_token")}
+    unknown_token = {model.get("unk_token")}
     spec["added_tokens"] = [
         {**token, "content": new[token["content"]], "normalized": False, "lstrip": False, "rstrip": False}
         if token["content"] in new
         else token
         for token in spec["added_tokens"]
-        if token["content"] not in kept or token["content"] not in vocabulary
+        if token["content"] not in unknown_token or token["content"] not in vocabulary
     ]
     if isinstance(vocabulary, list):
         model["vocab"] = [[new.get(piece, piece), score] for piece, score in vocabulary]
         return
-    new = {name: mark for name, mark in new.items() if name not in kept}
+    new = {name: mark for name, mark in new.items() if name not in unknown_token}
     model["vocab"] = {new.get(piece, piece): number for piece, number in vocabulary.items()}
     if "merges" in model:
         pairs = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]

@@ -29,13 +29,13 @@ def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
 
     Nearly all tokens must have it. A token without it, or with nothing after it, stays as it is: a tag needs its token.
     """
-    found = Counter(match[1] for _, token in tokens if (match := PREFIX.match(token)))
-    if not found:
+    counts = Counter(match[1] for _, token in tokens if (match := PREFIX.match(token)))
+    if not counts:
         return "", []
-    prefix, having = found.most_common(1)[0]
-    lacking = len(tokens) - having
-    if lacking >= having or lacking > max(1, MOST_ODD * len(tokens)):
-        return "", _kept(tokens, prefix, having)
+    prefix, having = counts.most_common(1)[0]
+    without = len(tokens) - having
+    if without >= having or without > max(1, MOST_ODD * len(tokens)):
+        return "", _note_of_kept(tokens, prefix, having)
     odd = [place for place in tokens if not place[1].startswith(prefix) or place[1] == prefix]
     notes = [Note(f"the prefix {prefix!r} is removed from {len(tokens) - len(odd)} of {len(tokens)} tokens")]
     if odd:
@@ -44,7 +44,7 @@ def find_prefix(tokens: Sequence[tuple[int, str]]) -> tuple[str, list[Note]]:
     return prefix, notes
 
 
-def _kept(tokens: Sequence[tuple[int, str]], prefix: str, having: int) -> list[Note]:
+def _note_of_kept(tokens: Sequence[tuple[int, str]], prefix: str, having: int) -> list[Note]:
     """What is said of a prefix that is not removed: nothing where it may well be text."""
     if having < 2 or having < SUSPECT * len(tokens):
         return []

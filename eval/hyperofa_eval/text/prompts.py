@@ -21,10 +21,10 @@ def default_prompt(model: str) -> str:
     from transformers.utils import cached_file
 
     quiet = ("missing_entries", "connection_errors", "gated_repo")
-    found = cached_file(model, FILE, **{f"_raise_exceptions_for_{kind}": False for kind in quiet})
-    if found is None:
+    path = cached_file(model, FILE, **{f"_raise_exceptions_for_{kind}": False for kind in quiet})
+    if path is None:
         return ""
-    value = read_json(Path(found))
+    value = read_json(Path(path))
     prompts, name = (value.get(key) if isinstance(value, dict) else None for key in ("prompts", "default_prompt_name"))
     if name is None:
         return ""

@@ -105,8 +105,8 @@ def misread_sentencepiece(tokenizer: Any, folder: Path) -> str | None:
         return None
     text = " ".join(_words(own))
     expected = own.encode(text, out_type=str)
-    found = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))  # unknown pieces as such
-    differ = next(((a, b) for a, b in itertools.zip_longest(expected, found, fillvalue="") if a != b), None)
+    actual = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))  # unknown pieces as such
+    differ = next(((a, b) for a, b in itertools.zip_longest(expected, actual, fillvalue="") if a != b), None)
     if differ is None:
         return None
     return f"transformers cuts {text[:20]!r} otherwise than its {file.name} ({differ[1]!r}, not {differ[0]!r})"
@@ -116,9 +116,9 @@ def _sentencepiece_file(tokenizer: Any, folder: Path) -> Path | None:
     """The SentencePiece file that a fast tokenizer was made of, or should have been."""
     if not getattr(tokenizer, "is_fast", False):
         return None
-    given = getattr(tokenizer, "vocab_file", None)
+    vocab_file = getattr(tokenizer, "vocab_file", None)
     beside = [] if (folder / "tokenizer.json").is_file() else sorted(folder.glob("*.model"))
-    files = [*([Path(given)] if given else []), *beside]
+    files = [*([Path(vocab_file)] if vocab_file else []), *beside]
     return next((file for file in files if file.suffix == ".model" and file.is_file()), None)
 
 
@@ -138,8 +138,8 @@ def unknown_problem(tokenizer: Any) -> str | None:
     try:
         _cut(tokenizer)
     except Exception as error:  # noqa: BLE001  (the library raises no narrower kind)
-        said = " ".join(str(error).split()).rstrip(".")
-        return f"its tokenizer fails on every character that it lacks ({said})"
+        message = " ".join(str(error).split()).rstrip(".")
+        return f"its tokenizer fails on every character that it lacks ({message})"
     return None
 
 
