@@ -62,7 +62,7 @@ def spelling_network(problem: Problem) -> np.ndarray:
     chosen, losses = choices[0], None
     if len(choices) > 1 and problem.judge is not None:
         losses = [problem.judge(rows_of(choice)) for choice in choices]
-        chosen = choices[int(np.argmin(losses))]
+        chosen = choices[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
     problem.notes["choice"] = {
         "base": chosen[0],
         "mix": chosen[1],
