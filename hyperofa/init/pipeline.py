@@ -87,7 +87,8 @@ def _extend(places: Places, resolved: Resolved, inputs: Inputs) -> Made:
         keep = stages if len(problem.predict_ids) else None  # where nothing is predicted, nothing is left behind
         predicted, notes = predict() if keep is None else keep.arrays(f"predicted-{stream}", predict)
         return_freed_memory()  # a network's, of which a wide source's matrices could make no use
-        provenance.evidence[problem.predict_ids] |= predicted["evidence"]  # of both matrices, where there are two
+        first = provenance.evidence[problem.predict_ids] if stream else 0  # an untied head's rows add theirs
+        provenance.evidence[problem.predict_ids] = first | predicted["evidence"]
         return ExtendedMatrix(extend_rows(problem, provenance, predicted["rows"], stream), factors, notes), problem
 
     both = (source.input_embeddings, source.output_embeddings)
