@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import Dataset
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from hyperofa.cli import main
-from hyperofa.corpus.packed import PackedCorpus, _record_batches
+from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.prepare import prepare
 from hyperofa.corpus.settings import CorpusSettings
-from hyperofa.corpus.tokenizing import DocumentTokenizer, token_table, tokenizing
-from hyperofa.errors import DataMissingError, HyperofaError, InputError
+from hyperofa.corpus.tokenizing import DocumentTokenizer
+from hyperofa.errors import DataMissingError, InputError
 
-from .conftest import LINES, decoder_tokenizer, encoder_tokenizer
+from .conftest import LINES
 
 
 def test_counts_and_contents(corpus, tokenizer_directory):
@@ -81,165 +74,6 @@ def test_a_decoders_documents_end_with_its_end_token(decoder_directory, text_fil
     assert (ids[ends & (segments >= 0)] == 0).mean() > 0.9  # but where a document is longer than a sequence
     assert (ids[segments < 0] == corpus.pad_id).all()
     assert corpus.tokens.mask_id is None
-
-
-def test_an_unknown_word_is_no_end(tmp_path):
-    """A Georgian decoder knows no Latin letter: the unknown token is special too, and closes nothing."""
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in ("<unk>", "</s>", "▁", "წყალი")], unk_id=0))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>").save_pretrained(tmp_path)
-    (document,) = DocumentTokenizer(tmp_path)(["წყალი"])
-    assert document.ids.tolist() == [2, 3, 1]
-
-
-def chat_tokenizer(folder, *, eos="<|im_end|>", also=("<|endoftext|>",), template="{{ '<|im_start|>' }}<|im_end|>"):
-    """A byte-level decoder whose end-of-sequence token ends a turn of its chat."""
-    tokenizer = decoder_tokenizer().backend_tokenizer
-    tokenizer.add_special_tokens(["<|im_end|>", *also])
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, unk_token="<|endoftext|>")
-    made.chat_template = template
-    made.save_pretrained(folder)
-    return folder
-
-
-def ends_of(corpus):
-    """The last token of every whole document of a corpus of one sequence."""
-    ids, segments = corpus.rows(np.arange(1))
-    return {int(ids[0][segments[0] == index][-1]) for index in range(int(segments[0].max()))}
-
-
-@pytest.mark.parametrize(
-    ("options", "wanted"),
-    [([], "<|endoftext|>"), (["--document-end", "<|im_end|>"], "<|im_end|>"), (["--document-end", "none"], None)],
-)
-def test_a_chat_models_documents_do_not_end_its_turn(tmp_path, capsys, options, wanted):
-    folder = chat_tokenizer(tmp_path / "t")
-    (tmp_path / "eng.txt").write_text("the dog\nthe cat\nthe bird\n" * 3)
-    words = ["--tokenizer", str(folder), "--text", str(tmp_path / "eng.txt"), "--length", "64"]
-    assert main(["corpus", "prepare", *words, *options, "--out", str(tmp_path / "c"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["languages"][0]["unknown"] == 0
-    known = DocumentTokenizer(folder).tokenizer
-    special = {known.convert_tokens_to_ids(name): name for name in ("<|endoftext|>", "<|im_end|>")}
-    assert {special.get(end) for end in ends_of(PackedCorpus.open(tmp_path / "c"))} == {wanted}
-
-
-def test_an_end_of_turn_is_taken_where_the_vocabulary_has_no_other_and_that_is_said(tmp_path, caplog):
-    tokenizer = Tokenizer(models.WordLevel({"<end_of_turn>": 0, "a": 1}, unk_token="a"))
-    tokenizer.add_special_tokens(["<end_of_turn>"])
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end_of_turn>")
-    made.chat_template = "<end_of_turn>"
-    made.save_pretrained(tmp_path)
-    assert DocumentTokenizer(tmp_path).end == [0]
-    assert "documents end with <end_of_turn>, which ends a turn of its chat too" in caplog.text
-    made.chat_template = "{{ messages[0]['content'] }}"
-    made.save_pretrained(tmp_path)
-    caplog.clear()
-    assert DocumentTokenizer(tmp_path).end == [0]
-    assert not caplog.text
-
-
-def test_a_vocabulary_with_holes_has_a_row_for_every_id(tmp_path):
-    tokenizer = Tokenizer(models.WordLevel({"</s>": 0, "a": 1, "b": 7}, unk_token="</s>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(tmp_path / "t")
-    (tmp_path / "eng.txt").write_text("a b\n" * 9)
-    corpus = prepare(tmp_path / "t", {"eng": [str(tmp_path / "eng.txt")]}, tmp_path / "c", CorpusSettings(length=9))
-    assert corpus.vocab_size == 8
-    assert np.flatnonzero(~corpus.tokens.special).tolist() == [1, 7]
-
-
-def test_token_tables_know_special_and_continuing_tokens(tokenizer_directory):
-    encoder = encoder_tokenizer()
-    table = token_table(encoder)
-    assert table.special[:5].all()
-    assert not table.special[5:].any()
-    for token, index in encoder.get_vocab().items():
-        assert table.continuation[index] == (index >= 5 and not token.startswith("▁"))
-    decoder = decoder_tokenizer()
-    table = token_table(decoder)
-    assert table.special.sum() == 1
-    vocabulary = decoder.get_vocab()
-    assert not table.continuation[vocabulary["Ġ"]]
-    assert table.continuation[vocabulary["a"]]
-
-
-def test_special_tokens_without_a_role_are_special():
-    tokenizer = decoder_tokenizer()
-    tokenizer.backend_tokenizer.add_special_tokens(["<|turn|>"])
-    assert token_table(tokenizer).special[tokenizer.get_vocab()["<|turn|>"]]
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"version": "1.0", "model": 3}', "nonsense"])
-def test_a_damaged_tokenizer_is_one_line(tokenizer_directory, tmp_path, content):
-    shutil.copytree(tokenizer_directory, tmp_path / "t")
-    (tmp_path / "t" / "tokenizer.json").write_text(content)
-    with pytest.raises(InputError, match="cannot load its tokenizer") as caught:
-        DocumentTokenizer(tmp_path / "t")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_killed_worker_is_one_line(tokenizer_directory, monkeypatch):
-    monkeypatch.setattr("hyperofa.corpus.tokenizing._work", os._exit)
-    monkeypatch.setattr("hyperofa.corpus.tokenizing.chunks", lambda texts, size: iter([9]))
-    with (
-        pytest.raises(HyperofaError, match="a process that tokenises was killed"),
-        tokenizing(tokenizer_directory, 2) as tokenize,
-    ):
-        list(tokenize(["a"]))
-
-
-def test_processes_start_once_for_all_languages(tokenizer_directory, text_files, tmp_path, monkeypatch):
-    assert len(text_files) > 1
-    pools = []
-
-    def pool(*arguments, **options):
-        pools.append(ProcessPoolExecutor(*arguments, **options))
-        return pools[-1]
-
-    monkeypatch.setattr("hyperofa.corpus.tokenizing.ProcessPoolExecutor", pool)
-    prepare(tokenizer_directory, text_files, tmp_path / "corpus", CorpusSettings(length=32, processes=2))
-    assert len(pools) == 1
-
-
-def wordpiece_tokenizer() -> PreTrainedTokenizerFast:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "###", "##", "#"]
-    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    roles = ("pad", "unk", "cls", "sep", "mask")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **{f"{role}_token": f"[{role.upper()}]" for role in roles}
-    )
-
-
-def unigram_tokenizer() -> PreTrainedTokenizerFast:
-    pieces = ["<unk>", "<mask>", "▁", "▁play", "ing", "###", "▁###", "##", "#"]
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", mask_token="<mask>")
-
-
-def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    words = ["<|end|>", "Ġ", "Ġplay", "ing", "##", "###", "Ġ###"]
-    vocabulary = {
-        word: index for index, word in enumerate([*words, *sorted({*pre_tokenizers.ByteLevel.alphabet()} - {"Ġ"})])
-    }
-    tokenizer = Tokenizer(models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-
-
-@pytest.mark.parametrize(
-    ("make", "continuing", "starting"),
-    [
-        (wordpiece_tokenizer, {"##ing", "###"}, {"play", "##", "#"}),
-        (unigram_tokenizer, {"ing", "###", "##", "#"}, {"▁play", "▁", "▁###"}),
-        (byte_level_tokenizer, {"ing", "###", "##", "#"}, {"Ġplay", "Ġ", "Ġ###"}),
-    ],
-)
-def test_headings_in_a_vocabulary_do_not_make_it_wordpiece(make, continuing, starting):
-    tokenizer = make()
-    table, vocabulary = token_table(tokenizer), tokenizer.get_vocab()
-    assert {token for token in continuing | starting if table.continuation[vocabulary[token]]} == continuing
 
 
 def test_the_command_prints_and_replaces_its_own_output(tokenizer_directory, text_files, tmp_path, capsys):
@@ -351,105 +185,12 @@ def test_paragraphs_are_documents_where_they_are_asked_for(decoder_directory, tm
     assert tokenizer.decode(ids[0][segments[0] == 0]) == "one dog\ntwo cats<|endoftext|>"
 
 
-@pytest.fixture
-def damaged(tokenizer_directory, tmp_path) -> Path:
-    (tmp_path / "a.txt").write_text("one dog\n")
-    prepare(tokenizer_directory, {"eng_Latn": [str(tmp_path / "a.txt")]}, tmp_path / "c", CorpusSettings(length=16))
-    return tmp_path / "c"
-
-
-def test_damage_is_found(damaged):
-    data = damaged / "data" / "eng_Latn.arrow"
-    whole = data.read_bytes()
-    data.write_bytes(whole[:-40])
-    with pytest.raises(InputError, match="eng_Latn"):
-        PackedCorpus.open(damaged)
-    flipped = bytearray(whole)
-    flipped[whole.index(b"\2\0\0\0", 400)] ^= 1
-    data.write_bytes(flipped)
-    with pytest.raises(InputError, match="checksum"):
-        PackedCorpus.open(damaged).verify()
-    data.unlink()
-    with pytest.raises(DataMissingError, match="no such data file"):
-        PackedCorpus.open(damaged)
-    (damaged / "corpus.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="corpus format 99 is not 2; prepare the corpus again"):
-        PackedCorpus.open(damaged)
-    with pytest.raises(DataMissingError, match="no such file"):
-        PackedCorpus.open(damaged / "data")
-
-
 def test_sampling_is_checked_before_anything_is_read(tokenizer_directory, text_files, tmp_path, monkeypatch):
     monkeypatch.setattr("hyperofa.corpus.prepare.DocumentTokenizer", lambda _: pytest.fail("already at work"))
     with pytest.raises(InputError, match="sampling: "):
         prepare(tokenizer_directory, text_files, tmp_path / "c", CorpusSettings(weight=dict.fromkeys(LINES, 0.0)))
     with pytest.raises(DataMissingError, match=r"last\.txt: no such text file"):
         prepare(tokenizer_directory, {**text_files, "deu_Latn": ["last.txt"]}, tmp_path / "c", CorpusSettings())
-
-
-def test_any_byte_of_a_files_head_may_be_damaged(damaged):
-    data = damaged / "data" / "eng_Latn.arrow"
-    whole = data.read_bytes()
-    for at in range(700):
-        data.write_bytes(whole[:at] + bytes([(whole[at] + 1) % 256]) + whole[at + 1 :])
-        with contextlib.suppress(HyperofaError):
-            _record_batches(data, 32)
-
-
-def test_the_table_of_tokens_is_part_of_the_corpus(damaged, capsys):
-    table = damaged / "tokens.safetensors"
-    whole = table.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-1] ^= 1
-    table.write_bytes(flipped)
-    assert main(["corpus", "show", str(damaged), "--verify"]) == 2
-    assert "tokens.safetensors: the checksum does not match" in capsys.readouterr().err
-    table.write_bytes(whole[:-7])
-    with pytest.raises(InputError, match="not a table of the tokens"):
-        _ = PackedCorpus.open(damaged).tokens
-    table.unlink()
-    assert main(["corpus", "show", str(damaged), "--verify"]) == 3
-    assert "tokens.safetensors: no such file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"length": "long"}, "length: "),
-        ({"length": 0}, "a length of 0"),
-        ({"languages": []}, "0 languages"),
-        ({"languages": [{}]}, "languages.0.name"),
-        ({"tokenizer": None}, "tokenizer: "),
-        ({"sampling": {"weights": [1.0, 2.0], "temperature": 1.0}}, "2 sampling weights"),
-        ({"sampling": {"weights": [float("nan")], "temperature": 1.0}}, "weights must be finite"),
-        ({"sampling": {"weights": [3.0], "temperature": 1.0}}, "changed after it was written"),
-        ({"surprise": 1}, "unknown config key 'surprise'"),
-    ],
-)
-def test_a_malformed_description_is_one_line(damaged, capsys, changes, said):
-    path = damaged / "corpus.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    assert main(["corpus", "show", str(damaged)]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert "corpus.json" in error
-    assert "prepare the corpus again" in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", "", "null"])
-def test_what_is_no_description_is_one_line(damaged, capsys, text):
-    (damaged / "corpus.json").write_text(text)
-    assert main(["corpus", "show", str(damaged)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_path_that_leaves_the_corpus_is_refused(damaged):
-    meta = json.loads((damaged / "corpus.json").read_text())
-    meta["languages"][0]["file"] = "../a.txt"
-    (damaged / "corpus.json").write_text(json.dumps(meta))
-    with pytest.raises(InputError, match="leaves its folder"):
-        PackedCorpus.open(damaged)
 
 
 @pytest.mark.parametrize(
