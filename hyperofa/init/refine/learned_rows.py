@@ -91,28 +91,15 @@ class LearnedRows(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings (B, L, D) float32 of token ids (B, L)."""
         slots = self.slot[ids]
-        change = functional.embedding(slots, self.own, padding_idx=0, sparse=self.sparse)
-        if self.shared.requires_grad:
-            change = change + self.vectors[slots] @ self.shared
-        embeddings = self._embedded(self.start[ids].float() + self.share * self.scale * change)
-        if self.limit is None:
-            return embeddings
-        with torch.no_grad():
-            cut = (self.limit[slots] / embeddings.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
-        return embeddings * cut[..., None]
+        own = functional.embedding(slots, self.own, padding_idx=0, sparse=self.sparse)
+        embeddings = self._embedded(self._moved(self.start[ids], own, slots))
+        return embeddings if self.limit is None else embeddings * _cut(embeddings, self.limit[slots])
 
     def learned(self) -> Tensor:
         """The rows (k, r) of the tokens that learn, as a lookup has them, with a dense gradient."""
         places = torch.from_numpy(self.learned_ids).to(self.start.device)
-        change = self.own[1:]
-        if self.shared.requires_grad:
-            change = change + self.vectors[1:] @ self.shared
-        found = self.start[places].float() + self.share * self.scale * change
-        if self.limit is None:
-            return found
-        with torch.no_grad():
-            cut = (self.limit[1:] / self._embedded(found).norm(dim=-1).clamp(min=1e-12)).clamp(max=1)
-        return found * cut[:, None]
+        rows = self._moved(self.start[places], self.own[1:], slice(1, None))
+        return rows if self.limit is None else rows * _cut(self._embedded(rows), self.limit[1:])
 
     def refined(self, start: Start) -> RowTable:
         """All rows (V, r) with ``share`` of what was learned put into them, stored as the start's."""
@@ -124,10 +111,20 @@ class LearnedRows(nn.Module):
         rows[predicted] += self.share * start.scale * (start.predicted_vectors @ shared)
         rows[learned] += self.share * start.scale * own[1:]
         if self.limit is not None:
-            lengths = self._embedded(torch.from_numpy(rows[learned]).to(self.start.device)).norm(dim=-1)
-            cut = (self.limit[1:] / lengths.clamp(min=1e-12)).clamp(max=1)
-            rows[learned] *= cut.cpu().numpy()[:, None]
+            embeddings = self._embedded(torch.from_numpy(rows[learned]).to(self.start.device))
+            rows[learned] *= _cut(embeddings, self.limit[1:]).cpu().numpy()
         return start.rows.replaced(changed, rows)
+
+    def _moved(self, start: Tensor, own: Tensor, slots: Tensor | slice) -> Tensor:
+        """Rows with their own change and the shared one, before any limit."""
+        change = own + self.vectors[slots] @ self.shared if self.shared.requires_grad else own
+        return start.float() + self.share * self.scale * change
 
     def _embedded(self, rows: Tensor) -> Tensor:
         return rows if self.primitives is None else rows @ self.primitives
+
+
+@torch.no_grad()
+def _cut(embeddings: Tensor, limit: Tensor) -> Tensor:
+    """By what (…, 1) embeddings (…, D) are multiplied so that none is longer than ``limit`` (…)."""
+    return (limit / embeddings.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)[..., None]
