@@ -109,9 +109,9 @@ def sampling_of(names: Sequence[str], settings: CorpusSettings) -> dict[str, Any
         todo = "change the weights, the temperature or the replayed shares"
         raise InputError(str(error), where="sampling", todo=todo) from None
     sampling = {"weights": weights, "temperature": settings.temperature}
-    return (
-        {**sampling, "replay": replay} if any(replay) else sampling
-    )  # without it, the fingerprint is what it always was
+    if any(replay):  # without it, the fingerprint is what it always was
+        sampling["replay"] = replay
+    return sampling
 
 
 def write_tokens(table: TokenTable, path: Path) -> int:

@@ -11,8 +11,10 @@ from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.errors import InputError
 
-_WIDTHS = 8
-"""Micro-batches are padded to multiples of this: few shapes, whose kernels are prepared once and suit tensor cores."""
+
+def padded_length(tokens: int) -> int:
+    """The next multiple of eight: few shapes, whose kernels are prepared once and suit tensor cores."""
+    return max(8, -(-tokens // 8) * 8)
 
 
 class SentenceBatches(Batches):
@@ -53,7 +55,7 @@ class SentenceBatches(Batches):
         ids: NDArray[np.int32],
         lengths: NDArray[np.int64],
     ) -> Batch:
-        longest = min(ids.shape[1], -(-int(lengths.max()) // _WIDTHS) * _WIDTHS)
+        longest = min(ids.shape[1], padded_length(int(lengths.max())))
         dropout = [stream_key(self.seed, "dropout", int(v), int(s)) for s, v in zip(samples, visits, strict=True)]
         inputs = {
             "input_ids": torch.from_numpy(ids[:, :longest].astype(np.int64)),

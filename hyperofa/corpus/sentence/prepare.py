@@ -18,6 +18,7 @@ from hyperofa.corpus.packed import PackedCorpus, write_sequences
 from hyperofa.corpus.packing import chunks
 from hyperofa.corpus.prepare import check_texts, describe, sampling_of, write_tokens
 from hyperofa.corpus.reading import check_source, documents
+from hyperofa.corpus.sentence.batches import padded_length
 from hyperofa.corpus.sentence.known import check_pivot, known_languages
 from hyperofa.corpus.sentence.source import SourceVectors
 from hyperofa.corpus.settings import CorpusSettings
@@ -95,7 +96,7 @@ def prepare_sentences(
     ids = {name: _ids(framed, source.prompt, name, one.texts, settings) for name, one in sentences.items()}
     vectors, mean, variance = _targets(sentences, source)
     longest = max(len(row) for rows, *_ in ids.values() for row in rows)
-    length = max(8, -(-longest // 8) * 8)
+    length = padded_length(longest)
     with new_directory(out, MARKER) as folder:
         (folder / "data").mkdir()
         languages = []
