@@ -89,7 +89,7 @@ def body_step(config: BertConfig | LlamaConfig, rows: int, length: int) -> Step:
     mask[1::2, -length // 8 :] = 0
 
     def step(ours: bool) -> None:
-        with attention_to_learn_with(torch.device("cpu")) if ours else nullcontext():
+        with attention_to_learn_with(torch.device("cpu"), torch.bfloat16) if ours else nullcontext():
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state
             states.float().square().mean().backward()
         model.zero_grad(set_to_none=True)

@@ -14,13 +14,14 @@ LONGEST = 256
 """Keys up to which plain attention is the faster one (benchmarks/bf16_speed.py); its weights are kept for backward."""
 
 
-def attention_to_learn_with(device: torch.device) -> AbstractContextManager[Any]:
+def attention_to_learn_with(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Within it, attention in bfloat16 on a CPU is :func:`plain_attention` where that learns faster; elsewhere torch chooses.
 
     Torch's fused attention takes two to ten times as long there, backward pass included, and its plain one multiplies in
-    float32.
+    float32. Where a model of ``dtype`` on ``device`` has no use of it, nothing is looked at on the way.
     """
-    return _PlainAttention() if device.type == "cpu" else nullcontext()
+    useful = device.type == "cpu" and dtype == torch.bfloat16 and torch.is_grad_enabled()
+    return _PlainAttention() if useful else nullcontext()
 
 
 def plain_attention(

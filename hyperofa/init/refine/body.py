@@ -53,6 +53,7 @@ class Body:
         self.longest = int(positions) - 2  # RoBERTa's table has two rows that no token uses
         self._model: Any = source.model
         self._basis: Tensor | None = None
+        self._digest = ""
 
     def reduce(self, primitives: np.ndarray | None) -> None:
         """From now on, see the source as the extended model will: its rows as ``primitives`` (r, D) keep them; None: as they are.
@@ -65,7 +66,9 @@ class Body:
             self._basis = torch.from_numpy(np.ascontiguousarray(basis)).to(self.device)
 
     def digest(self) -> str:
-        """SHA-256 of the weights, of the config, and of which block is looked at, in which numbers."""
+        """SHA-256 of the weights, of the config, and of which block is looked at, in which numbers; read once."""
+        if self._digest:
+            return self._digest
         model = self._source.model
         values = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
         facts = [self.layer, str(self.dtype), self.device.type, values]
@@ -73,7 +76,8 @@ class Body:
         for name, tensor in model.state_dict().items():  # what lies between body and scores, and their bias, too
             sha.update(name.encode())
             sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return sha.hexdigest()
+        self._digest = sha.hexdigest()
+        return self._digest
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -102,7 +106,7 @@ class Body:
         """States (B, L, D) after the block, of embeddings (B, L, D) under a mask (B, L) of 0 and 1; no block after it is run."""
         body = self._model.base_model
         inputs = self._scaled(embeddings)
-        with attention_to_learn_with(self.device):
+        with attention_to_learn_with(self.device, self.dtype):
             return self._after_block(body, inputs, mask)
 
     def _after_block(self, body: Any, inputs: Tensor, mask: Tensor) -> Tensor:
@@ -117,7 +121,7 @@ class Body:
     def scored_states(self, embeddings: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
         """What the head scores, (n, D) in the body's numbers, at the n positions of ``wanted`` (B, L) bool."""
         options = {"use_cache": False} if self._source.family.objective == "causal" else {}
-        with attention_to_learn_with(self.device):
+        with attention_to_learn_with(self.device, self.dtype):
             output = self._model.base_model(inputs_embeds=self._scaled(embeddings), attention_mask=mask, **options)
         return self._source.family.before_head(self._model, output.last_hidden_state[wanted])
 

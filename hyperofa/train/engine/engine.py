@@ -21,6 +21,7 @@ import torch
 
 from hyperofa.base.attention import attention_to_learn_with
 from hyperofa.errors import HyperofaError, InputError
+from hyperofa.model.families import parameter_dtype
 from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
 from hyperofa.train.checkpoint.unsharded import KINDS, UnshardedState
 from hyperofa.train.engine.clipping import clip_by_what_learns
@@ -152,7 +153,7 @@ class Engine(Ranks):
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> Any:
         """Run the model on one micro-batch, moved to this rank's device."""
-        with attention_to_learn_with(self.device):
+        with self._attention():
             return self._ds(**{name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()})
 
     def backward(self, loss_sum: torch.Tensor, n_targets_global: int) -> None:
@@ -163,8 +164,11 @@ class Engine(Ranks):
         whole gradient so, even where its own would be finite, and with it DeepSpeed leaves out the step on every rank.
         """
         nothing_or_nan = loss_sum.detach() * 0.0
-        with attention_to_learn_with(self.device):  # blocks that are computed again here, too
+        with self._attention():  # blocks that are computed again here, too
             self._ds.backward(loss_sum * (self.world_size / n_targets_global + nothing_or_nan), scale_wrt_gas=False)
+
+    def _attention(self) -> contextlib.AbstractContextManager[Any]:
+        return attention_to_learn_with(self.device, parameter_dtype(self.module))
 
     def end_micro_batch(self) -> None:
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""

@@ -55,7 +55,7 @@ def test_a_decoder_that_learns_in_bfloat16_gets_it_and_its_gradients_are_near_fl
     gradients = []
     for dtype in (torch.float32, torch.bfloat16):
         model.to(dtype).zero_grad()
-        with attention_to_learn_with(CPU):
+        with attention_to_learn_with(CPU, dtype):
             model(input_ids=ids, labels=ids).loss.backward()
         gradients.append(torch.cat([p.grad.flatten().float() for p in model.parameters()]))
         assert len(calls) == (0 if dtype == torch.float32 else 2)
@@ -68,7 +68,7 @@ def test_elsewhere_torch_chooses(monkeypatch, why):
     dtype = torch.float32 if why == "float32" else torch.bfloat16
     q, k, v = parts(dtype=dtype, length=LONGEST + 1 if why == "long" else 7)
     device = torch.device("meta") if why == "other device" else CPU
-    with attention_to_learn_with(device), torch.set_grad_enabled(why != "no gradient"):
+    with attention_to_learn_with(device, dtype), torch.set_grad_enabled(why != "no gradient"):
         if why != "outside":
             functional.scaled_dot_product_attention(q, k, v, dropout_p=0.5 if why == "dropout" else 0.0)
     functional.scaled_dot_product_attention(q, k, v)
