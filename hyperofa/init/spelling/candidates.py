@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,7 @@ from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_thr
 from hyperofa.vocab.surfaces import rows_needed
 from hyperofa_eval.base.cpu import return_freed_memory
 
+log = logging.getLogger(__name__)
 _EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8
 """So many tokens are gone through where the epochs are not given, within these numbers of passes."""
 
@@ -65,7 +68,9 @@ def make_candidates(problem: Problem, settings: NetworkSettings, *, at_source_le
     Raises:
         HyperofaError: the loss became NaN.
     """
+    began = time.monotonic()
     candidates = _from_pieces(problem, settings, at_source_length)
+    log.info("spelling network: learned and asked in %.1f s", time.monotonic() - began)
     return_freed_memory()  # of the learning, before the largest matrices of all
     return dataclasses.replace(candidates, vectors=_from_vectors(problem)) if len(problem.vectors) else candidates
 
