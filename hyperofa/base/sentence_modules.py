@@ -73,8 +73,8 @@ def sentence_form(model: str) -> SentenceForm | None:
     if place:
         name = f"{modules[place][1]}/config.json"
         pooling = _read_pooling(local_folder(model, [MODULES, name]) / name)
-    settings = [read_json(file) for file in sorted(folder.glob(SETTINGS[1]))]
-    lengths = [value["max_seq_length"] for value in settings if isinstance(value, dict) and "max_seq_length" in value]
+    settings = _read_settings(folder)
+    lengths = [value["max_seq_length"] for value in settings if "max_seq_length" in value]
     length = next((length for length in lengths if isinstance(length, int) and length > 0), None)
     return SentenceForm(pooling, kinds[place + 1 : place + 2] == ["Normalize"], length)
 
@@ -84,6 +84,8 @@ def _read_pooling(path: Path) -> Pooling:
     value = read_json(path) if path.is_file() else None
     if not isinstance(value, dict):
         raise InputError("no settings of the pooling", where=path)
+    if value.get("include_prompt") is False:
+        log.warning("%s: include_prompt is false, but vectors here hold the prompt's states where there is one", path)
     modes = [key for key, on in value.items() if key.startswith("pooling_mode_") and on is True]
     if isinstance(value.get("pooling_mode"), str):
         modes = [value["pooling_mode"]]
@@ -97,16 +99,25 @@ def _read_pooling(path: Path) -> Pooling:
     raise InputError(what, where=path)
 
 
+def _read_settings(folder: Path) -> list[dict[str, Any]]:
+    values = [read_json(file) for file in sorted(folder.glob(SETTINGS[1]))]
+    return [value for value in values if isinstance(value, dict)]
+
+
 def check_sentence_modules(source: str) -> None:
-    """Read the list of modules before any work, where there is one.
+    """Read the list of modules before any work, where there is one; warn where texts should be lower-cased.
 
     Raises:
         InputError: ``modules.json`` is damaged, or names a folder outside its own.
         DataMissingError: the source is a hub id that can not be reached.
     """
-    folder = local_folder(source, [MODULES])
-    if (folder / MODULES).is_file():
-        _read_modules(folder)
+    folder = local_folder(source, [MODULES, *SETTINGS])
+    if not (folder / MODULES).is_file():
+        return
+    _read_modules(folder)
+    if any(value.get("do_lower_case") is True for value in _read_settings(folder)):
+        what = "%s: sentence-transformers lower-cases texts for it (do_lower_case); hyperofa does not: give lower case"
+        log.warning(what, source)
 
 
 def carry_sentence_modules(source: str, out: Path) -> None:

@@ -77,17 +77,21 @@ def part_text(given: GivenText, seed: int) -> PartedText:
     order = sorted(sentences, key=lambda number: _hash(min(sentences[number].items())[1], seed))
     dealt = _deal(order, {number: list(sentences[number]) for number in order})
     parts: dict[int, int] = {}
+    left_out: set[str] = set()
     for number in order:
         known_parts = {places[text] for text in sentences[number].values() if text in places}
-        if len(known_parts) < 2:  # one that would join two parts ("Amen.") is left out
+        if len(known_parts) < 2:
             parts[number] = known_parts.pop() if known_parts else dealt[number]
             places |= dict.fromkeys(sentences[number].values(), parts[number])
+        else:  # one that would join two parts ("Amen.") is left out, and its translations with it
+            left_out |= set(sentences[number].values())
     held: list[GivenText] = [GivenText({}, ParallelText({}, given.parallel.n_sentences)) for _ in range(3)]
     for number in sorted(parts):
         for language, text in sentences[number].items():
             held[parts[number]].parallel.texts.setdefault(language, {})[number] = text
     for language, lines in sorted(given.lines.items()):
-        ordered = sorted(dict.fromkeys(lines), key=lambda line: _hash(line, seed))
+        usable = (line for line in dict.fromkeys(lines) if line in places or line not in left_out)
+        ordered = sorted(usable, key=lambda line: _hash(line, seed))
         fresh = [line for line in ordered if line not in places]
         places |= _deal(fresh, {line: [language] for line in fresh})  # for a language that has the same line, too
         for line in ordered:

@@ -13,7 +13,12 @@ from safetensors.torch import load_file, save_file
 from support.hub_cache import put_in_cache, use_cache
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from hyperofa.base.sentence_modules import SentenceForm, carry_sentence_modules, sentence_form
+from hyperofa.base.sentence_modules import (
+    SentenceForm,
+    carry_sentence_modules,
+    check_sentence_modules,
+    sentence_form,
+)
 from hyperofa.errors import InputError
 from hyperofa.train.checkpoint.final import write_final
 
@@ -219,3 +224,14 @@ def test_the_form_of_a_sentences_vector_is_read(source, rooms, tmp_path):
     (source / "1_Pooling" / "config.json").unlink()
     with pytest.raises(InputError, match="no settings of the pooling"):
         sentence_form(str(source))
+
+
+def test_what_sentence_transformers_does_and_we_do_not_is_warned_of(source, caplog):
+    for lower in (False, True):
+        (source / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": lower}))
+        check_sentence_modules(str(source))
+        assert ("lower-cases texts" in caplog.text) is lower
+    config = {"pooling_mode_mean_tokens": True, "include_prompt": False}
+    (source / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    assert sentence_form(str(source)) is not None
+    assert "include_prompt is false" in caplog.text

@@ -42,17 +42,17 @@ def pursue(
     size = max(1, min(1024, _BUDGET // (4 * (len(atoms) + 2 * k * atoms.shape[1]))))
     for start in range(0, len(targets), size):
         block = slice(start, min(start + size, len(targets)))
-        wanted = torch.from_numpy(np.ascontiguousarray(targets[block]))
-        left, chosen = wanted, torch.empty((len(wanted), 0), dtype=torch.int64)
-        weights = torch.empty((len(wanted), 0))
+        block_targets = torch.from_numpy(np.ascontiguousarray(targets[block]))
+        residuals, chosen = block_targets, torch.empty((len(block_targets), 0), dtype=torch.int64)
+        weights = torch.empty((len(block_targets), 0))
         while (count := chosen.shape[1]) < k:
-            scores = (left.to(dtype) @ units.T).float().abs_().scatter_(1, chosen, -1.0)
+            scores = (residuals.to(dtype) @ units.T).float().abs_().scatter_(1, chosen, -1.0)
             more = min(max(1, math.floor(growth * count)), k - count)
             chosen = torch.cat([chosen, scores.topk(more, dim=1).indices], dim=1)
             picked = torch.from_numpy((atoms[chosen.numpy()] / norms[chosen.numpy(), None]).astype(np.float32))
             gram = picked @ picked.transpose(1, 2)
             gram.diagonal(dim1=1, dim2=2).add_(_JITTER)
-            weights = torch.cholesky_solve(picked @ wanted[:, :, None], torch.linalg.cholesky(gram))
-            left = wanted - (weights.transpose(1, 2) @ picked)[:, 0]
+            weights = torch.cholesky_solve(picked @ block_targets[:, :, None], torch.linalg.cholesky(gram))
+            residuals = block_targets - (weights.transpose(1, 2) @ picked)[:, 0]
             weights = weights[:, :, 0]
         yield block, chosen.numpy(), weights.numpy() / norms[chosen.numpy()]

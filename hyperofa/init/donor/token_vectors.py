@@ -50,9 +50,9 @@ class TokenVectors:
         return self._of(self.target_ids[ids])
 
     def _of(self, own: np.ndarray) -> np.ndarray:
-        found = np.zeros((len(own), self.rows.shape[1]), dtype=np.float32)
-        found[own >= 0] = self.rows[own[own >= 0]]
-        return found
+        rows = np.zeros((len(own), self.rows.shape[1]), dtype=np.float32)
+        rows[own >= 0] = self.rows[own[own >= 0]]
+        return rows
 
     def without(self, ids: np.ndarray) -> TokenVectors:
         """The same for predicting the source tokens ``ids`` (n,) from the others: the source is the target too."""
@@ -89,11 +89,11 @@ def read_donor(
         raise InputError("the donor's embeddings hold NaN or infinity", where=donor)
 
     def met(other: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
-        found = np.full(size, -1, dtype=np.int64)
+        donor_ids = np.full(size, -1, dtype=np.int64)
         ids = find_overlap(tokenizer, other).source_ids
         plain = np.array([surface.kind not in {"special", "hole"} for surface in token_surfaces(other)])
-        found[: len(ids)] = np.where(plain & (ids >= 0) & (norms[ids] > 0), ids, -1)
-        return found, plain
+        donor_ids[: len(ids)] = np.where(plain & (ids >= 0) & (norms[ids] > 0), ids, -1)
+        return donor_ids, plain
 
     theirs, of_source = met(source_tokenizer, source_rows)
     ours, of_target = met(target_tokenizer, len(source_ids))

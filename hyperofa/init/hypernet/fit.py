@@ -155,7 +155,7 @@ def fit(
     team = team or Team(config.device)
     state = _Fit(model, vectors, config, team, groups)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    wanted = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
+    all_targets = torch.from_numpy(np.ascontiguousarray(targets)).to(state.device)
     store = SavedState(checkpoint, "hypernet", _key(data, network, config, seed) if checkpoint else "")
     history, best = load_fit(store, model, optimizer, config.epochs)
     with progress_bar(f"fitting the {network.network}", config.epochs) as advance:
@@ -166,12 +166,12 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * config.decay ** (epoch // config.decay_every)
             rng = np.random.default_rng([seed, 12, epoch])
-            history["train"].append(_train_epoch(state, optimizer, sets, wanted, train, rng))
+            history["train"].append(_train_epoch(state, optimizer, sets, all_targets, train, rng))
             if not np.isfinite(history["train"][-1]):
                 what = f"the loss became {history['train'][-1]} in epoch {epoch + 1}"
                 raise HyperofaError(what, where="hypernetwork", todo="lower learning_rate")
             if len(held):
-                history["validation"].append(_validate(state, sets, wanted, held, seed)[0])
+                history["validation"].append(_validate(state, sets, all_targets, held, seed)[0])
                 if config.patience is not None and int(np.argmin(history["validation"])) == epoch:
                     best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if team.rank == 0:
@@ -180,7 +180,7 @@ def fit(
             advance()
     if best is not None and config.patience is not None:
         model.load_state_dict(best)
-    cosine = _validate(state, sets, wanted, held, seed)[1] if len(held) else None
+    cosine = _validate(state, sets, all_targets, held, seed)[1] if len(held) else None
     stops = config.patience is not None and history["validation"]
     report = FitReport(
         train_loss=history["train"],
@@ -201,15 +201,15 @@ def predict(network: nn.Module, sets: WordSets, vectors: VectorTable, config: Fi
     state = _Fit(network, vectors, config, Team(config.device))
     network.eval()
     rng = np.random.default_rng([seed, 11])
-    found = np.zeros((0, 0), dtype=np.float32)
+    predicted = np.zeros((0, 0), dtype=np.float32)
     with torch.inference_mode(), progress_bar("predicting rows", len(sets)) as advance:
         for batch in sets.ordered(config.batch_size, rng):
             rows = state.rows(batch).cpu().numpy()
-            if not len(found):
-                found = np.empty((len(sets), rows.shape[1]), dtype=np.float32)
-            found[batch.items] = rows
+            if not len(predicted):
+                predicted = np.empty((len(sets), rows.shape[1]), dtype=np.float32)
+            predicted[batch.items] = rows
             advance(len(batch.items))
-    return found
+    return predicted
 
 
 def _train_epoch(
@@ -245,9 +245,9 @@ def _validate(state: _Fit, sets: WordSets, targets: Tensor, items: np.ndarray, s
     with torch.inference_mode():
         for start in range(0, len(items), state.config.batch_size):
             batch = sets.batch(items[start : start + state.config.batch_size], rng)
-            rows, wanted = state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)]
-            total += float(_loss(state.config, rows, wanted)) * len(batch.items)
-            cosine += float(nn.functional.cosine_similarity(rows, wanted, dim=-1).sum())
+            rows, true_rows = state.rows(batch), targets[torch.from_numpy(batch.items).to(state.device)]
+            total += float(_loss(state.config, rows, true_rows)) * len(batch.items)
+            cosine += float(nn.functional.cosine_similarity(rows, true_rows, dim=-1).sum())
     return state.team.agree(total / len(items)), state.team.agree(cosine / len(items))
 
 
@@ -271,11 +271,11 @@ def _key(data: FitData, network: NetworkConfig, config: FitConfig, seed: int) ->
     sets, targets, groups, vectors = data
     fitting = dataclasses.asdict(config)
     del fitting["device"], fitting["processes"], fitting["epochs"]  # they do not change what an epoch does
-    asked = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)
-    found = hashlib.sha256(asked.encode())
+    facts = json.dumps([dataclasses.asdict(network), fitting, seed, sets.limit, vectors.shape[1]], sort_keys=True)
+    sha = hashlib.sha256(facts.encode())
     used, indices = np.unique(sets.indices, return_inverse=True)
     for array in (sets.starts, indices.astype(np.int64), sets.shares, targets, np.asarray(groups, dtype=np.int64)):
-        found.update(np.ascontiguousarray(array).data)
+        sha.update(np.ascontiguousarray(array).data)
     for start in range(0, len(used), _BLOCK):
-        found.update(np.ascontiguousarray(vectors[used[start : start + _BLOCK]]).data)
-    return found.hexdigest()
+        sha.update(np.ascontiguousarray(vectors[used[start : start + _BLOCK]]).data)
+    return sha.hexdigest()

@@ -22,10 +22,10 @@ def load_fit(
 
     A state of more than ``epochs``, where they are given, is not taken over.
     """
-    found = store.load()
-    if found is None or (epochs is not None and len(found[1]["history"]["train"]) > epochs):
+    saved = store.load()
+    if saved is None or (epochs is not None and len(saved[1]["history"]["train"]) > epochs):
         return {"train": [], "validation": []}, None
-    tensors, record = found
+    tensors, record = saved
     model.load_state_dict(_part(tensors, "model."))
     plain = optimizer.state_dict()
     plain["state"] = {

@@ -161,15 +161,15 @@ def _chunks(*all_rows: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
 
 def _through(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``functional.linear`` (N, p) in float32."""
-    found = rows.new_empty(len(rows), len(weight), dtype=torch.float32)
+    product = rows.new_empty(len(rows), len(weight), dtype=torch.float32)
     for here, (chunk,) in _chunks(rows):
-        found[here] = functional.linear(chunk, weight, bias)[: here.stop - here.start]
-    return found
+        product[here] = functional.linear(chunk, weight, bias)[: here.stop - here.start]
+    return product
 
 
 def _outer(left: Tensor, right: Tensor) -> Tensor:
     """``left.T @ right`` (p, q) of (N, p) and (N, q), added up in float32."""
-    found = left.new_zeros(left.shape[1], right.shape[1], dtype=torch.float32)
+    product = left.new_zeros(left.shape[1], right.shape[1], dtype=torch.float32)
     for _, (a, b) in _chunks(left, right):
-        found += a.T @ b
-    return found
+        product += a.T @ b
+    return product

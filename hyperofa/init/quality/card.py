@@ -110,13 +110,13 @@ def card(record: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> 
 def _what_it_is(record: Mapping[str, Any]) -> str:
     method = Path(record["method"]).name  # a user's own is FILE.py:NAME
     options = record["made_by"]["settings"]["options"].items()
-    given = ", ".join(f"{name} {value}" for name, value in options if value is not None)
+    options_text = ", ".join(f"{name} {value}" for name, value in options if value is not None)
     steps, dense = record.get("trained_steps"), record["rank"] and record.get("dense")
     size = f"factorised to rank {record['rank']}" if record["rank"] else "not factorised"
     size += ", and were multiplied out later" if dense else ""
     sentences = [
         f"`{record['source']['name']}` with a larger vocabulary. hyperofa wrote the embeddings of the new tokens.",
-        f"The method is `{method}`{f' ({given})' if given else ''}. The embeddings are {size}.",
+        f"The method is `{method}`{f' ({options_text})' if options_text else ''}. The embeddings are {size}.",
     ]
     if done := record["refine"]:
         learned = (

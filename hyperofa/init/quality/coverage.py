@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def scripts(tokenizer: Any, found: origin.Provenance) -> dict[str, dict[str, int]]:
+def scripts(tokenizer: Any, provenance: origin.Provenance) -> dict[str, dict[str, int]]:
     """Tokens by script and provenance; the script is the first word of the Unicode name of the first letter."""
     from hyperofa.vocab.surfaces import token_surfaces
 
     counts: dict[str, Counter[str]] = {}
-    for surface, code in zip(token_surfaces(tokenizer), found.code, strict=False):
+    for surface, code in zip(token_surfaces(tokenizer), provenance.code, strict=False):
         text = surface.text.decode("utf-8", errors="ignore")
         letter = next((character for character in text if character.isalpha()), None)
         name = unicodedata.name(letter, "OTHER").split()[0] if letter else "OTHER"
@@ -30,13 +30,13 @@ def scripts(tokenizer: Any, found: origin.Provenance) -> dict[str, dict[str, int
     return {name: dict(counter) for name, counter in by_size}
 
 
-def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) -> dict[str, dict[str, float]]:
+def languages(keys: Sequence[str], words: csr_matrix, provenance: origin.Provenance) -> dict[str, dict[str, float]]:
     """For each language of the word vectors: its words, and its tokens by provenance.
 
     ``words`` counts its keys, ``matched`` the ones that yield a token; a token is a language's if one of its words yields it, so
     tokens of several languages count in each. ``known`` is the mean share of a word's matches that are copied or predicted: the
     rest starts from noise.
-    ``keys`` are n ``lang:word``, ``words`` (V, n) their matches, ``found`` of the V tokens (and rows appended beyond them).
+    ``keys`` are n ``lang:word``, ``words`` (V, n) their matches, ``provenance`` of the V tokens (and rows appended beyond them).
     """
     from scipy.sparse import csr_matrix
 
@@ -44,16 +44,16 @@ def languages(keys: Sequence[str], words: csr_matrix, found: origin.Provenance) 
     parts = (key.partition(":") for key in keys)
     names = (language if mark else STORED.default_language or "" for language, mark, _ in parts)
     of_word = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
-    code = found.code[: words.shape[0]]
-    there = csr_matrix((np.ones(words.nnz, dtype=np.float32), words.indices, words.indptr), shape=words.shape)
+    code = provenance.code[: words.shape[0]]
+    is_match = csr_matrix((np.ones(words.nnz, dtype=np.float32), words.indices, words.indptr), shape=words.shape)
     ones = np.ones(len(keys), dtype=np.float32)
-    tokens = (there @ csr_matrix((ones, (np.arange(len(keys)), of_word)), shape=(len(keys), len(index)))).tocsr()
+    tokens = (is_match @ csr_matrix((ones, (np.arange(len(keys)), of_word)), shape=(len(keys), len(index)))).tocsr()
     kinds = ("copied", "predicted", "drawn")
     counts = {
         kind: np.bincount(tokens[code == origin.NAMES.index(kind)].indices, minlength=len(index)) for kind in kinds
     }
-    matches = np.asarray(there.sum(axis=0)).ravel()
-    good = np.asarray(there[np.isin(code, (origin.COPIED, origin.PREDICTED))].sum(axis=0)).ravel()
+    matches = np.asarray(is_match.sum(axis=0)).ravel()
+    good = np.asarray(is_match[np.isin(code, (origin.COPIED, origin.PREDICTED))].sum(axis=0)).ravel()
     share = np.divide(good, matches, out=np.zeros_like(good), where=matches > 0)
     n_words = np.bincount(of_word, minlength=len(index))
     matched = np.bincount(of_word[matches > 0], minlength=len(index))

@@ -17,7 +17,7 @@ _SAMPLE = 2000
 _SHOWN = 12
 
 
-def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int) -> dict[str, Any]:
+def matrix_figures(extended: ExtendedMatrix, provenance: origin.Provenance, seed: int) -> dict[str, Any]:
     """Figures on the rows of one matrix, in the embedding space.
 
     ``*_norm`` are mean norms; ``*_centred_cosine`` mean cosines between random pairs of rows after the source's mean is
@@ -27,7 +27,7 @@ def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int
     factors = extended.factors
     source = factors.coordinates
     centre = factors.embed(source.mean()[None])
-    code = found.code[: len(extended.rows)]  # without the rows appended as padding
+    code = provenance.code[: len(extended.rows)]  # without the rows appended as padding
     report: dict[str, Any] = {}
     for name in ("source", "copied", "predicted", "drawn"):
         rows = source if name == "source" else extended.rows.take(np.flatnonzero(code == origin.NAMES.index(name)))
@@ -38,10 +38,10 @@ def matrix_figures(extended: ExtendedMatrix, found: origin.Provenance, seed: int
 
 
 def neighbours(
-    extended: ExtendedMatrix, found: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
+    extended: ExtendedMatrix, provenance: origin.Provenance, source_tokenizer: Any, target_tokenizer: Any, seed: int
 ) -> dict[str, list[str]]:
     """The five source tokens nearest to each of a sample of predicted tokens, by cosine about the source's mean."""
-    predicted = np.flatnonzero(found.code == origin.PREDICTED)
+    predicted = np.flatnonzero(provenance.code == origin.PREDICTED)
     if not len(predicted):
         return {}
     factors = extended.factors

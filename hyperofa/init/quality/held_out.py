@@ -35,8 +35,8 @@ def held_out_check(method: Method, problem: Problem, size: int) -> dict[str, Any
     share = min(0.2, size / len(anchors))
     held = np.isin(groups, names[: max(1, round(share * len(names)))])
     ids = anchors[held]
-    found = run_method(method, without_tokens(problem, ids, problem.settings))
-    return _compare(found, problem.rows.take(anchors), np.flatnonzero(held))
+    predicted = run_method(method, without_tokens(problem, ids, problem.settings))
+    return _compare(predicted, problem.rows.take(anchors), np.flatnonzero(held))
 
 
 def without_tokens(problem: Problem, ids: np.ndarray, settings: Settings) -> Problem:
@@ -73,15 +73,15 @@ def _emptied(words: csr_matrix, ids: np.ndarray) -> csr_matrix:
     return words
 
 
-def _compare(found: np.ndarray, rows: RowTable, places: np.ndarray) -> dict[str, Any]:
-    """``found`` (m, r) against ``rows`` (a, r), of which ``places`` (m,) are the true ones."""
+def _compare(predicted: np.ndarray, rows: RowTable, places: np.ndarray) -> dict[str, Any]:
+    """``predicted`` (m, r) against ``rows`` (a, r), of which ``places`` (m,) are the true ones."""
     centre = rows.mean()
-    queries, wanted = normalise_rows(found - centre), rows[places] - centre
-    true = np.einsum("mr,mr->m", queries, normalise_rows(wanted))
+    queries, true_rows = normalise_rows(predicted - centre), rows[places] - centre
+    true = np.einsum("mr,mr->m", queries, normalise_rows(true_rows))
     rank = np.ones(len(places), dtype=np.int64)
     for block in rows.blocks():
         rank += (queries @ normalise_rows(block - centre).T > true[:, None] + 1e-6).sum(axis=1)
-    length = np.linalg.norm(found - centre, axis=1) / np.maximum(np.linalg.norm(wanted, axis=1), 1e-12)
+    length = np.linalg.norm(predicted - centre, axis=1) / np.maximum(np.linalg.norm(true_rows, axis=1), 1e-12)
     return {
         "tokens": len(places),
         "among": len(rows),

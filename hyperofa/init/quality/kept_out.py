@@ -74,18 +74,18 @@ class Side(NamedTuple):
         """Tokens of each text, specials apart."""
         return [len(row) for row in PlainText(self.tokenizer).ids(texts)]
 
-    @property
-    def reach(self) -> int:
-        """Tokens of text that the model reads at once, beside the specials around it and a start of ours."""
+    def reach(self, prompt: str = "") -> int:
+        """Tokens of text that the model reads at once, beside the specials around it, a start of ours, and a prompt."""
         most = min(self.tokenizer.model_max_length, positions(self.model.base_model))
-        return max(1, most - self.tokenizer.num_special_tokens_to_add() - 1)
+        before = self.lengths([prompt])[0] if prompt else 0
+        return max(1, most - self.tokenizer.num_special_tokens_to_add() - 1 - before)
 
     @property
     def device(self) -> torch.device:
         """A GPU where there is one with room for the model, else the CPU."""
         size = sum(p.numel() * p.element_size() for p in self.model.parameters())
-        there = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 1.5 * size
-        return torch.device("cuda" if there else "cpu")
+        has_room = torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 1.5 * size
+        return torch.device("cuda" if has_room else "cpu")
 
     @contextmanager
     def on_device(self, *, bfloat16: bool) -> Iterator[None]:
@@ -117,20 +117,20 @@ def kept_text(text: GivenText, *, pairs: bool) -> Kept:
     texts = text.parallel.texts if pairs else {}
     biggest = sorted(texts, key=lambda name: (-len(texts[name]), name))
     pivot = next((name for name in (*PIVOTS, *biggest) if name in (texts or lines)), None)
-    found: dict[str, Pairs] = {}
+    pairs_by_language: dict[str, Pairs] = {}
     for name, rows in sorted(texts.items()):
         if name != pivot and pivot is not None:
             both = sorted(rows.keys() & texts[pivot].keys(), reverse=True)
             # A sentence of the pivot once: its twins would be wrong answers to each other.
-            found[name] = list({texts[pivot][number]: rows[number] for number in both}.items())
-    return Kept(lines, {name: rows for name, rows in found.items() if rows}, pivot).first(LINES)
+            pairs_by_language[name] = list({texts[pivot][number]: rows[number] for number in both}.items())
+    return Kept(lines, {name: rows for name, rows in pairs_by_language.items() if rows}, pivot).first(LINES)
 
 
-def alike(kept: Kept, sides: Sequence[Side]) -> Kept:
-    """Texts cut at a character, the same for all sides, so that every model reads them whole."""
+def alike(kept: Kept, sides: Sequence[Side], prompt: str = "") -> Kept:
+    """Texts cut at a character, the same for all sides, so that every model reads them whole behind ``prompt``."""
     texts = kept.texts()
     shown = [next(iter(cut(text, CHARACTERS)), text) for text in texts]
-    reach = [side.reach for side in sides]
+    reach = [side.reach(prompt) for side in sides]
     while True:
         long = np.any([np.array(side.lengths(shown)) > most for side, most in zip(sides, reach, strict=True)], axis=0)
         if not long.any():

@@ -25,7 +25,7 @@ def quality_of(
     resolved: Resolved,
     matrices: list[tuple[ExtendedMatrix, Problem]],
     words: Words | None,
-    found: origin.Provenance,
+    provenance: origin.Provenance,
 ) -> dict[str, Any]:
     """The quality report: of the input matrix, and under ``output`` of an untied head's (None where tied)."""
     from hyperofa.init.quality.coverage import languages, scripts
@@ -34,14 +34,14 @@ def quality_of(
     size = method.held_out if size is None else size
     (inputs, problem), *others = matrices
     tokenizers = (problem.source_tokenizer, problem.target_tokenizer)
-    report = matrix_figures(inputs, found, seed)
-    report["scripts"] = scripts(problem.target_tokenizer, found)
-    report["neighbours"] = neighbours(inputs, found, *tokenizers, seed)
-    report["languages"] = languages(words.keys, words.target, found) if words else {}
+    report = matrix_figures(inputs, provenance, seed)
+    report["scripts"] = scripts(problem.target_tokenizer, provenance)
+    report["neighbours"] = neighbours(inputs, provenance, *tokenizers, seed)
+    report["languages"] = languages(words.keys, words.target, provenance) if words else {}
     report["held_out"] = held_out_check(method, problem, size)
     report["output"] = None
     for outputs, own in others:
-        report["output"] = matrix_figures(outputs, found, seed) | {"held_out": held_out_check(method, own, size)}
+        report["output"] = matrix_figures(outputs, provenance, seed) | {"held_out": held_out_check(method, own, size)}
     return report
 
 
@@ -50,36 +50,38 @@ def record_of(
     resolved: Resolved,
     source: Source,
     matrices: list[ExtendedMatrix],
-    found: origin.Provenance,
+    provenance: origin.Provenance,
     met: dict[str, int],
 ) -> dict[str, Any]:
     """What was made of what; nothing in it depends on when or how fast, so two runs with one seed write the same."""
-    asked = resolved.settings
+    settings = resolved.settings
     folders = {"source": places.source, "tokenizer": places.tokenizer}
-    folders |= {"donor": asked.donor} if asked.donor is not None else {}
+    folders |= {"donor": settings.donor} if settings.donor is not None else {}
     inputs = {name: Path(folder) for name, folder in folders.items() if Path(folder).is_dir()}
     hub_ids = {name: folder for name, folder in folders.items() if name not in inputs}
     inputs |= {"vectors": places.vectors} if places.vectors else {}
-    inputs |= named_inputs("parallel", asked.parallel)
-    for language, paths in asked.text.items():
+    inputs |= named_inputs("parallel", settings.parallel)
+    for language, paths in settings.text.items():
         inputs |= named_inputs(f"text/{language}", paths)
     inputs |= {"method": resolved.method.file} if resolved.method.file is not None else {}
-    settings = recorded(asked) | hub_ids | {"scale_split": resolved.scale_split, "options": to_plain(resolved.options)}
+    settings_record = (
+        recorded(settings) | hub_ids | {"scale_split": resolved.scale_split, "options": to_plain(resolved.options)}
+    )
     first, *others = matrices
     record = {
         "schema": RECORD_SCHEMA,
         "source": _source_facts(places.source),
         "auto_class": "AutoModelForMaskedLM" if source.family.objective == "mlm" else "AutoModelForCausalLM",
-        "method": asked.method,
+        "method": settings.method,
         "rank": first.factors.rank,
         "energy": first.factors.energy,
-        "counts": found.counts,
-        "evidence": found.evidence_counts,
+        "counts": provenance.counts,
+        "evidence": provenance.evidence_counts,
         "overlap": met,
         "head": {"is_new": source.head_is_new, "tied": source.output_embeddings is None},
         "method_notes": first.notes,
         "output": None,
-        "made_by": made_by("hyperofa init", inputs, settings),
+        "made_by": made_by("hyperofa init", inputs, settings_record),
     }
     for outputs in others:
         factors = outputs.factors
@@ -96,11 +98,11 @@ def _source_facts(source: str) -> dict[str, str | None]:
     from hyperofa_eval.base.hub import is_hub_id
 
     folder = local_folder(source, ["README.md", "config.json"])
-    said: list[Any] = []
+    licenses: list[Any] = []
     # A card is of any hand: what it does not say plainly is left out.
     with suppress(FileNotFoundError, ValueError, AttributeError, YAMLError):
-        said.append((metadata_load(folder / "README.md") or {}).get("license"))
+        licenses.append((metadata_load(folder / "README.md") or {}).get("license"))
     if (folder / "config.json").is_file():
-        said.append(read_json(folder / "config.json").get("license"))
-    license = next((one for one in said if isinstance(one, str) and one), None)
+        licenses.append(read_json(folder / "config.json").get("license"))
+    license = next((one for one in licenses if isinstance(one, str) and one), None)
     return {"name": source if is_hub_id(source) else Path(source).resolve().name, "license": license}

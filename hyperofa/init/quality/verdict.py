@@ -65,7 +65,7 @@ def verdict_of(
     sides = Side(source.model, source_tokenizer, "the source"), Side(model, tokenizer, "the extended model")
     causal = source.family.objective == "causal"
     head = "none" if source.head_is_new else "causal" if causal else "masked"
-    plan = affordable(alike(kept_text(text, pairs=not causal), sides), sides, head=head != "none")
+    plan = affordable(alike(kept_text(text, pairs=not causal), sides, prompt), sides, head=head != "none")
     kept = plan.kept
     own, extended = (measured(side, plan, head, seed, prompt) for side in sides)
     languages: dict[str, Record] = {}

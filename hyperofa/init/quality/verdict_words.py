@@ -53,14 +53,14 @@ def line_of(record: Mapping[str, Any]) -> str:
 
 def warning_of(record: Mapping[str, Any]) -> str:
     """One line that names where the extended model is worse, with figures; empty where it is not."""
-    found = [
+    worse_places = [
         f"{name} ({NAMES[metric]} {_from_to(metric, row[metric])})"
         for name, row in [*record["languages"].items(), ("the mean", record["mean"])]
         for metric in record["decides"]
         if metric in row and row[metric]["verdict"] == "worse"
     ]
-    where = _some(found, ", ")
-    return f"the extended model is worse than the source with its own tokenizer in {where}" if found else ""
+    where = _some(worse_places, ", ")
+    return f"the extended model is worse than the source with its own tokenizer in {where}" if worse_places else ""
 
 
 def table_of(record: Mapping[str, Any]) -> tuple[str, list[str], list[list[str]]]:

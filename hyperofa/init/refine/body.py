@@ -88,11 +88,15 @@ class Body:
         for parameter in learning:
             parameter.requires_grad_(False)
         if self.dtype != parameter_dtype(model) or self.device.type != home.type:
-            without = {id(module): nn.Identity() for module in (self._embedding, output_head(model))}
-            self._model = copy.deepcopy(model, without)
-            for parameter in self._model.parameters():  # buffers, such as rotary frequencies, stay float32
-                parameter.data = parameter.data.to(self.dtype)
-            self._model.to(self.device)
+            vocabulary = [module for module in (self._embedding, output_head(model)) if module is not None]
+            replaced: dict[int, Any] = {id(module): nn.Identity() for module in vocabulary}
+            left_out = {id(parameter) for module in vocabulary for parameter in module.parameters()}
+            for parameter in model.parameters():  # each converted alone: no second copy in the source's numbers
+                if id(parameter) not in left_out:
+                    data = parameter.detach().to(self.device, self.dtype)
+                    replaced[id(parameter)] = nn.Parameter(data, requires_grad=False)
+            # Buffers, such as rotary frequencies, stay float32.
+            self._model = copy.deepcopy(model, replaced).to(self.device)
         self._model.eval()
         try:
             yield

@@ -63,6 +63,19 @@ def test_a_sentence_that_would_join_two_parts_is_left_out() -> None:
     assert len(with_amen) == 1
 
 
+def test_translations_of_a_left_out_sentence_are_left_out_of_the_lines_too() -> None:
+    """Sentence 100 joins an English sentence of one part to a Kabyle one of another; its French is a plain line as well."""
+    eng, kab = {i: f"sentence {i}" for i in range(100)}, {i: f"tafyirt {i}" for i in range(100)}
+    parts = parts_of(part_text(GivenText({}, ParallelText({"eng": eng, "kab": kab}, 101)), 0))
+    first, second = (next(iter(part.parallel.texts["eng"])) for part in parts[:2])
+    joining = ParallelText(
+        {"eng": eng | {100: eng[first]}, "kab": kab | {100: kab[second]}, "fra": {100: "phrase"}}, 101
+    )
+    parts = parts_of(part_text(GivenText({"fra": ["phrase", *(f"autre {i}" for i in range(50))]}, joining), 0))
+    assert all(100 not in rows for part in parts for rows in part.parallel.texts.values())
+    assert sorted(line for part in parts for line in part.lines["fra"]) == sorted(f"autre {i}" for i in range(50))
+
+
 def test_a_line_that_two_languages_share_is_in_one_part() -> None:
     shared = [f"same {i}" for i in range(300)]
     nob, nno = [f"bokmål {i}" for i in range(300)], [f"nynorsk {i}" for i in range(1700)]

@@ -41,8 +41,18 @@ def test_both_sides_read_the_same_characters_and_read_them_whole(sides):
     long, short = found.lines["eng"]
     assert short == "dog"
     assert line.startswith(long)
-    assert all(max(side.lengths([long])) <= side.reach for side in sides)
-    assert max(side.lengths([line[: 2 * len(long)]])[0] - side.reach for side in sides) > 0, "no more than needed"
+    assert all(max(side.lengths([long])) <= side.reach() for side in sides)
+    assert max(side.lengths([line[: 2 * len(long)]])[0] - side.reach() for side in sides) > 0, "no more than needed"
+
+
+def test_a_prompt_takes_its_tokens_from_the_text(sides):
+    line = "dog cat house red water walk sun fire moon tree " * 4
+    kept = kept_text(GivenText({"eng": [line]}), pairs=False)
+    (behind,), (alone,) = (alike(kept, sides, prompt).lines["eng"] for prompt in ("red water: ", ""))
+    assert len(behind) < len(alone)
+    for side in sides:
+        most = side.model.config.max_position_embeddings - side.tokenizer.num_special_tokens_to_add() - 1
+        assert side.lengths(["red water: " + behind])[0] <= most
 
 
 def test_long_lines_are_cut_at_a_space(sides, monkeypatch):

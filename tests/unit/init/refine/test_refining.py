@@ -103,6 +103,18 @@ def test_text_alone_is_enough(rooms, folder):
     assert record_of(folder, "decoder")["texts"].keys() == {"deu"}
 
 
+@pytest.mark.parametrize("name", ["bare", "tied", "untied"])
+def test_without_new_tokens_nothing_learns(folder, name):
+    """A trimmed tokenizer has no new tokens; text and parallel text may be given all the same."""
+    texts = ["--text", f"deu={folder / 'par' / 'deu.txt'}", "--parallel", folder / "par"]
+    words = ["init", "--source", folder / name, "--tokenizer", folder / name, *texts, "--out", folder / "out", *STEPS]
+    assert main([str(word) for word in words]) == 0
+    record = json.loads((folder / "out" / "init.json").read_text())
+    assert record["counts"]["predicted"] == record["counts"]["drawn"] == 0
+    before, after = (load_source(str(folder / place)).input_embeddings for place in (name, "out"))
+    assert torch.equal(before, after[: len(before)])
+
+
 def test_text_too_short_to_keep_lines_out_teaches_nothing(rooms, folder, capsys):
     (folder / "few.txt").write_text("\n".join(GERMAN[:5]))
     assert init(rooms, folder, "--text", f"deu={folder / 'few.txt'}") == 0
