@@ -45,6 +45,9 @@ PEERS = {
     "mergekit-omp-named": "mergekit",
 }
 OURS = ("wechsel", "ofa", "focus", "ofa-ridge")
+OURS_WITH_DONOR = ("omp", "omp:growth=0")
+TWINS = {"wechsel": "wechsel", "focus": "focus", "mergekit-omp-named": "omp:growth=0"}
+"""Packages whose rows are compared with those of a method of ours that should give the same."""
 DRIVER = Path(__file__).with_name("peer_driver.py")
 NEAR = 1e-5  # rows whose entries are all this near are the same row in float32
 
@@ -58,7 +61,9 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--donor", type=Path, help="for mergekit: a BERT whose tokenizer is the target's")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), help="default: all (mergekit only with --donor)")
-    parser.add_argument("--ours", nargs="*", default=list(OURS), help="methods, as NAME or NAME:KEY=VALUE,…")
+    parser.add_argument(
+        "--ours", nargs="*", help="methods, as NAME or NAME:KEY=VALUE,…; default: all (omp with --donor)"
+    )
     parser.add_argument("--language", default="eng", help="the source's, for WECHSEL")
     parser.add_argument("--languages", help="passed on to hyperofa-eval")
     asked = parser.parse_args()
@@ -72,20 +77,22 @@ def main() -> int:
     if not (vectors / "meta.json").is_file():
         run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
     folder = prepare(asked, parallel, vectors)
-    found: dict[str, dict[str, Any]] = {"peers": {}, "ours": {}, "rows": {}}
-    for name in asked.ours:
-        found["ours"][name] = of_ours(asked, vectors, name)
-        print(name, json.dumps(found["ours"][name]), file=sys.stderr, flush=True)
+    ours = [*OURS, *(OURS_WITH_DONOR if asked.donor else ())] if asked.ours is None else asked.ours
+    outcome: dict[str, dict[str, Any]] = {"peers": {}, "ours": {}, "rows": {}}
+    for name in ours:
+        outcome["ours"][name] = of_ours(asked, vectors, name)
+        print(name, json.dumps(outcome["ours"][name]), file=sys.stderr, flush=True)
     for name in peers:
-        found["peers"][name] = of_peer(asked, folder, name)
-        print(PEERS[name], name, json.dumps(found["peers"][name]), file=sys.stderr, flush=True)
-        if name in found["ours"]:
-            found["rows"][name] = apart(asked.work / f"ours-{name}" / "model", asked.work / f"peer-{name}" / "rows.npy")
-            print("rows of", name, json.dumps(found["rows"][name]), file=sys.stderr, flush=True)
+        outcome["peers"][name] = of_peer(asked, folder, name)
+        print(PEERS[name], name, json.dumps(outcome["peers"][name]), file=sys.stderr, flush=True)
+        if (twin := TWINS.get(name)) in ours:
+            model = asked.work / f"ours-{twin}" / "model"
+            outcome["rows"][name] = apart(model, asked.work / f"peer-{name}" / "rows.npy")
+            print("rows of", name, json.dumps(outcome["rows"][name]), file=sys.stderr, flush=True)
     used = {
         name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(asked.work, name))
     }
-    print(json.dumps(found | {"machine": machine(), "versions": used}))
+    print(json.dumps(outcome | {"machine": machine(), "versions": used}))
     return 0
 
 
@@ -101,6 +108,8 @@ def check(parser: argparse.ArgumentParser, asked: argparse.Namespace, peers: lis
         kind = json.loads((getattr(asked, name) / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "bert":
             parser.error(f"--{name} {getattr(asked, name)}: a {kind}, not a bert")
+    if asked.donor is None and any(name.partition(":")[0] == "omp" for name in asked.ours or ()):
+        parser.error("omp needs a donor: name a BERT with the target's tokenizer by --donor")
     if asked.donor is None and any(PEERS[name] == "mergekit" for name in peers):
         parser.error("mergekit needs a donor: name a BERT with the target's tokenizer by --donor")
 
@@ -192,8 +201,9 @@ def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, An
     cell: Path = asked.work / f"ours-{name}"
     if not (cell / "cost.json").is_file():
         cell.mkdir(parents=True, exist_ok=True)
-        words: list[Any] = ["init", "--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
+        words: list[Any] = ["init", "--source", asked.source, "--tokenizer", asked.tokenizer]
         method, _, options = name.partition(":")
+        words += ["--donor", asked.donor] if method == "omp" else ["--vectors", vectors]
         words += ["--method", method, "--held-out", "0", "--out", cell / "model"]
         words += [word for option in options.split(",") if option for word in ("--option", option)]
         cost = measured([sys.executable, "-m", "hyperofa.cli", *words], dict(os.environ), cell / "log")

@@ -54,6 +54,7 @@ def words(rooms, tmp_path):
         ({"--data": "none"}, "no tatoeba in it"),
         ({"--donor": "none"}, "--donor none: no config.json in it"),
         ({"--peers": "mergekit-omp"}, "mergekit needs a donor"),
+        ({"--ours": "omp:growth=0"}, "omp needs a donor"),
         ({"--peers": "zett"}, "invalid choice: 'zett'"),
         ({"--source": "GPT"}, "a gpt2, not a bert"),
     ],
