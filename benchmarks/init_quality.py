@@ -28,12 +28,12 @@ from quality_sources import SETTINGS, Setting, Split, learning_text, parallel_te
 if TYPE_CHECKING:
     from hyperofa_eval.results.pairing import Run
 
-OWN, DEFAULT = "own", "default"
+OWN, DEFAULT, ALONE, PIECES = "own", "default", "network-alone", "subword-mean"
 METHODS: dict[str, list[str]] = {
     OWN: [],
     DEFAULT: [],  # what the setting says
-    "network-alone": ["--method", "spelling-network"],
-    "subword-mean": ["--method", "subword-mean"],
+    ALONE: ["--method", "spelling-network"],
+    PIECES: ["--method", "subword-mean"],
     "random": ["--method", "random"],
     "mean": ["--method", "mean"],
     "multivariate": ["--method", "multivariate"],
@@ -179,6 +179,10 @@ def report(
     if setting.task == "lm":
         for name, folders in cells.items():
             found[name]["answer"] = answer(made["source"] if name == OWN else folders[0] / "model")
+    if ALONE in cells and PIECES in cells:
+        both = [over_seeds(cells[name], name) for name in (PIECES, ALONE)]
+        gap = compare(both)["tasks"][setting.task]["against_first"][ALONE]["difference"]
+        found[ALONE]["above_pieces"] = {key: gap[key] for key in ("mean", "ci95")}
     saved = tokens_saved(made, split) if split.extended else {}
     return {"metric": setting.metric, "methods": found, "tokens_saved": saved}
 
@@ -190,8 +194,8 @@ def answer(model: Path) -> str:
     import hyperofa  # noqa: F401  (its model types)
 
     tokenizer, decoder = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
-    asked = [{"role": "user", "content": QUESTION}]
-    given = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    chat = [{"role": "user", "content": QUESTION}]
+    given = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     made = decoder.generate(**given, max_new_tokens=40, do_sample=False)[0, given["input_ids"].shape[1] :]
     return str(tokenizer.decode(made, skip_special_tokens=True))
 
@@ -253,11 +257,10 @@ def floors_missed(setting: str, rank: str, outcome: dict[str, Any]) -> list[str]
         missed += [f"{saved:.1f} % of tokens saved, not 35"] * (saved < 35)
         knew, knows = (ANSWER in methods[name].get("answer", "") for name in (OWN, DEFAULT))
         missed += [f"the answer to {QUESTION!r} has lost {ANSWER}"] * (knew and not knows)
-    if "network-alone" in methods and "subword-mean" in methods:
-        better = methods["network-alone"]["mean"] - methods["subword-mean"]["mean"]
-        missed += ["the network alone is no better than the mean of pieces"] * (
-            (better < 0) == SETTINGS[setting].higher_is_better
-        )
+    if ALONE in methods and PIECES in methods:
+        low, high = methods[ALONE]["above_pieces"]["ci95"]
+        better = low > 0 if SETTINGS[setting].higher_is_better else high < 0
+        missed += ["the network alone is no better than the mean of pieces"] * (not better)
     return missed
 
 
