@@ -49,11 +49,12 @@ def main() -> int:
             command = [sys.executable, __file__, "--side", side, "--steps", str(args.steps)]
             command += ["--small"] if args.small else []
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            seconds[side] += found["seconds"]
-            peaks[side] = max(peaks[side], found["peak_gb"])
+            measures = json.loads(done.stdout.splitlines()[-1])
+            seconds[side] += measures["seconds"]
+            peaks[side] = max(peaks[side], measures["peak_gb"])
             print(
-                f"{side:8} {statistics.median(found['seconds']):8.3f} s a step {found['peak_gb']:8.2f} GB", flush=True
+                f"{side:8} {statistics.median(measures['seconds']):8.3f} s a step {measures['peak_gb']:8.2f} GB",
+                flush=True,
             )
     medians = {side: statistics.median(values) for side, values in seconds.items()}
     ratio = medians["default"] / medians[sides[-1]]

@@ -185,12 +185,12 @@ def search() -> int:
 
     queries, index = np.random.default_rng(0).standard_normal((2, VERSES, 768), dtype=np.float32)
     started = time.perf_counter()
-    found = ranks(queries, index)
+    places = ranks(queries, index)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         json.dumps(
-            {"search_s": round(seconds, 2), "search_peak_gb": round(peak, 3), "median_rank": float(np.median(found))}
+            {"search_s": round(seconds, 2), "search_peak_gb": round(peak, 3), "median_rank": float(np.median(places))}
         )
     )
     return 0

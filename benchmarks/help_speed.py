@@ -27,18 +27,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     nothing = seconds([sys.executable, "-c", "pass"], args.rounds)
-    found = {" ".join(words[2:-1]): seconds(words, args.rounds) for words in helps()}
-    for name, taken in sorted(found.items(), key=lambda item: -item[1]):
+    times = {" ".join(words[2:-1]): seconds(words, args.rounds) for words in helps()}
+    for name, taken in sorted(times.items(), key=lambda item: -item[1]):
         print(f"{taken:.3f} s  {name}")
-    slowest = max(found, key=lambda name: found[name])
-    result = {"slowest": slowest, "seconds": round(found[slowest], 3), "python": round(nothing, 3)}
-    result |= {"ratio": round(found[slowest] / nothing, 1), "limit": LIMIT, "commands": len(found)}
+    slowest = max(times, key=lambda name: times[name])
+    result = {"slowest": slowest, "seconds": round(times[slowest], 3), "python": round(nothing, 3)}
+    result |= {"ratio": round(times[slowest] / nothing, 1), "limit": LIMIT, "commands": len(times)}
     if args.out is not None:
         args.out.write_text(
-            json.dumps(result | {"all": {name: round(s, 3) for name, s in found.items()}}, indent=2) + "\n"
+            json.dumps(result | {"all": {name: round(s, 3) for name, s in times.items()}}, indent=2) + "\n"
         )
     print(json.dumps(result))
-    return int(found[slowest] >= LIMIT)
+    return int(times[slowest] >= LIMIT)
 
 
 def helps() -> list[list[str]]:

@@ -52,16 +52,16 @@ QUESTION, ANSWER = "What is the capital of Kenya?", "Nairobi"
 
 def main() -> int:
     """Run the cells, and report; see the module's text."""
-    asked = _arguments()
-    setting = SETTINGS[asked.setting]
-    split = setting.split(asked.split)
-    made = _prepare(asked, setting, split)
+    args = _arguments()
+    setting = SETTINGS[args.setting]
+    split = setting.split(args.split)
+    made = _prepare(args, setting, split)
     cells = {
-        name: [_cell(asked, setting, split, made, name, seed) for seed in _seeds(asked, name)] for name in asked.methods
+        name: [_cell(args, setting, split, made, name, seed) for seed in _seeds(args, name)] for name in args.methods
     }
-    outcome = report(setting, split, asked.work, cells, made)
-    outcome = {"setting": asked.setting, "split": asked.split, "rank": asked.rank, "seeds": asked.seeds, **outcome}
-    missed = floors_missed(asked.setting, asked.rank, outcome) if asked.split == "report" else []
+    outcome = report(setting, split, args.work, cells, made)
+    outcome = {"setting": args.setting, "split": args.split, "rank": args.rank, "seeds": args.seeds, **outcome}
+    missed = floors_missed(args.setting, args.rank, outcome) if args.split == "report" else []
     print(json.dumps(outcome | {"floors_missed": missed, "held": not missed}))
     return 1 if missed else 0
 
@@ -81,34 +81,34 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--option", action="append", default=[], help="further words for init of the default, such as --steps=9"
     )
-    asked = parser.parse_args()
-    asked.work = asked.work.resolve()
-    if asked.setting == "english" and asked.tokenizer is None:
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    if args.setting == "english" and args.tokenizer is None:
         parser.error("english needs --tokenizer, XLM-R's")
-    return asked
+    return args
 
 
-def _seeds(asked: argparse.Namespace, name: str) -> list[int]:
-    return asked.seeds if name == DEFAULT else asked.seeds[:1]
+def _seeds(args: argparse.Namespace, name: str) -> list[int]:
+    return args.seeds if name == DEFAULT else args.seeds[:1]
 
 
-def _prepare(asked: argparse.Namespace, setting: Setting, split: Split) -> dict[str, Any]:
+def _prepare(args: argparse.Namespace, setting: Setting, split: Split) -> dict[str, Any]:
     """Text, vectors, test sets and the tokenizer, made where they are not there."""
-    work = asked.work / asked.split
-    text = learning_text(asked.data, split, work / "text")
+    work = args.work / args.split
+    text = learning_text(args.data, split, work / "text")
     made: dict[str, Any] = {"TEXT": [f"{language}={path}" for language, path in text.items()]}
-    made["PARALLEL"] = [parallel_text(asked.data, split, work / "parallel", everything=not split.extended)]
-    made["source"], made["given"] = asked.source, [(f"--{name.lower()}", name) for name in setting.given]
-    made["tests"] = test_sets(asked.data, split, work / "tests")
-    made["tokenizer"] = asked.tokenizer or work / "tokenizer"
+    made["PARALLEL"] = [parallel_text(args.data, split, work / "parallel", everything=not split.extended)]
+    made["source"], made["given"] = args.source, [(f"--{name.lower()}", name) for name in setting.given]
+    made["tests"] = test_sets(args.data, split, work / "tests")
+    made["tokenizer"] = args.tokenizer or work / "tokenizer"
     if not (made["tokenizer"] / "tokenizer.json").is_file():
-        size = json.loads((asked.source / "config.json").read_text(encoding="utf-8"))["vocab_size"] + setting.pieces
-        run("hyperofa.cli", "tokenizer", "extend", "--source", asked.source, "--text", *made["TEXT"], "--vocab-size", size,
+        size = json.loads((args.source / "config.json").read_text(encoding="utf-8"))["vocab_size"] + setting.pieces
+        run("hyperofa.cli", "tokenizer", "extend", "--source", args.source, "--text", *made["TEXT"], "--vocab-size", size,
             "--out", made["tokenizer"])  # fmt: skip
     made["VECTORS"] = [work / "vectors"]
-    asked_for = {word for name in asked.methods for word in METHODS[name]} | {*setting.given}
+    asked_for = {word for name in args.methods for word in METHODS[name]} | {*setting.given}
     if "VECTORS" in asked_for and not (work / "vectors" / "meta.json").is_file():
-        everything = parallel_text(asked.data, split, work / "parallel-all", everything=True)
+        everything = parallel_text(args.data, split, work / "parallel-all", everything=True)
         run("hyperofa.cli", "vectors", "build", "--parallel", everything, "--out", work / "vectors")
     return made
 
@@ -127,15 +127,13 @@ def cell_of(work: Path, name: str, rank: str, seed: int) -> Path:
     return work / f"{name}-r{rank}-s{seed}"
 
 
-def _cell(
-    asked: argparse.Namespace, setting: Setting, split: Split, made: dict[str, Any], name: str, seed: int
-) -> Path:
+def _cell(args: argparse.Namespace, setting: Setting, split: Split, made: dict[str, Any], name: str, seed: int) -> Path:
     """Initialise and evaluate one cell, unless that is done; its folder."""
-    cell = cell_of(asked.work / asked.split, name, "full" if name == OWN else asked.rank, 0 if name == OWN else seed)
-    model = asked.source if name == OWN else cell / "model"
+    cell = cell_of(args.work / args.split, name, "full" if name == OWN else args.rank, 0 if name == OWN else seed)
+    model = args.source if name == OWN else cell / "model"
     if not (cell / "eval" / "summary.json").is_file():
         if name != OWN and not (model / "init.json").is_file():
-            seconds = run("hyperofa.cli", "init", *init_words(asked, made, name, seed), "--out", model)
+            seconds = run("hyperofa.cli", "init", *init_words(args, made, name, seed), "--out", model)
             (cell / "seconds.json").write_text(json.dumps(round(seconds, 1)), encoding="utf-8")
         words: list[object] = ["--tasks", setting.task, "--data", made["tests"], "--languages", ",".join(split.scored)]
         words += ["--limit", split.limit] if split.limit else []
@@ -143,15 +141,15 @@ def _cell(
     return cell
 
 
-def init_words(asked: argparse.Namespace, made: dict[str, Any], name: str, seed: int) -> list[object]:
+def init_words(args: argparse.Namespace, made: dict[str, Any], name: str, seed: int) -> list[object]:
     """The words of ``hyperofa init`` for a method, all but its output."""
-    words: list[object] = ["--source", asked.source, "--tokenizer", made["tokenizer"], "--seed", seed]
-    words += [] if asked.rank == "full" else ["--rank", asked.rank]
+    words: list[object] = ["--source", args.source, "--tokenizer", made["tokenizer"], "--seed", seed]
+    words += [] if args.rank == "full" else ["--rank", args.rank]
     given = METHODS[name] if name != DEFAULT else [word for pair in made["given"] for word in pair]
     for option, stands_for in zip(given[::2], given[1::2], strict=True):
         values = made.get(stands_for, [stands_for]) if stands_for.isupper() else [stands_for]
         words += [option, *values] if values else []
-    return words + (asked.option if name == DEFAULT else [])
+    return words + (args.option if name == DEFAULT else [])
 
 
 def report(
@@ -160,31 +158,33 @@ def report(
     """Scores by method and language, what each method lies above the own tokenizer, and tokens saved."""
     from hyperofa_eval.results.comparison import compare
 
-    found: dict[str, Any] = {}
+    by_method: dict[str, Any] = {}
     for name, folders in cells.items():
         one = over_seeds(folders, name)
         values = {
             code: statistics.mean(result["values"][setting.metric]["value"] for result in results)
             for code, results in one.results[setting.task].items()
         }
-        found[name] = {"languages": values, "mean": statistics.mean(values.values())}
+        by_method[name] = {"languages": values, "mean": statistics.mean(values.values())}
         timed = [path for path in (folder / "seconds.json" for folder in folders) if path.is_file()]
-        found[name]["init_seconds"] = [json.loads(path.read_text(encoding="utf-8")) for path in timed]
+        by_method[name]["init_seconds"] = [json.loads(path.read_text(encoding="utf-8")) for path in timed]
         if name != OWN and OWN in cells:
             own = over_seeds(cells[OWN] * len(folders), OWN)
             entry = compare([own, one])["tasks"][setting.task]
             gap = entry["against_first"][name]["difference"]
-            found[name]["above_own"] = {key: gap[key] for key in ("mean", "ci95")}
-            found[name]["above_own"]["languages"] = {row["language"]: row["difference"][name] for row in entry["rows"]}
+            by_method[name]["above_own"] = {key: gap[key] for key in ("mean", "ci95")}
+            by_method[name]["above_own"]["languages"] = {
+                row["language"]: row["difference"][name] for row in entry["rows"]
+            }
     if setting.task == "lm":
         for name, folders in cells.items():
-            found[name]["answer"] = answer(made["source"] if name == OWN else folders[0] / "model")
+            by_method[name]["answer"] = answer(made["source"] if name == OWN else folders[0] / "model")
     if ALONE in cells and PIECES in cells:
         both = [over_seeds(cells[name], name) for name in (PIECES, ALONE)]
         gap = compare(both)["tasks"][setting.task]["against_first"][ALONE]["difference"]
-        found[ALONE]["above_pieces"] = {key: gap[key] for key in ("mean", "ci95")}
+        by_method[ALONE]["above_pieces"] = {key: gap[key] for key in ("mean", "ci95")}
     saved = tokens_saved(made, split) if split.extended else {}
-    return {"metric": setting.metric, "methods": found, "tokens_saved": saved}
+    return {"metric": setting.metric, "methods": by_method, "tokens_saved": saved}
 
 
 def answer(model: Path) -> str:

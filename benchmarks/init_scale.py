@@ -32,14 +32,14 @@ ALPHABETS = ["etaoinshrdlucmfwypvbgkjqxz", "оеаинтсрвлкмдпуяыь
 
 
 class Shape(NamedTuple):
-    """Sizes of the input, the most memory that the command may take, whether vectors are given to all, and further words."""
+    """Sizes of the input, the most memory that the command may take, whether vectors are given to all, and further options."""
 
     targets: int
     sources: int
     words: int
     gigabytes: float
     vectors: bool
-    asked: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 SHAPES = {
@@ -58,37 +58,37 @@ def main() -> int:
     parser.add_argument("--learn", action="store_true", help="train networks as the command does by default")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON there")
-    asked = parser.parse_args()
-    shape = SHAPES[asked.shape]
-    sizes = {name: int(getattr(shape, name) * asked.scale) for name in ("targets", "sources", "words")}
-    work = asked.work / f"input-{asked.shape}-{asked.scale}"
+    args = parser.parse_args()
+    shape = SHAPES[args.shape]
+    sizes = {name: int(getattr(shape, name) * args.scale) for name in ("targets", "sources", "words")}
+    work = args.work / f"input-{args.shape}-{args.scale}"
     if not (work / "done").is_file():
         # In a process of its own: the system counts the peak of a parent as its child's too.
-        maker = multiprocessing.get_context("spawn").Process(target=generate, args=(work, asked.shape, sizes))
+        maker = multiprocessing.get_context("spawn").Process(target=generate, args=(work, args.shape, sizes))
         maker.start()
         maker.join()
         if maker.exitcode:
             return 1
-    out = asked.work / "out"
+    out = args.work / "out"
     runs = {}
-    for method in asked.method:
-        command = command_for(method, shape, work, out, learn=asked.learn)
-        runs[method] = measured(command, out, asked.threads)
+    for method in args.method:
+        command = command_for(method, shape, work, out, learn=args.learn)
+        runs[method] = measured(command, out, args.threads)
     slowest, largest = (max(run[figure] for run in runs.values()) for figure in ("seconds", "peak_gb"))
     outcome = {
         "benchmark": "init_scale",
-        "shape": asked.shape,
+        "shape": args.shape,
         "ratio": round(min(SECONDS / slowest, shape.gigabytes / largest), 2),
         "floor_seconds": SECONDS,
         "floor_gb": shape.gigabytes,
         "held": slowest <= SECONDS and largest <= shape.gigabytes,
-        "learned": asked.learn,
+        "learned": args.learn,
         "methods": runs,
         **sizes,
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads",
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads",
     }
-    if asked.out:
-        asked.out.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
+    if args.out:
+        args.out.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
     print(json.dumps(outcome))
     return 0 if outcome["held"] else 1
 
@@ -107,10 +107,10 @@ def command_for(method: str, shape: Shape, work: Path, out: Path, *, learn: bool
         "--tokenizer",
         work / "target",
     ]
-    found = find_method(method)
-    command += ["--vectors", work / "vectors"] if found.uses_words or shape.vectors else []
-    command += ["--method", method, *shape.asked, "--out", out]
-    command += ["--option", "epochs=0"] if found.trains and not learn else []
+    known = find_method(method)
+    command += ["--vectors", work / "vectors"] if known.uses_words or shape.vectors else []
+    command += ["--method", method, *shape.options, "--out", out]
+    command += ["--option", "epochs=0"] if known.trains and not learn else []
     return [str(word) for word in command]
 
 
@@ -178,12 +178,12 @@ def save_decoder(folder: Path, size: int) -> None:
 
 def strings(count: int, rng: np.random.Generator) -> list[str]:
     """``count`` distinct pieces: five specials, the letters, and words and word parts of 2 to 9 letters."""
-    found = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "▁", *"".join(ALPHABETS)])
-    while len(found) < count:
+    tokens = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "▁", *"".join(ALPHABETS)])
+    while len(tokens) < count:
         letters = ALPHABETS[int(rng.integers(3))]
         text = "".join(letters[i] for i in rng.integers(0, len(letters), int(rng.integers(2, 10))))
-        found[f"▁{text}" if rng.random() < 0.6 else text] = None
-    return list(found)[:count]
+        tokens[f"▁{text}" if rng.random() < 0.6 else text] = None
+    return list(tokens)[:count]
 
 
 def save_tokenizer(folder: Path, pieces: list[str]) -> None:
@@ -205,8 +205,8 @@ def keys(pieces: list[str], count: int, rng: np.random.Generator) -> list[str]:
     """``count`` keys ``lang:word``: one to three pieces put together, in 1,000 languages; one in five in several of them."""
     codes = [f"{a}{b}{c}" for a in "abcdefghij" for b in "abcdefghij" for c in "abcdefghij"]
     plain = [piece.removeprefix("▁") for piece in pieces[6:]]
-    found: dict[str, None] = {}
-    while len(found) < count:
+    keys: dict[str, None] = {}
+    while len(keys) < count:
         chosen = rng.integers(0, len(plain), (1 << 16, 3))
         lengths = rng.integers(1, 4, 1 << 16)
         languages = rng.integers(0, len(codes), (1 << 16, 3))
@@ -214,8 +214,8 @@ def keys(pieces: list[str], count: int, rng: np.random.Generator) -> list[str]:
         for row, length, where, several in zip(chosen, lengths, languages, shared, strict=True):
             word = "".join(plain[i] for i in row[:length])
             for language in where[: 3 if several else 1]:
-                found[f"{codes[language]}:{word}"] = None
-    return list(found)[:count]
+                keys[f"{codes[language]}:{word}"] = None
+    return list(keys)[:count]
 
 
 if __name__ == "__main__":

@@ -43,30 +43,31 @@ def main() -> int:
         "--epoch-share", type=float, default=0.1, help="share of the epoch's tokens that both sides take"
     )
     parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    if "matching" in asked.parts and asked.tokenizer is None:
+    args = parser.parse_args()
+    if "matching" in args.parts and args.tokenizer is None:
         parser.error("--tokenizer is needed for matching")
     import torch
 
-    torch.set_num_threads(asked.threads)
-    os.environ["RAYON_NUM_THREADS"] = str(asked.threads)
+    torch.set_num_threads(args.threads)
+    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "matching": lambda: matching(asked.tokenizer, asked.scale),
-        "factorise": lambda: factorise(asked.scale),
-        "ofa": lambda: ofa(asked.scale),
-        "epoch": lambda: epoch(asked.epoch_share * asked.scale, asked.threads),
+        "matching": lambda: matching(args.tokenizer, args.scale),
+        "factorise": lambda: factorise(args.scale),
+        "ofa": lambda: ofa(args.scale),
+        "epoch": lambda: epoch(args.epoch_share * args.scale, args.threads),
     }
-    found: dict[str, dict[str, Any]] = {}
-    for name in asked.parts:
-        found[name] = parts[name]()
-        found[name] = {"ratio": round(found[name]["theirs_s"] / found[name]["ours_s"], 2), "floor": FLOORS[name]} | {
-            key: round(value, 4) if isinstance(value, float) else value for key, value in found[name].items()
-        }
-        print(f"{name}: {json.dumps(found[name])}", file=sys.stderr, flush=True)
-    held = all(part["ratio"] >= part["floor"] and part.get("agrees", True) for part in found.values())
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads"
+    outcome: dict[str, dict[str, Any]] = {}
+    for name in args.parts:
+        outcome[name] = parts[name]()
+        outcome[name] = {
+            "ratio": round(outcome[name]["theirs_s"] / outcome[name]["ours_s"], 2),
+            "floor": FLOORS[name],
+        } | {key: round(value, 4) if isinstance(value, float) else value for key, value in outcome[name].items()}
+        print(f"{name}: {json.dumps(outcome[name])}", file=sys.stderr, flush=True)
+    held = all(part["ratio"] >= part["floor"] and part.get("agrees", True) for part in outcome.values())
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {args.threads} threads"
     print(
-        json.dumps({"benchmark": "init_speed", "parts": found, "held": held, "scale": asked.scale, "machine": machine})
+        json.dumps({"benchmark": "init_speed", "parts": outcome, "held": held, "scale": args.scale, "machine": machine})
     )
     return 0 if held else 1
 
@@ -100,13 +101,13 @@ def factorise(scale: float) -> dict[str, Any]:
     rows = int(250_000 * scale)
     mixing = rng.normal(size=(768, 768)).astype(np.float32) * np.geomspace(1, 0.05, 768, dtype=np.float32)[:, None]
     embeddings = rng.standard_normal((rows, 768), dtype=np.float32) @ mixing
-    ours, found = timed(lambda: factorize(embeddings, rank=100))
+    ours, factors = timed(lambda: factorize(embeddings, rank=100))
     theirs, (u, s, vt) = timed(lambda: np.linalg.svd(embeddings, full_matrices=False))
     some = slice(0, 2000)
-    assert found.primitives is not None
+    assert factors.primitives is not None
     errors = [
         float(np.linalg.norm(embeddings[some] - product))
-        for product in (found.coordinates[some] @ found.primitives, (u[some, :100] * s[:100]) @ vt[:100])
+        for product in (factors.coordinates[some] @ factors.primitives, (u[some, :100] * s[:100]) @ vt[:100])
     ]
     return {
         "ours_s": ours,
@@ -135,7 +136,7 @@ def ofa(scale: float) -> dict[str, Any]:
     queries = normalise_rows(rng.standard_normal((targets, 200), dtype=np.float32))
     rows = rng.standard_normal((sources, 100), dtype=np.float32)
     multiply_with_onednn()  # as ``hyperofa init`` does; the loop multiplies with numpy
-    ours, found = timed(lambda: combine_nearest(queries, keys, rows, neighbours=10, temperature=0.1))
+    ours, combined = timed(lambda: combine_nearest(queries, keys, rows, neighbours=10, temperature=0.1))
 
     def one(similarities: np.ndarray) -> np.ndarray:
         best = np.argsort(-similarities)[:10]
@@ -153,7 +154,7 @@ def ofa(scale: float) -> dict[str, Any]:
         "sampled": len(sample),
         "targets": targets,
         "sources": sources,
-        "agrees": bool(np.allclose(found[list(sample)], np.array(slow), atol=1e-3)),
+        "agrees": bool(np.allclose(combined[list(sample)], np.array(slow), atol=1e-3)),
     }
 
 
@@ -205,17 +206,17 @@ def epoch_side(side: str, share: float, threads: int) -> dict[str, Any]:
     targets = np.array([vectors[indices[a:b]].mean(0) for a, b in itertools.pairwise(starts)])[:, :100]
     shape = NetworkConfig(layers=2, hidden=800, dropout=0.4)
     config = FitConfig(epochs=1, held_out=0.0, thin=0.0, device="cpu", bf16=False if side == "ours_float32" else None)
-    found: dict[str, Any] = {"tokens": tokens, "words_mean": float(sizes.mean())}
+    facts: dict[str, Any] = {"tokens": tokens, "words_mean": float(sizes.mean())}
     if side.startswith("theirs"):
         lists = [[vectors[i].tolist() for i in indices[a:b]] for a, b in itertools.pairwise(starts)]
         network = build_network(shape, 200, 100, 0)
         torch.manual_seed(0)
         seconds, loss = timed(lambda: plain_epoch(network, lists, torch.from_numpy(targets), config))
-        return found | {"seconds": seconds, "loss": loss}
+        return facts | {"seconds": seconds, "loss": loss}
     speed_up_cpu()
     sets = WordSets(words, np.arange(tokens))
     seconds, (_, report) = timed(lambda: fit(FitData(sets, targets, np.arange(tokens), vectors), shape, config, seed=0))
-    return found | {"seconds": seconds, "loss": report.train_loss[-1], "bf16": report.bf16}
+    return facts | {"seconds": seconds, "loss": report.train_loss[-1], "bf16": report.bf16}
 
 
 def plain_epoch(network: Any, lists: list[list[list[float]]], targets: Any, config: Any) -> float:

@@ -70,19 +70,19 @@ def main() -> int:
     parser.add_argument("--donor", type=Path)
     parser.add_argument("--rank", default="100")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    asked.trials = asked.trials or [name for name, words in TRIALS.items() if asked.donor or DONOR[0] not in words]
-    if not asked.donor and any(DONOR[0] in TRIALS[name] for name in asked.trials):
+    args = parser.parse_args()
+    args.trials = args.trials or [name for name, words in TRIALS.items() if args.donor or DONOR[0] not in words]
+    if not args.donor and any(DONOR[0] in TRIALS[name] for name in args.trials):
         parser.error("omp needs a --donor")
-    held_out = development_set(asked.data, asked.work / "development")
+    held_out = development_set(args.data, args.work / "development")
     learned = Split((), LANGUAGES, "ntrex", keeps=lambda line: line % EVERY != 0)
-    parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
-    vectors = asked.work / "vectors"
+    parallel = parallel_text(args.data, learned, args.work / "parallel", everything=True)
+    vectors = args.work / "vectors"
     if not (vectors / "meta.json").is_file():
         run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
-    for name in asked.trials:
-        score(asked, vectors, held_out, name)
-    print(json.dumps({"rank": asked.rank, "seed": asked.seed, "trials": results(asked)}))
+    for name in args.trials:
+        score(args, vectors, held_out, name)
+    print(json.dumps({"rank": args.rank, "seed": args.seed, "trials": results(args)}))
     return 0
 
 
@@ -102,41 +102,41 @@ def development_set(data: Path, out: Path) -> Path:
     return out
 
 
-def cell_of(asked: argparse.Namespace, name: str) -> Path:
+def cell_of(args: argparse.Namespace, name: str) -> Path:
     """The folder of a trial."""
-    folder: Path = asked.work / f"{name}-r{asked.rank}-s{asked.seed}"
+    folder: Path = args.work / f"{name}-r{args.rank}-s{args.seed}"
     return folder
 
 
-def score(asked: argparse.Namespace, vectors: Path, held_out: Path, name: str) -> None:
+def score(args: argparse.Namespace, vectors: Path, held_out: Path, name: str) -> None:
     """Initialise and evaluate one trial, unless that is done."""
-    cell = cell_of(asked, name)
+    cell = cell_of(args, name)
     if (cell / "eval" / "summary.json").is_file():
         return
-    words: list[object] = ["--source", asked.source, "--tokenizer", asked.tokenizer, "--vectors", vectors]
-    words += [asked.donor if word == DONOR[1] else word for word in TRIALS[name]]
-    words += ["--seed", asked.seed, "--out", cell / "model"]
-    words += [] if asked.rank == "full" else ["--rank", asked.rank]
+    words: list[object] = ["--source", args.source, "--tokenizer", args.tokenizer, "--vectors", vectors]
+    words += [args.donor if word == DONOR[1] else word for word in TRIALS[name]]
+    words += ["--seed", args.seed, "--out", cell / "model"]
+    words += [] if args.rank == "full" else ["--rank", args.rank]
     if not (cell / "model" / "init.json").is_file():
         run("hyperofa.cli", "init", *words)
     evaluate: list[object] = ["hyperofa_eval", "run", cell / "model", "--tasks", "sr-t", "--data", held_out]
     run(*evaluate, "--languages", ",".join(LANGUAGES), "--out", cell / "eval")
 
 
-def results(asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def results(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Scores of the trials and, where the default is among them, what each lies above it, paired by sentence."""
     from hyperofa_eval.results.comparison import compare
     from hyperofa_eval.results.pairing import load_run
 
-    runs = {name: load_run(cell_of(asked, name) / "eval", name) for name in asked.trials}
-    found: dict[str, dict[str, Any]] = {}
+    runs = {name: load_run(cell_of(args, name) / "eval", name) for name in args.trials}
+    scores: dict[str, dict[str, Any]] = {}
     for name, one in runs.items():
         values = one.summary["tasks"]["sr-t"]["values"]
-        found[name] = {key: round(values[key]["mean"], 2) for key in ("top1", "top10")}
+        scores[name] = {key: round(values[key]["mean"], 2) for key in ("top1", "top10")}
         if name != DEFAULT and DEFAULT in runs:
             gap = compare([runs[DEFAULT], one])["tasks"]["sr-t"]["against_first"][name]["difference"]
-            found[name]["above_default"] = {key: gap[key] for key in ("mean", "ci95")}
-    return found
+            scores[name]["above_default"] = {key: gap[key] for key in ("mean", "ci95")}
+    return scores
 
 
 if __name__ == "__main__":

@@ -67,18 +67,18 @@ def main() -> int:
 def run_sides(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The best time and the peak of every side over all rounds."""
     words = [f"--{key.replace('_', '-')}={value}" for key, value in vars(args).items() if value and key != "out"]
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    runs_by_side: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for _ in range(args.rounds):
         for side in SIDES:
             command = [sys.executable, __file__, *words, f"--side={side}"]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[side].append(json.loads(done.stdout.splitlines()[-1]))
+            runs_by_side[side].append(json.loads(done.stdout.splitlines()[-1]))
     return {
         side: {
             "seconds": round(min(run["seconds"] for run in runs), 4),
             "peak_gb": round(max(run["peak_gb"] for run in runs), 3),
         }
-        for side, runs in found.items()
+        for side, runs in runs_by_side.items()
     }
 
 

@@ -36,8 +36,8 @@ def read_embeddings(folder: Path) -> np.ndarray:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - no mapping
                 if name.endswith(EMBEDDINGS):
-                    found: np.ndarray = file.get_tensor(name).float().numpy()
-                    return found
+                    matrix: np.ndarray = file.get_tensor(name).float().numpy()
+                    return matrix
     raise SystemExit(f"{folder}: no {EMBEDDINGS} in its safetensors files")
 
 
@@ -68,16 +68,16 @@ def word2vec(languages: list[str], words: list[str], counts: np.ndarray, vectors
     return model
 
 
-def run_wechsel(asked: dict[str, Any], folder: Path, out: Path) -> Callable[[], np.ndarray]:
+def run_wechsel(args: dict[str, Any], folder: Path, out: Path) -> Callable[[], np.ndarray]:
     """WECHSEL on words with counts: the source side has the words of the source's language, the target side all words."""
     from wechsel import WECHSEL
 
     lines = [line.split("\t") for line in (folder / "words.tsv").read_text(encoding="utf-8").splitlines()]
     languages, words, numbers = ([line[i] for line in lines] for i in range(3))
     counts, vectors = np.array(numbers, dtype=np.int64), np.load(folder / "vectors.npy")
-    first, second = (word2vec(languages, words, counts, vectors, only) for only in (asked["language"], None))
-    source, target = read_tokenizer(asked["source"]), read_tokenizer(asked["tokenizer"])
-    matrix = read_embeddings(Path(asked["source"]))
+    first, second = (word2vec(languages, words, counts, vectors, only) for only in (args["language"], None))
+    source, target = read_tokenizer(args["source"]), read_tokenizer(args["tokenizer"])
+    matrix = read_embeddings(Path(args["source"]))
 
     def make() -> np.ndarray:
         rows, _ = WECHSEL(first, second, align_strategy=None).apply(source, target, matrix, use_subword_info=False)
@@ -86,13 +86,13 @@ def run_wechsel(asked: dict[str, Any], folder: Path, out: Path) -> Callable[[], 
     return make
 
 
-def run_focus(asked: dict[str, Any], folder: Path, out: Path, *, own: bool) -> Callable[[], np.ndarray]:
+def run_focus(args: dict[str, Any], folder: Path, out: Path, *, own: bool) -> Callable[[], np.ndarray]:
     """FOCUS: with its own fastText on the text, or with our token vectors in the place of the fastText model."""
     import torch
     from deepfocus import focus
 
-    source, target = read_tokenizer(asked["source"]), read_tokenizer(asked["tokenizer"])
-    matrix = torch.from_numpy(read_embeddings(Path(asked["source"])))
+    source, target = read_tokenizer(args["source"]), read_tokenizer(args["tokenizer"])
+    matrix = torch.from_numpy(read_embeddings(Path(args["source"])))
     text: str | None = str(folder / "text.txt")
     if not own:
         vectors = np.load(folder / "token_vectors.npy")
@@ -121,7 +121,7 @@ def run_focus(asked: dict[str, Any], folder: Path, out: Path, *, own: bool) -> C
     return make
 
 
-def run_mergekit(asked: dict[str, Any], folder: Path, out: Path, *, corrected: bool) -> Callable[[], np.ndarray]:
+def run_mergekit(args: dict[str, Any], folder: Path, out: Path, *, corrected: bool) -> Callable[[], np.ndarray]:
     """The tokensurgeon of mergekit with a donor: orthogonal matching pursuit, as shipped or with corrected names of tokens.
 
     It takes every tokenizer that is not of GPT-2's or Llama's class for one that marks the start of a word by ``Ġ``, so
@@ -148,7 +148,7 @@ def run_mergekit(asked: dict[str, Any], folder: Path, out: Path, *, corrected: b
         tokensurgeon.normalized_vocabulary = named
     tokensurgeon.compute_new_embeddings = kept(tokensurgeon.compute_new_embeddings, out / "batches")
 
-    model, donor = (with_head(asked[name], out / f"{name}-with-head") for name in ("source", "donor"))
+    model, donor = (with_head(args[name], out / f"{name}-with-head") for name in ("source", "donor"))
 
     def make() -> np.ndarray:
         words = [model, donor, str(out / "merged"), "--approximation-method", "omp", "--k", "64"]
@@ -168,9 +168,9 @@ def kept(compute: Callable[..., Any], folder: Path) -> Callable[..., Any]:
     def call(*given: Any, **named: Any) -> Any:
         path = folder / f"{next(calls):05d}.npz"
         if path.is_file():
-            found = np.load(path)
-            BEFORE.append(float(found["seconds"]))
-            return torch.from_numpy(found["rows"])
+            stored = np.load(path)
+            BEFORE.append(float(stored["seconds"]))
+            return torch.from_numpy(stored["rows"])
         began = time.perf_counter()
         rows = compute(*given, **named)
         temporary = path.with_suffix(".tmp.npz")
@@ -208,8 +208,8 @@ KINDS: dict[str, Callable[[dict[str, Any], Path, Path], Callable[[], np.ndarray]
 def main() -> int:
     """Run one package; see the module's text."""
     kind, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    asked = json.loads((folder / "input.json").read_text(encoding="utf-8"))
-    make = KINDS[kind](asked, folder, out)
+    args = json.loads((folder / "input.json").read_text(encoding="utf-8"))
+    make = KINDS[kind](args, folder, out)
     began = time.perf_counter()
     rows = make()
     seconds = round(time.perf_counter() - began + sum(BEFORE), 1)

@@ -66,55 +66,55 @@ def main() -> int:
     )
     parser.add_argument("--language", default="eng", help="the source's, for WECHSEL")
     parser.add_argument("--languages", help="passed on to hyperofa-eval")
-    asked = parser.parse_args()
-    peers = asked.peers
+    args = parser.parse_args()
+    peers = args.peers
     if peers is None:
-        peers = [name for name, package in PEERS.items() if package != "mergekit" or asked.donor]
-    check(parser, asked, peers)
+        peers = [name for name, package in PEERS.items() if package != "mergekit" or args.donor]
+    check(parser, args, peers)
     learned = Split((), (), "tatoeba", keeps=lambda number: True)  # all of NTREX: nothing of it is scored
-    parallel = parallel_text(asked.data, learned, asked.work / "parallel", everything=True)
-    vectors = asked.work / "vectors"
+    parallel = parallel_text(args.data, learned, args.work / "parallel", everything=True)
+    vectors = args.work / "vectors"
     if not (vectors / "meta.json").is_file():
         run("hyperofa.cli", "vectors", "build", "--parallel", parallel, "--out", vectors)
-    folder = prepare(asked, parallel, vectors)
-    ours = [*OURS, *(OURS_WITH_DONOR if asked.donor else ())] if asked.ours is None else asked.ours
+    folder = prepare(args, parallel, vectors)
+    ours = [*OURS, *(OURS_WITH_DONOR if args.donor else ())] if args.ours is None else args.ours
     outcome: dict[str, dict[str, Any]] = {"peers": {}, "ours": {}, "rows": {}}
     for name in ours:
-        outcome["ours"][name] = of_ours(asked, vectors, name)
+        outcome["ours"][name] = of_ours(args, vectors, name)
         print(name, json.dumps(outcome["ours"][name]), file=sys.stderr, flush=True)
     for name in peers:
-        outcome["peers"][name] = of_peer(asked, folder, name)
+        outcome["peers"][name] = of_peer(args, folder, name)
         print(PEERS[name], name, json.dumps(outcome["peers"][name]), file=sys.stderr, flush=True)
         if (twin := TWINS.get(name)) in ours:
-            model = asked.work / f"ours-{twin}" / "model"
-            outcome["rows"][name] = apart(model, asked.work / f"peer-{name}" / "rows.npy")
+            model = args.work / f"ours-{twin}" / "model"
+            outcome["rows"][name] = apart(model, args.work / f"peer-{name}" / "rows.npy")
             print("rows of", name, json.dumps(outcome["rows"][name]), file=sys.stderr, flush=True)
     used = {
-        name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(asked.work, name))
+        name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(args.work, name))
     }
     print(json.dumps(outcome | {"machine": machine(), "versions": used}))
     return 0
 
 
-def check(parser: argparse.ArgumentParser, asked: argparse.Namespace, peers: list[str]) -> None:
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace, peers: list[str]) -> None:
     """Refuse in one line, before any work, what cannot work."""
     wanted = {"source": "config.json", "tokenizer": "tokenizer.json", "data": "tatoeba"}
-    wanted |= {"donor": "config.json"} if asked.donor else {}
+    wanted |= {"donor": "config.json"} if args.donor else {}
     for name, inside in wanted.items():
-        folder: Path = getattr(asked, name)
+        folder: Path = getattr(args, name)
         if not (folder / inside).exists():
             parser.error(f"--{name} {folder}: no {inside} in it")
-    for name in ("source", "donor") if asked.donor else ("source",):
-        kind = json.loads((getattr(asked, name) / "config.json").read_text(encoding="utf-8")).get("model_type")
+    for name in ("source", "donor") if args.donor else ("source",):
+        kind = json.loads((getattr(args, name) / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "bert":
-            parser.error(f"--{name} {getattr(asked, name)}: a {kind}, not a bert")
-    if asked.donor is None and any(name.partition(":")[0] == "omp" for name in asked.ours or ()):
+            parser.error(f"--{name} {getattr(args, name)}: a {kind}, not a bert")
+    if args.donor is None and any(name.partition(":")[0] == "omp" for name in args.ours or ()):
         parser.error("omp needs a donor: name a BERT with the target's tokenizer by --donor")
-    if asked.donor is None and any(PEERS[name] == "mergekit" for name in peers):
+    if args.donor is None and any(PEERS[name] == "mergekit" for name in peers):
         parser.error("mergekit needs a donor: name a BERT with the target's tokenizer by --donor")
 
 
-def prepare(asked: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
+def prepare(args: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
     """The folder that the packages read (``peer_driver.py`` says what it holds)."""
     from hyperofa.base.wordkeys import STORED
     from hyperofa.init.problem import subword_vectors
@@ -123,7 +123,7 @@ def prepare(asked: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
     from hyperofa.vocab.report import load_tokenizer
     from hyperofa_eval.text.textfiles import read_lines
 
-    folder: Path = asked.work / "input"
+    folder: Path = args.work / "input"
     if (folder / "input.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,17 +132,17 @@ def prepare(asked: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
     if counts is None:
         sys.exit(f"{vectors}: no counts of its words; remove it, it is built again with them")
     parsed = [STORED.parse(key) for key in store.words]
-    rows = [i for i, found in enumerate(parsed) if found is not None]
-    lines = (f"{found[0]}\t{found[1]}\t{counts[i]}" for i, found in enumerate(parsed) if found is not None)
+    rows = [i for i, key in enumerate(parsed) if key is not None]
+    lines = (f"{key[0]}\t{key[1]}\t{counts[i]}" for i, key in enumerate(parsed) if key is not None)
     (folder / "words.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     np.save(folder / "vectors.npy", np.asarray(store.vectors[rows], dtype=np.float32))
-    words = match(store.words, load_tokenizer(str(asked.tokenizer)), cache=asked.work).matrix
+    words = match(store.words, load_tokenizer(str(args.tokenizer)), cache=args.work).matrix
     np.save(folder / "token_vectors.npy", subword_vectors(words, np.arange(words.shape[0]), store.vectors))
     with (folder / "text.txt").open("w", encoding="utf-8") as out:
         for path in sorted(parallel.glob("*.tsv")):
             out.writelines(f"{line.partition(chr(9))[2]}\n" for line in read_lines(path))
-    places = {name: str(getattr(asked, name).resolve()) for name in ("source", "tokenizer")}
-    places |= {"donor": str(asked.donor.resolve()) if asked.donor else None, "language": asked.language}
+    places = {name: str(getattr(args, name).resolve()) for name in ("source", "tokenizer")}
+    places |= {"donor": str(args.donor.resolve()) if args.donor else None, "language": args.language}
     (folder / "input.json").write_text(json.dumps(places), encoding="utf-8")
     return folder
 
@@ -171,44 +171,44 @@ def environment(work: Path, package: str) -> Path:
     return python
 
 
-def of_peer(asked: argparse.Namespace, folder: Path, name: str) -> dict[str, Any]:
+def of_peer(args: argparse.Namespace, folder: Path, name: str) -> dict[str, Any]:
     """Score, seconds and memory of one package on the input in ``folder``."""
-    cell: Path = asked.work / f"peer-{name}"
+    cell: Path = args.work / f"peer-{name}"
     if not (cell / "cost.json").is_file():
-        python = environment(asked.work, PEERS[name])
+        python = environment(args.work, PEERS[name])
         cell.mkdir(parents=True, exist_ok=True)
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        caches = {key: str((asked.work / "caches").resolve()) for key in ("HF_HOME", "XDG_CACHE_HOME", "NLTK_DATA")}
+        caches = {key: str((args.work / "caches").resolve()) for key in ("HF_HOME", "XDG_CACHE_HOME", "NLTK_DATA")}
         cost = measured([python, DRIVER, name, folder, cell], kept | caches | {"HF_HUB_OFFLINE": "1"}, cell / "log")
         (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
     if not (cell / "model" / "config.json").is_file():
-        write_model(asked, np.load(cell / "rows.npy"), cell / "model")
-    found = scored(asked, cell)
+        write_model(args, np.load(cell / "rows.npy"), cell / "model")
+    outcome = scored(args, cell)
     if PEERS[name] != "mergekit":
-        copied: Path = asked.work / f"peer-{name}-specials"
+        copied: Path = args.work / f"peer-{name}-specials"
         if not (copied / "model" / "config.json").is_file():
             copied.mkdir(parents=True, exist_ok=True)
-            write_model(asked, with_special_rows(asked, np.load(cell / "rows.npy")), copied / "model")
-        found["with_specials_copied"] = scored(asked, copied)["sr_t_top10"]
+            write_model(args, with_special_rows(args, np.load(cell / "rows.npy")), copied / "model")
+        outcome["with_specials_copied"] = scored(args, copied)["sr_t_top10"]
     own = json.loads((cell / "driver.json").read_text(encoding="utf-8"))
     cost = json.loads((cell / "cost.json").read_text(encoding="utf-8"))
     cost["seconds"] = round(cost["seconds"] + own["before"], 1)
-    return found | cost | {"own_seconds": own["seconds"]}
+    return outcome | cost | {"own_seconds": own["seconds"]}
 
 
-def of_ours(asked: argparse.Namespace, vectors: Path, name: str) -> dict[str, Any]:
+def of_ours(args: argparse.Namespace, vectors: Path, name: str) -> dict[str, Any]:
     """Score, seconds and memory of one of our methods."""
-    cell: Path = asked.work / f"ours-{name}"
+    cell: Path = args.work / f"ours-{name}"
     if not (cell / "cost.json").is_file():
         cell.mkdir(parents=True, exist_ok=True)
-        words: list[Any] = ["init", "--source", asked.source, "--tokenizer", asked.tokenizer]
+        words: list[Any] = ["init", "--source", args.source, "--tokenizer", args.tokenizer]
         method, _, options = name.partition(":")
-        words += ["--donor", asked.donor] if method == "omp" else ["--vectors", vectors]
+        words += ["--donor", args.donor] if method == "omp" else ["--vectors", vectors]
         words += ["--method", method, "--held-out", "0", "--out", cell / "model"]
         words += [word for option in options.split(",") if option for word in ("--option", option)]
         cost = measured([sys.executable, "-m", "hyperofa.cli", *words], dict(os.environ), cell / "log")
         (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    return scored(asked, cell) | json.loads((cell / "cost.json").read_text(encoding="utf-8"))
+    return scored(args, cell) | json.loads((cell / "cost.json").read_text(encoding="utf-8"))
 
 
 def measured(command: list[Any], environment: dict[str, str], log: Path) -> dict[str, float]:
@@ -230,15 +230,15 @@ def measured(command: list[Any], environment: dict[str, str], log: Path) -> dict
     return {"seconds": round(time.perf_counter() - began, 1), "peak_gb": round(used.ru_maxrss / 1e6, 2)}
 
 
-def write_model(asked: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
+def write_model(args: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
     """A model directory: the source with ``rows`` (V_t, D) as its embeddings."""
     import torch
 
     from hyperofa.model import assemble, load_source
     from hyperofa.vocab.report import load_tokenizer
 
-    tokenizer = load_tokenizer(str(asked.tokenizer))
-    source = load_source(asked.source)
+    tokenizer = load_tokenizer(str(args.tokenizer))
+    source = load_source(args.source)
     bias = None if source.head_bias is None else torch.zeros(len(rows))
     model = assemble(source, tokenizer, coordinates=torch.from_numpy(rows), primitives=None, head_bias=bias)
     temporary = out.with_name("model.tmp")
@@ -247,22 +247,22 @@ def write_model(asked: argparse.Namespace, rows: np.ndarray, out: Path) -> None:
     temporary.rename(out)
 
 
-def with_special_rows(asked: argparse.Namespace, rows: np.ndarray) -> np.ndarray:
+def with_special_rows(args: argparse.Namespace, rows: np.ndarray) -> np.ndarray:
     """``rows`` (V_t, D) with special tokens copied by role, where WECHSEL and FOCUS draw all that are spelled otherwise."""
     from hyperofa.model import load_source
     from hyperofa.vocab.overlap import find_overlap
     from hyperofa.vocab.report import load_tokenizer
 
-    met = find_overlap(load_tokenizer(str(asked.source)), load_tokenizer(str(asked.tokenizer))).special_ids
-    rows[met >= 0] = load_source(asked.source).input_embeddings.numpy()[met[met >= 0]]
+    met = find_overlap(load_tokenizer(str(args.source)), load_tokenizer(str(args.tokenizer))).special_ids
+    rows[met >= 0] = load_source(args.source).input_embeddings.numpy()[met[met >= 0]]
     return rows
 
 
-def scored(asked: argparse.Namespace, cell: Path) -> dict[str, Any]:
+def scored(args: argparse.Namespace, cell: Path) -> dict[str, Any]:
     """SR-T top-10 of a cell's model: the mean, and each language's."""
     if not (cell / "eval" / "summary.json").is_file():
-        words: list[Any] = ["run", cell / "model", "--tasks", "sr-t", "--data", asked.data, "--out", cell / "eval"]
-        run("hyperofa_eval", *words, *(["--languages", asked.languages] if asked.languages else []))
+        words: list[Any] = ["run", cell / "model", "--tasks", "sr-t", "--data", args.data, "--out", cell / "eval"]
+        run("hyperofa_eval", *words, *(["--languages", args.languages] if args.languages else []))
     task = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))["tasks"]["sr-t"]
     return {
         "sr_t_top10": round(task["mean"], 2),
@@ -297,10 +297,10 @@ def versions(work: Path, package: str) -> dict[str, str]:
     python = work / f"env-{package}" / "bin" / "python"
     if not python.is_file():
         return {}
-    found: dict[str, str] = json.loads(
+    packages: dict[str, str] = json.loads(
         subprocess.run([python, "-c", ask, *names], check=True, capture_output=True).stdout
     )
-    return found
+    return packages
 
 
 def machine() -> dict[str, Any]:

@@ -67,8 +67,8 @@ def styled(drawing: Element) -> str:
 
 def read(name: str) -> dict[str, Any]:
     """A recorded result."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return content
 
 
 def language(code: str) -> str:

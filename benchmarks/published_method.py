@@ -44,30 +44,30 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--beside", nargs="*", default=["random", "ofa", "ofa-ridge"], help="other methods to score")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     for name, inside in (
         ("source", "config.json"),
         ("tokenizer", "tokenizer.json"),
         ("vectors", "meta.json"),
         ("data", "."),
     ):
-        if not (getattr(asked, name) / inside).exists():
-            parser.error(f"--{name} {getattr(asked, name)}: no {inside} in it")
-    if asked.seconds < 0:
-        parser.error(f"--seconds {asked.seconds}: below 0")
-    asked.work.mkdir(parents=True, exist_ok=True)
-    history = fitted(asked)
+        if not (getattr(args, name) / inside).exists():
+            parser.error(f"--{name} {getattr(args, name)}: no {inside} in it")
+    if args.seconds < 0:
+        parser.error(f"--seconds {args.seconds}: below 0")
+    args.work.mkdir(parents=True, exist_ok=True)
+    history = fitted(args)
     done = len(history["train"])
     if not done:
-        sys.exit(f"{asked.work}: no epoch done in {asked.seconds:.0f} s; give more --seconds")
+        sys.exit(f"{args.work}: no epoch done in {args.seconds:.0f} s; give more --seconds")
     print_curve(history)
-    scores = {"hyperofa": score(asked, "hyperofa", f"hyperofa-{done}", {"epochs": done})}
-    scores |= {name: score(asked, name, name, {}) for name in asked.beside}
+    scores = {"hyperofa": score(args, "hyperofa", f"hyperofa-{done}", {"epochs": done})}
+    scores |= {name: score(args, name, name, {}) for name in args.beside}
     each = statistics.median(history["seconds"])
-    report = json.loads((asked.work / f"hyperofa-{done}" / "model" / "init.json").read_text(encoding="utf-8"))
+    report = json.loads((args.work / f"hyperofa-{done}" / "model" / "init.json").read_text(encoding="utf-8"))
     network, of_all = (
         report["method_notes"]["hypernetwork"],
-        json.loads((asked.work / "all.json").read_text(encoding="utf-8")),
+        json.loads((args.work / "all.json").read_text(encoding="utf-8")),
     )
     outcome = {
         "epochs": done,
@@ -81,20 +81,20 @@ def main() -> int:
         "validation": [round(loss, 4) for loss in history["validation"]],
         "held_out_cosine": network["report"]["held_out_cosine"],
         "sr_t_top10": scores,
-        "rank": asked.rank,
+        "rank": args.rank,
         "machine": machine(),
     }
     print(json.dumps(outcome))
     return 0
 
 
-def fitted(asked: argparse.Namespace) -> dict[str, list[float]]:
+def fitted(args: argparse.Namespace) -> dict[str, list[float]]:
     """The losses by epoch after fitting for the asked time, and the seconds that each epoch took."""
     import hyperofa
     from hyperofa.init.hypernet import fit as fitting
     from hyperofa.init.methods import hyperofa as method
 
-    times = asked.work / "seconds.json"
+    times = args.work / "seconds.json"
     seconds: list[float] = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else []
     save, sizes, began = fitting.save_fit, method.paper_setting, time.perf_counter()
 
@@ -109,31 +109,33 @@ def fitted(asked: argparse.Namespace) -> dict[str, list[float]]:
 
     def noted(pairs: int, rank: int, settings: Any = None) -> Any:
         nonlocal began
-        found = sizes(pairs, rank, settings)
-        (asked.work / "all.json").write_text(json.dumps({"epochs": found[1].epochs, "tokens": pairs}), encoding="utf-8")
+        paper_sizes = sizes(pairs, rank, settings)
+        (args.work / "all.json").write_text(
+            json.dumps({"epochs": paper_sizes[1].epochs, "tokens": pairs}), encoding="utf-8"
+        )
         began = time.perf_counter()
-        return found
+        return paper_sizes
 
     fitting.save_fit, method.paper_setting = stamped, noted
     try:
-        with limited(asked.seconds):
+        with limited(args.seconds):
             hyperofa.initialise(
-                asked.source,
-                asked.tokenizer,
-                asked.vectors,
+                args.source,
+                args.tokenizer,
+                args.vectors,
                 method="hyperofa",
-                rank=asked.rank,
-                seed=asked.seed,
-                options={"device": asked.device},
-                work=asked.work / "state",
+                rank=args.rank,
+                seed=args.seed,
+                options={"device": args.device},
+                work=args.work / "state",
             )
     except TimeUp:
         pass
     finally:
         fitting.save_fit, method.paper_setting = save, sizes
-    if not (asked.work / STATE).is_file():
+    if not (args.work / STATE).is_file():
         return {"train": [], "validation": [], "seconds": []}
-    history: dict[str, list[float]] = json.loads((asked.work / STATE).read_text(encoding="utf-8"))["history"]
+    history: dict[str, list[float]] = json.loads((args.work / STATE).read_text(encoding="utf-8"))["history"]
     return history | {"seconds": seconds[1:] or seconds}  # the first also waits for the vectors to be read
 
 
@@ -155,25 +157,25 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def score(asked: argparse.Namespace, method: str, name: str, options: dict[str, Any]) -> float:
+def score(args: argparse.Namespace, method: str, name: str, options: dict[str, Any]) -> float:
     """SR-T top-10 of a method's rows."""
     import hyperofa
 
-    cell: Path = asked.work / name
+    cell: Path = args.work / name
     if not (cell / "model" / "init.json").is_file():
-        options = options | ({"device": asked.device} if method == "hyperofa" else {})
-        work = asked.work / "state" if method == "hyperofa" else None
+        options = options | ({"device": args.device} if method == "hyperofa" else {})
+        work = args.work / "state" if method == "hyperofa" else None
         given = {
             "method": method,
-            "rank": asked.rank,
-            "seed": asked.seed,
+            "rank": args.rank,
+            "seed": args.seed,
             "options": options,
             "work": work,
             "held_out": 0,
         }
-        hyperofa.initialise(asked.source, asked.tokenizer, asked.vectors, **given).save_pretrained(cell / "model")
+        hyperofa.initialise(args.source, args.tokenizer, args.vectors, **given).save_pretrained(cell / "model")
     if not (cell / "eval" / "summary.json").is_file():
-        run("hyperofa_eval", "run", cell / "model", "--tasks", "sr-t", "--data", asked.data, "--out", cell / "eval")
+        run("hyperofa_eval", "run", cell / "model", "--tasks", "sr-t", "--data", args.data, "--out", cell / "eval")
     task = json.loads((cell / "eval" / "summary.json").read_text(encoding="utf-8"))["tasks"]["sr-t"]
     return round(float(task["mean"]), 2)
 

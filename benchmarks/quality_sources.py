@@ -160,8 +160,8 @@ def _learned(data: Path, language: str, split: Split) -> list[tuple[int, str]]:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a file, plain or packed; none where it is not there."""
-    found = find_file(path)
-    return [] if found is None else list(read_lines(found))
+    file = find_file(path)
+    return [] if file is None else list(read_lines(file))
 
 
 def _write(path: Path, lines: list[str]) -> None:

@@ -63,39 +63,40 @@ def main() -> int:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--place", type=float, default=NetworkSettings().place)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rng = np.random.default_rng(asked.seed)
-    source, tokenizer = load_source(asked.source, seed=asked.seed), load_tokenizer(asked.source)
+    args = parser.parse_args()
+    rng = np.random.default_rng(args.seed)
+    source, tokenizer = load_source(args.source, seed=args.seed), load_tokenizer(args.source)
     rows = source.input_embeddings.float().numpy()[: rows_needed(tokenizer)].copy()
     causal = source.family.objective == "causal"
-    lines = [line for path in asked.text for line in read_lines(path) if line.strip()]
+    lines = [line for path in args.text for line in read_lines(path) if line.strip()]
     encoded = PlainText(tokenizer)(lines, truncation=True, max_length=_LONGEST)["input_ids"]
     began = time.monotonic()
     speller = Speller(tokenizer, len(rows))
     spelled_in = time.monotonic() - began
     groups = surface_groups(tokenizer, len(rows))
-    learned, unseen = learning_text(tokenizer, asked.learn, len(rows))
-    hidden = choose(encoded, (speller.own.counts > 0) & ~np.isin(groups, groups[~unseen]), groups, asked.tokens, rng)
+    learned, unseen = learning_text(tokenizer, args.learn, len(rows))
+    hidden = choose(encoded, (speller.own.counts > 0) & ~np.isin(groups, groups[~unseen]), groups, args.tokens, rng)
     model = None
-    if asked.learn:
+    if args.learn:
         body = Body(source, None, torch.device("cpu"))
-        model = SourceLoss(part_text(GivenText(learned), asked.seed), tokenizer, body, source, None, asked.seed)
-    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, unseen, asked)
+        model = SourceLoss(part_text(GivenText(learned), args.seed), tokenizer, body, source, None, args.seed)
+    known, wanted, predicted, facts = predict(speller, rows, groups, hidden, causal, model, unseen, args)
     report: dict[str, Any] = {
-        "source": Path(asked.source).name,
+        "source": Path(args.source).name,
         "hidden": int(hidden.sum()),
         "predicted": len(wanted),
         **facts,
     }
     report["seconds"]["spelling"] = round(spelled_in, 1)
-    report["rank"] = {name: median_rank(rows, known, found) for name, found in predicted.items()}
+    report["rank"] = {name: median_rank(rows, known, rows_by_name) for name, rows_by_name in predicted.items()}
     scores = {
-        name: cosines(found - rows.mean(axis=0), rows[known] - rows.mean(axis=0)) for name, found in predicted.items()
+        name: cosines(rows_by_name - rows.mean(axis=0), rows[known] - rows.mean(axis=0))
+        for name, rows_by_name in predicted.items()
     }
     report["cosine"] = compared(scores, rng, higher=True)
     there = np.isin(np.arange(len(rows)), known)
     told = [ids for ids in encoded if there[ids].any()]
-    told = [told[i] for i in rng.permutation(len(told))[: asked.lines]]
+    told = [told[i] for i in rng.permutation(len(told))[: args.lines]]
     losses = frozen_losses(source.model, rows, known, predicted, told, causal=causal)
     report["loss"] = compared(losses, rng, higher=False) | {"lines": len(told)}
     report["floors_hold"] = all(
@@ -138,7 +139,7 @@ def predict(
     causal: bool,
     model: SourceLoss | None,
     unseen: np.ndarray,
-    asked: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """Ids (n,) of hidden tokens that the others spell, their rows (n, r), three predictions of them, and facts."""
     began = time.monotonic()
@@ -147,17 +148,17 @@ def predict(
     ids = np.flatnonzero((respelled.counts > 0) & ~hidden)
     targets = np.flatnonzero((respelled.counts > 0) & hidden)
     finer = finer_like(respelled.chosen(ids), respelled.chosen(targets))
-    settings = NetworkSettings(place=asked.place, finer=finer)
+    settings = NetworkSettings(place=args.place, finer=finer)
     order = order_of(len(rows))
     place = order[int(settings.place * len(order))]  # as the method does with new tokens
     order[hidden] = place if model is None else lacking_place(order[ids], ~unseen[ids])
     everything = Known(respelled, speller.inside(respelled, hidden), order)
     scale = Scale(rows[ids])
     standard = scale.enter(rows)
-    learner = Learner(standard, [], settings, asked.seed)
-    passes = passes_over(len(ids), asked.epochs)
+    learner = Learner(standard, [], settings, args.seed)
+    passes = passes_over(len(ids), args.epochs)
     # Pieces of a hidden token's spelling are never hidden ones, so spelling by smaller pieces stays without them too.
-    history, held = fit(learner, everything.chosen(ids), standard[ids], respelled, groups[ids], passes, seed=asked.seed)
+    history, held = fit(learner, everything.chosen(ids), standard[ids], respelled, groups[ids], passes, seed=args.seed)
     given, before = everything.chosen(targets), {}
     if model is not None:
         before = {"network-rows": learner.predict(given)}
@@ -165,10 +166,10 @@ def predict(
         centre = rows.mean(axis=0)
         length = None if causal else float(np.linalg.norm(rows - centre, axis=1).mean())
         to_rows = ModelRows(learner, scale, centre, length)
-        through = learn_through(learner, learnable, to_rows, model, settings.model_steps, asked.seed)
+        through = learn_through(learner, learnable, to_rows, model, settings.model_steps, args.seed)
     learned_in = time.monotonic() - began
     linear = linear_map(standard, respelled.chosen(ids), standard[ids])
-    found = {
+    rows_by_name = {
         "network": learner.predict(given),
         "linear": linear(given.spelled),
         "pieces": mean_of_pieces(standard, given.spelled),
@@ -178,7 +179,7 @@ def predict(
     facts["history"] = {name: [round(value, 4) for value in values] for name, values in history.items()}
     facts["through_model"] = through if model is not None else None
     facts["pieces"] = round(float(given.spelled.counts.mean()), 2)
-    plain = {name: scale.leave(one) for name, one in found.items()}
+    plain = {name: scale.leave(one) for name, one in rows_by_name.items()}
     if causal:
         plain |= {f"{name}-half": (plain[name] + plain["pieces"]) / 2 for name in ("network", "linear")}
     else:
@@ -186,11 +187,11 @@ def predict(
     return targets, rows[targets], plain, facts
 
 
-def median_rank(rows: np.ndarray, ids: np.ndarray, found: np.ndarray) -> float:
+def median_rank(rows: np.ndarray, ids: np.ndarray, rows_by_name: np.ndarray) -> float:
     """The median place of the true row among all of the source's, by cosine about their mean (of at most 500)."""
     centre = rows.mean(axis=0)
     keys = torch.nn.functional.normalize(torch.from_numpy(rows - centre))
-    queries = torch.nn.functional.normalize(torch.from_numpy(found[:500] - centre))
+    queries = torch.nn.functional.normalize(torch.from_numpy(rows_by_name[:500] - centre))
     scores = queries @ keys.T
     true = scores.gather(1, torch.from_numpy(ids[:500])[:, None])
     return float((scores > true).sum(dim=1).add(1).median())
@@ -208,7 +209,7 @@ def frozen_losses(
     """By prediction, (lines,) the frozen model's loss with these rows in the place of the true ones (``true`` has those)."""
     model.eval()
     table = model.get_input_embeddings().weight
-    found: dict[str, np.ndarray] = {}
+    rows_by_name: dict[str, np.ndarray] = {}
     reference: list[torch.Tensor] = []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for name, new in {"true": rows[ids], **predicted}.items():
@@ -216,12 +217,12 @@ def frozen_losses(
             parts = (lines[start : start + _BATCH] for start in range(0, len(lines), _BATCH))
             states = [one for part in parts for one in batch_of(model, part, causal)]
             if causal:
-                found[name] = np.array([float(one) for one in states])
+                rows_by_name[name] = np.array([float(one) for one in states])
                 continue
             reference = reference or states
             alike = [F.cosine_similarity(a, b, dim=0) for a, b in zip(states, reference, strict=True)]
-            found[name] = 1 - np.array([float(one) for one in alike])
-    return found
+            rows_by_name[name] = 1 - np.array([float(one) for one in alike])
+    return rows_by_name
 
 
 def batch_of(model: Any, lines: list[list[int]], causal: bool) -> list[torch.Tensor]:

@@ -79,14 +79,14 @@ def main() -> int:
         write_text(work / "khm.txt", args.lines)
         write_source(work / "source")
         actions = ("train", "extend") if args.action == "both" else (args.action,)
-        found = {action: measure(work, action, args.vocab_size) for action in actions}
+        figures = {action: measure(work, action, args.vocab_size) for action in actions}
         megabytes = round((work / "khm.txt").stat().st_size / 1e6)
-    peak = max(row["peak_gb"] for row in found.values())
+    peak = max(row["peak_gb"] for row in figures.values())
     outcome = {
         "benchmark": "tokenizer_memory",
         "peak_gb": peak,
         "limit_gb": LIMIT_GB,
-        **found,
+        **figures,
         "lines": args.lines,
         "text_mb": megabytes,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",

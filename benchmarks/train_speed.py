@@ -65,20 +65,20 @@ def main() -> int:
     if args.side:
         print(json.dumps(measure(args.side, shape, args.steps)))
         return 0
-    found: dict[str, dict[str, float]] = {}
+    best_runs: dict[str, dict[str, float]] = {}
     for _ in range(args.rounds):
         for side in SIDES:
             seen = run_side(side, args)
-            best = found.setdefault(side, seen)
-            found[side] = {name: max(best[name], seen[name]) for name in seen}
+            best = best_runs.setdefault(side, seen)
+            best_runs[side] = {name: max(best[name], seen[name]) for name in seen}
             print(f"{side:8} {seen['tokens_per_second']:10.1f} tokens/s {seen['peak_gb']:8.2f} GB", flush=True)
     ratios = {
-        "speed_rank100": found["rank100"]["tokens_per_second"] / found["dense"]["tokens_per_second"],
-        "memory_rank100": found["rank100"]["peak_gb"] / found["dense"]["peak_gb"],
-        "speed_rank400": found["rank400"]["tokens_per_second"] / found["dense"]["tokens_per_second"],
-        "memory_rank400": found["rank400"]["peak_gb"] / found["dense"]["peak_gb"],
-        "engine": found["bare"]["tokens_per_second"] / found["engine"]["tokens_per_second"],
-        "engine_alike": found["alike"]["tokens_per_second"] / found["engine"]["tokens_per_second"],
+        "speed_rank100": best_runs["rank100"]["tokens_per_second"] / best_runs["dense"]["tokens_per_second"],
+        "memory_rank100": best_runs["rank100"]["peak_gb"] / best_runs["dense"]["peak_gb"],
+        "speed_rank400": best_runs["rank400"]["tokens_per_second"] / best_runs["dense"]["tokens_per_second"],
+        "memory_rank400": best_runs["rank400"]["peak_gb"] / best_runs["dense"]["peak_gb"],
+        "engine": best_runs["bare"]["tokens_per_second"] / best_runs["engine"]["tokens_per_second"],
+        "engine_alike": best_runs["alike"]["tokens_per_second"] / best_runs["engine"]["tokens_per_second"],
     }
     missed = [name for name, floor in FLOORS.items() if (ratios[name] < floor) == name.startswith("speed")]
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
@@ -86,7 +86,7 @@ def main() -> int:
         "ratio": ratios,
         "floors": FLOORS,
         "missed": missed,
-        "sides": found,
+        "sides": best_runs,
         "machine": machine,
         "small": args.small,
     }

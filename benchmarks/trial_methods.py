@@ -66,12 +66,12 @@ def out_of_fold(method: Method, problem: Problem, ids: np.ndarray) -> np.ndarray
     """(a, r): rows of the source tokens ``ids`` (a,), each predicted without its fold's groups of equal surface."""
     names, group = np.unique(problem.source_groups[ids], return_inverse=True)
     fold = problem.rng(901).permutation(len(names))[group] % FOLDS
-    found = np.empty((len(ids), problem.rows.shape[1]), dtype=np.float32)
+    predicted = np.empty((len(ids), problem.rows.shape[1]), dtype=np.float32)
     for number in range(FOLDS):
         rows = run_method(method, without_tokens(problem, ids[fold == number], make_settings(method, {})))
         assert rows is not None
-        found[fold == number] = rows
-    return found
+        predicted[fold == number] = rows
+    return predicted
 
 
 def predict_residual(problem: Problem) -> np.ndarray:
@@ -97,7 +97,7 @@ def spelled(surfaces: Iterable[Surface], pieces: dict[tuple[bytes, bool], int], 
     Zero where the source cannot spell the first character.
     """
     longest = max(len(text) for text, _ in pieces)
-    found = []
+    means = []
     for surface in surfaces:
         text = surface.text.decode("utf-8", "ignore").lower().encode()
         total, place = np.zeros(rows.shape[1], dtype=np.float32), 0
@@ -111,8 +111,8 @@ def spelled(surfaces: Iterable[Surface], pieces: dict[tuple[bytes, bool], int], 
                     break
             else:
                 break
-        found.append(total / max(place, 1))
-    return np.stack(found)
+        means.append(total / max(place, 1))
+    return np.stack(means)
 
 
 def predict_with_pieces(problem: Problem) -> np.ndarray:
@@ -157,9 +157,9 @@ def predict_by_word(problem: Problem) -> np.ndarray:
     chosen.data = chosen.data**parts.power
     used, chosen.indices = np.unique(chosen.indices, return_inverse=True)
     words = problem.centred_vectors[used]
-    found = combine_nearest(words, parts.keys, parts.rows - parts.centre, neighbours=10, temperature=0.1)
+    neighbours = combine_nearest(words, parts.keys, parts.rows - parts.centre, neighbours=10, temperature=0.1)
     chosen.resize(chosen.shape[0], len(used))
-    directions = normalise_rows(chosen @ found)
+    directions = normalise_rows(chosen @ neighbours)
     return parts.at_length(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
 
 
@@ -168,8 +168,8 @@ def predict_without_hubs(problem: Problem) -> np.ndarray:
     parts = default_parts(problem)
     hubness = nearest(parts.keys, parts.queries, 10)[1].mean(axis=1)
     indices, scores = nearest(parts.queries, parts.keys, 10, offset=-hubness / 2)
-    found = combine(softmax(scores, 0.1), indices, parts.rows)
-    directions = normalise_rows(found - parts.centre)
+    combined = combine(softmax(scores, 0.1), indices, parts.rows)
+    directions = normalise_rows(combined - parts.centre)
     return parts.at_length(directions + 0.5 * parts.narrow_ridge() + 0.5 * parts.broad_ridge())
 
 

@@ -67,13 +67,13 @@ def top1(text: ParallelText, config: BuildSettings, train: int, pivot: str) -> d
     index = {word: i for i, word in enumerate(words)}
 
     def lines(language: str) -> np.ndarray:
-        found = np.zeros((text.n_sentences - train, vectors.shape[1]))
-        for row in range(len(found)):
+        means = np.zeros((text.n_sentences - train, vectors.shape[1]))
+        for row in range(len(means)):
             line = text.texts[language].get(train + row, "")
             ids = [index[key] for word in words_of(line, config.ngrams) if (key := f"{language}:{word}") in index]
             if ids:
-                found[row] = vectors[ids].mean(0)
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+                means[row] = vectors[ids].mean(0)
+        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
     queries = lines(pivot)
     scores = {}

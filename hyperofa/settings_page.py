@@ -29,8 +29,8 @@ def _commands() -> Iterator[str]:
     for program in ("hyperofa", "hyperofa_eval"):
         table = importlib.import_module(f"{program}.cli").COMMANDS
         for name, (module, summary) in table.items():
-            found = commands_of(importlib.import_module(module))
-            actions = {"": found} if isinstance(found, Command) else found
+            of_module = commands_of(importlib.import_module(module))
+            actions = {"": of_module} if isinstance(of_module, Command) else of_module
             for action, command in actions.items():
                 title = " ".join(filter(None, (program.replace("_", "-"), name, action)))
                 text = command.help or summary

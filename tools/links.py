@@ -42,16 +42,16 @@ def links(text: str) -> Iterator[str]:
 
 def faults(page: Path, root: Path) -> list[str]:
     """One line for each link of a page that leads nowhere inside ``root``, and for each anchor that is ambiguous."""
-    found = []
+    problems = []
     for link in links(page.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page.resolve()
         place = f"{page.relative_to(root)}: {link}"
         if not target.is_relative_to(root.resolve()) or not target.exists():
-            found.append(f"{place}: no such file")
+            problems.append(f"{place}: no such file")
         elif anchor and (target.suffix != ".md" or anchors(target.read_text(encoding="utf-8")).count(anchor) != 1):
-            found.append(f"{place}: not one heading of that name")
-    return found
+            problems.append(f"{place}: not one heading of that name")
+    return problems
 
 
 def replace_links(text: str, new: Callable[[str], str | None]) -> str:

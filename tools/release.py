@@ -69,25 +69,25 @@ def read_entry(root: Path, version: str) -> Entry:
         InputError: there is none, it has no date, or it says nothing.
     """
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
-    found = re.search(rf"(?ms)^## \[{re.escape(version)}\]([^\n]*)\n(.*?)(?=^## |^\[[^\]\n]+\]: |\Z)", text)
+    matches = re.search(rf"(?ms)^## \[{re.escape(version)}\]([^\n]*)\n(.*?)(?=^## |^\[[^\]\n]+\]: |\Z)", text)
     todo = f"write '## [{version}] - YYYY-MM-DD' and below it what changed"
-    if found is None:
+    if matches is None:
         raise InputError(f"has no entry for {version}", where="CHANGELOG.md", todo=todo)
-    date = re.fullmatch(r" - (\d{4}-\d\d-\d\d)", found[1].rstrip())
+    date = re.fullmatch(r" - (\d{4}-\d\d-\d\d)", matches[1].rstrip())
     if date is None:
         raise InputError(f"the entry for {version} has no date", where="CHANGELOG.md", todo=todo)
-    if not re.search(r"(?m)^[^#\s]", found[2]):
+    if not re.search(r"(?m)^[^#\s]", matches[2]):
         raise InputError(f"the entry for {version} is empty", where="CHANGELOG.md", todo=todo)
-    return Entry(date[1], found[2].strip())
+    return Entry(date[1], matches[2].strip())
 
 
 def current_version(root: Path) -> str:
     """The version of ``hyperofa/__init__.py``."""
     text = (root / "hyperofa" / "__init__.py").read_text(encoding="utf-8")
-    found = re.search(r'(?m)^__version__ = "([^"]*)"', text)
-    if found is None:
+    matches = re.search(r'(?m)^__version__ = "([^"]*)"', text)
+    if matches is None:
         raise HyperofaError("holds no __version__", where="hyperofa/__init__.py")
-    return found[1]
+    return matches[1]
 
 
 def check(root: Path, version: str) -> Entry:

@@ -144,12 +144,12 @@ def initialise(
     """
     inputs: dict[str, Any] = {"text": language_files(text or {}), "parallel": paths_of(parallel, "parallel")}
     inputs["donor"] = None if donor is None else str(path_of(donor, "donor"))
-    asked = build_config(InitSettings, {**inputs, **settings}, "initialise")
+    init_settings = build_config(InitSettings, {**inputs, **settings}, "initialise")
     from hyperofa.init.evidence import Places
     from hyperofa.init.pipeline import extend_model
     from hyperofa.init.registry import resolve
 
-    resolved = resolve(asked)
+    resolved = resolve(init_settings)
     path_of(source, "source")
     words = None if vectors is None else path_of(getattr(vectors, "path", vectors), "vectors")
     state = None if work is None else path_of(work, "work")

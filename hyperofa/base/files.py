@@ -116,12 +116,12 @@ def versions() -> dict[str, str]:
 
 def named_inputs(kind: str, paths: Iterable[Path]) -> dict[str, Path]:
     """Paths by ``kind/NAME`` for :func:`made_by`; the second of one name is ``kind/NAME#2``."""
-    found: dict[str, Path] = {}
+    inputs_by_name: dict[str, Path] = {}
     for path in paths:
         key = f"{kind}/{path.name}"
-        again = sum(other.name == path.name for other in found.values())
-        found[f"{key}#{again + 1}" if again else key] = path
-    return found
+        again = sum(other.name == path.name for other in inputs_by_name.values())
+        inputs_by_name[f"{key}#{again + 1}" if again else key] = path
+    return inputs_by_name
 
 
 def made_by(command: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> dict[str, Any]:

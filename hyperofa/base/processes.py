@@ -44,10 +44,10 @@ def resolve(command: Sequence[str]) -> list[str]:
     """
     program = command[0]
     beside = Path(sys.executable).parent / program
-    found = str(beside) if beside.is_file() else shutil.which(program)
-    if found is None:
+    path = str(beside) if beside.is_file() else shutil.which(program)
+    if path is None:
         raise HyperofaError("not installed", where=program, todo="install hyperofa with its [train] extra")
-    return [found, *command[1:]]
+    return [path, *command[1:]]
 
 
 def run_command(

@@ -28,8 +28,8 @@ class RowTable:
         """Look at ``stored``; nothing is copied."""
         import torch
 
-        given = torch.from_numpy(np.ascontiguousarray(stored)) if isinstance(stored, np.ndarray) else stored
-        self.stored = given.detach()
+        tensor = torch.from_numpy(np.ascontiguousarray(stored)) if isinstance(stored, np.ndarray) else stored
+        self.stored = tensor.detach()
         self.ids = ids
         # numpy has no bfloat16: rows are chosen as integers of the same size.
         whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[self.stored.element_size()]
@@ -56,8 +56,8 @@ class RowTable:
     def _float32(self, bits: np.ndarray) -> np.ndarray:
         import torch
 
-        found: np.ndarray = torch.from_numpy(bits).view(self.stored.dtype).float().numpy()
-        return found
+        floats: np.ndarray = torch.from_numpy(bits).view(self.stored.dtype).float().numpy()
+        return floats
 
     def __getitem__(self, index: Any, /) -> np.ndarray:
         """The rows that ``index`` chooses: a number, a slice, a mask (n,), or an array of numbers of any shape; then columns."""

@@ -142,10 +142,10 @@ def is_factorized(config: PreTrainedConfig) -> bool:
 
 def lm_class(family: Family, *, factorized: bool) -> type[PreTrainedModel]:
     """The class with the family's language-model head."""
-    found = family.factorized_class(family.lm_kind) if factorized else family.plain_class(family.lm_kind)
-    if found is None:
+    model_class = family.factorized_class(family.lm_kind) if factorized else family.plain_class(family.lm_kind)
+    if model_class is None:
         raise InputError(f"this version of transformers has no {family.prefix}{family.lm_kind}")
-    return found
+    return model_class
 
 
 _REGISTERING = RLock()

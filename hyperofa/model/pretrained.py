@@ -144,10 +144,10 @@ def read_embeddings(model: str) -> RowTable:
             with safe_open(file, framework="pt") as tensors:
                 keys = tensors.keys()
                 if held := [key for key in keys if _is(key, name)]:
-                    found = tensors.get_tensor(min(held, key=len))
-                    if found.ndim != 2 or not found.is_floating_point():
-                        raise InputError(f"its embeddings are of shape {tuple(found.shape)}", where=model)
-                    return RowTable(found)
+                    embeddings = tensors.get_tensor(min(held, key=len))
+                    if embeddings.ndim != 2 or not embeddings.is_floating_point():
+                        raise InputError(f"its embeddings are of shape {tuple(embeddings.shape)}", where=model)
+                    return RowTable(embeddings)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise DataMissingError(f"cannot load the embeddings ({error})", where=model, todo=todo) from error
     raise DataMissingError(f"no tensor {name} in its safetensors weights", where=model, todo=todo)

@@ -208,11 +208,11 @@ class SentenceTargets:
         """Vectors (B, D) float32 of states (B, L, D) under a mask (B, L) of 0 and 1."""
         states = states.float()
         if self.pooling == "cls":
-            found = states[:, 0]
+            pooled = states[:, 0]
         else:
             weights = mask.float()[..., None]
-            found = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
-        return functional.normalize(found, dim=1) if self.normalised else found
+            pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return functional.normalize(pooled, dim=1) if self.normalised else pooled
 
 
 class SentenceModel(TrainingModel):

@@ -25,8 +25,8 @@ def verdict_line(record: Mapping[str, Any]) -> str:
     verdict = record.get("verdict")
     if verdict is not None:
         return str(verdict["line"])
-    asked = record["made_by"]["settings"].get("verdict", False)
-    return f"{'no text given' if asked else 'no verdict asked for'}: nothing was measured"
+    wants_verdict = record["made_by"]["settings"].get("verdict", False)
+    return f"{'no text given' if wants_verdict else 'no verdict asked for'}: nothing was measured"
 
 
 def line_of(record: Mapping[str, Any]) -> str:
