@@ -30,7 +30,7 @@ ENGLISH = (
 LANGUAGES = ("eng", "swh", "gla", "tur", "kat")
 ELSEWHERE = re.compile(
     r"^sbatch|--slurm|experiment small|--only corpus|quickstart\.sh|test\.sh|all-MiniLM|multilingual-e5|objective=sentence"
-    r"|--donor|runs/small|checkpoint export runs/llm"
+    r"|--donor|runs/small|checkpoint export runs/llm|--main_process_ip HOST"
 )
 NUMBERS = {"160000": "200", "60000": "200", "30000": "120", "300": "12", "steps=800": "steps=4"}
 PLACES = {
