@@ -88,6 +88,8 @@ def main() -> int:
         if (twin := TWINS.get(name)) in ours:
             model = args.work / f"ours-{twin}" / "model"
             outcome["rows"][name] = apart(model, args.work / f"peer-{name}" / "rows.npy")
+            if name == "focus":
+                outcome["rows"][name]["with_its_overlap"] = focus_with_its_overlap(args, folder)
             print("rows of", name, json.dumps(outcome["rows"][name]), file=sys.stderr, flush=True)
     used = {
         name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(args.work, name))
@@ -287,6 +289,31 @@ def apart(model: Path, rows: Path) -> dict[str, Any]:
         "largest": float(gaps.max(initial=0)),
         "row_entry_deviation": round(float(ours.std()), 4),
     }
+
+
+def focus_with_its_overlap(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """How far our FOCUS and the package's are apart where ours takes the package's overlapping tokens.
+
+    The package gives a token without a word boundary the source's continuation of a word. For a comma of XLM-R that is BERT's
+    ``##,``, which its tokenizer never makes; ours is BERT's ``,``.
+    """
+    from hyperofa.init.linalg import normalise_rows
+    from hyperofa.init.methods.focus import sparsemax_means
+    from hyperofa.init.provenance import PREDICTED, Provenance
+    from hyperofa.model import load_source
+
+    source = load_source(args.source).input_embeddings.float().numpy()
+    places = {row.tobytes(): i for i, row in enumerate(source)}
+    rows, vectors = np.load(args.work / "peer-focus" / "rows.npy"), np.load(folder / "token_vectors.npy")
+    source_ids = np.array([places.get(row.tobytes(), -1) for row in rows])
+    known = vectors.any(axis=1)
+    ids = np.flatnonzero(
+        (Provenance.load(args.work / "ours-focus" / "model").code == PREDICTED) & (source_ids < 0) & known
+    )
+    shared, units = np.flatnonzero((source_ids >= 0) & known), normalise_rows(vectors.astype(np.float32))
+    ours = sparsemax_means(units[ids], units[shared], source[source_ids[shared]], len(shared))
+    gaps = np.abs(ours - rows[ids]).max(axis=1)
+    return {"tokens": len(ids), "equal": int((gaps <= NEAR).sum()), "largest": float(gaps.max(initial=0))}
 
 
 def versions(work: Path, package: str) -> dict[str, str]:
