@@ -18,9 +18,10 @@ def pursue(
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Write each of ``targets`` (m, d) as a combination of at most ``k`` of ``atoms`` (n, d), none of them 0.
 
-    In each pass the atoms that lie nearest to what is left of the target (largest absolute cosine) are added, and all weights are
-    found anew by least squares. Published is one atom a pass (``growth`` 0). With growth g a pass adds g times as many atoms as
-    there are, so 64 atoms take 7 passes at g = 1. Cosines are bfloat16's where the processor has its products, weights float32's.
+    Published is one atom a pass (``growth`` 0): the one with the largest absolute inner product with what is left of the target,
+    in float32, as mergekit does it. With growth g a pass adds g times as many atoms as there are, so 64 atoms take 7 passes at
+    g = 1; they are those of the largest absolute cosine, so that long atoms have no advantage, in bfloat16 where the processor
+    has its products. After each pass all weights are found anew by least squares, in float32.
 
     Returns:
         an iterator over blocks: which targets (a slice), indices of atoms (b, k') int64 and their weights (b, k') float32, where
@@ -32,13 +33,14 @@ def pursue(
 
     atoms = RowTable.of(atoms)
     k = min(k, *atoms.shape)
-    dtype = torch.bfloat16 if multiplies_bfloat16(torch.device("cpu")) else torch.float32
+    dtype = torch.bfloat16 if growth and multiplies_bfloat16(torch.device("cpu")) else torch.float32
     norms = np.maximum(atoms.each(lambda block: np.linalg.norm(block, axis=1)), np.finfo(np.float32).tiny)
     units = torch.empty(atoms.shape, dtype=dtype)
     step = max(1, (1 << 22) // atoms.shape[1])
     for start in range(0, len(atoms), step):
         block = slice(start, start + step)
         units[block] = torch.from_numpy(atoms[block] / norms[block, None]).to(dtype)
+    lengths = torch.ones(1) if growth else torch.from_numpy(norms)
     size = max(1, min(1024, _BUDGET // (4 * (len(atoms) + 2 * k * atoms.shape[1]))))
     for start in range(0, len(targets), size):
         block = slice(start, min(start + size, len(targets)))
@@ -46,7 +48,7 @@ def pursue(
         residuals, chosen = block_targets, torch.empty((len(block_targets), 0), dtype=torch.int64)
         weights = torch.empty((len(block_targets), 0))
         while (count := chosen.shape[1]) < k:
-            scores = (residuals.to(dtype) @ units.T).float().abs_().scatter_(1, chosen, -1.0)
+            scores = (residuals.to(dtype) @ units.T).float().abs_().mul_(lengths).scatter_(1, chosen, -1.0)
             more = min(max(1, math.floor(growth * count)), k - count)
             chosen = torch.cat([chosen, scores.topk(more, dim=1).indices], dim=1)
             picked = torch.from_numpy((atoms[chosen.numpy()] / norms[chosen.numpy(), None]).astype(np.float32))

@@ -20,7 +20,8 @@ class OmpSettings(Settings):
     k: int = setting(64, "shared tokens that a new row is made of", range=Range(1))
     growth: float = setting(
         1.0,
-        "shared tokens that one step adds, as a share of those chosen; 0: one at a time, as published (ten times as long)",
+        "shared tokens that one step adds, as a share of those chosen, by cosine; "
+        "0: one at a time, by inner product, as published (ten times as long)",
         range=Range(0, 1),
     )
 

@@ -14,10 +14,10 @@ def float32_products(monkeypatch):
 
 
 def reference(target, atoms, k):
-    """One atom at a time, weights by least squares."""
+    """One atom at a time, by its inner product with the rest; weights by least squares."""
     chosen, left, weights = [], target, np.zeros(0)
     for _ in range(k):
-        scores = np.abs(atoms @ left) / np.linalg.norm(atoms, axis=1)
+        scores = np.abs(atoms @ left)
         scores[chosen] = -1
         chosen.append(int(scores.argmax()))
         weights = np.linalg.lstsq(atoms[chosen].T, target, rcond=None)[0]
@@ -42,6 +42,15 @@ def test_it_chooses_and_weighs_as_the_reference(monkeypatch):
         wanted, by = reference(target.astype(np.float64), atoms.astype(np.float64), 5)
         assert chosen[i].tolist() == wanted
         np.testing.assert_allclose(weights[i], by, rtol=2e-3, atol=2e-4)
+
+
+def test_passes_of_several_atoms_choose_by_cosine():
+    """The long atom has the larger inner product, the short one the direction."""
+    atoms = np.array([[9, 9, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
+    target = np.array([[2, 0, 0]], dtype=np.float32)
+    for growth, first in ((0.0, 0), (1.0, 1)):
+        chosen, _ = made(target, atoms, 1, growth=growth)
+        assert chosen.tolist() == [[first]]
 
 
 def test_a_sparse_combination_is_found_again_whatever_the_growth():
