@@ -14,6 +14,8 @@ and text, and are scored at full rank, before any training, by ``hyperofa-eval``
 WECHSEL and FOCUS draw special tokens that the source spells otherwise (``[CLS]``, ``<s>``); ``with_specials_copied`` is the
 score with those copied by role, as our methods do.
 
+Ours get the word vectors, ``omp`` the donor; ``default`` is ``hyperofa init`` with no method named, given the text as well.
+
 Each package gets an environment of its own in ``--work`` (``python -m venv``; what this environment has already, such as torch,
 is seen there too). Finished parts are kept, and each batch of mergekit's. The last line is one JSON: score, seconds and memory of
 each, and for every package with a method of ours how far their rows and ours are apart on the tokens that both predict.
@@ -44,7 +46,8 @@ PEERS = {
     "mergekit-omp": "mergekit",
     "mergekit-omp-named": "mergekit",
 }
-OURS = ("wechsel", "ofa", "focus", "ofa-ridge")
+DEFAULT = "default"
+OURS = ("wechsel", "ofa", "focus", "ofa-ridge", DEFAULT)
 OURS_WITH_DONOR = ("omp", "omp:growth=0")
 TWINS = {"wechsel": "wechsel", "focus": "focus", "mergekit-omp-named": "omp:growth=0"}
 """Packages whose rows are compared with those of a method of ours that should give the same."""
@@ -206,7 +209,8 @@ def of_ours(args: argparse.Namespace, vectors: Path, name: str) -> dict[str, Any
         words: list[Any] = ["init", "--source", args.source, "--tokenizer", args.tokenizer]
         method, _, options = name.partition(":")
         words += ["--donor", args.donor] if method == "omp" else ["--vectors", vectors]
-        words += ["--method", method, "--held-out", "0", "--out", cell / "model"]
+        words += ["--parallel", args.work / "parallel"] if method == DEFAULT else ["--method", method]
+        words += ["--held-out", "0", "--out", cell / "model"]
         words += [word for option in options.split(",") if option for word in ("--option", option)]
         cost = measured([sys.executable, "-m", "hyperofa.cli", *words], dict(os.environ), cell / "log")
         (cell / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
