@@ -91,8 +91,8 @@ def main() -> int:
         if (twin := TWINS.get(name)) in ours:
             model = args.work / f"ours-{twin}" / "model"
             outcome["rows"][name] = apart(model, args.work / f"peer-{name}" / "rows.npy")
-            if name == "focus":
-                outcome["rows"][name]["with_its_overlap"] = focus_with_its_overlap(args, folder)
+            if name != "wechsel":  # which predicts overlapping tokens too
+                outcome["rows"][name]["with_its_overlap"] = with_its_overlap(args, folder, name)
             print("rows of", name, json.dumps(outcome["rows"][name]), file=sys.stderr, flush=True)
     used = {
         name: facts for name in dict.fromkeys(PEERS[peer] for peer in peers) if (facts := versions(args.work, name))
@@ -295,27 +295,34 @@ def apart(model: Path, rows: Path) -> dict[str, Any]:
     }
 
 
-def focus_with_its_overlap(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """How far our FOCUS and the package's are apart where ours takes the package's overlapping tokens.
+def with_its_overlap(args: argparse.Namespace, folder: Path, name: str) -> dict[str, Any]:
+    """How far our method and the package are apart where ours takes the package's overlapping tokens (of OMP 500 new tokens).
 
-    The package gives a token without a word boundary the source's continuation of a word. For a comma of XLM-R that is BERT's
+    The packages give a token without a word boundary the source's continuation of a word. For a comma of XLM-R that is BERT's
     ``##,``, which its tokenizer never makes; ours is BERT's ``,``.
     """
-    from hyperofa.init.linalg import normalise_rows
+    from hyperofa.init.donor.pursuit import pursue
+    from hyperofa.init.linalg import combine, normalise_rows
     from hyperofa.init.methods.focus import sparsemax_means
     from hyperofa.init.provenance import PREDICTED, Provenance
     from hyperofa.model import load_source
 
     source = load_source(args.source).input_embeddings.float().numpy()
     places = {row.tobytes(): i for i, row in enumerate(source)}
-    rows, vectors = np.load(args.work / "peer-focus" / "rows.npy"), np.load(folder / "token_vectors.npy")
+    rows = np.load(args.work / f"peer-{name}" / "rows.npy")
     source_ids = np.array([places.get(row.tobytes(), -1) for row in rows])
-    known = vectors.any(axis=1)
-    ids = np.flatnonzero(
-        (Provenance.load(args.work / "ours-focus" / "model").code == PREDICTED) & (source_ids < 0) & known
-    )
-    shared, units = np.flatnonzero((source_ids >= 0) & known), normalise_rows(vectors.astype(np.float32))
-    ours = sparsemax_means(units[ids], units[shared], source[source_ids[shared]], len(shared))
+    is_new = (Provenance.load(args.work / f"ours-{TWINS[name]}" / "model").code == PREDICTED) & (source_ids < 0)
+    if name == "focus":
+        vectors = np.load(folder / "token_vectors.npy").astype(np.float32)
+        known, units = vectors.any(axis=1), normalise_rows(vectors)
+        ids, shared = np.flatnonzero(is_new & known), np.flatnonzero((source_ids >= 0) & known)
+        ours = sparsemax_means(units[ids], units[shared], source[source_ids[shared]], len(shared))
+    else:
+        donor = load_source(args.donor).input_embeddings.float().numpy()
+        ids, shared = np.flatnonzero(is_new), np.flatnonzero(source_ids >= 0)
+        ids = np.sort(np.random.default_rng(0).permutation(ids)[:500])
+        parts = pursue(donor[ids], donor[shared], 64)
+        ours = np.concatenate([combine(weights, source_ids[shared[chosen]], source) for _, chosen, weights in parts])
     gaps = np.abs(ours - rows[ids]).max(axis=1)
     return {"tokens": len(ids), "equal": int((gaps <= NEAR).sum()), "largest": float(gaps.max(initial=0))}
 
