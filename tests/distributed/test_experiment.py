@@ -129,7 +129,7 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_data(folder / "DATA")
     values = values_of(folder)
     values["sources"] = {"minilm": values["sources"].pop("tiny")}
-    values["matrix"] = {"ranks": [8], "methods": {"ofa": {}, "hyperofa": {}}}
+    values["matrix"] = {"ranks": [8], "methods": {"ofa": {}, "default": {}}}
     values["evaluate"] |= {"against": ["ofa"], "further": {}}
     hardware = {"gpus": 1, "gpu_memory": 80, "mfu": 0.03}
     config = read_json(folder / "source" / "config.json")
