@@ -113,10 +113,10 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace, peers: list
         kind = json.loads((getattr(args, name) / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "bert":
             parser.error(f"--{name} {getattr(args, name)}: a {kind}, not a bert")
-    if args.donor is None and any(name.partition(":")[0] == "omp" for name in args.ours or ()):
-        parser.error("omp needs a donor: name a BERT with the target's tokenizer by --donor")
-    if args.donor is None and any(PEERS[name] == "mergekit" for name in peers):
-        parser.error("mergekit needs a donor: name a BERT with the target's tokenizer by --donor")
+    asked_for = [*(PEERS[name] for name in peers), *(name.partition(":")[0] for name in args.ours or ())]
+    for name in ("mergekit", "omp"):
+        if args.donor is None and name in asked_for:
+            parser.error(f"{name} needs a donor: name a BERT with the target's tokenizer by --donor")
 
 
 def prepare(args: argparse.Namespace, parallel: Path, vectors: Path) -> Path:
@@ -286,13 +286,16 @@ def apart(model: Path, rows: Path) -> dict[str, Any]:
     ours = next(value for key, value in load_file(model / "model.safetensors").items() if "word_embeddings" in key)
     ids = np.flatnonzero(Provenance.load(model).code == PREDICTED)
     gaps = np.abs(ours[ids] - np.load(rows, mmap_mode="r")[ids]).max(axis=1)
-    return {
-        "tokens": len(ids),
-        "equal": int((gaps <= NEAR).sum()),
+    spread = {
         "largest_of_99_percent": float(np.quantile(gaps, 0.99)),
-        "largest": float(gaps.max(initial=0)),
         "row_entry_deviation": round(float(ours.std()), 4),
     }
+    return agreement(gaps) | spread
+
+
+def agreement(gaps: np.ndarray) -> dict[str, Any]:
+    """How many tokens there are, in how many both rows are the same, and the largest difference of an entry, of (n,) such."""
+    return {"tokens": len(gaps), "equal": int((gaps <= NEAR).sum()), "largest": float(gaps.max(initial=0))}
 
 
 def with_its_overlap(args: argparse.Namespace, folder: Path, name: str) -> dict[str, Any]:
@@ -311,20 +314,21 @@ def with_its_overlap(args: argparse.Namespace, folder: Path, name: str) -> dict[
     places = {row.tobytes(): i for i, row in enumerate(source)}
     rows = np.load(args.work / f"peer-{name}" / "rows.npy")
     source_ids = np.array([places.get(row.tobytes(), -1) for row in rows])
-    is_new = (Provenance.load(args.work / f"ours-{TWINS[name]}" / "model").code == PREDICTED) & (source_ids < 0)
+    provenance, shares = Provenance.load(args.work / f"ours-{TWINS[name]}" / "model"), source_ids >= 0
+    is_new, other = (provenance.code == PREDICTED) & ~shares, shares & (provenance.source_id != source_ids)
     if name == "focus":
         vectors = np.load(folder / "token_vectors.npy").astype(np.float32)
         known, units = vectors.any(axis=1), normalise_rows(vectors)
-        ids, shared = np.flatnonzero(is_new & known), np.flatnonzero((source_ids >= 0) & known)
+        ids, shared = np.flatnonzero(is_new & known), np.flatnonzero(shares & known)
         ours = sparsemax_means(units[ids], units[shared], source[source_ids[shared]], len(shared))
     else:
         donor = load_source(args.donor).input_embeddings.float().numpy()
-        ids, shared = np.flatnonzero(is_new), np.flatnonzero(source_ids >= 0)
+        ids, shared = np.flatnonzero(is_new), np.flatnonzero(shares)
         ids = np.sort(np.random.default_rng(0).permutation(ids)[:500])
         parts = pursue(donor[ids], donor[shared], 64)
         ours = np.concatenate([combine(weights, source_ids[shared[chosen]], source) for _, chosen, weights in parts])
-    gaps = np.abs(ours - rows[ids]).max(axis=1)
-    return {"tokens": len(ids), "equal": int((gaps <= NEAR).sum()), "largest": float(gaps.max(initial=0))}
+    overlap = {"overlapping": int(shares.sum()), "of_another_source_token_in_ours": int(other.sum())}
+    return agreement(np.abs(ours - rows[ids]).max(axis=1)) | overlap
 
 
 def versions(work: Path, package: str) -> dict[str, str]:

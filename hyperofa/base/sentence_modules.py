@@ -73,7 +73,7 @@ def sentence_form(model: str) -> SentenceForm | None:
     if place:
         name = f"{modules[place][1]}/config.json"
         pooling = _read_pooling(local_folder(model, [MODULES, name]) / name)
-    settings = _read_settings(folder)
+    settings = _read_settings(model, folder)
     lengths = [value["max_seq_length"] for value in settings if "max_seq_length" in value]
     length = next((length for length in lengths if isinstance(length, int) and length > 0), None)
     return SentenceForm(pooling, kinds[place + 1 : place + 2] == ["Normalize"], length)
@@ -99,9 +99,14 @@ def _read_pooling(path: Path) -> Pooling:
     raise InputError(what, where=path)
 
 
-def _read_settings(folder: Path) -> list[dict[str, Any]]:
+def _read_settings(model: str, folder: Path) -> list[dict[str, Any]]:
+    """The settings of the transformer of ``model``; a warning says where texts should be lower-cased."""
     values = [read_json(file) for file in sorted(folder.glob(SETTINGS[1]))]
-    return [value for value in values if isinstance(value, dict)]
+    settings = [value for value in values if isinstance(value, dict)]
+    if any(value.get("do_lower_case") is True for value in settings):
+        what = "%s: sentence-transformers lower-cases texts for it (do_lower_case); hyperofa does not: give lower case"
+        log.warning(what, model)
+    return settings
 
 
 def check_sentence_modules(source: str) -> None:
@@ -112,12 +117,9 @@ def check_sentence_modules(source: str) -> None:
         DataMissingError: the source is a hub id that can not be reached.
     """
     folder = local_folder(source, [MODULES, *SETTINGS])
-    if not (folder / MODULES).is_file():
-        return
-    _read_modules(folder)
-    if any(value.get("do_lower_case") is True for value in _read_settings(folder)):
-        what = "%s: sentence-transformers lower-cases texts for it (do_lower_case); hyperofa does not: give lower case"
-        log.warning(what, source)
+    if (folder / MODULES).is_file():
+        _read_modules(folder)
+        _read_settings(source, folder)
 
 
 def carry_sentence_modules(source: str, out: Path) -> None:

@@ -41,15 +41,15 @@ class Adapter:
 
         The product is computed in float32 and rounded once, to the dtype of the matrix. Nothing of ``state`` is changed.
         """
-        own_tensors: dict[str, Tensor] = {}
+        plain: dict[str, Tensor] = {}
         for name, tensor in state.items():
             if name.endswith((_DOWN, _UP)):
                 continue
             layer, is_base, rest = name.rpartition(_BASE)
             if is_base and rest == "weight":
                 tensor = self._sum(tensor, state[layer + _DOWN], state[layer + _UP])  # noqa: PLW2901
-            own_tensors[f"{layer}.{rest}" if is_base else name] = tensor
-        return own_tensors
+            plain[f"{layer}.{rest}" if is_base else name] = tensor
+        return plain
 
     def remove(self, model: PreTrainedModel) -> None:
         """Merge the adapters of a model in memory and take them out: it is then as if it had never had any."""

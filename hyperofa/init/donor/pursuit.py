@@ -35,12 +35,12 @@ def pursue(
     k = min(k, *atoms.shape)
     dtype = torch.bfloat16 if growth and multiplies_bfloat16(torch.device("cpu")) else torch.float32
     norms = np.maximum(atoms.each(lambda block: np.linalg.norm(block, axis=1)), np.finfo(np.float32).tiny)
-    units = torch.empty(atoms.shape, dtype=dtype)
+    scored = torch.empty(atoms.shape, dtype=dtype)  # as unit vectors for cosines, as they are for inner products
+    divisors = norms if growth else np.ones_like(norms)
     step = max(1, (1 << 22) // atoms.shape[1])
     for start in range(0, len(atoms), step):
         block = slice(start, start + step)
-        units[block] = torch.from_numpy(atoms[block] / norms[block, None]).to(dtype)
-    lengths = torch.ones(1) if growth else torch.from_numpy(norms)
+        scored[block] = torch.from_numpy(atoms[block] / divisors[block, None]).to(dtype)
     size = max(1, min(1024, _BUDGET // (4 * (len(atoms) + 2 * k * atoms.shape[1]))))
     for start in range(0, len(targets), size):
         block = slice(start, min(start + size, len(targets)))
@@ -48,7 +48,7 @@ def pursue(
         residuals, chosen = block_targets, torch.empty((len(block_targets), 0), dtype=torch.int64)
         weights = torch.empty((len(block_targets), 0))
         while (count := chosen.shape[1]) < k:
-            scores = (residuals.to(dtype) @ units.T).float().abs_().mul_(lengths).scatter_(1, chosen, -1.0)
+            scores = (residuals.to(dtype) @ scored.T).float().abs_().scatter_(1, chosen, -1.0)
             more = min(max(1, math.floor(growth * count)), k - count)
             chosen = torch.cat([chosen, scores.topk(more, dim=1).indices], dim=1)
             picked = torch.from_numpy((atoms[chosen.numpy()] / norms[chosen.numpy(), None]).astype(np.float32))

@@ -148,6 +148,6 @@ def _slice(flat: dict[str, Any], start: int, count: int) -> Callable[[str], Tens
 
 
 def _load(path: Path) -> Any:
-    # weights_only=False, for a shard holds objects of DeepSpeed's own (loss scaler, addresses of fragments, stage) that change
-    # with its version. It is no stranger's pickle: the caller has compared every file's hash with the manifest that we wrote.
-    return torch.load(path, map_location="cpu", mmap=True, weights_only=False)  # hashed by the caller, see above
+    # weights_only=False, for DeepSpeed pickles its shards, with objects of its own in them (loss scaler, addresses of fragments,
+    # stage) that change with its version. It is no stranger's pickle: read_shards opens files of a verified manifest alone.
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=False)  # its hash is in our manifest

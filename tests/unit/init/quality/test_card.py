@@ -31,7 +31,7 @@ def test_metadata_names_source_languages_and_licence(record, tmp_path):
     write_card(tmp_path, record)
     data = ModelCard.load(tmp_path / "README.md").data
     assert (data.base_model, data.language, data.license) == ("tiny-bert", ["de", "en"], "apache-2.0")
-    assert data.library_name == "transformers"
+    assert data.to_dict()["library_name"] == "transformers"
     assert "hyperofa" in data.tags
 
 
