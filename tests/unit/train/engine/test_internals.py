@@ -23,14 +23,15 @@ from pathlib import Path
 import torch
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.dsconfig import deepspeed_config
-from hyperofa.train.engine.environment import set_launch_environment
+from hyperofa.train.engine.environment import compile_nothing, set_launch_environment
 from hyperofa.train.engine.internals import CLIPPING, CLIPPING_3, LAYOUT, LAYOUT_3, OPERATORS, is_usable
 
 set_launch_environment()
 import deepspeed
 import deepspeed.ops
-deepspeed.init_distributed("gloo", verbose=False)
 assert is_usable(OPERATORS, deepspeed.ops)
+compile_nothing()  # else DeepSpeed compiles an operator for a minute
+deepspeed.init_distributed("gloo", verbose=False)
 for stage in (1, 2, 3):
     run = TrainConfig(
         model="m", corpus=Path("c"), run=Path("r"), steps=1, global_batch_size=1, micro_batch_size=1, zero_stage=stage
