@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Phase = Literal["all", "embeddings", "new_rows", "head"]
+Phase = Literal["all", "all_but_old_rows", "embeddings", "new_rows", "head"]
+OLD_ROWS_STAY: tuple[Phase, ...] = ("all_but_old_rows", "new_rows")
+"""Phases that need to know which rows are new: those of the source keep every bit."""
+
 TiedGradient = Literal["both", "input"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 PARTS: tuple[Part, ...] = get_args(Part)

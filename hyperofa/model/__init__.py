@@ -12,7 +12,7 @@ What training uses::
     out.row_loss_sums   # (B,) float32, detached, and out.row_targets (B,) int64: for the loss per language
     model.pretrained.save_pretrained(…)                  # the transformers model inside; .config is its config
     parameter_groups(model, weight_decay=0.01)           # optimizer groups by part, see hyperofa.model.phases
-    model.set_phase("all" | "embeddings" | "new_rows" | "head")   # which part learns now (see hyperofa.model.phases)
+    model.set_phase("all" | "embeddings" | "new_rows" | …)   # which part learns now (see hyperofa.model.phases)
 """
 
 from __future__ import annotations

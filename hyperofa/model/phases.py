@@ -1,4 +1,4 @@
-"""Which part of the model learns: everything, the embeddings, only the rows of new tokens, or the head alone."""
+"""Which part of the model learns: everything, all but the rows of the source, the embeddings, only new rows, or the head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol, get_args
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hyperofa.base.modeltypes import PARTS, Part, Phase
+from hyperofa.base.modeltypes import OLD_ROWS_STAY, PARTS, Part, Phase
 from hyperofa.errors import InputError, unknown_name
 from hyperofa.model.families import input_embedding, output_head
 
@@ -25,23 +25,24 @@ def enter_phase(model: PreTrainedModel, phase: Phase, new_rows: Tensor | None = 
     The trainer sets the learning rates of the parts that do not learn to 0 (see :func:`frozen_parts`), so that no engine
     has to rebuild its buffers when the phase ends. ``head`` needs no graph below the head, and none is kept where all
     that lies there is frozen or tied to the head, which halves the cost of a step; elsewhere the gradients are computed
-    all the same, since AdamW's moments must not start empty when the phase ends. ``new_rows`` also zeroes the gradients
-    of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero gradient from the
-    first step on leaves a parameter as it is under Adam without weight decay, which the embeddings group has.
+    all the same, since AdamW's moments must not start empty when the phase ends. ``new_rows`` and ``all_but_old_rows``
+    also zero the gradients of the other rows, of the primitives and of the other tokens' biases, within the graph; a zero
+    gradient from the first step on leaves a parameter as it is under Adam without weight decay, which the embeddings
+    group has.
 
     Args:
         model: with a language-model head, wrapped for training.
         phase: what learns.
-        new_rows: (V,) mask of the rows that are not copied from the source, for ``new_rows``.
+        new_rows: (V,) mask of the rows that are not copied from the source, for ``new_rows`` and ``all_but_old_rows``.
 
     Raises:
-        InputError: the phase is unknown, or ``new_rows`` is missing or of another size than the vocabulary.
+        InputError: the phase is unknown, or the mask is missing or of another size than the vocabulary.
     """
     if phase not in get_args(Phase):
         raise unknown_name("training phase", phase, get_args(Phase))
-    mask = new_rows if phase == "new_rows" else None
-    if phase == "new_rows" and mask is None:
-        raise InputError("new_rows needs the provenance of the rows")
+    mask = new_rows if phase in OLD_ROWS_STAY else None
+    if phase in OLD_ROWS_STAY and mask is None:
+        raise InputError(f"{phase} needs the provenance of the rows")
     if mask is not None and mask.shape[0] != model.config.vocab_size:
         raise InputError(f"the provenance has {mask.shape[0]:,} rows, the vocabulary {model.config.vocab_size:,}")
     module: Any
@@ -59,6 +60,7 @@ def frozen_parts(phase: Phase) -> frozenset[Part]:
     """
     learning: dict[Phase, frozenset[Part]] = {
         "all": frozenset(PARTS),
+        "all_but_old_rows": frozenset(PARTS),
         "embeddings": frozenset({"embeddings", "primitives"}),
         "new_rows": frozenset({"embeddings", "primitives"}),
         "head": frozenset({"head"}),

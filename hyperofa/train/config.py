@@ -127,8 +127,8 @@ class TrainConfig(Settings):
     )
     phase: Phase = setting(
         "all",
-        "what learns during the first phase_steps: everything, the embeddings, the new rows only, or the head alone (for a "
-        "source without one: a new head would pull the tied embeddings in random directions)",
+        "what learns during the first phase_steps: everything, all but the rows of the source, the embeddings, the new rows, "
+        "or the head alone (for a source without one: a new head would pull the tied embeddings in random directions)",
     )
     phase_steps: int = setting(0, "steps of that phase", range=AMOUNT)
 

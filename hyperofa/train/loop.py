@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperofa.base.modeltypes import OLD_ROWS_STAY
 from hyperofa.corpus.batches import Batch, Batches, rank_loader
 from hyperofa.errors import EXIT_OK, EXIT_TERMINATED, HyperofaError
 from hyperofa.init.provenance import new_rows
@@ -240,7 +241,7 @@ class _Loop:
     def _enter_phase(self, step: int) -> None:
         phase = self.config.phase_of(step - 1)
         if phase != self.phase:
-            rows = torch.from_numpy(new_rows(self.config.model)) if phase == "new_rows" else None
+            rows = torch.from_numpy(new_rows(self.config.model)) if phase in OLD_ROWS_STAY else None
             self.engine.module.set_phase(phase, rows)
             self.phase = phase
 

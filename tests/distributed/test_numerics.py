@@ -92,6 +92,31 @@ def test_a_phase_moves_only_what_it_names(trainer, home):
     assert not any("transform" in name for name in changed)
 
 
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_old_rows_keep_every_bit_while_the_rest_learns(trainer, home, stage):
+    """The run keeps its rows on resume and with another number of ranks too."""
+    import numpy as np
+    from safetensors.torch import load_file
+
+    from hyperofa.init.provenance import COPIED, PREDICTED, Provenance
+
+    before = {name: tensor.bfloat16() for name, tensor in load_file(home / "decoder" / "model.safetensors").items()}
+    (matrix,) = (name for name in before if "embed_tokens" in name)
+    size, old = len(before[matrix]), len(before[matrix]) // 2
+    runs = trainer("decoder", zero_stage=stage, precision="bf16", phase="all_but_old_rows", phase_steps=40)
+    shutil.copytree(runs.model, runs.folder / "model")
+    runs.model = runs.folder / "model"
+    nothing = np.zeros(size, dtype=np.int8)
+    code = np.where(np.arange(size) < old, COPIED, PREDICTED).astype(np.int8)
+    Provenance(code, nothing.astype(np.int64), nothing.astype(np.int32)).save(runs.model)
+    runs.train("kept", stop_at=17)
+    after = runs.train("kept", ranks=1, zero_stage=stage % 3 + 1).weights()
+    assert after[matrix][:old].equal(before[matrix][:old])
+    assert not (after[matrix][old:] == before[matrix][old:]).all(dim=1).any()
+    still = {name for name in after if name != matrix and after[name].equal(before[name])}
+    assert not still, still
+
+
 def test_a_head_that_starts_at_the_corpuss_frequencies(trainer, plain_losses):
     runs = trainer(zero_stage=3, head_bias="corpus")
     straight = runs.train("straight")

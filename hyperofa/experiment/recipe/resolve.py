@@ -43,7 +43,7 @@ SCORED_ALIKE = (
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 
-ROWS_ALONE = ("new_rows", "embeddings")
+FOR_NEW_ROWS = ("all_but_old_rows", "new_rows", "embeddings")
 """Phases of training that are for rows that were not trained before."""
 
 _NO_PLACES = {"model": "-", "corpus": "-", "run": "-"}
@@ -201,14 +201,14 @@ def _check_training(recipe: Recipe, path: Path) -> None:
 def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     """What the recipe says of training, or of that of sources with their own tokenizers.
 
-    These have no rows that are not trained yet: a phase in which such rows learn alone is left out, and all of the model learns
+    These have no rows that are not trained yet: a phase for such rows is left out, and all of the model learns
     from the first step.
     """
     train = recipe.train
     if not own:
         return dict(train.settings)
     settings = {**train.settings, **train.own_settings}
-    left_out = ("phase", "phase_steps") if settings.get("phase") in (*ROWS_ALONE, "all") else ()
+    left_out = ("phase", "phase_steps") if settings.get("phase") in (*FOR_NEW_ROWS, "all") else ()
     return {name: value for name, value in settings.items() if name not in left_out}
 
 

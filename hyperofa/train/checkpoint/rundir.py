@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperofa.base.files import check_output, versions
 from hyperofa.base.hub import local_folder
+from hyperofa.base.modeltypes import OLD_ROWS_STAY
 from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa.train.checkpoint import manifest as checkpoint
@@ -55,9 +56,11 @@ def check_inputs(config: TrainConfig) -> None:
         todo = "write one with hyperofa corpus prepare"
         raise DataMissingError(f"no packed corpus (no {MARKER})", where=config.corpus, todo=todo)
     read_meta(config.corpus)
-    if config.phase == "new_rows" and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
+    if config.phase in OLD_ROWS_STAY and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
         todo = "use a directory made by hyperofa init, or another phase"
-        raise DataMissingError("phase new_rows needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
+        raise DataMissingError(
+            f"phase {config.phase} needs the provenance of the tokens", where=model / PROVENANCE, todo=todo
+        )
     killed_at_once = config.run.is_dir() and [path.name for path in config.run.iterdir()] == [LOCK_FILE]
     if not killed_at_once:
         check_output(config.run, CONFIG_FILE)

@@ -48,6 +48,7 @@ def test_a_frozen_part_has_no_gradients_and_no_group(target_tokenizer, batch):
 def test_phases_name_what_stands_still():
     assert frozen_parts("all") == frozenset()
     assert frozen_parts("head") == {"embeddings", "primitives", "body"}
+    assert frozen_parts("all_but_old_rows") == frozenset()
     assert frozen_parts("embeddings") == frozen_parts("new_rows") == {"head", "body"}
     assert part_of("body_no_decay") == "body"
 
@@ -77,14 +78,14 @@ def test_a_head_alone_needs_no_graph_below_it(target_tokenizer, batch, tied, fro
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_only_new_rows_learn(family_name, tied, rank, target_tokenizer, batch):
+@pytest.mark.parametrize("phase", ["new_rows", "all_but_old_rows"])
+def test_old_rows_stay(family_name, tied, rank, phase, target_tokenizer, batch):
     model = made(family_name, target_tokenizer, rank, tied=tied)
     new = torch.zeros(SIZE, dtype=torch.uint8)
     new[30:] = 1
-    model.set_phase("new_rows", new)
-    groups = [
-        group for group in parameter_groups(model, weight_decay=0.1) if group["name"] in {"embeddings", "primitives"}
-    ]
+    model.set_phase(phase, new)
+    parts = {"embeddings", "primitives"}
+    groups = [group for group in parameter_groups(model, weight_decay=0.1) if group["name"] in parts]
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(groups, lr=0.1)
     for _ in range(2):
@@ -111,7 +112,8 @@ def test_a_phase_needs_the_right_rows(target_tokenizer):
     model = made("bert", target_tokenizer, 5)
     with pytest.raises(InputError, match="did you mean 'new_rows'"):
         model.set_phase("new_row")
-    with pytest.raises(InputError, match="provenance"):
-        model.set_phase("new_rows")
+    for phase in ("new_rows", "all_but_old_rows"):
+        with pytest.raises(InputError, match=f"{phase} needs the provenance"):
+            model.set_phase(phase)
     with pytest.raises(InputError, match="7 rows, the vocabulary 64"):
         model.set_phase("new_rows", torch.ones(7))

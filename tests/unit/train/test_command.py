@@ -47,9 +47,10 @@ def test_further_files_replace_settings_of_those_before_them(config_file, tmp_pa
     assert (config.steps, config.warmup_steps, config.learning_rate, config.learning_rates) == (7, 3, 0.5, {"body": 0})
 
 
-def test_a_phase_of_new_rows_needs_their_provenance(config_file, tmp_path, capsys):
-    assert main(["train", str(config_file), "phase=new_rows", "phase_steps=5"]) == 3
-    assert "provenance.safetensors: phase new_rows needs the provenance" in capsys.readouterr().err
+@pytest.mark.parametrize("phase", ["new_rows", "all_but_old_rows"])
+def test_a_phase_of_new_rows_needs_their_provenance(phase, config_file, tmp_path, capsys):
+    assert main(["train", str(config_file), f"phase={phase}", "phase_steps=5"]) == 3
+    assert f"provenance.safetensors: phase {phase} needs the provenance" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -40,7 +40,7 @@ def test_they_are_scored_and_compared_with_what_stands_beside_them(matrix: Path)
 
 
 def test_a_phase_for_rows_that_are_new_is_left_out(recipe: Path) -> None:
-    for phase, kept in (("new_rows", False), ("embeddings", False), ("head", True)):
+    for phase, kept in (("all_but_old_rows", False), ("new_rows", False), ("embeddings", False), ("head", True)):
         settings = (f"train.settings.phase={phase}", "train.settings.phase_steps=3")
         found = plan_of(recipe, OWN, *settings, "train.own_settings={learning_rate: 0.01}").recipe
         own, others = settings_of(found, own=True), settings_of(found)
