@@ -130,7 +130,7 @@ class TrainConfig(Settings):
         "what learns during the first phase_steps: everything, all but the rows of the source, the embeddings, the new rows, "
         "or the head alone (for a source without one: a new head would pull the tied embeddings in random directions)",
     )
-    phase_steps: int = setting(0, "steps of that phase", range=AMOUNT)
+    phase_steps: int = setting(0, "steps of that phase; 0: the whole run", range=AMOUNT)
 
     precision: Precision = setting("fp32", "number format of the arithmetic", free=True)
     zero_stage: Literal[1, 2, 3] = setting(2, "what DeepSpeed shards", free=True)
@@ -184,8 +184,6 @@ class TrainConfig(Settings):
             raise SettingError("global_batch_size", what)
         if self.eval_every and self.evaluation.data is None:
             raise SettingError("eval_every", "needs evaluation.data, the folder that hyperofa-eval reads")
-        if self.phase != "all" and not self.phase_steps:
-            raise SettingError("phase", f"{self.phase!r} needs phase_steps, the number of steps it lasts")
         if self.phase == "all" and self.phase_steps:
             raise SettingError("phase_steps", f"{self.phase_steps} needs a phase other than 'all'")
         if unknown := [name for name in self.trackers if name not in TRACKERS]:
@@ -250,7 +248,7 @@ class TrainConfig(Settings):
 
     def phase_of(self, step: int) -> Phase:
         """What learns at optimizer step ``step``."""
-        return self.phase if step < self.phase_steps else "all"
+        return self.phase if step < (self.phase_steps or self.steps) else "all"
 
     def accumulation(self, world_size: int) -> int:
         """Forward passes per rank and optimizer step.

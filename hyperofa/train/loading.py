@@ -40,7 +40,7 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
     if not parts:
         what = "learning_rates are 0 for every part that the model has"
         raise InputError(what, where=config.model, todo="let one of them learn")
-    if config.phase_steps and not parts - frozen_parts(config.phase):
+    if not parts - frozen_parts(config.phase):
         what = (
             f"nothing would learn in the phase {config.phase!r}: the parts with a rate are {', '.join(sorted(parts))}"
         )

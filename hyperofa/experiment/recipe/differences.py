@@ -158,8 +158,10 @@ def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
         yield "learning rates by part", "one for all", learning, section
     if frozen := ", ".join(part for part, rate in rates.items() if not rate):
         yield "frozen parts", "none", frozen, "frozen-parts"
-    if settings.get("phase_steps") and settings.get("phase", "all") != "all":
-        value_text = f"{settings['phase'].replace('_', ' ')} alone for {settings['phase_steps']} steps"
+    if (phase := settings.get("phase", "all")) != "all":
+        steps = settings.get("phase_steps")
+        what = phase.replace("_", " ") + ("" if phase == "all_but_old_rows" else " alone")
+        value_text = f"{what} {f'for {steps} steps' if steps else 'throughout'}"
         yield "phases", "none: all learns from the start", value_text, "a-new-head-and-phases"
     for name, (paper, anchor) in SWITCHES.items():
         if (value := settings.get(name)) is not None and value != paper:

@@ -21,7 +21,7 @@ VALID = ["model=m", "corpus=c", "run=r", "steps=10", "global_batch_size=32"]
         ("zero_stage=4", "zero_stage"),
         ("warmup_steps=11", "longer than the run"),
         ("mask_rate=1.5", "mask_rate"),
-        ("phase=embeddings", "needs phase_steps"),
+        ("phase_steps=2", "needs a phase other than 'all'"),
         ("eval_every=5", "evaluation.data"),
         ("learning_rate=.nan", "learning_rate: nan is not in (0, 1]"),
         ("learning_rate=1.0e+38", "learning_rate: 1e+38 is not in (0, 1]"),
@@ -128,6 +128,11 @@ def test_the_saved_config_reads_back(tmp_path):
 def test_phase_lasts_for_its_steps():
     config = load_config(TrainConfig, None, [*VALID, "phase=new_rows", "phase_steps=3"])
     assert [config.phase_of(step) for step in range(5)] == ["new_rows"] * 3 + ["all"] * 2
+
+
+def test_phase_without_steps_lasts_for_the_whole_run():
+    config = load_config(TrainConfig, None, [*VALID, "phase=all_but_old_rows"])
+    assert {config.phase_of(step) for step in range(config.steps)} == {"all_but_old_rows"}
 
 
 def test_names_what_changed_but_not_what_may_change():

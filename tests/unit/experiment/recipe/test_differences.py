@@ -61,6 +61,8 @@ def test_what_is_frozen_and_what_learns_first_is_told() -> None:
     found = told("quickstart")
     assert found["frozen parts"] == "primitives, body"
     assert found["phases"] == "head alone for 60 steps"
+    phase = ("train.settings.phase=all_but_old_rows", "train.settings.phase_steps=0")
+    assert told("quickstart", *phase)["phases"] == "all but old rows throughout"
     assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
 
 
