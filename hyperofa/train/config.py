@@ -128,7 +128,7 @@ class TrainConfig(Settings):
     phase: Phase = setting(
         "all",
         "what learns during the first phase_steps: everything, all but the rows of the source, the embeddings, the new rows, "
-        "or the head alone (for a source without one: a new head would pull the tied embeddings in random directions)",
+        "or the head. The head is for a source without one: a new head would pull the tied embeddings in random directions",
     )
     phase_steps: int = setting(0, "steps of that phase; 0: the whole run", range=AMOUNT)
 
