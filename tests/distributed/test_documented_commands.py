@@ -27,12 +27,20 @@ ROOT = Path(__file__).parents[2]
 ENGLISH = (
     "light water bread stone house field river mountain father mother child king word road gave saw made sent good new"
 )
-LANGUAGES = ("eng", "swh", "gla", "tur", "kat")
+LANGUAGES = ("eng", "swh", "gla", "tur", "kat", "ces")
 ELSEWHERE = re.compile(
     r"^sbatch|--slurm|experiment small|--only corpus|quickstart\.sh|test\.sh|all-MiniLM|multilingual-e5|objective=sentence"
-    r"|--donor|runs/small|checkpoint export runs/llm|--main_process_ip HOST"
+    r"|--donor|runs/small|--main_process_ip HOST"
 )
-NUMBERS = {"160000": "200", "60000": "200", "30000": "120", "300": "12", "steps=800": "steps=4"}
+NUMBERS = {
+    "160000": "200",
+    "60000": "200",
+    "57152": "200",
+    "256": "16",
+    "30000": "120",
+    "300": "12",
+    "steps=800": "steps=4",
+}
 PLACES = {
     ("--tokenizer", "DIR"): "tokenizer",
     ("--tokenizer", "TOKENIZER"): "tokenizer",
@@ -57,9 +65,15 @@ def lines_of(document: str) -> Iterator[str]:
                 yield line.replace("[key=value …]", "").replace("[", "").replace("]", "").replace("…", " … ").strip()
 
 
+def spread(word: str) -> list[str]:
+    """``text/{swh,tur}.txt`` as a shell reads it."""
+    braces = re.fullmatch(r"([^{]*)\{([^}]*)\}(.*)", word)
+    return [braces[1] + one + braces[3] for one in braces[2].split(",")] if braces else [word]
+
+
 def typed(line: str, model: str, fresh: Iterator[int]) -> list[str]:
     """The words of a command with what the document leaves open filled in."""
-    given = [NUMBERS.get(word, word) for word in shlex.split(line, comments=True)]
+    given = [NUMBERS.get(part, part) for word in shlex.split(line, comments=True) for part in spread(word)]
     if given[:3] == ["hyperofa", "init", "…"]:
         start = "hyperofa init --source MODEL --tokenizer DIR --vectors DIR --method NAME --rank R --out DIR"
         given = [*start.split(), *given[3:]]
@@ -117,12 +131,21 @@ def world(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(home / name, folder / name)
     shutil.copytree(home / "tokenizer", folder / "my-model")
     shutil.copytree(ROOT / "launch", folder / "launch")
+    for code in ("eng", "swh", "tur", "ces"):  # of the guide "extend an LLM"
+        for place in ("text", "parallel"):
+            (folder / "mytext" / place).mkdir(parents=True, exist_ok=True)
+            shutil.copy(folder / f"{code}.txt", folder / "mytext" / place)
+        held_out = folder / "mytext" / "test" / "text" / f"{code}.txt"
+        held_out.parent.mkdir(parents=True, exist_ok=True)
+        held_out.write_text("\n".join(f"{line} {line}" for line in texts[code][:200]) + "\n", encoding="utf-8")
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "extend-an-llm.md").read_text(), re.M | re.S)
+    smaller = {"steps": 4, "warmup_steps": 1, "decay_steps": 2, "precision": "fp32"}
+    (folder / "llm.yaml").write_text(yaml.safe_dump(yaml.safe_load(settings) | smaller), encoding="utf-8")
     run = {"steps": 4, "global_batch_size": 8, "micro_batch_size": 2, "precision": "fp32", "save_every": 2}
     first = run | {"model": str(home / "encoder"), "corpus": str(home / "corpus"), "run": "runs/first"}
     (folder / "run.yaml").write_text(yaml.safe_dump(first), encoding="utf-8")
-    (folder / "train.yaml").write_text(
-        yaml.safe_dump(run | {"zero_stage": 3, "global_batch_size": 64}), encoding="utf-8"
-    )
+    large = first | {"zero_stage": 3, "global_batch_size": 64}
+    (folder / "large.yaml").write_text(yaml.safe_dump(large), encoding="utf-8")
     guide = (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8")
     for name, code in zip(
         ("nearest.py", "news.py"), re.findall(r"^```python\n(.*?)^```$", guide, re.M | re.S), strict=True
@@ -154,7 +177,7 @@ DOCUMENTS = {
     "docs/corpus.md": ("bert", 2),
     "docs/initialisation.md": ("bert", 5),
     "docs/add-a-method.md": ("bert", 2),
-    "docs/extend-an-llm.md": ("decoder", 7),
+    "docs/extend-an-llm.md": ("decoder", 12),
     "docs/training.md": ("bert", 2),
     "docs/slurm.md": ("bert", 2),
     "eval/README.md": ("bert", 5),
