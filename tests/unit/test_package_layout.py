@@ -1,4 +1,4 @@
-"""The plan of the house: which rooms import which, no circles, no crowded rooms."""
+"""The layout of the packages: which subpackages import which, no circles, no crowded folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"hyperofa": ROOT / "hyperofa", "hyperofa_eval": ROOT / "eval/hyperofa_eval"}
 SHARED = ("hyperofa_eval.base", "hyperofa_eval.text")
-"""The rooms of the harness that stand on nothing of its other rooms."""
+"""The subpackages of the harness that import none of its others."""
 MOST_MODULES = 12
 
 Imports = dict[str, set[str]]
@@ -105,7 +105,7 @@ def test_what_both_packages_share_stands_on_nothing_else(imports: Imports) -> No
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_room_is_crowded(package: str) -> None:
+def test_no_folder_is_crowded(package: str) -> None:
     for folder in {path.parent for path in modules().values() if path.is_relative_to(PACKAGES[package])}:
         count = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
         assert count <= MOST_MODULES, f"{folder} holds {count} modules"
