@@ -66,7 +66,7 @@ def scores(tasks: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def by_language(row: dict[str, Any]) -> dict[str, Any]:
     """The differences by language, where they were kept."""
     found = row.get("languages") or {}
-    return {"languages": {code: [one["difference"], *one["ci95"]] for code, one in found.items()}} if found else {}
+    return {"languages": {code: [one["mean"], *one["ci95"]] for code, one in found.items()}} if found else {}
 
 
 def rounded(value: Any) -> Any:

@@ -53,6 +53,9 @@ def pictures() -> dict[str, str]:
         "when-not-to-use": gains(),
         "costs": costs(),
         "report": paired(),
+        "results": trained(
+            "experiment_decoder", "smol-rfull", "lm", "bits per character after training; lower is better", 2, 4
+        ),
     }
     return {f"{name}.svg": styled(drawing) for name, drawing in drawn.items()}
 
@@ -88,6 +91,19 @@ def by_language(name: str, unit: str, digits: int, high: float) -> Element:
         note = f"{saved[code]:.0f} % fewer tokens" if code in saved else "not extended"
         rows.append(Row("mean" if code == "mean" else language(code), note, marks))
     return forest(rows, list(METHODS), (0, high), unit, title=unit)
+
+
+def trained(name: str, cells: str, task: str, unit: str, digits: int, high: float) -> Element:
+    """The score of every language after training: own tokenizer with as much compute, random rows, and the default."""
+    scores = read(name)["scores"]
+    kinds = {"own, same compute": "own-compute", "random rows": "random", "hyperofa": "default"}
+    found = [scores[f"{cells}-{kind}-s0"]["after"][task] for kind in kinds.values()]
+    rows = []
+    for code in [*found[0]["languages"], "mean"]:
+        values = [one["mean"] if code == "mean" else one["languages"][code] for one in found]
+        marks = [Mark(series, value, f"{value + 1e-9:.{digits}f}") for series, value in enumerate(values)]
+        rows.append(Row("mean of the new" if code == "mean" else language(code), "", marks))
+    return forest(rows, list(kinds), (0, high), unit, title=unit)
 
 
 def gains() -> Element:
