@@ -22,8 +22,11 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the file is called experiment_NAME.json")
     parser.add_argument("--note", help="a word on how it ran, such as what ran beside it")
     args = parser.parse_args()
+    results = args.out / "results.json"
+    if not results.is_file():
+        parser.error(f"{results}: not there; hyperofa experiment writes it with the report")
     path = RESULTS / f"experiment_{args.name}.json"
-    record = summary(json.loads((args.out / "results.json").read_text(encoding="utf-8")), args.note)
+    record = summary(json.loads(results.read_text(encoding="utf-8")), args.note)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(path)
 
