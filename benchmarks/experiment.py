@@ -1,7 +1,8 @@
 """Keeps what the manual quotes of a finished experiment: ``python benchmarks/experiment.py OUT --name NAME``.
 
 Reads ``OUT/results.json``, which ``hyperofa experiment`` writes, and writes ``benchmarks/results/experiment_NAME.json``: scores
-by task and language before and after training, paired differences, steps saved, seconds of each stage. Nothing is measured here.
+by task and language before and after training, paired differences, steps saved, what the vocabulary saves, seconds of each stage.
+Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def summary(results: dict[str, Any], note: str | None) -> dict[str, Any]:
         "paired": [rounded({key: row[key] for key in PAIRED} | by_language(row)) for row in results["paired"]],
         "saved": [rounded({key: row[key] for key in SAVED}) for row in results["saved"]],
         "read": {name: rounded(cell["read"]) for name, cell in cells.items() if cell.get("read")},
-        "seconds": {stage["title"]: round(stage["wall_s"], 1) for stage in results["stages"]},
+        "vocabulary": rounded(results["vocabulary"]),
+        "seconds": {stage["name"]: round(stage["wall_s"], 1) for stage in results["stages"]},
         "peak_rss_gb": results["peak_rss_gb"],
     }
 

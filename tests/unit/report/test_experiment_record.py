@@ -38,7 +38,10 @@ def results() -> dict:
         "cells": {"a": {"tasks": {"after": {"lm": score}}, "read": {"tokens": 7}}, "b": {"tasks": {}, "read": None}},
         "paired": [difference | {"languages": languages, "with": "b"}, difference | {"languages": {}}],
         "saved": [],
-        "stages": [{"title": "Train a", "wall_s": 1.26, "command": "train /a/path"}],
+        "vocabulary": [{"language": "swh", "tokens": 0.57582}],
+        "stages": [
+            {"name": f"train-a-s{n}", "title": "Train a", "wall_s": 1.26 + n, "command": "/a/path"} for n in (0, 1)
+        ],
         "peak_rss_gb": 1.5,
     }
 
@@ -53,7 +56,8 @@ def test_scores_differences_and_seconds_are_kept_and_no_path(record):
     }
     assert [row.get("languages") for row in found["paired"]] == [{"swh": [-0.105, -0.2, 0.0]}, None]
     assert found["paired"][0]["difference"] == -0.013
-    assert found["seconds"] == {"Train a": 1.3}
+    assert found["seconds"] == {"train-a-s0": 1.3, "train-a-s1": 2.3}
+    assert found["vocabulary"] == [{"language": "swh", "tokens": 0.576}]
     assert (found["note"], found["read"]) == ("a note", {"a": {"tokens": 7}})
     assert "/a/path" not in json.dumps(found)
 
