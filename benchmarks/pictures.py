@@ -84,13 +84,9 @@ def by_language(name: str, unit: str, digits: int, high: float) -> Element:
     result = read(name)
     methods = [result["methods"][key] for key in METHODS.values()]
     saved = result["tokens_saved"]
-    rows = []
-    for code in [*methods[0]["languages"], "mean"]:
-        values = [method["mean"] if code == "mean" else method["languages"][code] for method in methods]
-        marks = [Mark(series, value, f"{value + 1e-9:.{digits}f}") for series, value in enumerate(values)]
-        note = f"{saved[code]:.0f} % fewer tokens" if code in saved else "not extended"
-        rows.append(Row("mean" if code == "mean" else language(code), note, marks))
-    return forest(rows, list(METHODS), (0, high), unit, title=unit)
+    codes = [*methods[0]["languages"], "mean"]
+    notes = [f"{saved[code]:.0f} % fewer tokens" if code in saved else "not extended" for code in codes]
+    return forest(side_by_side(methods, notes, "mean", digits), list(METHODS), (0, high), unit, title=unit)
 
 
 def trained(name: str, cells: str, task: str, unit: str, digits: int, high: float) -> Element:
@@ -98,12 +94,19 @@ def trained(name: str, cells: str, task: str, unit: str, digits: int, high: floa
     scores = read(name)["scores"]
     kinds = {"own, same compute": "own-compute", "random rows": "random", "hyperofa": "default"}
     found = [scores[f"{cells}-{kind}-s0"]["after"][task] for kind in kinds.values()]
+    notes = [""] * (len(found[0]["languages"]) + 1)
+    return forest(side_by_side(found, notes, "mean of the new", digits), list(kinds), (0, high), unit, title=unit)
+
+
+def side_by_side(methods: Sequence[dict[str, Any]], notes: Sequence[str], mean: str, digits: int) -> list[Row]:
+    """A row for each language of the first method and one for the mean, with a mark of every method; a note each."""
+    codes = [*methods[0]["languages"], "mean"]
     rows = []
-    for code in [*found[0]["languages"], "mean"]:
-        values = [one["mean"] if code == "mean" else one["languages"][code] for one in found]
+    for code, note in zip(codes, notes, strict=True):
+        values = [method["mean"] if code == "mean" else method["languages"][code] for method in methods]
         marks = [Mark(series, value, f"{value + 1e-9:.{digits}f}") for series, value in enumerate(values)]
-        rows.append(Row("mean of the new" if code == "mean" else language(code), "", marks))
-    return forest(rows, list(kinds), (0, high), unit, title=unit)
+        rows.append(Row(mean if code == "mean" else language(code), note, marks))
+    return rows
 
 
 def gains() -> Element:

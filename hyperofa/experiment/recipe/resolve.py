@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.base.files import existing_file
+from hyperofa.base.modeltypes import OLD_ROWS_STAY
 from hyperofa.base.resources import resource
 from hyperofa.data.inputs import Parallel, Source
 from hyperofa.data.parallel import check_english, read_parallel
@@ -43,7 +44,7 @@ SCORED_ALIKE = (
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 
-FOR_NEW_ROWS = ("all_but_old_rows", "new_rows", "embeddings")
+FOR_NEW_ROWS = (*OLD_ROWS_STAY, "embeddings")
 """Phases of training that are for rows that were not trained before."""
 
 _NO_PLACES = {"model": "-", "corpus": "-", "run": "-"}
