@@ -12,6 +12,8 @@ TiedGradient = Literal["both", "input"]
 Part = Literal["embeddings", "primitives", "head", "body"]
 PARTS: tuple[Part, ...] = get_args(Part)
 """The parts that can have learning rates of their own; their parameter groups are called so, or ``<part>_no_decay``."""
+RatedPart = Literal["embeddings", "old_rows", "primitives", "head", "body"]
+"""What a rate can be given to: a part, or those of the embeddings that are rows of the source."""
 
 PREFIX = "hyperofa_"
 """Stands before the model type of the plain family (``hyperofa_bert``)."""

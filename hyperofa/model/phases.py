@@ -111,6 +111,24 @@ def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, A
     ]
 
 
+def elements_of_the_source(pretrained: PreTrainedModel, old: Tensor) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """Parameters, each with a mask (number of elements,) bool: of ``old_rows`` and, all of them, of ``primitives``.
+
+    Args:
+        pretrained: with a language-model head.
+        old: (V,) mask of the rows that are the source's.
+    """
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {"old_rows": [], "primitives": []}
+    for module in (input_embedding(pretrained), output_head(pretrained)):
+        for name, parameter in module.named_parameters(recurse=False):
+            count = getattr(parameter, "ds_numel", parameter.numel())  # under ZeRO-3 a parameter is an empty stub
+            if name == "primitives":
+                found["primitives"].append((parameter, old.new_ones(1).expand(count)))
+            else:
+                found["old_rows"].append((parameter, old.repeat_interleave(count // len(old))))
+    return found
+
+
 def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
     """Every parameter of the model under its part."""
     modules = (input_embedding(model.pretrained), output_head(model.pretrained))

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hyperofa.base.modeltypes import PARTS, Part, Phase, TiedGradient
+from hyperofa.base.modeltypes import OLD_ROWS_STAY, PARTS, Part, Phase, RatedPart, TiedGradient
 from hyperofa.errors import InputError
 from hyperofa_eval.settings.config import to_plain
 from hyperofa_eval.settings.evaluation import NumberFormat, TaskSettings
@@ -105,10 +105,11 @@ class TrainConfig(Settings):
         "corpus, which a head that was made new would have to learn first",
     )
     learning_rate: float = setting(5e-5, "peak learning rate", range=Range(0, 1, above=True))
-    learning_rates: dict[Part, float] = setting(
+    learning_rates: dict[RatedPart, float] = setting(
         factory=dict,
-        help="peak rates of parts where they differ from learning_rate: embeddings (one row per token), primitives (what "
-        "all rows share), head (between body and scores), body; 0 freezes a part and saves its gradients",
+        help="peak rates of parts where they differ from learning_rate: embeddings (a row per token), old_rows (those of the "
+        "source), primitives (what all rows share), head (between body and scores), body. 0 freezes a part and saves its "
+        "gradients",
         range=Range(0, 1),
     )
     adapter: Adapter = setting(
@@ -188,8 +189,7 @@ class TrainConfig(Settings):
             raise SettingError("phase_steps", f"{self.phase_steps} needs a phase other than 'all'")
         if unknown := [name for name in self.trackers if name not in TRACKERS]:
             raise SettingError("trackers", f"unknown {', '.join(unknown)}; known: {', '.join(TRACKERS)}")
-        if set(self.frozen) == set(PARTS):
-            raise SettingError("learning_rates", "0 for every part, so nothing would learn")
+        self._check_rates()
         if self.adapter.rank and "body" in self.frozen:
             raise SettingError("adapter.rank", "learning_rates.body is 0, and the adapters are the body's")
         if self.minimum_learning_rate > self.learning_rate:
@@ -222,6 +222,35 @@ class TrainConfig(Settings):
         """The learning rate of a part: its own peak under the run's schedule."""
         return self.rate(step) * self.learning_rates.get(part, self.learning_rate) / self.learning_rate  # type: ignore[call-overload]
 
+    def shares(self, step: int) -> dict[str, float]:
+        """Shares of AdamW's update that rows of the source, and primitives, keep at optimizer step ``step``, where not all of it.
+
+        The rows' share brings them to their own rate. After a phase that held both still, it also puts right that AdamW corrects
+        the bias of their moments (arXiv 1412.6980, §3) for all steps, though these began when the phase ended. The product is
+        the update with corrections of their own, but for epsilon, which counts more by what the second one was too small.
+        """
+        rates, late = self.learning_rates, 1.0
+        if self.phase in OLD_ROWS_STAY and step >= self.phase_steps > 0:
+            first, second = (
+                (1 - beta ** (step + 1)) / (1 - beta ** (step + 1 - self.phase_steps)) for beta in self.betas
+            )
+            late = first / math.sqrt(second)
+        own = rates["old_rows"] / rates.get("embeddings", self.learning_rate) if "old_rows" in rates else 1.0
+        return {kind: share for kind, share in (("old_rows", own * late), ("primitives", late)) if share != 1.0}
+
+    def _check_rates(self) -> None:
+        """Refuse rates with which nothing would learn, or that contradict each other."""
+        if self.learning_rates.get("old_rows") == 0:
+            todo = "write phase: all_but_old_rows, which saves their gradients"
+            raise SettingError("learning_rates", "old_rows cannot be 0", todo=todo)
+        if "old_rows" in self.learning_rates and "embeddings" in self.frozen:
+            raise SettingError("learning_rates", "old_rows are embeddings, whose rate is 0", todo="leave old_rows out")
+        if self.learning_rates.get("old_rows", 0.0) > self.learning_rates.get("embeddings", self.learning_rate):
+            todo = "lower it; the new rows are those that need a high rate"
+            raise SettingError("learning_rates", "old_rows is above the rate of the embeddings", todo=todo)
+        if set(self.frozen) == set(PARTS):
+            raise SettingError("learning_rates", "0 for every part, so nothing would learn")
+
     def _check_sentences(self) -> None:
         """Refuse settings of a loss over tokens."""
         of_tokens = {
@@ -244,7 +273,12 @@ class TrainConfig(Settings):
     @property
     def frozen(self) -> tuple[Part, ...]:
         """The parts that never learn."""
-        return tuple(part for part, rate in self.learning_rates.items() if rate == 0)
+        return tuple(part for part in PARTS if self.learning_rates.get(part) == 0)
+
+    @property
+    def tells_old_rows(self) -> bool:
+        """Whether rows of the source learn otherwise than new ones, so that the model must say which they are."""
+        return self.phase in OLD_ROWS_STAY or "old_rows" in self.learning_rates
 
     def phase_of(self, step: int) -> Phase:
         """What learns at optimizer step ``step``."""

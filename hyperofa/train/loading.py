@@ -15,6 +15,7 @@ from hyperofa.corpus.order import stream_key
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.sentence.batches import SentenceBatches
 from hyperofa.errors import InputError
+from hyperofa.init.provenance import new_rows
 from hyperofa.train.bias import start_at_frequencies
 from hyperofa_eval.base.files import read_json
 
@@ -40,6 +41,9 @@ def check_that_something_learns(config: TrainConfig, parts: set[str]) -> None:
     if not parts:
         what = "learning_rates are 0 for every part that the model has"
         raise InputError(what, where=config.model, todo="let one of them learn")
+    if config.phase == "new_rows" and not new_rows(config.model).any():
+        what = "nothing would learn in the phase 'new_rows': all rows are the source's"
+        raise InputError(what, where=config.model, todo="choose another phase, or leave it out")
     if not parts - frozen_parts(config.phase):
         what = (
             f"nothing would learn in the phase {config.phase!r}: the parts with a rate are {', '.join(sorted(parts))}"

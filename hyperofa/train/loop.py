@@ -69,11 +69,15 @@ def _train(config: TrainConfig, stop: StopRequest, engine: Engine) -> int:
     model, batches = load_inputs(config)
     saver = Saver(config, engine, run_id, batches.corpus.fingerprint)
     resumed = saver.find()
-    from hyperofa.model.phases import parameter_groups, part_of
+    from hyperofa.model.phases import elements_of_the_source, parameter_groups, part_of
 
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     check_that_something_learns(config, {part_of(group["name"]) for group in groups})
     engine.prepare(model, groups)
+    if any(config.shares(step) for step in (0, config.steps - 1)):  # from the first step on, or after a phase
+        engine.share_updates(
+            elements_of_the_source(engine.module.pretrained, torch.from_numpy(~new_rows(config.model)))
+        )
     start = saver.load(*resumed) if resumed else 0
     if engine.is_main:
         record_engine(config, run_id, engine.describe(), resumed_from=start, steps=config.steps)
@@ -195,7 +199,7 @@ class _Loop:
         """One optimizer step: forward and backward over this rank's micro-batches, one update, one reduction."""
         engine = self.engine
         self._enter_phase(step)
-        engine.set_learning_rates(self._rate_of_group(step))
+        engine.set_learning_rates(self._rate_of_group(step), shares=self.config.shares(step - 1))
         counted = (sum(batch.n_targets for batch in batches), sum(batch.tokens for batch in batches))
         targets, tokens = map(int, engine.sum(counted))
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,23 +94,36 @@ def test_a_phase_moves_only_what_it_names(trainer, home):
     assert not any("transform" in name for name in changed)
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_old_rows_keep_every_bit_while_the_rest_learns(trainer, home, stage):
-    """The run keeps its rows on resume and with another number of ranks too."""
+@pytest.fixture
+def half_new(trainer, home) -> Callable[..., tuple[Any, str, int]]:
+    """Runs of the decoder, the first half of whose rows came from the source; also the matrix's name, and how many those are."""
     import numpy as np
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
     from hyperofa.init.provenance import COPIED, PREDICTED, Provenance
 
-    before = {name: tensor.bfloat16() for name, tensor in load_file(home / "decoder" / "model.safetensors").items()}
-    (matrix,) = (name for name in before if "embed_tokens" in name)
-    size, old = len(before[matrix]), len(before[matrix]) // 2
-    runs = trainer("decoder", zero_stage=stage, precision="bf16", phase="all_but_old_rows")
-    shutil.copytree(runs.model, runs.folder / "model")
-    runs.model = runs.folder / "model"
-    nothing = np.zeros(size, dtype=np.int8)
-    code = np.where(np.arange(size) < old, COPIED, PREDICTED).astype(np.int8)
-    Provenance(code, nothing.astype(np.int64), nothing.astype(np.int32)).save(runs.model)
+    def make(**settings: Any) -> tuple[Any, str, int]:
+        runs = trainer("decoder", **settings)
+        shutil.copytree(runs.model, runs.folder / "model")
+        runs.model = runs.folder / "model"
+        with safe_open(runs.model / "model.safetensors", "pt") as file:
+            (matrix,) = (name for name in file.keys() if "embed_tokens" in name)  # noqa: SIM118
+            size = file.get_slice(matrix).get_shape()[0]
+        code = np.where(np.arange(size) < size // 2, COPIED, PREDICTED).astype(np.int8)
+        nothing = np.zeros(size, dtype=np.int8)
+        Provenance(code, nothing.astype(np.int64), nothing.astype(np.int32)).save(runs.model)
+        return runs, matrix, size // 2
+
+    return make
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_old_rows_keep_every_bit_while_the_rest_learns(half_new, stage):
+    """The run keeps its rows on resume and with another number of ranks too."""
+    from safetensors.torch import load_file
+
+    runs, matrix, old = half_new(zero_stage=stage, precision="bf16", phase="all_but_old_rows")
+    before = {name: tensor.bfloat16() for name, tensor in load_file(runs.model / "model.safetensors").items()}
     runs.train("kept", stop_at=17)
     after = runs.train("kept", ranks=1, zero_stage=stage % 3 + 1).weights()
     assert after[matrix][:old].equal(before[matrix][:old])
@@ -116,6 +131,36 @@ def test_old_rows_keep_every_bit_while_the_rest_learns(trainer, home, stage):
     assert moved.float().mean() > 0.9  # under a large epsilon a rare row may move less than bfloat16 shows
     still = {name for name in after if name != matrix and after[name].equal(before[name])}
     assert not still, still
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"zero_stage": 1, "learning_rates": {"old_rows": 1e-5}},
+        {"zero_stage": 2, "learning_rates": {"old_rows": 1e-5}, "precision": "bf16"},
+        {"zero_stage": 3, "learning_rates": {"old_rows": 1e-5}},
+        {"ds_config": OFFLOAD[1], "learning_rates": {"old_rows": 1e-5}},
+        {"zero_stage": 2, "phase": "all_but_old_rows", "phase_steps": 12},
+    ],
+    ids=["stage-1", "stage-2-bf16", "stage-3", "offload", "after-a-phase"],
+)
+def test_old_rows_at_a_rate_of_their_own(half_new, settings):
+    from safetensors.torch import load_file
+
+    runs, matrix, old = half_new(**settings)
+    straight = runs.train("straight")
+    runs.train("halves", stop_at=17)
+    halves = runs.train("halves")
+    assert straight.losses() == halves.losses()
+    assert straight.same_weights(halves)
+    moved = (straight.weights()[matrix] - load_file(runs.model / "model.safetensors")[matrix]).abs()
+    assert moved[:old].max() > 0
+    if "learning_rates" in settings:  # a thousandth of the others'; bfloat16 rounds what the weights file shows
+        assert moved[:old].max() <= 40 * 1e-5 + (0.01 if "precision" in settings else 0)
+        assert moved[old:].median() > 0.01
+    if "precision" not in settings and "ds_config" not in settings:
+        other = runs.train("other", ranks=1, zero_stage=settings["zero_stage"] % 3 + 1)
+        assert other.losses() == pytest.approx(straight.losses(), abs=1e-5)
 
 
 def test_a_head_that_starts_at_the_corpuss_frequencies(trainer, plain_losses):

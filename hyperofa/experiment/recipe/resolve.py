@@ -187,7 +187,7 @@ def with_variables(
 def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
     train = recipe.train
-    for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation"):
+    for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation", "stop_at"):
         where = next((kind for kind in ("settings", "own_settings") if name in getattr(train, kind)), None)
         if where is not None:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
@@ -202,13 +202,17 @@ def _check_training(recipe: Recipe, path: Path) -> None:
 def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     """What the recipe says of training, or of that of sources with their own tokenizers.
 
-    These have no rows that are not trained yet: a phase for such rows is left out, and all of the model learns
-    from the first step.
+    These have no rows that are not trained yet: a phase for such rows is left out, all of the model learns from the first
+    step, and all rows take the rate of old ones.
     """
     train = recipe.train
     if not own:
         return dict(train.settings)
     settings = {**train.settings, **train.own_settings}
+    rates = dict(settings.get("learning_rates") or {})
+    if "old_rows" in rates:  # all of them are
+        rates["embeddings"] = rates.pop("old_rows")
+        settings["learning_rates"] = rates
     left_out = ("phase", "phase_steps") if settings.get("phase") in (*FOR_NEW_ROWS, "all") else ()
     return {name: value for name, value in settings.items() if name not in left_out}
 

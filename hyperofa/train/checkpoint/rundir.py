@@ -56,11 +56,10 @@ def check_inputs(config: TrainConfig) -> None:
         todo = "write one with hyperofa corpus prepare"
         raise DataMissingError(f"no packed corpus (no {MARKER})", where=config.corpus, todo=todo)
     read_meta(config.corpus)
-    if config.phase in OLD_ROWS_STAY and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
-        todo = "use a directory made by hyperofa init, or another phase"
-        raise DataMissingError(
-            f"phase {config.phase} needs the provenance of the tokens", where=model / PROVENANCE, todo=todo
-        )
+    if config.tells_old_rows and not (local_folder(config.model, [PROVENANCE]) / PROVENANCE).is_file():
+        asks = f"phase {config.phase}" if config.phase in OLD_ROWS_STAY else "learning_rates.old_rows"
+        todo = "use a directory made by hyperofa init, or leave it out"
+        raise DataMissingError(f"{asks} needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
     killed_at_once = config.run.is_dir() and [path.name for path in config.run.iterdir()] == [LOCK_FILE]
     if not killed_at_once:
         check_output(config.run, CONFIG_FILE)

@@ -30,6 +30,7 @@ from hyperofa.train.engine.environment import check_precision, compile_nothing, 
 from hyperofa.train.engine.internals import CLIPPING, CLIPPING_3, LAYOUT, LAYOUT_3, LOSS_SCALER, is_usable
 from hyperofa.train.engine.partition import squares_by_parameter, squares_of_all, stretches, update_model_weights
 from hyperofa.train.engine.ranks import Ranks, limit_waiting
+from hyperofa.train.engine.source_rows import SharedUpdates
 from hyperofa.train.planning.cost import peak_flops
 from hyperofa_eval.base.cpu import speed_up_cpu
 from hyperofa_eval.base.quiet import quiet_libraries
@@ -80,6 +81,7 @@ class Engine(Ranks):
             raise InputError(f"trackers not installed: {', '.join(missing)}", todo="install them, or change trackers")
         self._ds: Any = None
         self._layout_is_known = False
+        self._updates: SharedUpdates | None = None
         limit_waiting(self._timeout)
         super().__init__(self._accelerator.device)
 
@@ -174,10 +176,32 @@ class Engine(Ranks):
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
         self._ds.step()
 
-    def set_learning_rates(self, rate_of: Callable[[str], float]) -> None:
-        """Set the rate of the coming update for every parameter group, by the group's name."""
+    def share_updates(self, elements: Mapping[str, Sequence[tuple[torch.Tensor, torch.Tensor]]]) -> None:
+        """Let some elements of parameters keep a share of their updates, as :meth:`set_learning_rates` says.
+
+        Args:
+            elements: by kind, parameters and masks (number of elements,) bool.
+
+        Raises:
+            HyperofaError: the installed DeepSpeed keeps its shards in a way that is not known.
+        """
+        if not self._layout_is_known:
+            what = (
+                "this version of DeepSpeed does not say where the source's rows are, and they were to learn otherwise"
+            )
+            raise HyperofaError(
+                what, todo="leave learning_rates.old_rows and phase out, or install deepspeed>=0.19.8,<0.20"
+            )
+        names = self._ds.optimizer.param_names
+        by_name = {kind: {names[p]: mask for p, mask in masks if p in names} for kind, masks in elements.items()}
+        self._updates = SharedUpdates(self._ds.optimizer, self._ds.basic_optimizer, self.rank, by_name)
+
+    def set_learning_rates(self, rate_of: Callable[[str], float], shares: Mapping[str, float] | None = None) -> None:
+        """Set the rate of the coming update for every parameter group, by its name, and the shares of :meth:`share_updates`."""
         for group in self._ds.optimizer.param_groups:
             group["lr"] = rate_of(group["name"])
+        if self._updates is not None:
+            self._updates.shares = shares or {}
 
     @property
     def skipped_steps(self) -> int:

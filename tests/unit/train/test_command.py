@@ -47,10 +47,22 @@ def test_further_files_replace_settings_of_those_before_them(config_file, tmp_pa
     assert (config.steps, config.warmup_steps, config.learning_rate, config.learning_rates) == (7, 3, 0.5, {"body": 0})
 
 
+def test_a_file_of_settings_may_lie_below_a_folder_with_an_equals_sign(config_file, tmp_path):
+    (tmp_path / "lr=1").mkdir()
+    (tmp_path / "lr=1" / "more.yaml").write_text("steps: 7\n")
+    assert ConfigFile(config=config_file, overrides=(str(tmp_path / "lr=1" / "more.yaml"),)).load().steps == 7
+
+
 @pytest.mark.parametrize("phase", ["new_rows", "all_but_old_rows"])
 def test_a_phase_of_new_rows_needs_their_provenance(phase, config_file, tmp_path, capsys):
     assert main(["train", str(config_file), f"phase={phase}", "phase_steps=5"]) == 3
     assert f"provenance.safetensors: phase {phase} needs the provenance" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_of_old_rows_needs_their_provenance(config_file, tmp_path, capsys):
+    assert main(["train", str(config_file), "learning_rates={old_rows: 1.0e-6}"]) == 3
+    assert "provenance.safetensors: learning_rates.old_rows needs the provenance" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

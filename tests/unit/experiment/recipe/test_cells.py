@@ -51,6 +51,13 @@ def test_a_phase_for_rows_that_are_new_is_left_out(recipe: Path) -> None:
         assert "learning_rate" not in others
 
 
+def test_all_rows_of_a_source_are_old_ones(recipe: Path) -> None:
+    rates = "train.settings.learning_rates={embeddings: 0.1, old_rows: 0.01, body: 0.02}"
+    found = plan_of(recipe, OWN, rates).recipe
+    assert settings_of(found, own=True)["learning_rates"] == {"embeddings": 0.01, "body": 0.02}
+    assert settings_of(found)["learning_rates"] == {"embeddings": 0.1, "old_rows": 0.01, "body": 0.02}
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
