@@ -68,6 +68,14 @@ def evaluate(
     from torch import nn
 
     options = build_config(RunSettings, settings, "evaluate")
+    if isinstance(languages, str):
+        what = f"{languages!r} is a string, not a list of languages"
+        raise InputError(what, where="languages", todo=f"write [{languages!r}]")
+    languages = None if languages is None else list(languages)
+    if not isinstance(data, str | Path | DataFolder):
+        raise InputError(f"{data!r} is no folder", where="data", todo="give the path of the test sets")
+    if not options.seeds:
+        raise SettingError("seeds", "there is none", todo="give one, such as [0]")
     results = None if out is None else Path(out)
     chosen, folder = check(tasks, data, results, options)
     if isinstance(model, str | Path):
@@ -139,6 +147,7 @@ def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
     """Each task by its name in the protocol, or as it is given."""
     if isinstance(tasks, str):
         raise InputError(f"{tasks!r} is a string, not a list of tasks", where="tasks", todo=f"write [{tasks!r}]")
+    tasks = list(tasks)
     named = [task for task in tasks if isinstance(task, str)]
     by_name = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
     return [by_name[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]

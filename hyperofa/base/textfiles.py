@@ -47,23 +47,25 @@ def language_words(given: Texts, name: str, *, is_name: Callable[[str], bool] = 
         SettingError: no language is named, or no file.
     """
     if isinstance(given, Mapping):
-        words: list[str | Path] = [
-            f"{language}={file}" for language, own in given.items() for file in _listed(own, name)
-        ]
+        todo = "use codes such as eng"
+        named = [(f"{code}={file}", code, str(file)) for code, own in given.items() for file in _listed(own, name)]
     else:
-        words = _listed(given, name)
+        todo = "write LANG=FILE, such as eng=news.txt"
+        named = [(str(word), *_named_file(word)) for word in _listed(given, name)]
     files: dict[str, list[str]] = {}
-    for word in words:
-        language, equals, file = str(word).partition("=")
-        if not equals or isinstance(word, Path):
-            language, file = Path(word).name.partition(".")[0], str(word)
+    for word, language, file in named:
         if not is_name(language) or not file:
-            todo = (
-                "write LANG=FILE, such as eng=news.txt" if not isinstance(given, Mapping) else "use codes such as eng"
-            )
-            raise SettingError(name, f"no language code in {str(word)!r}", todo=todo)
+            raise SettingError(name, f"no language code in {word!r}", todo=todo)
         files.setdefault(language, []).append(file)
     return files
+
+
+def _named_file(word: str | Path) -> tuple[str, str]:
+    """The language and the file of ``LANG=FILE``, or of a file that is named after its language."""
+    language, equals, file = str(word).partition("=")
+    if not equals or isinstance(word, Path) or Path(word).exists():
+        return Path(word).name.partition(".")[0], str(word)
+    return language, file
 
 
 def language_files(given: Texts, name: str = "text", *, plain: bool = True) -> dict[str, list[Path]]:

@@ -34,7 +34,8 @@ class ConfigFile(Settings):
             InputError: see :func:`hyperofa_eval.settings.config.load_config`; what a further file says replaces what those
                 before it say, and ``key=value`` words replace what any file says.
         """
-        files = [word for word in self.overrides if "=" not in word and Path(word).suffix in {".yaml", ".yml"}]
+        yaml = [word for word in self.overrides if Path(word).suffix in {".yaml", ".yml"}]
+        files = [word for word in yaml if "=" not in word or Path(word).is_file()]
         values = {key: value for file in (self.config, *map(Path, files)) for key, value in read_yaml(file).items()}
         words = [word for word in self.overrides if word not in files]
         return build_config(TrainConfig, override(values, words), self.config)

@@ -61,7 +61,7 @@ def gather(parallel: AlignedText, text: Mapping[str, Iterable[str]], tested: Map
     for language, own in text.items():
         keys, seen = tested.get(language, set()), dict[str, None]()
         for line in own:
-            clean_line = " ".join(line.split())
+            clean_line = " ".join(line.replace("\0", " ").split())  # JSON can hold a NUL, which no plain text may
             if not has_letters(clean_line):
                 dropped["without letters"][language] += 1
             elif line_key(clean_line) in keys:
@@ -123,13 +123,17 @@ def read_inputs(parallel: Sequence[Path], text: Sequence[Path]) -> tuple[Aligned
         DataMissingError: a file is not there. InputError: corpora that do not align, or a name without a language.
     """
     from hyperofa.base.textfiles import language_files
+    from hyperofa_eval.languages import is_pivot
 
     aligned = read_parallel(parallel).aligned() if parallel else AlignedText([], {})
     for path in text:
         if not path.exists():
             raise DataMissingError("no such text", where=path)
     files = [file for path in text for file in (_files_in(path) if path.is_dir() else [path])]
-    return aligned, language_files([str(file) for file in files], plain=False)
+    by_language = language_files([str(file) for file in files], plain=False)
+    for code in [code for code in by_language if is_pivot(code) and code != ENGLISH]:  # eng_Latn, as in parallel text
+        by_language.setdefault(ENGLISH, []).extend(by_language.pop(code))
+    return aligned, by_language
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

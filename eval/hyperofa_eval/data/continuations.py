@@ -68,6 +68,8 @@ def write_continuations(text: Path, codes: Sequence[str], out: Path, *, last: in
         InputError: a code is unknown, files have different numbers of lines, or a language has too few sentences.
     """
     check_target(out)
+    if others := sorted(path.name for path in out.iterdir() if not path.name.startswith(NAME)) if out.is_dir() else []:
+        raise InputError(f"it holds other files, such as {others[0]}", where=out, todo="name a folder of its own")
     data = DataFolder(text)
     codes = list(dict.fromkeys(codes))
     refuse_unknown(codes, data, ["text"], lambda code: data.has("text", code))
@@ -76,6 +78,8 @@ def write_continuations(text: Path, codes: Sequence[str], out: Path, *, last: in
     for code, lines in zip(codes, read_aligned(list(paths.values())), strict=True):
         start = max(len(lines) - last, 0)
         items[code] = make_items(dict(enumerate(lines[start:], start + 1)), seed, where=paths[code])
+    for old in out.glob(f"{NAME}_*"):  # an earlier call's, perhaps of other languages
+        old.unlink()
     for code, rows in items.items():
         facts = {"seed": seed, "lines": last, "file": paths[code].name, "sha256": sha256_file(paths[code])}
         file = out.absolute() / f"{NAME}_{code}.jsonl"
@@ -89,7 +93,8 @@ def make_items(lines: Mapping[int, str], seed: int, *, where: object = None) -> 
     """Items of sentences by their line numbers; a sentence without a place to cut has none.
 
     An item has its ``line``, the ``context``, the ``choices`` (with the space before them, where there is one) and the
-    ``label``, the place of the right choice. What an item draws depends on the seed and its line.
+    ``label``, the place of the right choice. What an item draws depends on the seed and its line. What another sentence with the
+    same first half goes on with is no wrong choice; a sentence with too few other halves near has no item.
 
     Raises:
         InputError: fewer than :data:`CHOICES` sentences with different second halves.
@@ -100,10 +105,16 @@ def make_items(lines: Mapping[int, str], seed: int, *, where: object = None) -> 
         what = f"{len(endings)} sentences with second halves of their own, at least {CHOICES} are needed"
         raise InputError(what, where=where, todo="give a larger file or more of its lines")
     place = {ending: i for i, ending in enumerate(endings)}
+    right: dict[str, set[str]] = {}
+    for sentence in halves:
+        right.setdefault(sentence.first, set()).add(sentence.second)
     items = []
     for sentence in halves:
+        also_right = right[sentence.first]
         start = max(min(place[sentence.second] - NEAREST // 2, len(endings) - NEAREST - 1), 0)
-        near = [ending for ending in endings[start : start + NEAREST + 1] if ending != sentence.second]
+        near = [ending for ending in endings[start : start + NEAREST + 1] if ending not in also_right]
+        if len(near) < CHOICES - 1:
+            continue
         draw = np.random.default_rng([seed, sentence.line])
         choices = [near[i] for i in draw.choice(len(near), CHOICES - 1, replace=False)]
         label = int(draw.integers(CHOICES))

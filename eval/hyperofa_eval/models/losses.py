@@ -101,8 +101,8 @@ def _passages(
         if start is not None and (not ids or ids[0] != start):
             ids, special, offsets = [start, *ids][:limit], [1, *special][:limit], [(0, 0), *offsets][:limit]
         places = [i for i in range(1, len(ids)) if not special[i]]
-        unscored = 0 if special and special[0] else offsets[0][1]  # nothing comes before the first token
         if places:
+            unscored = 0 if special[0] else offsets[0][1]  # nothing comes before the first token
             yield Passage(list(ids), [i - 1 for i in places], [ids[i] for i in places], len(text) - unscored)
         return
     mask = model.tokenizer.mask_token_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import types
@@ -69,19 +70,25 @@ def option_of(cls: type[Any], key: str) -> str:
 def words_of(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
     """The words of a command line that give ``values`` to the settings ``cls``."""
     words: list[str] = []
+    hints = types_of(cls)
     for field in ordered(cls):
         value, known, flag = values.get(field.name), about(field), flag_of(field)
         if isinstance(value, bool):
             words += [flag] if value is not field.default else []
             continue
         texts = [] if value is None else _texts(value)
+        if isinstance(value, Mapping) and Any in typing.get_args(plain_type(hints[field.name])):
+            texts = [f"{key}={_as_yaml(one)}" for key, one in value.items()]
         if value is None and field.name in values and field.default not in (None, MISSING):
             texts = ["none"]
-        if known.append:
-            words += [word for text in texts for word in (flag, text)]
+        if known.separator is not None and texts:
+            texts = [known.separator.join(texts)]
+        if known.positional:
+            words += texts
+        elif known.append or any(text.startswith("-") for text in texts):  # which argparse takes for a flag of its own
+            words += [word for text in texts for word in ([f"{flag}={text}"] if text.startswith("-") else [flag, text])]
         elif texts:
-            words += [] if known.positional else [flag]
-            words += texts if known.separator is None else [known.separator.join(texts)]
+            words += [flag, *texts]
     return words
 
 
@@ -107,8 +114,18 @@ def _texts(value: Any) -> list[str]:
     return [_scalar(one) for one in value] if isinstance(value, list | tuple) else [_scalar(value)]
 
 
-def _scalar(value: Any) -> str:
+def _as_yaml(value: Any) -> str:
     """A value as a word that YAML reads as the same value."""
+    from hyperofa_eval.settings.yamltext import parse_yaml
+
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            if parse_yaml(value) == value:
+                return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _scalar(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 

@@ -63,6 +63,11 @@ class LanguageModelling(Task[TextScorer, TextScorer]):
             what = f"its text_losses gave shape {table.shape} for {len(texts)} texts, or a number that is not finite"
             raise InputError(what, where=name_of(prepared))
         nats, tokens, characters, unknown = table.T
+        if not characters.sum():
+            what = (
+                f"nothing of the {language} text can be scored: its tokenizer keeps none of it, or one token a passage"
+            )
+            raise InputError(what, where=name_of(prepared), todo=f"leave {language} out, or give other text")
         return Outcome(
             items={"bits_per_character": Items(nats / np.log(2), characters, 1.0), "loss": Items(nats, tokens, 1.0)},
             chance={},

@@ -81,7 +81,7 @@ def comparisons(recipe: Recipe) -> Iterator[Comparison]:
     for when in WHEN:
         all_of_it = list(scorings(recipe, when))
         for first in all_of_it:
-            if (own := first.cell.own) is None and first.cell.method not in recipe.evaluate.against:
+            if (own := first.cell.own) is None and first.cell.method not in recipe.against:
                 continue
             if own is not None and when == "before":
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,9 @@ class Evaluation(Scored):
     """What the harness runs before and after training."""
 
     tasks: list[str] = field(default_factory=lambda: ["sr-t"])
-    against: list[str] = field(default_factory=lambda: ["random"])
-    """Methods that those listed after them are compared with, sentence by sentence (paired intervals)."""
+    against: list[str] | None = None
+    """Methods that those listed after them are compared with, sentence by sentence (paired intervals); ``random`` if there is one
+    and nothing is said."""
     further: dict[str, Further] = field(default_factory=dict)
 
     @property
@@ -173,7 +175,9 @@ class Recipe:
         _check_names([self.name], "recipe")
         _check_names(self.sources, "source")
         _check_names(self.evaluate.further, "evaluation")
-        _check_known("evaluate.against", self.evaluate.against, self.matrix.methods, "matrix.methods")
+        _check_known("evaluate.against", self.against, self.matrix.methods, "matrix.methods")
+        if alike := [name for name, count in Counter(cell.name for cell in self.cells()).items() if count > 1]:
+            raise ValueError(f"two cells of the matrix would both be called {alike[0]}; rename a source or a method")
         _check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
         _check_known("train.sources", self.train.sources, self.sources, "sources")
         _check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
@@ -193,6 +197,12 @@ class Recipe:
         for source, rank, seed, method in itertools.product(self.sources, matrix.ranks, matrix.seeds, matrix.methods):
             if matrix.covers(method, rank, seed):
                 yield Cell(source, rank, method, seed)
+
+    @property
+    def against(self) -> list[str]:
+        """Methods that others are compared with: those that ``evaluate.against`` names, or else ``random`` where there is one."""
+        named = self.evaluate.against
+        return [name for name in self.matrix.methods if name == "random"] if named is None else named
 
     @property
     def learns_sentences(self) -> bool:

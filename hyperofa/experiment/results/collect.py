@@ -85,7 +85,7 @@ def gather(
         "sources": {name: read_scores(path, main) for name, path in references.items()},
         "paired": pairs,
         "vocabulary": cut_by_language(plan, done),
-        "saved": _saved(list(cells.values()), recipe.evaluate.against),
+        "saved": _saved(list(cells.values()), recipe.against),
         "resumed_at_step": min(resumed) if resumed else None,
         "failed": failed,
         "unfinished": [stage.name for stage in stages if stage.name not in done and stage.name not in failed],

@@ -32,6 +32,16 @@ def test_files_by_language(given, expected):
         language_words(given, "text")
 
 
+def test_a_file_below_a_folder_with_an_equals_sign_is_that_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lr=1").mkdir()
+    (tmp_path / "lr=1" / "kab.txt").write_text("aqcic\n")
+    assert language_words(["lr=1/kab.txt", "eng=lr=1/kab.txt"], "text") == {
+        "kab": ["lr=1/kab.txt"],
+        "eng": ["lr=1/kab.txt"],
+    }
+
+
 def test_files_have_to_be_there_and_plain(tmp_path):
     (tmp_path / "kab.jsonl").write_text("{}\n")
     with pytest.raises(DataMissingError, match=r"eng\.txt: no such file"):

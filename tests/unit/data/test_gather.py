@@ -225,6 +225,23 @@ def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: 
     assert set(harness.tested_files(files / "scored", ["bible"], ["swh"])) == {("bible", "swh")}
 
 
+def test_plain_english_with_its_script_is_english_too(files: Path) -> None:
+    write(files / "plain" / "eng_Latn.txt", "The water is cold.")
+    write(files / "plain" / "eng.txt", "The sun is warm.")
+    made = write_gathered([], [files / "plain", files / "news" / "tur.txt"], None, GatherSettings(), files / "out")
+    assert (made["english"], made["train"]) == (2, {"tur": 2})
+    assert (files / "out" / "text" / "eng.txt").read_text("utf-8").splitlines() == [
+        "The sun is warm.",
+        "The water is cold.",
+    ]
+
+
+def test_a_nul_in_json_is_a_space(files: Path) -> None:
+    write(files / "json" / "swh.jsonl", '{"text": "habari\\u0000za leo"}')
+    write_gathered([], [files / "json"], None, GatherSettings(), files / "out")
+    assert (files / "out" / "text" / "swh.txt").read_text("utf-8") == "habari za leo\n"
+
+
 def test_english_may_carry_its_script(files: Path) -> None:
     write(files / "flores" / "eng_Latn.txt", "The water is cold.")
     write(files / "flores" / "tur_Latn.txt", "Su soğuk.")

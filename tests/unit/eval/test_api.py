@@ -89,12 +89,21 @@ def test_a_model_that_lacks_what_a_task_needs_is_refused_in_one_line(data):
         ({"dtype": "float8"}, "dtype: Input should be 'float32', 'bfloat16' or 'float16'"),
         ({"device": "cuda:99"}, "cannot be used"),
         ({"tokenizer": "any"}, "brings its own tokenizer"),
+        ({"languages": "tur"}, r"write \['tur'\]"),
+        ({"data": None}, "data: None is no folder"),
+        ({"seeds": []}, "seeds: there is none"),
     ],
 )
 def test_what_is_wrong_with_the_words_is_one_line(model_dir, data, given, says):
     with pytest.raises(InputError, match=says) as caught:
         evaluate(model_dir, **{"tasks": ["sr-t"], "data": data, **given})
     assert "\n" not in str(caught.value)
+
+
+def test_tasks_and_languages_may_come_one_by_one(model_dir, data):
+    found = evaluate(model_dir, (name for name in ["sr-t", "sr-b"]), data, languages=(code for code in ["swh", "tur"]))
+    assert found["tasks"] == evaluate(model_dir, ["sr-t", "sr-b"], data, languages=["swh", "tur"])["tasks"]
+    assert set(found["tasks"]) == {"sr-t", "sr-b"}
 
 
 def test_what_is_not_there_is_missing_data(model_dir, data, tmp_path):

@@ -179,6 +179,24 @@ def test_words_of_values_are_read_back_as_the_values() -> None:
     assert read == build_config(Bake, values)
 
 
+@pytest.mark.parametrize(
+    "value", [[1, 2], ["a", "b=c"], "no", "1", "null", "plain words", "a: b", "[x", {"a": [1]}, "", 0.5, "-x"]
+)
+def test_any_value_of_an_option_comes_back_through_its_words(value: Any) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Bake)
+    values = {"flour": ["a"], "out": "loaf", "options": {"k": value, "l": 1}}
+    assert from_arguments(Bake, vars(parser.parse_args(words_of(Bake, values)))).options == {"k": value, "l": 1}
+
+
+def test_words_that_begin_with_a_dash_are_values() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Bake)
+    values = {"flour": ["-a", "b"], "out": "--loaf", "spices": ["-x", "y"], "notes": ["-n", "m"]}
+    read = from_arguments(Bake, vars(parser.parse_args(words_of(Bake, values))))
+    assert read == build_config(Bake, values)
+
+
 def test_the_record_holds_what_decides_the_result() -> None:
     record = recorded(parsed("--heat", "100", "--json"), leave_out=("notes",))
     assert record["heat"] == 100.0

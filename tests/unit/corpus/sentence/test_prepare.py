@@ -118,7 +118,15 @@ def test_a_replayed_language_makes_up_its_share_of_the_tokens(sentences, source,
     assert tokens[english].sum() / tokens.sum() == pytest.approx(0.2, abs=0.005)
 
 
-def test_long_sentences_are_cut_and_still_closed(source, tokenizer_directory, tmp_path):
+def test_a_prompt_that_leaves_no_room_is_refused(source, tokenizer_directory, tmp_path):
+    vectors = SourceVectors(str(source), prompt=PROMPT)
+    taken = len(AutoTokenizer.from_pretrained(tokenizer_directory)(PROMPT)["input_ids"])
+    with pytest.raises(InputError, match=f"the prompt alone takes {taken} or more of {taken} tokens"):
+        prepare_sentences(tokenizer_directory, {}, PARALLEL, vectors, tmp_path / "c", CorpusSettings(length=taken))
+    assert not (tmp_path / "c").exists()
+
+
+def test_long_sentences_are_cut_and_still_closed(source, tokenizer_directory, tmp_path, caplog):
     vectors = SourceVectors(str(source), prompt="")
     settings = CorpusSettings(length=8, own_vectors=False)
     corpus = prepare_sentences(tokenizer_directory, {}, PARALLEL, vectors, tmp_path / "c", settings)
@@ -126,6 +134,9 @@ def test_long_sentences_are_cut_and_still_closed(source, tokenizer_directory, tm
     ends = [row[segment == 0][-1] for row, segment in zip(rows, segments, strict=True)]
     assert corpus.length == 8
     assert set(ends) == {2}
+    assert [
+        record.getMessage() for record in caplog.records if "sentences have 8 tokens or more" in record.getMessage()
+    ]
 
 
 def test_what_can_not_be_learned_is_refused_in_one_line(source, tokenizer_directory, tmp_path):

@@ -77,6 +77,21 @@ def test_equal_second_halves_are_one_choice():
         make_items(lines, 0, where="x")
 
 
+def test_what_another_sentence_goes_on_with_is_no_wrong_choice():
+    lines = {1: "same one", 2: "same two", 3: "other three", 4: "fourth four", 5: "fifth five", 6: "sixth six"}
+    for item in make_items(lines, 0):
+        assert item["context"] != "same" or not {" one", " two"} <= set(item["choices"])
+    assert {item["line"] for item in make_items({1: "a w", 2: "a x", 3: "b y", 4: "c z"}, 0)} == {3, 4}
+
+
+def test_a_second_call_leaves_no_task_of_the_first(data, tmp_path):
+    words = ["data", "continuations", str(data), "--last", "7", "--out", str(tmp_path / "out"), "--languages"]
+    assert main([*words, "swh,tur"]) == main([*words, "swh"]) == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        f"continuations{name}" for name in (".yaml", "_swh.yaml", "_swh.jsonl")
+    }
+
+
 def test_the_command_writes_tasks_their_items_and_the_group(data, tmp_path, capsys):
     path = data / "text" / "tur.txt"
     lines = path.read_text("utf-8").splitlines()
@@ -111,6 +126,7 @@ def test_the_command_writes_tasks_their_items_and_the_group(data, tmp_path, caps
         (["DATA", "--languages", "swh", "--last", "0"], 2, "--last: 0 is not a number of 1 or more"),
         (["DATA", "--languages", "swh", "--seed", "-1"], 2, "--seed: -1 is not a number of 0 or more"),
         (["DATA", "--languages", "swh", "--out", "FILE"], 2, "the output path is a file"),
+        (["DATA", "--languages", "swh", "--out", "DATA"], 2, "it holds other files, such as bible"),
     ],
 )
 def test_wrong_inputs_are_one_line_and_write_nothing(data, tmp_path, capsys, words, code, said):

@@ -113,6 +113,34 @@ def test_bits_per_character_of_a_uniform_model(bert, tokenizer, data):
     assert outcome.details["unknown_percent"] == 0.0
 
 
+@pytest.mark.parametrize("scored", [0, 2])
+def test_text_of_which_nothing_can_be_scored_has_no_score(data, scored):
+    class Model:
+        head, identity = "causal", {"name": "odd"}
+
+        def text_losses(self, texts, share, seed):
+            return [(1.0, 1, 5, 0)] * scored + [(0.0, 0, 0, 0)] * (len(texts) - scored)
+
+    task = LanguageModelling()
+    if scored:
+        assert task.score(Model(), DataFolder(data), "swh", 0, 4).items["loss"].value() == 1.0
+        return
+    with pytest.raises(InputError, match="nothing of the swh text can be scored"):
+        task.score(Model(), DataFolder(data), "swh", 0, 4)
+
+
+def test_a_causal_model_whose_tokenizer_keeps_nothing_scores_nothing():
+    from tokenizers import Tokenizer, models
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    letters = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({"a": 0, "b": 1}, [])))
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    small = LlamaForCausalLM(LlamaConfig(vocab_size=2, **shape))
+    rows = text_losses(TransformersModel(small, letters, "small", "causal"), ["猫", "a", "ab"], 0.15, 0)
+    assert rows[:2] == [(0.0, 0, 0, 0)] * 2
+    assert rows[2][1:] == (1, 1, 0)
+
+
 def test_without_a_head_it_says_so(bert, tokenizer):
     with pytest.raises(InputError, match="without a language-model head"):
         text_losses(TransformersModel(bert.bert, tokenizer, "small"), TEXTS, 0.15, 0)

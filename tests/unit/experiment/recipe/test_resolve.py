@@ -42,6 +42,13 @@ def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:
     assert len(found) == 4 + 3
 
 
+def test_without_random_and_without_a_word_nothing_is_compared_with(tmp_path: Path) -> None:
+    shipped = load_recipe(edited(tmp_path, evaluate={"tasks": ["sr-t"]}), Replacements())
+    assert shipped.against == ["random"]
+    alone = edited(tmp_path, evaluate={"tasks": ["sr-t"]}, matrix__methods={"ofa": {}})
+    assert load_recipe(alone, Replacements()).against == []
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -60,6 +67,19 @@ def test_a_method_can_be_kept_to_some_ranks_and_seeds(tmp_path: Path) -> None:
         ),
         ({"matrix__methods": {"Not A Name": {}}}, r"must be lower-case letters"),
         ({"evaluate__against": ["mean"]}, r"names 'mean', which matrix\.methods does not have"),
+        (
+            {"train__stop_at_step": None, "train__settings__stop_at": 3},
+            r"train\.settings\.stop_at is set for each cell",
+        ),
+        (
+            {
+                "sources": {"a": {"model": "x"}, "a-r1": {"model": "y"}},
+                "matrix__methods": {"ofa": {}, "r1-ofa": {"method": "ofa"}},
+                "matrix__ranks": [1],
+                "evaluate__against": [],
+            },
+            r"two cells of the matrix would both be called a-r1-r1-ofa-s0",
+        ),
         ({"matrix__methods": {"ofa": {"seeds": [7]}}, "evaluate__against": []}, r"matrix\.methods\.ofa\.seeds names 7"),
         ({"matrix__seeds": [1, 1]}, r"seeds must be a list of different values"),
         ({"split__document": "book"}, r"split\.document"),
