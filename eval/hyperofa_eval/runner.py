@@ -192,7 +192,9 @@ def _read_first(
     for task in chosen:
         if not present[task.name]:
             what = f"no data for task {task.name} in {', '.join(languages_of[task.name])}"
-            raise DataMissingError(what, where=data.root, todo="see: hyperofa-eval data check")
+            tried = data.names(task.corpus, languages_of[task.name][0]) if task.corpus is not None else ""
+            todo = f"looked for {tried}; hyperofa-eval data check says what is there" if tried else "see its own reader"
+            raise DataMissingError(what, where=data.root, todo=todo)
     for task in chosen:
         for code in present[task.name]:
             task.read(data, code, limit)

@@ -61,7 +61,7 @@ def dry_run(plan: Plan, *, as_json: bool, patterns: Sequence[str] = (), start: s
         _print_plan(row)
     if plan.recipe.hardware is None and plan.recipe.trained():
         example = "hardware: {gpus: 8, gpu_memory: 80}"
-        output.print(f"Training is not planned: the recipe names no hardware, such as {example}.")
+        output.print(f"No plan of memory and hours for training: the recipe names no hardware, such as {example}.")
 
 
 def _print_plan(row: dict[str, Any]) -> None:

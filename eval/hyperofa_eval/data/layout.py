@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hyperofa_eval.base.errors import DataMissingError, InputError, unknown
+from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import sha256_file
+from hyperofa_eval.base.names import advice
 from hyperofa_eval.data.readers import Sentence, read_pairs, read_tagged
 from hyperofa_eval.languages import PIVOT, PIVOTS, bare, is_known, language, languages
 from hyperofa_eval.text.paired import Overlap, overlaps, read_verses
@@ -89,9 +90,13 @@ class DataFolder:
         """What :meth:`files` gives; raises :class:`DataMissingError`, with the names looked for, where it gives nothing."""
         located = self._locate(corpus, code, split)
         if located is None:
-            tried = ", ".join(" + ".join(names) for _, names in self._names(corpus, code, split))
-            raise DataMissingError(f"no {corpus} data for {code}", where=self.root, todo=f"looked for {tried}")
+            todo = f"looked for {self.names(corpus, code, split)}"
+            raise DataMissingError(f"no {corpus} data for {code}", where=self.root, todo=todo)
         return located[1]
+
+    def names(self, corpus: str, code: str, split: str = "test") -> str:
+        """The names of files that would hold ``corpus`` for a language, in words."""
+        return ", ".join(" + ".join(names) for _, names in self._names(corpus, code, split))
 
     def pairs(self, corpus: str, code: str) -> Pairs:
         """English and ``code`` sentences of ``tatoeba`` (by line) or ``bible`` (by verse id, in English order)."""
@@ -195,7 +200,8 @@ def refuse_unknown(codes: Iterable[str], data: DataFolder, corpora: Iterable[str
     for code in codes:
         known_code = spelled.get(_spelling(code), code)
         if code not in {known_code, *named} or not (is_known(code) or has(code)):
-            raise unknown("language", code, {*named, known_code} - {code})
+            todo = f"{advice(code, {*named, known_code} - {code})}; a code of your own needs files in {data.root}"
+            raise InputError(f"unknown language {code!r}", todo=todo)
 
 
 def _spelling(code: str) -> str:

@@ -93,7 +93,10 @@ def launched_rank() -> int:
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end the block by :class:`Terminated`, so that what is half-written goes; training has ways of its own."""
+    """Let SIGTERM end the block by :class:`Terminated`, so that what is half-written goes; training has ways of its own.
+
+    Python drops what is raised in a destructor or a callback. A signal that came then, SIGINT too, is sent once more.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -105,8 +108,23 @@ def sigterm_raises() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise Terminated
 
+    hook = sys.unraisablehook
+
+    def send_again(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt) or os.getpid() != process:
+            hook(dropped)
+            return
+        number = signal.SIGTERM if issubclass(dropped.exc_type, Terminated) else signal.SIGINT
+        if number == signal.SIGTERM:
+            signal.signal(number, stop)
+        again = threading.Timer(0.1, os.kill, (process, number))
+        again.daemon = True
+        again.start()
+
     before = signal.signal(signal.SIGTERM, stop)
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

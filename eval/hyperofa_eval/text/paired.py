@@ -156,7 +156,7 @@ def read_aligned(paths: Sequence[Path]) -> list[list[str]]:
         if len(side) != usual:
             raise InputError(
                 f"unaligned: {len(side)} lines, but {other.name} has {usual}",
-                where=f"{path}, line {min(len(side), usual) + 1}",
+                where=path,
                 todo="line i of each file must say the same (an empty line where there is no translation), or give ids",
             )
     return sides

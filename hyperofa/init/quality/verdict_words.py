@@ -48,7 +48,8 @@ def line_of(record: Mapping[str, Any]) -> str:
     means = {row["verdict"] for metric, row in record["mean"].items() if metric in record["decides"]}
     means = {"worse"} if "worse" in means else means - {"no different"}
     parts = [first, *(f"{name} {judged[name]}" for name in apart), *(f"{said} in the mean" for said in means)]
-    return "; ".join([*parts, _saved([row["tokens"] for name, row in languages.items() if name not in apart])])
+    learned = {name: row for name, row in languages.items() if name != pivot} or languages
+    return "; ".join([*parts, _saved([row["tokens"] for row in learned.values()])])
 
 
 def warning_of(record: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ def test_wrong_input_is_one_line(
 
 def test_unaligned_files_are_named(files: Path) -> None:
     write(files / "news" / "tur.txt", "only one line")
-    with pytest.raises(InputError, match=r"tur\.txt, line 2: unaligned: 1 lines, but eng\.txt has 3"):
+    with pytest.raises(InputError, match=r"tur\.txt: unaligned: 1 lines, but eng\.txt has 3"):
         write_gathered([files / "news"], [], None, GatherSettings(), files / "out")
     write(files / "blank" / "tur.txt", "")
     with pytest.raises(DataMissingError, match="no line of text is left"):

@@ -153,7 +153,7 @@ def test_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="no language has 50 test pairs"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "kab.txt").write_text("one line\n")
-    with pytest.raises(InputError, match=r"kab\.txt, line 2: unaligned: 1 lines, but eng\.txt has 24"):
+    with pytest.raises(InputError, match=r"kab\.txt: unaligned: 1 lines, but eng\.txt has 24"):
         write_split(tmp_path / "in", SplitSettings(), [], tmp_path / "out")
     (tmp_path / "in" / "kab.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):

@@ -104,7 +104,7 @@ def test_a_right_recipe_passes_and_a_recipe_without_hardware_says_so(
 ) -> None:
     assert run(recipe, more=("--dry-run",)) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Training is not planned: the recipe names no hardware" in printed
+    assert "No plan of memory and hours for training: the recipe names no hardware" in printed
     assert not (recipe.parent / "out").exists()
 
 

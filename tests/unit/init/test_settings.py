@@ -41,7 +41,7 @@ def test_settings_that_cannot_be_are_refused_where_they_are_made(settings, messa
         (["--held-out", "-1"], "--held-out: -1 is not"),
         (["--pad-to-multiple", "0"], "--pad-to-multiple: 0 is not"),
         (["--refine", "parallel", "--parallel", "PAR"], "--refine: parallel is gone; leave it out, or use sentences"),
-        (["--parallel", "RAGGED"], "deu.txt, line 2: unaligned: 1 lines, but eng.txt has 2"),
+        (["--parallel", "RAGGED"], "deu.txt: unaligned: 1 lines, but eng.txt has 2"),
         ([*PARALLEL, "--refine-option", "pivot=fra"], "no text in fra"),
         ([*PARALLEL, "--refine-option", "layer=9"], "none is number 9"),
         ([*PARALLEL, "--refine-option", "device=foo"], "refinement: unknown device 'foo'"),

@@ -102,7 +102,7 @@ class TestReading:
             (
                 {"eng.txt": b"a\nb\n", "deu.txt": b"a\n"},
                 InputError,
-                r"deu\.txt, line 2: unaligned: 1 lines, but eng\.txt has 2",
+                r"deu\.txt: unaligned: 1 lines, but eng\.txt has 2",
             ),
             (
                 {"eng.tsv": b"1\ta\n2 b\n", "deu.tsv": b"1\ta\n"},

@@ -177,7 +177,11 @@ def test_limit_marks_results_and_does_not_mix(model_dir, data, tmp_path, capsys)
         (["--tasks", "sr-q"], 2, "unknown task 'sr-q'; did you mean 'sr-"),
         (["--tasks", ","], 2, "--tasks: names nothing"),
         (["--tasks", "sr-t", "--languages", "tur,xyz"], 2, "unknown language 'xyz'"),
-        (["--tasks", "sr-t", "--languages", "kat"], 3, "no data for task sr-t in kat"),
+        (
+            ["--tasks", "sr-t", "--languages", "kat"],
+            3,
+            "no data for task sr-t in kat; looked for tatoeba/kat-eng.kat + ",
+        ),
         (["--tasks", "sr-t", "--protocol", "papers"], 2, "did you mean 'paper'"),
         (["--tasks", "sr-t", "--block", "9"], 2, "has 4 blocks, so none is number 9"),
         (["--tasks", "sr-t", "--block", "0"], 2, "counted from 1"),
@@ -220,8 +224,7 @@ def test_faulty_pairs_name_file_and_line(model_dir, data, tmp_path, capsys):
     good = path.read_text()
     path.write_text(good + "Fazladan bir satır.\n")
     line = fails(capsys, 2, *words)
-    assert "tur-eng.eng, line 13" in line
-    assert "unaligned" in line
+    assert "tur-eng.eng: unaligned: 12 lines, but tur-eng.tur has 13" in line
     path.write_text(good.replace("O et yemez.", ""))
     assert "tur-eng.tur, line 10" in fails(capsys, 2, *words)
     path.write_bytes(good.encode() + b"\xff\n")

@@ -51,7 +51,7 @@ def test_faults_that_would_stop_a_run_are_all_named_and_exit_1(data, capsys):
     (data / "bible/swh.test.tsv").write_text("JHN.1.1 no tab\n")
     (data / "pos/eng/dev.tsv").unlink()
     faults = "\n".join(check(data, code=1, capsys=capsys)["faults"])
-    assert "tur-eng.tur, line 2: unaligned" in faults
+    assert "tur-eng.tur: unaligned" in faults
     assert "test.tsv, line 1: the tag 'PER'" in faults
     assert "swh.test.tsv, line 1: not id<TAB>text" in faults
     assert "pos: no English dev set" in faults

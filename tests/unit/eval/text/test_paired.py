@@ -114,7 +114,7 @@ def test_the_file_with_an_unusual_number_of_lines_is_named(tmp_path):
     paths = [tmp_path / f"{code}.txt" for code in ("eng", "deu", "kab")]
     for path, lines in zip(paths, (3, 3, 5), strict=True):
         path.write_text("a\n" * lines)
-    with pytest.raises(InputError, match=r"kab\.txt, line 4: unaligned: 5 lines, but eng\.txt has 3"):
+    with pytest.raises(InputError, match=r"kab\.txt: unaligned: 5 lines, but eng\.txt has 3"):
         read_aligned(paths)
 
 

@@ -60,6 +60,13 @@ def test_the_line_says_what_the_mean_is_and_does_not_run_on():
     assert "worse in l00 l01 l02 l03 l04 l05 l06 l07 and 4 more" in line_of(record(many))
 
 
+def test_tokens_are_those_of_the_languages_that_were_learned():
+    found = record({"eng": None, "kab": "better"}, pivot="eng")
+    found["languages"]["eng"]["tokens"] = {"own": 9000, "extended": 9000}
+    assert line_of(found).endswith("; 31 % fewer tokens")
+    assert line_of(record({"eng": None}, pivot="eng")).endswith("; 31 % fewer tokens")
+
+
 @pytest.mark.parametrize(
     ("own", "extended", "words"),
     [
