@@ -58,8 +58,10 @@ def test_the_largest_differences_of_the_small_recipe_are_told() -> None:
 
 
 def test_what_is_frozen_and_what_learns_first_is_told() -> None:
-    found = told("quickstart")
-    assert found["frozen parts"] == "primitives, body"
+    own = "objective=tokens", "learning_rates={body: 0, primitives: 0}", "phase=head", "phase_steps=60", "steps=180"
+    gap = "tied_gradient=input", "separate_documents=true"
+    found = told("quickstart", *(f"train.settings.{word}" for word in (*own, *gap)))
+    assert found["frozen parts"] == "body, primitives"
     assert found["phases"] == "head alone for 60 steps"
     phase = ("train.settings.phase=all_but_old_rows", "train.settings.phase_steps=0")
     assert told("quickstart", *phase)["phases"] == "all but old rows throughout"
