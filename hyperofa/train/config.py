@@ -245,6 +245,9 @@ class TrainConfig(Settings):
             raise SettingError("learning_rates", "old_rows cannot be 0", todo=todo)
         if "old_rows" in self.learning_rates and "embeddings" in self.frozen:
             raise SettingError("learning_rates", "old_rows are embeddings, whose rate is 0", todo="leave old_rows out")
+        if "old_rows" in self.learning_rates and self.phase_of(self.steps - 1) in OLD_ROWS_STAY:
+            todo = "leave one of them out, or give phase_steps"
+            raise SettingError("learning_rates", f"old_rows never learn in phase {self.phase}", todo=todo)
         if self.learning_rates.get("old_rows", 0.0) > self.learning_rates.get("embeddings", self.learning_rate):
             todo = "lower it; the new rows are those that need a high rate"
             raise SettingError("learning_rates", "old_rows is above the rate of the embeddings", todo=todo)

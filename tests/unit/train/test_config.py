@@ -133,6 +133,11 @@ def test_phase_lasts_for_its_steps():
     assert [config.phase_of(step) for step in range(5)] == ["new_rows"] * 3 + ["all"] * 2
 
 
+def test_rows_that_a_phase_holds_throughout_have_no_rate():
+    with pytest.raises(InputError, match="old_rows never learn in phase all_but_old_rows"):
+        load_config(TrainConfig, None, [*VALID, "learning_rates={old_rows: 1.0e-6}", "phase=all_but_old_rows"])
+
+
 def test_phase_without_steps_lasts_for_the_whole_run():
     config = load_config(TrainConfig, None, [*VALID, "phase=all_but_old_rows"])
     assert {config.phase_of(step) for step in range(config.steps)} == {"all_but_old_rows"}
