@@ -54,7 +54,22 @@ def pictures() -> dict[str, str]:
         "costs": costs(),
         "report": paired(),
         "results": trained(
-            "experiment_decoder", "smol-rfull", "lm", "bits per character after training; lower is better", 2, 4
+            "experiment_decoder",
+            "smol-rfull",
+            "lm",
+            "bits per character after training; lower is better",
+            2,
+            4,
+            "mean of the new",
+        ),
+        "results-e5": trained(
+            "experiment_multilingual",
+            "e5-rfull",
+            "sr-t",
+            "translations found after training, %; higher is better",
+            1,
+            100,
+            "mean",
         ),
     }
     return {f"{name}.svg": styled(drawing) for name, drawing in drawn.items()}
@@ -89,13 +104,13 @@ def by_language(name: str, unit: str, digits: int, high: float) -> Element:
     return forest(side_by_side(methods, notes, "mean", digits), list(METHODS), (0, high), unit, title=unit)
 
 
-def trained(name: str, cells: str, task: str, unit: str, digits: int, high: float) -> Element:
+def trained(name: str, cells: str, task: str, unit: str, digits: int, high: float, mean: str) -> Element:
     """The score of every language after training: own tokenizer with as much compute, random rows, and the default."""
     scores = read(name)["scores"]
     kinds = {"own, same compute": "own-compute", "random rows": "random", "hyperofa": "default"}
     found = [scores[f"{cells}-{kind}-s0"]["after"][task] for kind in kinds.values()]
     notes = [""] * (len(found[0]["languages"]) + 1)
-    return forest(side_by_side(found, notes, "mean of the new", digits), list(kinds), (0, high), unit, title=unit)
+    return forest(side_by_side(found, notes, mean, digits), list(kinds), (0, high), unit, title=unit)
 
 
 def side_by_side(methods: Sequence[dict[str, Any]], notes: Sequence[str], mean: str, digits: int) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +199,7 @@ class _Loop:
         """One optimizer step: forward and backward over this rank's micro-batches, one update, one reduction."""
         engine = self.engine
         self._enter_phase(step)
-        engine.set_learning_rates(self._rate_of_group(step), shares=self.config.shares(step - 1))
+        self._set_rates(step)
         counted = (sum(batch.n_targets for batch in batches), sum(batch.tokens for batch in batches))
         targets, tokens = map(int, engine.sum(counted))
         loss_sum = torch.zeros((), dtype=torch.float64, device=engine.device)
@@ -231,7 +231,7 @@ class _Loop:
             memory={name: int(max(peaks[i * ranks : (i + 1) * ranks])) for i, name in enumerate(memory)},
         )
 
-    def _rate_of_group(self, step: int) -> Callable[[str], float]:
+    def _set_rates(self, step: int) -> None:
         from hyperofa.model.phases import frozen_parts, part_of
 
         frozen = frozen_parts(self.phase)
@@ -240,7 +240,7 @@ class _Loop:
             part = part_of(group)
             return 0.0 if part in frozen else self.config.part_rate(part, step - 1)
 
-        return rate
+        self.engine.set_learning_rates(rate, self.config.shares(step - 1))
 
     def _enter_phase(self, step: int) -> None:
         phase = self.config.phase_of(step - 1)

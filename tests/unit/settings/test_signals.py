@@ -24,7 +24,11 @@ class Signalled:
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_signal_in_a_destructor_is_not_lost(number: int, raised: type[BaseException]) -> None:
+def test_a_signal_in_a_destructor_is_not_lost(
+    number: int, raised: type[BaseException], request: pytest.FixtureRequest
+) -> None:
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, interrupt))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as caught, sigterm_raises():  # noqa: PT012
         victim = Signalled(number)

@@ -17,12 +17,11 @@ def step_of_rank(rank: int, memory: dict[str, int], sums: list) -> object:
         device=torch.device("cpu"),
         memory=lambda: memory,
         sum=sums,
-        set_learning_rates=lambda rates: None,
     )
     loop = object.__new__(_Loop)
     loop.engine, loop.languages, loop.stop = engine, ["a", "b"], SimpleNamespace(requested=False)
     loop._enter_phase = lambda step: None
-    loop._rate_of_group = lambda step: None
+    loop._set_rates = lambda step: None
     return loop._step(1, [])
 
 
