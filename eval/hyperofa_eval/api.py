@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,10 +68,7 @@ def evaluate(
     from torch import nn
 
     options = build_config(RunSettings, settings, "evaluate")
-    if isinstance(languages, str):
-        what = f"{languages!r} is a string, not a list of languages"
-        raise InputError(what, where="languages", todo=f"write [{languages!r}]")
-    languages = None if languages is None else list(languages)
+    languages = None if languages is None else _listed(languages, "languages")
     if not isinstance(data, str | Path | DataFolder):
         raise InputError(f"{data!r} is no folder", where="data", todo="give the path of the test sets")
     if not options.seeds:
@@ -143,11 +140,16 @@ def check(
     return chosen, folder
 
 
+def _listed(given: Iterable[Any], name: str) -> list[Any]:
+    """An argument as a list; a string, whose letters would pass for its items, is refused."""
+    if isinstance(given, str):
+        raise InputError(f"{given!r} is a string, not a list of {name}", where=name, todo=f"write [{given!r}]")
+    return list(given)
+
+
 def _tasks(tasks: Sequence[str | Task], protocol: str) -> list[Task]:
     """Each task by its name in the protocol, or as it is given."""
-    if isinstance(tasks, str):
-        raise InputError(f"{tasks!r} is a string, not a list of tasks", where="tasks", todo=f"write [{tasks!r}]")
-    tasks = list(tasks)
+    tasks = _listed(tasks, "tasks")
     named = [task for task in tasks if isinstance(task, str)]
     by_name = {task.name: task for task in choose(",".join(named), protocol)} if named or not tasks else {}
     return [by_name[task.strip()] if isinstance(task, str) else complete(task) for task in tasks]

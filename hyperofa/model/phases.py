@@ -119,13 +119,14 @@ def elements_of_the_source(pretrained: PreTrainedModel, old: Tensor) -> dict[str
         old: (V,) mask of the rows that are the source's.
     """
     found: dict[str, list[tuple[Tensor, Tensor]]] = {"old_rows": [], "primitives": []}
-    for module in (input_embedding(pretrained), output_head(pretrained)):
-        for name, parameter in module.named_parameters(recurse=False):
-            count = getattr(parameter, "ds_numel", parameter.numel())  # under ZeRO-3 a parameter is an empty stub
-            if name == "primitives":
-                found["primitives"].append((parameter, old.new_ones(1).expand(count)))
-            else:
-                found["old_rows"].append((parameter, old.repeat_interleave(count // len(old))))
+    modules = (input_embedding(pretrained), output_head(pretrained))
+    names = {parameter: name for module in modules for name, parameter in module.named_parameters(recurse=False)}
+    for parameter, name in names.items():  # once, where both share it
+        count = getattr(parameter, "ds_numel", parameter.numel())  # under ZeRO-3 a parameter is an empty stub
+        if name == "primitives":
+            found["primitives"].append((parameter, old.new_ones(1).expand(count)))
+        else:
+            found["old_rows"].append((parameter, old.repeat_interleave(count // len(old))))
     return found
 
 

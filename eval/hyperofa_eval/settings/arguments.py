@@ -76,17 +76,18 @@ def words_of(cls: type[Any], values: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool):
             words += [flag] if value is not field.default else []
             continue
-        texts = [] if value is None else _texts(value)
         if isinstance(value, Mapping) and Any in typing.get_args(plain_type(hints[field.name])):
             texts = [f"{key}={_as_yaml(one)}" for key, one in value.items()]
+        else:
+            texts = [] if value is None else _texts(value)
         if value is None and field.name in values and field.default not in (None, MISSING):
             texts = ["none"]
         if known.separator is not None and texts:
             texts = [known.separator.join(texts)]
         if known.positional:
             words += texts
-        elif known.append or any(text.startswith("-") for text in texts):  # which argparse takes for a flag of its own
-            words += [word for text in texts for word in ([f"{flag}={text}"] if text.startswith("-") else [flag, text])]
+        elif known.append or any(text.startswith("-") for text in texts):
+            words += [word for text in texts for word in _given(flag, text)]
         elif texts:
             words += [flag, *texts]
     return words
@@ -114,6 +115,11 @@ def _texts(value: Any) -> list[str]:
     return [_scalar(one) for one in value] if isinstance(value, list | tuple) else [_scalar(value)]
 
 
+def _given(flag: str, text: str) -> list[str]:
+    """An option with one value; what begins with a dash would pass for an option of its own."""
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
 def _as_yaml(value: Any) -> str:
     """A value as a word that YAML reads as the same value."""
     from hyperofa_eval.settings.yamltext import parse_yaml
@@ -126,6 +132,7 @@ def _as_yaml(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str:
+    """A value as a word, for a setting that says what type it has."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 

@@ -88,7 +88,8 @@ def prepare_sentences(
     check_texts(names, settings)
     sampling_of(names, settings)
     framed = DocumentTokenizer(tokenizer)
-    if (taken := _ids(framed, source.prompt, "", [""], settings)[0][0].size) >= settings.length and source.prompt:
+    taken = len(PlainText(framed.tokenizer)([source.prompt], verbose=False)["input_ids"][0])
+    if source.prompt and taken >= settings.length:
         what = f"the prompt alone takes {taken} or more of {settings.length} tokens"
         raise InputError(what, where="corpus prepare", todo="give a larger --length or a shorter --prompt")
     sentences, known = _sentences(names, texts, parallel, source, settings)
@@ -194,7 +195,7 @@ def _ids(
             rows += [np.array(row, dtype=np.int32) for row in encoded["input_ids"]]
             typed += sum(counts)
             advance(len(part))
-    if cut := sum(len(row) == settings.length for row in rows) if name else 0:
+    if cut := sum(len(row) == settings.length for row in rows):
         what = "%s: %s of %s sentences have %d tokens or more and are cut there; their targets are those of the whole"
         log.warning(what, name, f"{cut:,}", f"{len(rows):,}", settings.length)
     unknown = sum(int((row == unk).sum()) for row in rows) if unk is not None else 0
