@@ -16,7 +16,7 @@ from hyperofa_eval.settings.keywords import takes
 if TYPE_CHECKING:
     from hyperofa.corpus.packed import PackedCorpus
 
-_OF_SENTENCES = ("prompt", "pivot", "own_vectors", "source_dtype")
+_OF_SENTENCES = ("prompt", "pivot", "own_vectors", "sentences", "source_dtype")
 _OF_DOCUMENTS = ("keep_whole", "document", "document_end")
 """Settings of one of the two kinds of corpus alone."""
 

@@ -73,6 +73,13 @@ class CorpusSettings(Settings):
     own_vectors: bool = setting(
         True, "with source: in languages that the source knows, a sentence's own vector is a target too"
     )
+    sentences: int | None = setting(
+        None,
+        "with source: sentences to draw at random, of every language the same share and at least one. Vectors are made of "
+        "these alone; a run reads steps * global_batch_size of them (default: all)",
+        range=Range(1),
+        metavar="N",
+    )
     source_dtype: NumberFormat = setting("float32", "with source: number format of its weights while vectors are made")
     processes: int = setting(1, "processes that tokenise, each with threads of its own", range=Range(1), metavar="N")
 

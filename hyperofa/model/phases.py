@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
 from torch import Tensor
@@ -111,22 +112,41 @@ def parameter_groups(model: Wrapper, *, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def elements_of_the_source(pretrained: PreTrainedModel, old: Tensor) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """Parameters, each with a mask (number of elements,) bool: of ``old_rows`` and, all of them, of ``primitives``.
+@dataclass(frozen=True)
+class RowMask:
+    """Some rows of a matrix (V, D), as a mask of its elements that is made for a stretch at a time.
+
+    Attributes:
+        rows: (V,) bool.
+        width: D.
+    """
+
+    rows: Tensor
+    width: int
+
+    def stretch(self, start: int, count: int) -> Tensor:
+        """The mask of ``count`` elements from ``start`` on, row by row; shorter where the matrix ends before."""
+        first = start // self.width
+        rows = self.rows[first : -(-(start + count) // self.width)].repeat_interleave(self.width)
+        return rows[start - first * self.width :][:count]
+
+
+def elements_of_the_source(pretrained: PreTrainedModel, old: Tensor) -> dict[str, list[tuple[Tensor, RowMask]]]:
+    """Parameters, each with those of its elements that are of ``old_rows``, or, all of them, of ``primitives``.
 
     Args:
         pretrained: with a language-model head.
         old: (V,) mask of the rows that are the source's.
     """
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {"old_rows": [], "primitives": []}
+    found: dict[str, list[tuple[Tensor, RowMask]]] = {"old_rows": [], "primitives": []}
     modules = (input_embedding(pretrained), output_head(pretrained))
     names = {parameter: name for module in modules for name, parameter in module.named_parameters(recurse=False)}
     for parameter, name in names.items():  # once, where both share it
         count = getattr(parameter, "ds_numel", parameter.numel())  # under ZeRO-3 a parameter is an empty stub
         if name == "primitives":
-            found["primitives"].append((parameter, old.new_ones(1).expand(count)))
+            found["primitives"].append((parameter, RowMask(old.new_ones(1), count)))
         else:
-            found["old_rows"].append((parameter, old.repeat_interleave(count // len(old))))
+            found["old_rows"].append((parameter, RowMask(old, count // len(old))))
     return found
 
 

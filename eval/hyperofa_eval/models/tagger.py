@@ -19,6 +19,7 @@ from hyperofa_eval.base.files import sha256_json
 from hyperofa_eval.data.readers import Sentence
 from hyperofa_eval.models.encoder import pad, pad_id, positions
 from hyperofa_eval.models.loaded import LoadedModel
+from hyperofa_eval.models.used_rows import train_used_rows
 from hyperofa_eval.models.words import Window, WordEncoder
 from hyperofa_eval.tasks.tagging import Tagging
 from hyperofa_eval.tasks.task import settings_of
@@ -144,16 +145,19 @@ def _train(
     tagger: Tagger, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int
 ) -> dict[str, torch.Tensor]:
     windows = tagger.words.windows(train, tagger.max_length)
-    parameters = [*tagger.body.parameters(), *tagger.head.parameters()]
+    used = {token for window in windows for token in window.ids}
+    rows = None if task.weight_decay else train_used_rows(tagger.body, used)
+    both = [*tagger.body.parameters(), *tagger.head.parameters()]
+    parameters = [parameter for parameter in both if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=task.learning_rate, weight_decay=task.weight_decay, fused=True)
     scaler = torch.amp.GradScaler(tagger.head.weight.device.type, enabled=tagger.precision == torch.float16)
-    per_epoch = -(-len(windows) // task.batch_size)
+    per_epoch = -(-len(windows) // task.train_batch_size)
     total = per_epoch * task.epochs
     best, best_score, step = tagger.state(), -1.0, 0
     with progress_bar(f"{task.name}: fine-tuning, seed {seed}", total) as advance:
         for epoch in range(task.epochs):
             tagger.body.train()
-            for batch in _batches(windows, task.batch_size, seed, epoch):
+            for batch in _batches(windows, task.train_batch_size, seed, epoch):
                 for group in optimizer.param_groups:
                     group["lr"] = task.learning_rate * (1 - step / total)
                 loss = tagger.loss(batch, train)
@@ -171,7 +175,11 @@ def _train(
             log.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
             if score > best_score:
                 best, best_score = tagger.state(), score
-    return best
+    if rows is None:
+        return best
+    tagger.restore(best)
+    tagger.body.set_input_embeddings(rows.written())
+    return tagger.state()
 
 
 def _batches(windows: Sequence[Window], size: int, seed: int, epoch: int) -> list[list[Window]]:

@@ -26,6 +26,9 @@ class TaskSettings(Settings):
     csls: bool = setting(False, "retrieval: rank by CSLS instead of the cosine")
     learning_rate: float | None = setting(None, "tagging: peak learning rate of the fine-tuning (default: 2e-5)")
     epochs: int | None = setting(None, "tagging: passes over the English training set (default: 10)")
+    train_batch_size: int | None = setting(
+        None, "tagging: sentences in a step of the fine-tuning (default: 32)", range=Range(1)
+    )
     limit: int | None = setting(
         None, "score the first N items of a language only; marked in the results", metavar="N", range=Range(1)
     )

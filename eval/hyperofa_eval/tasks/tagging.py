@@ -47,7 +47,7 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
     """Whether English, the language of the training data, is in the mean."""
     learning_rate: float = 2e-5
     epochs: int = 10
-    batch_size: int = 32
+    train_batch_size: int = 32
     max_length: int = 256
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -64,7 +64,7 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
     def __post_init__(self) -> None:
         if self.scoring not in get_args(Scoring):
             raise unknown("scoring", self.scoring, get_args(Scoring))
-        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < 1:
+        if min(self.epochs, self.train_batch_size) < 1 or not 0 < self.learning_rate < 1:
             what = "epochs and batch size must be above 0, the learning rate in (0, 1)"
             raise InputError(what, where=f"task {self.name}")
 

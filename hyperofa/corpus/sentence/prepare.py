@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,14 +43,23 @@ class Sentences:
 
     texts: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
-    own: int = 0
     skipped: int = 0
+
+    @property
+    def own(self) -> int:
+        """How many learn their own vector."""
+        return sum(text == target for text, target in zip(self.texts, self.targets, strict=True))
 
     def add(self, text: str, target: str) -> None:
         """One more; its target may be itself."""
         self.texts.append(text)
         self.targets.append(target)
-        self.own += text == target
+
+    def draw(self, count: int, seed: int) -> None:
+        """Keep ``count`` of them, drawn at random without replacement; their order stays."""
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.texts))[:count])
+        self.texts = [self.texts[place] for place in kept]
+        self.targets = [self.targets[place] for place in kept]
 
 
 def prepare_sentences(
@@ -93,6 +104,8 @@ def prepare_sentences(
         what = f"the prompt alone takes {taken} or more of {settings.length} tokens"
         raise InputError(what, where="corpus prepare", todo="give a larger --length or a shorter --prompt")
     sentences, known = _sentences(names, texts, parallel, source, settings)
+    if settings.sentences is not None:
+        _draw(sentences, settings.sentences)
     if missing := [name for name in settings.replay if name not in sentences]:
         what = f"replay names {', '.join(missing)}, of which no sentence has a target"
         raise InputError(what, where="sampling", todo="leave it out, or give --parallel with it")
@@ -173,6 +186,13 @@ def _sentences(
         todo = "give --parallel with a language that the source knows, or text in such a one"
         raise InputError("no sentence has a target vector", where="corpus prepare", todo=todo)
     return sentences, known & sentences.keys()
+
+
+def _draw(sentences: Mapping[str, Sentences], count: int) -> None:
+    """Keep ``count`` of all sentences: of every language the same share, and at least one."""
+    share = min(count / sum(len(one.texts) for one in sentences.values()), 1)
+    for name, one in sentences.items():
+        one.draw(max(1, math.floor(share * len(one.texts))), zlib.crc32(name.encode()))
 
 
 def _first(rows: Mapping[int, str], cap: int | None) -> dict[int, str]:

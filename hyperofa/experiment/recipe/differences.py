@@ -121,7 +121,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Difference]:
     for part in recipe.evaluate.parts.values():
         own, named = part.resolved, ", ".join(task.upper() for task in part.tasks)
         limits += [f"the first {own.limit} of a language ({named})"] if own.limit is not None else []
-        changed = {"rate": own.learning_rate, "epochs": own.epochs}
+        changed = {"rate": own.learning_rate, "epochs": own.epochs, "batches of": own.train_batch_size}
         words = " and ".join(f"{name} {value:g}" for name, value in changed.items() if value is not None)
         tuning += [f"{words} ({named})"] if words else []
     in_training = recipe.train.evaluate.get("limit") if recipe.train.evaluate_every else None
@@ -129,7 +129,7 @@ def _evaluation(recipe: Recipe) -> Iterator[Difference]:
     if limits:
         yield "test items", "all", ", ".join(limits), "items-of-a-test-set"
     if tuning:
-        yield "fine-tuning of taggers", "2e-5, 10 epochs", ", ".join(tuning), "fine-tuning-of-taggers"
+        yield "fine-tuning of taggers", "2e-5, 10 epochs, batches of 32", ", ".join(tuning), "fine-tuning-of-taggers"
 
 
 def _scale(recipe: Recipe, settings: Mapping[str, InitSettings]) -> Iterator[Difference]:

@@ -41,6 +41,7 @@ SCORED_ALIKE = (
     "limit",
     "learning_rate",
     "epochs",
+    "train_batch_size",
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 

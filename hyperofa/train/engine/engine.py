@@ -22,6 +22,7 @@ import torch
 from hyperofa.base.attention import attention_to_learn_with
 from hyperofa.errors import HyperofaError, InputError
 from hyperofa.model.families import parameter_dtype
+from hyperofa.model.phases import RowMask
 from hyperofa.train.checkpoint.manifest import NORMS, SHARDS, files_of_rank
 from hyperofa.train.checkpoint.unsharded import KINDS, UnshardedState
 from hyperofa.train.engine.clipping import clip_by_what_learns
@@ -176,11 +177,11 @@ class Engine(Ranks):
         """Tell DeepSpeed that a micro-batch is done; with the step's last one it updates the weights."""
         self._ds.step()
 
-    def share_updates(self, elements: Mapping[str, Sequence[tuple[torch.Tensor, torch.Tensor]]]) -> None:
+    def share_updates(self, elements: Mapping[str, Sequence[tuple[torch.Tensor, RowMask]]]) -> None:
         """Let some elements of parameters keep a share of their updates, as :meth:`set_learning_rates` says.
 
         Args:
-            elements: by kind, parameters and masks (number of elements,) bool.
+            elements: by kind, parameters and those of their rows that are of it.
 
         Raises:
             HyperofaError: the installed DeepSpeed keeps its shards in a way that is not known.

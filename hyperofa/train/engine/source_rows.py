@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hyperofa.model.phases import RowMask
 from hyperofa.train.engine.partition import stretches
 
 
@@ -25,7 +26,7 @@ class SharedUpdates:
         zero: Any,
         optimizer: torch.optim.Optimizer,
         rank: int,
-        elements: Mapping[str, Mapping[str, torch.Tensor]],
+        elements: Mapping[str, Mapping[str, RowMask]],
     ) -> None:
         """Find the elements in this rank's flat tensors, and hook into the optimizer's steps.
 
@@ -33,7 +34,7 @@ class SharedUpdates:
             zero: DeepSpeed's ZeRO optimizer.
             optimizer: the one inside, which steps on flat float32 tensors.
             rank: whose they are.
-            elements: by kind, and by the name that the ZeRO optimizer gives a parameter: a mask (number of elements,) bool.
+            elements: by kind, and by the name that the ZeRO optimizer gives a parameter: its rows of that kind.
         """
         self.shares: Mapping[str, float] = {}
         self._places: dict[int, list[tuple[str, int, torch.Tensor]]] = {}
@@ -42,7 +43,7 @@ class SharedUpdates:
             for part in parts:
                 for kind, masks in elements.items():
                     if part.name in masks:  # the mask ends where padding begins
-                        mask = masks[part.name][part.taken : part.taken + part.count].to(flat.device)
+                        mask = masks[part.name].stretch(part.taken, part.count).to(flat.device)
                         if mask.any():
                             self._places.setdefault(id(flat), []).append((kind, part.start, mask))
         optimizer.register_step_pre_hook(self._keep)

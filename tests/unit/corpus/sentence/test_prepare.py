@@ -118,6 +118,31 @@ def test_a_replayed_language_makes_up_its_share_of_the_tokens(sentences, source,
     assert tokens[english].sum() / tokens.sum() == pytest.approx(0.2, abs=0.005)
 
 
+def test_sentences_are_drawn_alike_from_every_language(sentences, source, tokenizer_directory, tmp_path, monkeypatch):
+    asked: list[str] = []
+    vectors = SourceVectors(str(source), prompt=None)
+    original = SourceVectors.__call__
+    monkeypatch.setattr(SourceVectors, "__call__", lambda self, texts: asked.extend(texts) or original(self, texts))
+    made = {}
+    for count in (22, 43, 1000):
+        settings = CorpusSettings(length=24, own_vectors=False, sentences=count)
+        made[count] = prepare_sentences(tokenizer_directory, {}, PARALLEL, vectors, tmp_path / str(count), settings)
+        if count == 22:
+            assert len(asked) == len(set(asked)) <= 21
+    assert [(one.name, one.sequences, one.own) for one in made[22].languages] == [("eng", 12, 12), ("swh", 9, 0)]
+    assert made[43].fingerprint == sentences.fingerprint == made[1000].fingerprint
+    everything = {
+        (*row, *target)
+        for row, target in zip(
+            sentences.rows(np.arange(43))[0].tolist(), sentences.target_vectors(np.arange(43)).tolist(), strict=True
+        )
+    }
+    rows = made[22].rows(np.arange(21))[0].tolist()
+    drawn = {(*row, *target) for row, target in zip(rows, made[22].target_vectors(np.arange(21)).tolist(), strict=True)}
+    assert len(drawn) > 15
+    assert drawn < everything
+
+
 def test_a_prompt_that_leaves_no_room_is_refused(source, tokenizer_directory, tmp_path):
     vectors = SourceVectors(str(source), prompt=PROMPT)
     taken = len(AutoTokenizer.from_pretrained(tokenizer_directory)(PROMPT)["input_ids"])

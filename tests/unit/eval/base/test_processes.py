@@ -20,7 +20,7 @@ EXTENSION = """
 import dataclasses
 from hyperofa_eval.tasks.protocols import default
 from hyperofa_eval.tasks import add_task
-add_task(dataclasses.replace(default()["pos"], epochs=2, learning_rate=3e-3, batch_size=4))
+add_task(dataclasses.replace(default()["pos"], epochs=2, learning_rate=3e-3, train_batch_size=4))
 """
 
 

@@ -14,7 +14,7 @@ from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 
-QUICK = {"epochs": 12, "learning_rate": 3e-3, "batch_size": 4}
+QUICK = {"epochs": 12, "learning_rate": 3e-3, "train_batch_size": 4}
 
 
 def task(**options):
@@ -98,6 +98,35 @@ def test_a_kept_tagger_is_found_by_content_alone(bert, tokenizer, data, tmp_path
     path.write_text(path.read_text().replace("fish", "meat"))
     outcomes(TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache), data, task(epochs=1))
     assert len(list(cache.glob("tagger-*.safetensors"))) == 3
+
+
+@pytest.mark.parametrize("padding_idx", [None, 7])
+def test_rows_that_no_training_sentence_holds_need_no_optimizer(model, data, monkeypatch, padding_idx):
+    from hyperofa_eval.models import tagger as module
+
+    model.body.get_input_embeddings().padding_idx = padding_idx
+    start = model.body.get_input_embeddings().weight.detach().clone()
+    learnt: list[int] = []
+    original = module.train_used_rows
+
+    def spied(body, used):
+        rows = original(body, used)
+        learnt.append(len(rows.rows))
+        return rows
+
+    monkeypatch.setattr(module, "train_used_rows", spied)
+    few = task(epochs=3).prepare(model, DataFolder(data), 0, None).tagger
+    monkeypatch.setattr(module, "train_used_rows", lambda body, used: None)
+    whole = task(epochs=3).prepare(model, DataFolder(data), 0, None).tagger
+    assert type(few.body.get_input_embeddings()) is torch.nn.Embedding
+    assert all(parameter.requires_grad for parameter in few.body.parameters())
+    ours, theirs = few.state(), whole.state()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert torch.allclose(ours[name], value, atol=1e-5), name
+    changed = (few.body.get_input_embeddings().weight != start).any(1)
+    assert 0 < int(changed.sum()) <= learnt[0] < len(start)
+    assert padding_idx is None or not changed[padding_idx]
 
 
 def test_nan_weights_are_named(bert, tokenizer, data):

@@ -140,8 +140,10 @@ def test_the_paper_gives_words_no_prefix_space_and_the_default_does(data, byte_l
 @pytest.mark.parametrize("task", ["ner", "pos"])
 def test_the_fine_tuning_is_the_published_one(data, tokenizer, protocol, task):
     settings = tagged(protocol, task, data, tokenizer, {})[0].settings
-    found = {name: getattr(settings, name) for name in ("learning_rate", "epochs", "batch_size", "max_length", "clip")}
-    assert found == {"learning_rate": 2e-5, "epochs": 10, "batch_size": 32, "max_length": 256, "clip": 1.0}
+    found = {
+        name: getattr(settings, name) for name in ("learning_rate", "epochs", "train_batch_size", "max_length", "clip")
+    }
+    assert found == {"learning_rate": 2e-5, "epochs": 10, "train_batch_size": 32, "max_length": 256, "clip": 1.0}
     assert settings.weight_decay == 0.0
 
 
@@ -160,7 +162,7 @@ def test_the_rate_falls_linearly_from_its_peak_without_warm_up(bert, tokenizer, 
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    task = Tagging("pos", "pos", scheme="upos", scoring="token", epochs=3, batch_size=4, learning_rate=1e-3)
+    task = Tagging("pos", "pos", scheme="upos", scoring="token", epochs=3, train_batch_size=4, learning_rate=1e-3)
     task.prepare(TransformersModel(bert, tokenizer, "small"), DataFolder(data), 0, None)
     assert len(rates) % 3 == 0
     assert len(rates) > 6

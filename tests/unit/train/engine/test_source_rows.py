@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from hyperofa.model.phases import RowMask
 from hyperofa.train.config import TrainConfig
 from hyperofa.train.engine.source_rows import SharedUpdates
 
@@ -37,15 +38,13 @@ def sharded(flat: torch.nn.Parameter, taken: int, count: int) -> SimpleNamespace
     return place(param_names=names, bit16_groups=[[bias, matrix]], single_partition_of_fp32_groups=[flat])
 
 
-def moved(
-    settings: TrainConfig, start: torch.Tensor, taken: int, masks: dict[str, dict[str, torch.Tensor]]
-) -> torch.Tensor:
+def moved(settings: TrainConfig, start: torch.Tensor, taken: int, masks: dict[str, dict[str, RowMask]]) -> torch.Tensor:
     """The flat tensor of a rank that holds the matrix from element ``taken`` on, after all steps."""
     share = start.numel() - taken
     flat = torch.nn.Parameter(torch.cat([torch.ones(2), start.reshape(-1)[taken:], torch.zeros(PADDING)]))
     optimizer = torch.optim.AdamW([flat], betas=settings.betas, eps=1e-12, weight_decay=0.0)
     updates = SharedUpdates(sharded(flat, taken, share), optimizer, 0, masks)
-    held = masks["old_rows"]["matrix"][taken:]
+    held = OLD.repeat_interleave(WIDTH)[taken:]
     for step, gradient in enumerate(gradients(settings.steps)):
         seen = gradient[taken:].clone()
         if settings.phase_of(step) == "all_but_old_rows":
@@ -85,17 +84,24 @@ def test_rows_of_the_source_move_as_under_an_optimizer_of_their_own(taken: int, 
     cut = config(**settings)
     start = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(1))
     old = OLD.repeat_interleave(WIDTH)
-    found = moved(cut, start, taken, {"old_rows": {"matrix": old}})
+    found = moved(cut, start, taken, {"old_rows": {"matrix": RowMask(OLD, WIDTH)}})
     want = torch.where(old, alone(cut, start, "old_rows", after=after), alone(cut, start, "embeddings"))
     assert torch.allclose(found[2 : 2 + ROWS * WIDTH - taken], want[taken:], rtol=0, atol=1e-6)
     assert not torch.allclose(found[2 : 2 + ROWS * WIDTH - taken], alone(cut, start, "embeddings")[taken:], atol=1e-4)
     assert found[-PADDING:].eq(0).all()
 
 
+def test_a_stretch_of_rows_is_that_of_the_whole_mask() -> None:
+    whole = OLD.repeat_interleave(WIDTH)
+    for start in range(len(whole)):
+        for count in range(1, len(whole) + PADDING - start + 1):
+            assert RowMask(OLD, WIDTH).stretch(start, count).equal(whole[start : start + count])
+
+
 def test_without_shares_every_bit_is_adamws() -> None:
     plain = config()
     start = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(1))
-    masks = {"old_rows": {"matrix": OLD.repeat_interleave(WIDTH)}}
+    masks = {"old_rows": {"matrix": RowMask(OLD, WIDTH)}}
     assert not any(plain.shares(step) for step in range(plain.steps))
     assert moved(plain, start, 0, masks)[2:-PADDING].equal(alone(plain, start, "embeddings"))
 
