@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa.base.wordkeys import is_language
+from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
 from hyperofa.experiment.recipe.paths import expand
@@ -35,6 +36,7 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
 
     _check_languages(plan)
     _check_places(plan)
+    _check_length(plan)
     known = not lenient or all(path.is_file() for path in plan.recipe.extensions)  # else what they define is not
     for where, part in _evaluations(plan.recipe).items() if known else ():
         settings = part.resolved
@@ -114,6 +116,21 @@ def _check_places(plan: Plan) -> None:
     if learnt and inputs is not None and not inputs.gathered:
         todo = "name a target (model or wheel), or parallel or text among the inputs"
         raise InputError("there is no text to train a tokenizer on", where="target", todo=todo)
+
+
+def _check_length(plan: Plan) -> None:
+    """Refuse packed sequences that are longer than a source has positions for; sentences are as long as they are."""
+    recipe = plan.recipe
+    if not recipe.trained() or recipe.learns_sentences:
+        return
+    length = recipe.corpus.get("length", CorpusSettings.length)
+    for name, source in recipe.sources.items():
+        file = Path(plan.source(name)) / "config.json"
+        config = read_json(file) if file.is_file() else source.config
+        positions = config.get("max_position_embeddings")
+        if isinstance(positions, int) and length > positions:
+            what = f"sequences of {length} tokens, but sources.{name} has {positions} positions"
+            raise InputError(what, where="corpus.length", todo=f"give {positions} or fewer")
 
 
 def _check_data(plan: Plan, tasks: Sequence[Any], aliases: bool) -> None:

@@ -61,6 +61,7 @@ WRONG = [
     ("vectors.dim=0", 2, "mine.yaml: vectors: dim: 0 is not a number of 1 or more"),
     ("tokenizer={}", 2, "tokenizer: vocab_size: it must be given"),
     ("tokenizer={held_out: 0}", 2, "mine.yaml: tokenizer: vocab_size: it must be given"),
+    ("sources.tiny.config={max_position_embeddings: 300}", 2, "corpus.length: sequences of 512 tokens, but sources.tiny has 300"),
     ("corpus=3", 2, "mine.yaml: corpus: Input should be a valid dictionary"),
     ("matrix.methods.hyperofa.options.layrs=2", 2, "layrs"),
     ("matrix.methods.hyperofa.refine=paralel", 2, "hyperofa: refine: unknown 'paralel'; use auto, none, sentences, tokens"),
