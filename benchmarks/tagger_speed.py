@@ -5,8 +5,8 @@
 A body of multilingual-e5-small's shape with made-up weights and steps of eight sentences of 32 tokens, of 5,000 different ones
 among 250,037 (600 English sentences use about as many): forward, backward, clipping and AdamW, as
 ``hyperofa_eval.models.tagger`` does them. After the timed steps both sides must have the same weights, up to rounding. They run
-in turn in one process. The last line is one JSON with the ratio, each side's median seconds a step, and the floor; exit code 1 where
-it is missed.
+in turn in one process. The last line is one JSON with the ratio, each side's median seconds a step, and the floor; exit code 1
+where it is missed.
 """
 
 from __future__ import annotations
