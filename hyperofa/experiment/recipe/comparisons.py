@@ -66,8 +66,9 @@ def scorings(recipe: Recipe, when: When) -> Iterator[Scoring]:
     for cell in everything if when == "before" else trained:
         yield Scoring(cell, when, "", recipe.evaluate)
     for name, scored in recipe.evaluate.further.items():
+        named = scored.cells if isinstance(scored.cells, list) else None
         for cell in everything if when == "before" and scored.cells == "all" else trained:
-            if when in scored.when:
+            if when in scored.when and (named is None or cell.own is not None or cell.method in named):
                 yield Scoring(cell, when, name, scored)
 
 

@@ -54,7 +54,8 @@ class Scored:
 class Further(Scored):
     """An evaluation besides the main one, such as taggers, which take longer and have settings of their own."""
 
-    cells: Literal["all", "trained"] = "trained"
+    cells: Literal["all", "trained"] | list[str] = "trained"
+    """All cells, those that are trained, or the trained ones of the methods that are named; and the own tokenizers' ones."""
     when: list[Literal["before", "after"]] = field(default_factory=lambda: ["before", "after"])
 
 
@@ -178,6 +179,9 @@ class Recipe:
         _check_known("evaluate.against", self.against, self.matrix.methods, "matrix.methods")
         if alike := [name for name, count in Counter(cell.name for cell in self.cells()).items() if count > 1]:
             raise ValueError(f"two cells of the matrix would both be called {alike[0]}; rename a source or a method")
+        for name, scored in self.evaluate.further.items():
+            if isinstance(scored.cells, list):
+                _check_known(f"evaluate.further.{name}.cells", scored.cells, self.matrix.methods, "matrix.methods")
         _check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
         _check_known("train.sources", self.train.sources, self.sources, "sources")
         _check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")

@@ -197,8 +197,8 @@ class Plan(Places):
         return train_stage(self.recipe, cell, self.called(cell), **places, test=self.test)
 
     def _steps(self, cell: Cell) -> Stage:
-        like = [one for one in self.recipe.trained() if (one.source, one.rank) == (cell.source, cell.rank)]
-        beside = min(like, key=lambda one: one.method != "random")  # which hardly anything can keep from being made
+        near = [one for one in self.recipe.trained() if (one.source, one.rank) == (cell.source, cell.rank)]
+        beside = min(near, key=lambda one: one.method != "random")  # which hardly anything can keep from being made
         like = {"model": self.cell(beside) / "init", "corpus": self.out / "corpus", "run": self.cell(beside) / "run"}
         own = {
             "model": self.own_model(cell),

@@ -39,6 +39,20 @@ def test_they_are_scored_and_compared_with_what_stands_beside_them(matrix: Path)
     assert not [name for name in names if "before-with-own" in name]
 
 
+def test_a_further_evaluation_may_be_of_some_methods(matrix: Path) -> None:
+    named = ("evaluate.further.tagging.cells=[ours]", "evaluate.further.tagging.when=[before, after]")
+    recipe = plan_of(matrix, OWN, *named).recipe
+    tagged = [one for when in ("before", "after") for one in scorings(recipe, when) if one.part == "tagging"]
+    assert {(one.cell.method, one.cell.own) for one in tagged} == {
+        ("ours", None), ("own-text", "text"), ("own-compute", "compute"),
+    }  # fmt: skip
+    names = {pair.name for pair in comparisons(recipe)}
+    assert "tiny-r8-ours-s0-after-tagging-with-own-compute" in names
+    assert not [name for name in names if "tagging-with-random" in name]
+    with pytest.raises(InputError, match="evaluate.further.tagging.cells"):
+        plan_of(matrix, "evaluate.further.tagging.cells=[mine]")
+
+
 def test_a_phase_for_rows_that_are_new_is_left_out(recipe: Path) -> None:
     for phase, kept in (("all_but_old_rows", False), ("new_rows", False), ("embeddings", False), ("head", True)):
         settings = (f"train.settings.phase={phase}", "train.settings.phase_steps=3")
