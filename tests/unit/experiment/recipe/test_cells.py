@@ -49,7 +49,7 @@ def test_a_further_evaluation_may_be_of_some_methods(matrix: Path) -> None:
     names = {pair.name for pair in comparisons(recipe)}
     assert "tiny-r8-ours-s0-after-tagging-with-own-compute" in names
     assert not [name for name in names if "tagging-with-random" in name]
-    with pytest.raises(InputError, match="evaluate.further.tagging.cells"):
+    with pytest.raises(InputError, match=r"evaluate\.further\.tagging\.cells"):
         plan_of(matrix, "evaluate.further.tagging.cells=[mine]")
 
 
