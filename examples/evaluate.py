@@ -22,9 +22,8 @@ def main(words: list[str] | None = None) -> None:
     for name, task in scores["tasks"].items():
         for row in task["rows"]:
             low, high = row["ci95"]
-            print(
-                f"{name} {row['language']}: {row['value']:.2f} ({low:.2f} to {high:.2f}) of {row['n']}, chance {row['chance']}"
-            )
+            chance = "" if row["chance"] is None else f", chance {row['chance']}"
+            print(f"{name} {row['language']}: {row['value']:.2f} ({low:.2f} to {high:.2f}) of {row['n']}{chance}")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ class Gather(GatherSettings):
     """The options of ``hyperofa data gather``."""
 
     parallel: tuple[Path, ...] = place((), "folders or files: LANG.txt or LANG.tsv", metavar="DIR")
-    text: tuple[Path, ...] = place((), "plain text, LANG.txt: a document a line", metavar="FILE")
+    text: tuple[Path, ...] = place(
+        (), "plain text: files LANG.txt, a document a line, or folders of such", metavar="FILE"
+    )
     test: Path | None = place(None, "folder of test sets (as hyperofa-eval reads it) to keep out", metavar="DIR")
     out: Path = place(help="the folder that is written", metavar="DIR")
 

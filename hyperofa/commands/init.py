@@ -27,7 +27,7 @@ class Init(InitSettings):
     tokenizer: str = place(help="target tokenizer: a directory, or a hub id", metavar="DIR")
     vectors: Path | None = place(
         None,
-        "word vectors, from hyperofa vectors build or import (mean, multivariate, subword-mean, omp and random need none)",
+        "word vectors, from hyperofa vectors build or import; only wechsel, focus, ofa, ridge, ofa-ridge and hyperofa need them",
         metavar="DIR",
     )
     out: Path = place(help="model directory to write", metavar="DIR")

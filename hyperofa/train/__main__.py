@@ -21,7 +21,7 @@ def main() -> int:
     parser = Parser(prog="hyperofa.train", description="continue pre-training, sharded over the launched processes")
     worker = Command(command.ConfigFile, command.run_worker)
     fill_parser(parser, worker)
-    namespace = parser.parse_args()
+    namespace = parser.parse_intermixed_args()
     setup_logging(LOGGERS)
     name = "hyperofa train" if rank == 0 else f"hyperofa train, rank {rank}"
     return run_guarded(name, worker.called_with, namespace, rank=rank)

@@ -177,7 +177,7 @@ DOCUMENTS = {
     "docs/corpus.md": ("bert", 2),
     "docs/initialisation.md": ("bert", 5),
     "docs/add-a-method.md": ("bert", 2),
-    "docs/extend-an-llm.md": ("decoder", 12),
+    "docs/extend-an-llm.md": ("decoder", 13),
     "docs/training.md": ("bert", 2),
     "docs/slurm.md": ("bert", 2),
     "eval/README.md": ("bert", 5),

@@ -72,7 +72,10 @@ class CommandLine:
         commands = commands_of(importlib.import_module(module))
         parser = Parser(prog=f"{self.prog} {name}", description=summary)
         fill_parser(parser, commands)
-        namespace = parser.parse_args(words[1:])
+        alone = isinstance(
+            commands, Command
+        )  # then its words may stand between options, which argparse allows no subcommand
+        namespace = (parser.parse_intermixed_args if alone else parser.parse_args)(words[1:])
         from hyperofa_eval.base.console import setup_logging  # after the help, which needs no console
 
         setup_logging(self.loggers)

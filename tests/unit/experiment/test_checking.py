@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +116,6 @@ def test_the_recipes_for_decoders_are_scored_on_text_they_are_not_trained_on(
         for place in ("text", "test/text", "parallel"):
             (tmp_path / place).mkdir(parents=True, exist_ok=True)
             (tmp_path / place / f"{language}.txt").write_text("one line\n")
-        for side in (language, "eng"):
-            path = tmp_path / "test" / "tatoeba" / f"{language}-eng.{side}"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text("one line\n")
-    shutil.copytree(tmp_path / "test" / "tatoeba", tmp_path / "tatoeba")
     words = ["experiment", name, "--data", str(tmp_path), "--out", f"{tmp_path}-out", "--dry-run", "--json"]
     assert main(words) == 0
     (gather,) = [s["command"] for s in json.loads(capsys.readouterr().out)["stages"] if s["name"] == "gather"]

@@ -23,6 +23,8 @@ def test_the_command(settings, tmp_path, capsys):
     plan = json.loads(capsys.readouterr().out)
     assert plan["fits"] is True
     assert plan["tokens_per_step"] == 32 * 256
+    assert main([*words, "80", "steps=7", "--json", "warmup_steps=0"]) == 0  # settings may stand among the options
+    assert json.loads(capsys.readouterr().out)["steps"] == 7
     assert main([*words, "0.5"]) == 1
     assert "does not fit" in capsys.readouterr().out
     assert main(["plan", str(tmp_path / "run.yaml"), "--gpus", "3", "--gpu-memory", "80"]) == 2
