@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,14 +36,17 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes ``out`` when the block ends without an error.
 
     ``marker`` is the file (such as ``init.json``) that says what the folder is; the block must write it. An existing
-    ``out`` is replaced only if it is empty or holds that marker, so nothing of another kind is ever lost.
+    ``out`` is replaced only if it is empty or holds that marker, so nothing of another kind is ever lost. Where an earlier
+    process was killed while it put its result in place, the one before is brought back first.
 
     Raises:
-        InputError: ``out`` is a file, or a folder that holds something else.
+        InputError: ``out`` is a file, or a folder that holds something else or cannot be replaced.
     """
     check_output(out, marker)
-    out = out.resolve()  # "." has neither a name nor a sibling; behind a link, the folder that it names is replaced
+    out = out.resolve()  # behind a link, the folder that it names is replaced
     out.parent.mkdir(parents=True, exist_ok=True)
+    _bring_back(out, marker)
+    here = Path.cwd() == out
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.tmp-"))
     temporary.chmod(0o755)
     try:
@@ -53,12 +58,24 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
             retired = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old-")) / out.name
             out.rename(retired)
             temporary.rename(out)
+            if here:
+                os.chdir(out)
             shutil.rmtree(retired.parent)
         else:
             temporary.rename(out)
     except BaseException:
+        _bring_back(out, marker)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _bring_back(out: Path, marker: str) -> None:
+    """Where a result was moved out of the way for another that never came, move it back; where it came, remove the old one."""
+    for folder in out.parent.glob(f".{glob.escape(out.name)}.old-*"):
+        if not out.exists() and (folder / out.name).exists():
+            (folder / out.name).rename(out)
+        if (out / marker).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_readable_as_others(folder: Path) -> None:
@@ -78,15 +95,30 @@ def temporary_directory(name: str) -> tuple[Path, tempfile.TemporaryDirectory[st
     return Path(keep.name) / name, keep
 
 
-def check_output(out: Path, marker: str) -> None:
-    """Refuse an output path that holds something other than an earlier result of the same kind.
+def check_output(out: Path, marker: str, *, replaced: bool = True) -> None:
+    """Refuse an output path that holds something other than an earlier result of the same kind, or cannot be written.
 
     Call it before any work starts, so that a wrong ``--out`` costs nothing.
+
+    Args:
+        out: the path.
+        marker: the file that says what the folder is.
+        replaced: whether the folder is replaced as a whole (:func:`new_directory`), and not written to.
     """
+    try:
+        place = out.resolve()
+    except (OSError, RuntimeError):  # a loop, which Python 3.11 says so
+        raise InputError("the output path is a link that leads to itself", where=out, todo="name another") from None
+    above = next(path for path in (place.parent, *place.parent.parents) if path.exists())
+    if not above.is_dir():
+        raise InputError(f"the output path goes through a file, {above.name}", where=out, todo="name another")
+    written = place if place.is_dir() and not replaced else above
+    if not os.access(written, os.W_OK | os.X_OK):
+        raise InputError(f"{written} must not be written to", where=out, todo="name another directory")
+    if replaced and place.is_mount():
+        what = "a volume is mounted on the output directory, which cannot be replaced"
+        raise InputError(what, where=out, todo="name a directory below it")
     if not out.exists():
-        place = next(path for path in out.absolute().parents if path.exists())
-        if not place.is_dir():
-            raise InputError(f"the output path goes through a file, {place.name}", where=out, todo="name another")
         return
     if not out.is_dir():
         raise InputError("the output path is a file", where=out, todo="name a new or empty directory")

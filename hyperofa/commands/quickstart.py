@@ -37,7 +37,7 @@ def run(options: Quickstart) -> None:
     replacements = Replacements(options.source, options.tokenizer, options.vectors, options.data, options.variables)
     recipe = load_recipe(options.recipe or resource("recipes/quickstart.yaml"), replacements)
     out = options.out or Path("runs") / recipe.name
-    check_output(out, MARKER)
+    check_output(out, MARKER, replaced=False)
     replacements.check()
     plan = Plan(recipe, out, replacements)
     check_plan(plan)

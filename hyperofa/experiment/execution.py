@@ -39,7 +39,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
     from hyperofa.experiment.workflow.display import Display
     from hyperofa.experiment.workflow.runner import Runner
 
-    check_output(plan.out, MARKER)
+    check_output(plan.out, MARKER, replaced=False)
     stages = plan.stages()  # and what is asked of them, before anything is written
     trusted, chosen = stages_before(stages, start), select(stages, patterns)
     if not chosen and not (plan.out / MARKER).is_file():

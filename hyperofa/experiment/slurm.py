@@ -43,7 +43,7 @@ def submit(plan: Plan, arguments: Sequence[str], *, patterns: Sequence[str] = ()
 
     if shutil.which("sbatch") is None:
         raise HyperofaError("not found", where="sbatch", todo="submit from a login node of the cluster")
-    check_output(plan.out, MARKER)
+    check_output(plan.out, MARKER, replaced=False)
     script = str(resource("launch/slurm/stage.sh"))
     stages = plan.stages()  # and what is asked of them, before anything is written
     selected, trusted = select(stages, patterns), stages_before(stages, start)

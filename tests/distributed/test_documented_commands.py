@@ -29,7 +29,8 @@ ENGLISH = (
 )
 LANGUAGES = ("eng", "swh", "gla", "tur", "kat", "ces")
 ELSEWHERE = re.compile(
-    r"^sbatch|--slurm|experiment small|experiment decoder|--only corpus|quickstart\.sh|test\.sh|all-MiniLM|multilingual-e5|objective=sentence"
+    r"^sbatch|--slurm|experiment (small|decoder)|--only corpus"
+    r"|quickstart\.sh|test\.sh|all-MiniLM|multilingual-e5|objective=sentence"
     r"|--donor|runs/small|--main_process_ip HOST"
 )
 NUMBERS = {
@@ -83,7 +84,11 @@ def typed(line: str, model: str, fresh: Iterator[int]) -> list[str]:
         if (before, word) == ("--out", "DIR"):
             words.append(f"out/{next(fresh)}")
         elif word != "…":
-            words.append({"MODEL": model, "model=MODEL": f"model={model}", "DATA": "test"}.get(word, PLACES.get((before, word), word)))
+            words.append(
+                {"MODEL": model, "model=MODEL": f"model={model}", "DATA": "test"}.get(
+                    word, PLACES.get((before, word), word)
+                )
+            )
     if given[-2:] == ["MODEL", "…"]:  # the command above it, in several processes
         words += ["--tasks", "sr-t", "--data", "test", "--out", "out/processes"]
     return words

@@ -150,7 +150,7 @@ class Runner:
             self.display.ended("taken as it is")
             return
         key = self.ledger.key(stage)
-        if self.ledger.state(stage, key) == "new":
+        if self.ledger.state(stage, key) == "new" or not stage.output.exists():
             self.ledger.restore(stage, key)  # settings that were changed and changed back
         state, record = self.ledger.state(stage, key), self.ledger.record(stage)
         if state == "done":

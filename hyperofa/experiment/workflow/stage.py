@@ -69,6 +69,10 @@ class Stage:
         return " ".join(words)
 
 
+RECORD = "record.json"
+"""Of an output that waits aside, beside it."""
+
+
 @dataclass
 class Ledger:
     """What is known of finished and begun stages: one JSON a stage below ``folder``, written by the runner."""
@@ -119,7 +123,7 @@ class Ledger:
     def finish(self, stage: Stage, **facts: Any) -> None:
         """Record that the stage is finished; what it replaces goes."""
         self.note(stage, status="done", output=self._made(stage), **facts)
-        _remove(stage.aside)
+        _discard(stage.aside)
 
     def retire(self, stage: Stage) -> None:
         """Move the output that other inputs or settings made aside, with its record.
@@ -129,21 +133,31 @@ class Ledger:
         if not stage.output.exists():
             return
         record, saved = self.record(stage), stage.aside / "output"
-        if saved.exists() and record.get("status") != "done":
+        if saved.exists() and (stage.aside / RECORD).is_file() and record.get("status") != "done":
+            self._write(stage, {})
             _remove(stage.output)
             return
-        _remove(stage.aside)
-        write_json(stage.aside / "record.json", record)
+        _discard(stage.aside)
+        write_json(stage.aside / RECORD, record)
         stage.output.rename(saved)
 
     def restore(self, stage: Stage, key: str) -> None:
-        """Bring back what waits aside if it was made (or begun) with ``key``."""
-        saved, record = stage.aside / "output", stage.aside / "record.json"
-        if saved.exists() and record.is_file() and dict(read_json(record)).get("key") == key:
+        """Bring back what waits aside if it was made (or begun) with ``key``.
+
+        No record names an output that is being deleted or moved, so that a kill on the way leaves none that is wrong: killed
+        before its end, the next call goes on from there.
+        """
+        saved, waiting = stage.aside / "output", stage.aside / RECORD
+        if not waiting.is_file() or dict(read_json(waiting)).get("key") != key:
+            return
+        if saved.exists():
+            self._write(stage, {})
             _remove(stage.output)
             saved.rename(stage.output)
-            self._write(stage, read_json(record))
-            _remove(stage.aside)
+        elif self.record(stage):
+            return
+        self._write(stage, read_json(waiting))
+        _discard(stage.aside)
 
     def _write(self, stage: Stage, record: Mapping[str, Any]) -> None:
         write_json(self.folder / f"{stage.name}.json", dict(record))
@@ -165,6 +179,12 @@ class Ledger:
         if seen not in self._hashes:
             self._hashes[seen] = sha256_tree(path)
         return self._hashes[seen]
+
+
+def _discard(aside: Path) -> None:
+    """Remove what waits aside, its record first: half of it must not be brought back."""
+    (aside / RECORD).unlink(missing_ok=True)
+    _remove(aside)
 
 
 def _remove(path: Path) -> None:

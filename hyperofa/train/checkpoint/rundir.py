@@ -62,7 +62,7 @@ def check_inputs(config: TrainConfig) -> None:
         raise DataMissingError(f"{asks} needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
     killed_at_once = config.run.is_dir() and [path.name for path in config.run.iterdir()] == [LOCK_FILE]
     if not killed_at_once:
-        check_output(config.run, CONFIG_FILE)
+        check_output(config.run, CONFIG_FILE, replaced=False)
     if not _has_begun(config.run):
         return
     if (config.run / CONFIG_FILE).is_file():
