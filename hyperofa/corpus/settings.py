@@ -75,8 +75,8 @@ class CorpusSettings(Settings):
     )
     sentences: int | None = setting(
         None,
-        "with source: sentences to draw at random, of every language the same share and at least one. Vectors are made of "
-        "these alone; a run reads steps * global_batch_size of them (default: all)",
+        "with source: sentences to draw at random: of a replayed language its share of them, of all others the same share of "
+        "what they have. Vectors are made of these alone; a run reads steps * global_batch_size (default: all)",
         range=Range(1),
         metavar="N",
     )

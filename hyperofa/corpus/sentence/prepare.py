@@ -105,7 +105,7 @@ def prepare_sentences(
         raise InputError(what, where="corpus prepare", todo="give a larger --length or a shorter --prompt")
     sentences, known = _sentences(names, texts, parallel, source, settings)
     if settings.sentences is not None:
-        _draw(sentences, settings.sentences)
+        _draw(sentences, settings.sentences, settings.replay)
     if missing := [name for name in settings.replay if name not in sentences]:
         what = f"replay names {', '.join(missing)}, of which no sentence has a target"
         raise InputError(what, where="sampling", todo="leave it out, or give --parallel with it")
@@ -188,11 +188,23 @@ def _sentences(
     return sentences, known & sentences.keys()
 
 
-def _draw(sentences: Mapping[str, Sentences], count: int) -> None:
-    """Keep ``count`` of all sentences: of every language the same share, and at least one."""
-    share = min(count / sum(len(one.texts) for one in sentences.values()), 1)
+def _draw(sentences: Mapping[str, Sentences], count: int, replay: Mapping[str, float]) -> None:
+    """Keep ``count`` of all sentences, and of every language at least one.
+
+    A replayed language keeps its share of ``count``. All others keep the same share of what they have, so that weights and
+    temperature mean what they meant.
+    """
+    sizes = {name: len(one.texts) for name, one in sentences.items()}
+    kept = {name: min(sizes[name], round(replay[name] * count)) for name in sizes if name in replay}
+    others = [name for name in sizes if name not in replay]
+    left, total = count - sum(kept.values()), sum(sizes[name] for name in others)
+    exact = {name: min(left, total) * sizes[name] / total for name in others}
+    kept |= {name: math.floor(value) for name, value in exact.items()}
+    short = min(left, total) - sum(kept[name] for name in others)
+    for name in sorted(others, key=lambda name: kept[name] - exact[name])[:short]:  # the largest remainders
+        kept[name] += 1
     for name, one in sentences.items():
-        one.draw(max(1, math.floor(share * len(one.texts))), zlib.crc32(name.encode()))
+        one.draw(max(1, kept[name]), zlib.crc32(name.encode()))
 
 
 def _first(rows: Mapping[int, str], cap: int | None) -> dict[int, str]:

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from hyperofa.corpus.packed import PackedCorpus
 from hyperofa.corpus.sentence import known
 from hyperofa.corpus.sentence.batches import SentenceBatches
-from hyperofa.corpus.sentence.prepare import prepare_sentences
+from hyperofa.corpus.sentence.prepare import Sentences, _draw, prepare_sentences
 from hyperofa.corpus.sentence.source import SourceVectors
 from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.errors import InputError
@@ -128,8 +128,8 @@ def test_sentences_are_drawn_alike_from_every_language(sentences, source, tokeni
         settings = CorpusSettings(length=24, own_vectors=False, sentences=count)
         made[count] = prepare_sentences(tokenizer_directory, {}, PARALLEL, vectors, tmp_path / str(count), settings)
         if count == 22:
-            assert len(asked) == len(set(asked)) <= 21
-    assert [(one.name, one.sequences, one.own) for one in made[22].languages] == [("eng", 12, 12), ("swh", 9, 0)]
+            assert len(asked) == len(set(asked)) <= 22
+    assert [(one.name, one.sequences, one.own) for one in made[22].languages] == [("eng", 12, 12), ("swh", 10, 0)]
     assert made[43].fingerprint == sentences.fingerprint == made[1000].fingerprint
     everything = {
         (*row, *target)
@@ -137,10 +137,26 @@ def test_sentences_are_drawn_alike_from_every_language(sentences, source, tokeni
             sentences.rows(np.arange(43))[0].tolist(), sentences.target_vectors(np.arange(43)).tolist(), strict=True
         )
     }
-    rows = made[22].rows(np.arange(21))[0].tolist()
-    drawn = {(*row, *target) for row, target in zip(rows, made[22].target_vectors(np.arange(21)).tolist(), strict=True)}
+    rows = made[22].rows(np.arange(22))[0].tolist()
+    drawn = {(*row, *target) for row, target in zip(rows, made[22].target_vectors(np.arange(22)).tolist(), strict=True)}
     assert len(drawn) > 15
     assert drawn < everything
+
+
+@pytest.mark.parametrize("count", [1, 7, 15, 29, 100, 199, 1000])
+def test_as_many_sentences_are_drawn_as_are_asked_for(count):
+    sizes = {"eng": 60, "swh": 100, "kab": 35, "fry": 1}
+    for replay in ({}, {"eng": 0.2}):
+        sentences = {name: Sentences([str(i) for i in range(n)], ["x"] * n) for name, n in sizes.items()}
+        _draw(sentences, count, replay)
+        kept = {name: len(one.texts) for name, one in sentences.items()}
+        assert all(1 <= kept[name] <= sizes[name] for name in sizes)
+        most = 196 if not replay else 136 + min(60, round(0.2 * count))
+        assert abs(sum(kept.values()) - min(count, most)) <= sum(n == 1 for n in kept.values())
+        if replay and count >= 7:
+            assert kept["eng"] == max(1, min(60, round(0.2 * count)))
+        if 10 < count < 196:
+            assert kept["swh"] / 100 == pytest.approx(kept["kab"] / 35, abs=0.04)
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(source, tokenizer_directory, tmp_path):
