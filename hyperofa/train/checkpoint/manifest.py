@@ -2,7 +2,8 @@
 
 A checkpoint is written to ``step_N.tmp``; every rank hashes and syncs the files it wrote; rank 0 writes
 ``manifest.json`` last and renames the folder. So a folder named ``step_N`` with a manifest is whole, whatever was
-killed when, and nothing of it is unpickled before its hashes have been compared.
+killed when, and nothing of it is unpickled before its hashes have been compared. So is a ``step_N.tmp`` with a manifest, to
+which the next start gives its name.
 """
 
 from __future__ import annotations
@@ -212,6 +213,15 @@ def commit(temporary: Path, final: Path, manifest: Manifest, *, replaces: bool =
     _sync_folder(final.parent)
     if replaces and old is not None:
         shutil.rmtree(old)
+
+
+def finish_renames(run: Path) -> None:
+    """Give each whole checkpoint whose commit or removal was killed its name back, unless that is taken (rank 0 only)."""
+    for temporary in run.glob("step_*.tmp"):
+        final = temporary.with_suffix("")
+        if _STEP.fullmatch(final.name) and (temporary / MANIFEST).is_file() and not final.exists():
+            temporary.rename(final)
+            _sync_folder(run)
 
 
 def set_aside(folder: Path) -> Path:
