@@ -234,10 +234,15 @@ def set_aside(folder: Path) -> Path:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` committed checkpoints."""
+    """Remove all but the newest ``keep`` committed checkpoints.
+
+    Each takes the name of a torn save before its manifest goes: whatever a kill leaves, the next start removes it, or gives
+    a whole checkpoint its name back.
+    """
     for folder in committed(run)[keep:]:
-        (folder / MANIFEST).unlink()  # first, so that an interrupted removal leaves no checkpoint
-        shutil.rmtree(folder, ignore_errors=True)
+        torn = folder.rename(folder.with_name(f"{folder.name}.tmp"))
+        (torn / MANIFEST).unlink()
+        shutil.rmtree(torn, ignore_errors=True)
 
 
 def describe(folder: Path) -> dict[str, Any]:
