@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,14 +110,27 @@ class Evaluator:
         scores: dict[str, Any] = {}
         left_out = partial(log.error, "evaluation after step %d left out: %s", step)
         with reported(left_out):
+            self._remove_other_results(self._folder(step))
             self._tokenizer = self._tokenizer or load_tokenizer(self.config.model)
             prompt = default_prompt(self.config.model)
             # Once: its weights are hashed.
-            model = wrap(self._model(gathered), self._tokenizer, f"step_{step:08d}", prompt=prompt)
+            model = wrap(self._model(gathered), self._tokenizer, self._folder(step).name, prompt=prompt)
             for task in tasks_of(self.config.evaluation):
                 with reported(left_out):
                     scores |= self._score_task(step, model, task)
         return scores
+
+    def _folder(self, step: int) -> Path:
+        return self.config.run / "evaluation" / f"step_{step:08d}"
+
+    def _remove_other_results(self, folder: Path) -> None:
+        """Remove what an earlier launch scored with another limit or protocol, beside which the harness writes nothing."""
+        from hyperofa_eval.results.result import stored
+
+        wanted = (self.config.evaluation.limit, self.config.evaluation.protocol)
+        if any((result["limit"], result["protocol"]) != wanted for result in stored(folder)):
+            log.warning("%s: removed, its results are of another limit or protocol", folder)
+            shutil.rmtree(folder)
 
     def _score_task(self, step: int, model: TransformersModel, task: Task) -> dict[str, Any]:
         from hyperofa_eval import evaluate
@@ -132,7 +146,7 @@ class Evaluator:
             beside=[code for code in self.replayed if task.has(data, code) and code not in evaluation.languages],
             protocol=evaluation.protocol,
             limit=evaluation.limit,
-            out=self.config.run / "evaluation" / model.name,
+            out=self._folder(step),
         )
         entry = summary["tasks"][task.name]
         scores = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}

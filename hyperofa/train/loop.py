@@ -164,15 +164,15 @@ class _Loop:
         if not self.evaluator.due(step):
             return stopping
         scores = None if stopping else self.evaluator.run(step)
-        if scores is not None:
+        if scores:
             row["evaluation"] = scores
         self.engine.train_mode()
         self.evaluation_missing = self.engine.any(self.engine.is_main and scores is None)
         return stopping or self.engine.any(self.stop.requested)
 
     def _make_up_evaluation(self, step: int, metrics: MetricsWriter | None) -> bool:
-        """Score the model of the step that was resumed if a signal left no time for it; returns whether to stop."""
-        missing = metrics is not None and bool(metrics.resumed_row) and "evaluation" not in metrics.resumed_row
+        """Score the model of the step that was resumed if its row has no scores; returns whether to stop."""
+        missing = metrics is not None and bool(metrics.resumed_row) and not metrics.resumed_row.get("evaluation")
         if not self.evaluator.due(step) or not self.engine.any(missing):
             return False
         made_up: dict[str, Any] = {}

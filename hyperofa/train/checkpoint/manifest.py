@@ -2,7 +2,8 @@
 
 A checkpoint is written to ``step_N.tmp``; every rank hashes and syncs the files it wrote; rank 0 writes
 ``manifest.json`` last and renames the folder. So a folder named ``step_N`` with a manifest is whole, whatever was
-killed when, and nothing of it is unpickled before its hashes have been compared.
+killed when, and nothing of it is unpickled before its hashes have been compared. So is a ``step_N.tmp`` with a manifest, to
+which the next start gives its name.
 """
 
 from __future__ import annotations
@@ -214,6 +215,15 @@ def commit(temporary: Path, final: Path, manifest: Manifest, *, replaces: bool =
         shutil.rmtree(old)
 
 
+def finish_renames(run: Path) -> None:
+    """Give each whole checkpoint whose commit or removal was killed its name back, unless that is taken (rank 0 only)."""
+    for temporary in run.glob("step_*.tmp"):
+        final = temporary.with_suffix("")
+        if _STEP.fullmatch(final.name) and (temporary / MANIFEST).is_file() and not final.exists():
+            temporary.rename(final)
+            _sync_folder(run)
+
+
 def set_aside(folder: Path) -> Path:
     """Rename a checkpoint that cannot be used, so that it is neither counted nor overwritten, and can be looked at."""
     for number in range(1000):
@@ -224,10 +234,15 @@ def set_aside(folder: Path) -> Path:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` committed checkpoints."""
+    """Remove all but the newest ``keep`` committed checkpoints.
+
+    Each takes the name of a torn save before its manifest goes: whatever a kill leaves, the next start removes it, or gives
+    a whole checkpoint its name back.
+    """
     for folder in committed(run)[keep:]:
-        (folder / MANIFEST).unlink()  # first, so that an interrupted removal leaves no checkpoint
-        shutil.rmtree(folder, ignore_errors=True)
+        torn = folder.rename(folder.with_name(f"{folder.name}.tmp"))
+        (torn / MANIFEST).unlink()
+        shutil.rmtree(torn, ignore_errors=True)
 
 
 def describe(folder: Path) -> dict[str, Any]:

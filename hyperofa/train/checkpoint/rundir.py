@@ -60,8 +60,7 @@ def check_inputs(config: TrainConfig) -> None:
         asks = f"phase {config.phase}" if config.phase in OLD_ROWS_STAY else "learning_rates.old_rows"
         todo = "use a directory made by hyperofa init, or leave it out"
         raise DataMissingError(f"{asks} needs the provenance of the tokens", where=model / PROVENANCE, todo=todo)
-    killed_at_once = config.run.is_dir() and [path.name for path in config.run.iterdir()] == [LOCK_FILE]
-    if not killed_at_once:
+    if not _killed_at_once(config.run):
         check_output(config.run, CONFIG_FILE, replaced=False)
     if not _has_begun(config.run):
         return
@@ -78,6 +77,12 @@ def check_inputs(config: TrainConfig) -> None:
                 todo = f"the run is finished: train its model on in a new run, with model={final} and another run="
             raise InputError(what, where=config.run, todo=todo)
     read_run_id(config.run)
+
+
+def _killed_at_once(run: Path) -> bool:
+    """Whether a launch locked this directory and ended before it wrote its settings: only hidden files and ``run.json``."""
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    return LOCK_FILE in names and all(name.startswith(".") or name == RUN_FILE for name in names)
 
 
 def read_run_id(run: Path) -> str:

@@ -98,7 +98,11 @@ class Saver:
             raise HyperofaError(what, where=temporary, todo=ROOM) from error
 
     def find(self) -> tuple[Path, Manifest] | None:
-        """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside."""
+        """The newest committed checkpoint that verifies on all ranks; the others are said in one line and set aside.
+
+        One that was killed between its manifest and its name is committed first.
+        """
+        self.engine.main_first(lambda: checkpoint.finish_renames(self.config.run))
         newest: tuple[Path, Manifest] | None = None
         skipped: list[Path] = []
         for folder in self.engine.gather(checkpoint.committed(self.config.run))[0]:

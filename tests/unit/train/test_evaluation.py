@@ -89,6 +89,17 @@ def test_replayed_languages_are_scored_beside_the_others_where_they_have_data(wo
     assert "beside" not in score(config_of(world, tmp_path / "both", languages=("lij", "vec")), ("vec",))["sr-t"]
 
 
+def test_a_step_is_scored_again_after_its_limit_or_protocol_changed(world: Path, tmp_path: Path) -> None:
+    first = score(config_of(world, tmp_path, limit=10))
+    (kept,) = (tmp_path / "evaluation").rglob("*.seed*.json")
+    written = kept.stat().st_mtime_ns
+    assert score(config_of(world, tmp_path, limit=10)) == first
+    assert kept.stat().st_mtime_ns == written
+    for changes in ({"limit": 12}, {"limit": 12, "protocol": "paper", "block": 2}, {}):
+        found = score(config_of(world, tmp_path, **changes))["sr-t"]
+        assert (found["limit"], found["protocol"]) == (changes.get("limit"), changes.get("protocol", "default"))
+
+
 def test_an_evaluation_that_cannot_run_is_refused_before_training(world: Path, tmp_path: Path) -> None:
     for wrong, kind, words in (
         ({"languages": ()}, DataMissingError, "no test data for task sr-t in any language"),

@@ -106,6 +106,23 @@ def test_prune_keeps_the_newest(write_checkpoint):
     assert [checkpoint.step_of(folder) for folder in checkpoint.committed(run)] == [10, 8]
 
 
+@pytest.mark.parametrize("moment", ["unlink", "rmtree"])
+def test_a_prune_that_is_killed_leaves_nothing_that_stays(write_checkpoint, monkeypatch, moment):
+    old, new, newest = (write_checkpoint(step) for step in (2, 4, 8))
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(old) if moment == "unlink" else shutil, moment, die)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.prune(old.parent, keep=2)
+    assert checkpoint.uncommitted(old.parent) == []  # which the next start would set aside for good
+    checkpoint.finish_renames(old.parent)
+    left = [old] if moment == "unlink" else []
+    assert checkpoint.committed(old.parent) == [newest, new, *left]
+    assert all(checkpoint.verify(folder, "ours") is None for folder in left)
+
+
 def test_what_is_set_aside_is_kept_but_not_counted(write_checkpoint):
     folder = write_checkpoint(4)
     aside = checkpoint.set_aside(folder)

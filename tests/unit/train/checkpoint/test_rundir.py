@@ -21,6 +21,25 @@ def test_refuses_a_directory_that_holds_something_else(config_file, tmp_path, ca
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("names", [[], ["run.json"], [".run.json.k3x9"], ["run.json", ".config.yaml.a0b1", ".shared"]])
+def test_a_launch_that_was_killed_before_it_wrote_its_settings_may_be_repeated(settings, tmp_path, names):
+    (tmp_path / "run").mkdir()
+    for name in (".lock", *names):
+        (tmp_path / "run" / name).write_text("")
+    check_inputs(settings())
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds something else"):
+        check_inputs(settings())
+
+
+@pytest.mark.parametrize("name", ["run.json", ".gitignore"])
+def test_a_directory_that_no_launch_has_locked_is_refused(settings, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("")
+    with pytest.raises(InputError, match="holds something else"):
+        check_inputs(settings())
+
+
 def test_refuses_to_resume_with_other_settings(settings, config_file, tmp_path, capsys):
     begin_run(settings(), tmp_path / "run")
     assert main(["train", str(config_file), "seed=5", "learning_rate=1"]) == 2
