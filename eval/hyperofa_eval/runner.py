@@ -26,6 +26,7 @@ from hyperofa_eval.results.result import (
     read_summary,
     source_of,
     still_holds,
+    takes_own_prompt,
     write_result,
 )
 from hyperofa_eval.results.summary import summarise_task
@@ -222,4 +223,6 @@ def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> No
     # Which head a task was measured with is in its entry; where this run loaded none, the two cannot be compared.
     head = summary["model"].get("head_sha256")
     entries = {name: entry for name, entry in old["tasks"].items() if head in {None, entry.get("head_sha256", head)}}
+    if old["model"].get("prompt") != summary["model"].get("prompt"):
+        entries = {name: entry for name, entry in entries.items() if not takes_own_prompt(entry.get("settings", {}))}
     summary["tasks"] = entries | summary["tasks"]

@@ -30,13 +30,24 @@ def path_of(out: Path, task: str, language: str, seed: int) -> Path:
 
 
 def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
-    """Hash of all that decides a result but the data files; the head counts for the tasks that use it alone."""
+    """Hash of all that decides a result but the data files.
+
+    The head counts for the tasks that use it alone, and the model's own prompt for those that use it and were given none.
+    """
     identity = [model["sha256"], model["tokenizer_sha256"]]
     if task.needs_head and "head_sha256" in model:
         identity.append(model["head_sha256"])
     if task.reading != 1:  # so that the results of tasks whose reading never changed still hold
         identity.append(f"reading {task.reading}")
-    return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
+    settings = settings_of(task)
+    if takes_own_prompt(settings) and model.get("prompt"):
+        identity.append(f"prompt {model['prompt']}")
+    return sha256_json([SCHEMA, identity, settings, protocol, language, seed, limit])
+
+
+def takes_own_prompt(settings: Mapping[str, Any]) -> bool:
+    """Whether a task with these settings takes the prompt from the model: it has a ``prompt``, and it is None."""
+    return settings.get("prompt", "") is None
 
 
 def make_result(

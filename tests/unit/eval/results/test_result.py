@@ -9,7 +9,7 @@ import torch
 
 from hyperofa_eval.api import evaluate
 from hyperofa_eval.cli import main
-from hyperofa_eval.models.loading import load_model
+from hyperofa_eval.models.loading import load_model, wrap
 
 
 def read(path):
@@ -176,3 +176,42 @@ def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypat
     monkeypatch.setattr(Tagging, "reading", 1)
     before = keys()
     assert [name for name in now if now[name] == before[name]] == ["sr-t"]
+
+
+def prompted(bert, tokenizer, prompt, tasks, data, out):
+    return evaluate(wrap(bert, tokenizer, "m", prompt=prompt), tasks, data, languages=["tur"], out=out)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "the fish "), ("the fish ", ""), ("the fish ", "a house ")])
+def test_a_result_of_another_prompt_of_the_models_own_does_not_hold(bert, tokenizer, data, tmp_path, before, after):
+    out = tmp_path / "out"
+    prompted(bert, tokenizer, before, ["sr-t"], data, out)
+    found = prompted(bert, tokenizer, after, ["sr-t"], data, out)["tasks"]["sr-t"]
+    assert read(out / "sr-t/tur.seed0.json")["model"].get("prompt", "") == after
+    assert found == prompted(bert, tokenizer, after, ["sr-t"], data, tmp_path / "fresh")["tasks"]["sr-t"]
+
+
+def test_the_models_own_prompt_counts_where_it_is_used_alone():
+    import dataclasses
+
+    from hyperofa_eval.results.result import key_of
+    from hyperofa_eval.tasks.protocols import default
+
+    def key(name, own, **options):
+        identity = {"sha256": "a", "tokenizer_sha256": "b", **own}
+        task = dataclasses.replace(default()[name], **options)
+        return key_of(identity, task, protocol="default", language="tur", seed=0, limit=None)
+
+    own = {"prompt": "query: "}
+    assert key("sr-t", own) != key("sr-t", {})
+    assert key("sr-t", {"prompt": ""}) == key("sr-t", {})
+    assert key("sr-t", own, prompt="passage: ") == key("sr-t", {}, prompt="passage: ")
+    assert key("pos", own) == key("pos", {})
+    # as it was before prompts counted
+    assert key("sr-t", {}) == "fda31ac181bb1b80d786fb17a6d350cbd803e2e059ef67bda65a08230c1cb0c9"
+
+
+def test_a_summary_forgets_what_was_measured_with_another_prompt(bert, tokenizer, data, tmp_path):
+    out = tmp_path / "out"
+    prompted(bert, tokenizer, "", ["sr-t", "lm"], data, out)
+    assert set(prompted(bert, tokenizer, "the fish ", ["lm"], data, out)["tasks"]) == {"lm"}
