@@ -70,8 +70,6 @@ def run_tasks(
     present = _read_first(chosen, data, languages_of, limit)
     if processes.main:
         _say_what_was_read(chosen, data, present)
-    before = read_summary(out) if out is not None else None
-    processes.wait()  # all have read it: the first that replaces a result takes it away
     identity = dict(model.identity)
     summary: dict[str, Any] = {"schema": 1, "model": identity, "protocol": protocol, "limit": limit, "tasks": {}}
     for task in chosen:
@@ -89,7 +87,7 @@ def run_tasks(
     summary |= {"wall_s": wall_s, "processes": processes.world, "versions": versions()}
     if out is not None:
         if processes.main:
-            _keep_other_tasks(summary, before)
+            _keep_other_tasks(summary, read_summary(out))  # read now: another run may have added to it
             write_json(out / SUMMARY, summary, allow_nan=False)
         processes.wait()
     return summary

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import check_target, read_json, sha256_json, versions, write_json
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.scoring.statistics import Items, draws_of, interval, pack, unpack
@@ -162,9 +162,10 @@ def read_summary(out: Path) -> dict[str, Any] | None:
         InputError: it is not valid JSON or not a summary.
     """
     path = out / SUMMARY
-    if not path.is_file():
+    try:
+        summary = read_json(path)
+    except DataMissingError:
         return None
-    summary = read_json(path)
     shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
     tasks = summary.get("tasks") if shaped else None
     if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
@@ -185,13 +186,24 @@ def _entry(entry: Mapping[str, Any]) -> bool:
 def write_result(out: Path, result: Result) -> None:
     """Put a result in its place.
 
-    Where it replaces another, the summary goes first: it rests on the old one, and a run that is killed before it
-    writes the new summary must not leave one that says something else than the results do.
+    Where it replaces another, its task leaves the summary first: that part rests on the old one, and a run that is killed
+    before it writes the new summary must not leave one that says something else than the results do.
     """
     path = path_of(out, result["task"], result["language"], result["seed"])
     if path.is_file():
-        (out / SUMMARY).unlink(missing_ok=True)
+        _leave_summary(out, result["task"])
     write_json(path, result, allow_nan=False)
+
+
+def _leave_summary(out: Path, task: str) -> None:
+    summary = read_summary(out)
+    if summary is None or task not in summary["tasks"]:
+        return
+    del summary["tasks"][task]
+    if summary["tasks"]:
+        write_json(out / SUMMARY, summary, allow_nan=False)
+    else:
+        (out / SUMMARY).unlink(missing_ok=True)
 
 
 def check_folder(out: Path, protocol: str, limit: int | None) -> None:

@@ -10,6 +10,7 @@ import torch
 from hyperofa_eval.api import evaluate
 from hyperofa_eval.cli import main
 from hyperofa_eval.models.loading import load_model, wrap
+from hyperofa_eval.tasks.language_modelling import LanguageModelling
 
 
 def read(path):
@@ -105,6 +106,37 @@ def test_a_run_that_only_adds_keeps_the_summary_until_it_is_done(bert, tokenizer
     with pytest.raises(KeyboardInterrupt):
         scored(bert, tokenizer, ["lm"], data, out)
     assert (out / "summary.json").read_text() == old
+
+
+def test_a_run_that_stops_midway_in_one_task_leaves_the_others_in_the_summary(
+    bert, tokenizer, data, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t", "lm"], data, out)
+    other = [LanguageModelling(share=0.3)]
+    with monkeypatch.context() as patch:
+        stopped(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            scored(bert, tokenizer, other, data, out)
+    assert set(read(out / "summary.json")["tasks"]) == {"sr-t"}
+    assert set(scored(bert, tokenizer, other, data, out)["tasks"]) == {"sr-t", "lm"}
+
+
+def test_two_runs_of_different_tasks_into_one_folder_are_both_in_the_summary(
+    bert, tokenizer, data, tmp_path, monkeypatch
+):
+    from hyperofa_eval import runner
+
+    out, real = tmp_path / "out", runner.summarise_task
+
+    def meanwhile(*words):
+        monkeypatch.setattr(runner, "summarise_task", real)
+        scored(bert, tokenizer, ["lm"], data, out)
+        return real(*words)
+
+    monkeypatch.setattr(runner, "summarise_task", meanwhile)
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    assert set(read(out / "summary.json")["tasks"]) == {"sr-t", "lm"}
 
 
 @pytest.mark.parametrize("field", ["model", "settings", "value"])
