@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +99,52 @@ def test_a_kept_tagger_is_found_by_content_alone(bert, tokenizer, data, tmp_path
     path.write_text(path.read_text().replace("fish", "meat"))
     outcomes(TransformersModel(bert, tokenizer, "small", batch_size=8, cache=cache), data, task(epochs=1))
     assert len(list(cache.glob("tagger-*.safetensors"))) == 3
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_kept_tagger_that_is_not_whole_is_trained_anew(bert, tokenizer, data, tmp_path, said, share):
+    model = TransformersModel(bert, tokenizer, "small", batch_size=8, cache=tmp_path / "cache")
+    first = outcomes(model, data, task(epochs=1))
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = kept.read_bytes()
+    kept.write_bytes(content[: int(share * len(content))])
+    again = outcomes(model, data, task(epochs=1))
+    assert again["tur"].items["accuracy"].num.tolist() == first["tur"].items["accuracy"].num.tolist()
+    (line,) = [line for line in said if str(kept) in line]
+    assert "not a whole cache file" in line
+    assert "\n" not in line
+    assert kept.read_bytes() == content
+
+
+def test_two_processes_may_keep_the_same_tagger(tmp_path, monkeypatch):
+    import os
+
+    from hyperofa_eval.models import tagger as module
+
+    path, state, real, other = tmp_path / "cache/tagger-x.safetensors", {"a": torch.zeros(2)}, Path.replace, []
+
+    def meanwhile(self, target):
+        if not other:
+            other.append(self)
+            module._save(state, path)
+        return real(self, target)
+
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    module._save(state, path)
+    assert [kept.name for kept in path.parent.iterdir()] == [path.name]
+    assert len(synced) == 2
+
+
+def test_a_tagger_that_cannot_be_kept_is_one_line_with_its_path(tmp_path, monkeypatch):
+    from hyperofa_eval.models import tagger as module
+
+    (tmp_path / "cache").write_text("a file in the way")
+    path = tmp_path / "cache/tagger-x.safetensors"
+    with pytest.raises(InputError, match=r"tagger-x.*cannot keep the tagger .*see --cache") as caught:
+        module._save({"a": torch.zeros(2)}, path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("padding_idx", [None, 7])
