@@ -12,6 +12,7 @@ from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models.transformers_model import TransformersModel
+from hyperofa_eval.models.used_rows import train_used_rows
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 
@@ -174,6 +175,21 @@ def test_rows_that_no_training_sentence_holds_need_no_optimizer(model, data, mon
     changed = (few.body.get_input_embeddings().weight != start).any(1)
     assert 0 < int(changed.sum()) <= learnt[0] < len(start)
     assert padding_idx is None or not changed[padding_idx]
+
+
+@pytest.mark.parametrize("lacks", ["get_input_embeddings", "set_input_embeddings"])
+def test_a_body_that_does_not_give_or_take_its_embedding_is_trained_whole(model, data, monkeypatch, lacks):
+    def missing(*_):
+        raise NotImplementedError("please override in the subclass")
+
+    whole = model.body.get_input_embeddings()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.body), lacks, missing)
+        assert train_used_rows(model.body, {5, 6}) is None
+        assert model.body.embeddings.word_embeddings is whole
+        assert whole.weight.requires_grad
+        tagger = task(epochs=1).prepare(model, DataFolder(data), 0, None).tagger
+    assert not torch.equal(tagger.body.get_input_embeddings().weight, whole.weight)
 
 
 def test_nan_weights_are_named(bert, tokenizer, data):
