@@ -157,8 +157,7 @@ class _Run:
             return None
         key = key_of(self.model.identity, self.task, protocol=self.protocol, language=code, seed=seed, limit=self.limit)
         result = read_json(path)
-        source = source_of(self.task, self.data, code)
-        return result if still_holds(result, key, self.data, source) else None
+        return result if still_holds(result, key, self.task, self.data, code) else None
 
 
 def _languages(

@@ -127,14 +127,17 @@ def source_of(task: Task, data: DataFolder, language: str) -> str:
     return (None if task.corpus is None else data.source(task.corpus, language)) or language
 
 
-def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
-    """Whether a stored result was made by the same model, settings and data files.
+def still_holds(result: Any, key: str, task: Task, data: DataFolder, language: str) -> bool:
+    """Whether a stored result was made by the same model, settings and data files, and these are still what is read.
 
-    ``source`` is the code whose data would answer now: where a language has got data of its own, the old result does not hold.
+    Where a language has got data of its own, or a file that comes before the one that was read, the old result does not hold.
     """
+    source = source_of(task, data, language)
     if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
     paths = {name: data.root / name for name in result.get("data", {})}
+    if task.corpus is not None and not data.still_reads(task.corpus, language, paths):
+        return False
     return all(path.is_file() and data.hashes(path)[name] == result["data"][name] for name, path in paths.items())
 
 
