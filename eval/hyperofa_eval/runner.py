@@ -26,6 +26,7 @@ from hyperofa_eval.results.result import (
     read_summary,
     source_of,
     still_holds,
+    takes_own_prompt,
     write_result,
 )
 from hyperofa_eval.results.summary import summarise_task
@@ -69,8 +70,6 @@ def run_tasks(
     present = _read_first(chosen, data, languages_of, limit)
     if processes.main:
         _say_what_was_read(chosen, data, present)
-    before = read_summary(out) if out is not None else None
-    processes.wait()  # all have read it: the first that replaces a result takes it away
     identity = dict(model.identity)
     summary: dict[str, Any] = {"schema": 1, "model": identity, "protocol": protocol, "limit": limit, "tasks": {}}
     for task in chosen:
@@ -88,7 +87,7 @@ def run_tasks(
     summary |= {"wall_s": wall_s, "processes": processes.world, "versions": versions()}
     if out is not None:
         if processes.main:
-            _keep_other_tasks(summary, before)
+            _keep_other_tasks(summary, read_summary(out))  # read now: another run may have added to it
             write_json(out / SUMMARY, summary, allow_nan=False)
         processes.wait()
     return summary
@@ -158,8 +157,7 @@ class _Run:
             return None
         key = key_of(self.model.identity, self.task, protocol=self.protocol, language=code, seed=seed, limit=self.limit)
         result = read_json(path)
-        source = source_of(self.task, self.data, code)
-        return result if still_holds(result, key, self.data, source) else None
+        return result if still_holds(result, key, self.task, self.data, code) else None
 
 
 def _languages(
@@ -222,4 +220,6 @@ def _keep_other_tasks(summary: dict[str, Any], old: dict[str, Any] | None) -> No
     # Which head a task was measured with is in its entry; where this run loaded none, the two cannot be compared.
     head = summary["model"].get("head_sha256")
     entries = {name: entry for name, entry in old["tasks"].items() if head in {None, entry.get("head_sha256", head)}}
+    if old["model"].get("prompt") != summary["model"].get("prompt"):
+        entries = {name: entry for name, entry in entries.items() if not takes_own_prompt(entry.get("settings", {}))}
     summary["tasks"] = entries | summary["tasks"]

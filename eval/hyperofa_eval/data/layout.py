@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -132,6 +132,22 @@ class DataFolder:
             if path not in self._hashes:
                 self._hashes[path] = sha256_file(path)
         return {path.relative_to(self.root).as_posix(): self._hashes[path] for path in paths}
+
+    def still_reads(self, corpus: str, code: str, names: Collection[str]) -> bool:
+        """Whether the files ``names``, read before for a language, are not passed over now for others that come first.
+
+        English, with its training and development sets, is looked at too; files that no layout names are let be.
+        """
+        plain = {Path(name).with_name(plain_name(Path(name))).as_posix() for name in names}
+        looked_at: set[str] = set()
+        for side, split in ((code, "test"), (PIVOT, "test"), (PIVOT, "train"), (PIVOT, "dev")):
+            places = {part for _, group in self._names(corpus, side, split) for part in group} - looked_at
+            looked_at |= places
+            if places & plain:
+                now = {path.relative_to(self.root).as_posix() for path in self.files(corpus, side, split)}
+                if not now <= {*names}:
+                    return False
+        return True
 
     def _bible(self, code: str) -> Pairs:
         sides = {side: read_verses(*self.need("bible", side)) for side in (code, PIVOT)}

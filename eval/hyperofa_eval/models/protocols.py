@@ -25,7 +25,10 @@ class Model(Protocol):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """``name``, ``sha256`` and ``tokenizer_sha256`` at least: results name the model by it, and old ones hold by it."""
+        """``name``, ``sha256`` and ``tokenizer_sha256`` at least: results name the model by it, and old ones hold by it.
+
+        ``prompt`` is what the model itself puts before a text, where the settings name no prompt.
+        """
 
 
 class Encoder(Model, Protocol):

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from hyperofa_eval.base.console import progress_bar
 from hyperofa_eval.base.errors import EvalError, InputError
-from hyperofa_eval.base.files import sha256_json
+from hyperofa_eval.base.files import sha256_json, write_bytes
 from hyperofa_eval.data.readers import Sentence
 from hyperofa_eval.models.encoder import pad, pad_id, positions
 from hyperofa_eval.models.loaded import LoadedModel
@@ -94,7 +94,7 @@ def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], 
     The copy's weights are float32 whatever the model's are: a step of 2e-5 is lost in a half-precision weight. A model
     loaded in half precision is worked out in it (autocast; float16 with a scaled loss). The seed decides the head's start,
     the order and the dropout; the global random state is left as it was. With a cache folder the fitted weights are kept
-    there by the hash of model, tokenizer, sentences, settings and seed.
+    there by the hash of model, tokenizer, sentences, settings and seed; a file there that is not whole is written anew.
 
     Raises:
         InputError: the model's weights are not finite.
@@ -107,10 +107,9 @@ def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], 
         torch.manual_seed(seed)
         tagger = _new(model, train, task, device)
         cached = _cache_file(model, train, dev, task, seed)
-        if cached is not None and cached.is_file():
-            from safetensors.torch import load_file
-
-            tagger.restore(load_file(cached))
+        kept = _read(cached)
+        if kept is not None:
+            tagger.restore(kept)
             return tagger
         best = _train(tagger, train, dev, task, seed)
         tagger.restore(best)
@@ -204,14 +203,24 @@ def _cache_file(
     return model.cache / f"tagger-{digest[:32]}.safetensors"
 
 
-def _save(state: dict[str, torch.Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
+def _read(path: Path | None) -> dict[str, torch.Tensor] | None:
+    """The weights that are kept there, None where there are none or the file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    if path is None or not path.is_file():
+        return None
     try:
-        save_file(state, temporary)
-        temporary.replace(path)
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        log.warning("%s: not a whole cache file (%s); the tagger is trained again", path, error)
+        return None
+
+
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save
+
+    try:
+        write_bytes(path, save(state))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot keep the tagger ({error})", where=path, todo="see --cache") from None

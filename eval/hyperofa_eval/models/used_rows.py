@@ -46,8 +46,15 @@ class UsedRows(nn.Module):
 
 
 def train_used_rows(body: Any, used: Iterable[int]) -> UsedRows | None:
-    """Put :class:`UsedRows` in place of a body's input embedding; None, and nothing changed, where it is not a plain one."""
-    whole = body.get_input_embeddings()
+    """Put :class:`UsedRows` in place of a body's input embedding.
+
+    None, and nothing changed, where it is not a plain one, or the body does not give it or let it be replaced.
+    """
+    try:
+        whole = body.get_input_embeddings()
+        body.set_input_embeddings(whole)  # as it is, to learn whether that can be done
+    except NotImplementedError:
+        return None
     if type(whole) is not nn.Embedding or whole.max_norm is not None or whole.scale_grad_by_freq or whole.sparse:
         return None
     if sum(parameter is whole.weight for _, parameter in body.named_parameters(remove_duplicate=False)) > 1:

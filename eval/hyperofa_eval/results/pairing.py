@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperofa_eval.base.errors import DataMissingError, InputError
-from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored
+from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored, takes_own_prompt
 
 NAMED = {"block", "pooling", "max_length", "prefix_space", "prompt"}  # retrieval, tagging
 NAMED |= {"learning_rate", "epochs", "train_batch_size", "weight_decay", "clip"}  # fine-tuning
@@ -108,7 +108,8 @@ def check_alike(a: Run, b: Run, task: str, codes: Sequence[str]) -> None:
 def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What is not the same in all runs of a task and is allowed to be: by setting, the value in each run.
 
-    The block is the one that was pooled, so ``auto`` on models of other depth differs and ``auto`` and its number do not.
+    The block is the one that was pooled, so ``auto`` on models of other depth differs and ``auto`` and its number do not. The
+    prompt is the one that was used, given or the model's own.
     """
     firsts = {run.label: run.results[task][codes[0]] for run in runs}
     table = {label: _named(group) for label, group in firsts.items()}
@@ -123,6 +124,9 @@ def _named(group: Sequence[Result]) -> dict[str, Any]:
     block = first.get("details", {}).get("block")
     if block is not None:
         settings["block"] = block
+    if "prompt" in settings:
+        prompt = first["model"].get("prompt") if takes_own_prompt(settings) else settings["prompt"]
+        settings["prompt"] = prompt or None
     return {**settings, "dtype": first["model"].get("dtype"), "seeds": [result["seed"] for result in group]}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hyperofa_eval.base.errors import InputError
+from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.base.files import check_target, read_json, sha256_json, versions, write_json
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.scoring.statistics import Items, draws_of, interval, pack, unpack
@@ -30,13 +30,24 @@ def path_of(out: Path, task: str, language: str, seed: int) -> Path:
 
 
 def key_of(model: Mapping[str, Any], task: Task, *, protocol: str, language: str, seed: int, limit: int | None) -> str:
-    """Hash of all that decides a result but the data files; the head counts for the tasks that use it alone."""
+    """Hash of all that decides a result but the data files.
+
+    The head counts for the tasks that use it alone, and the model's own prompt for those that use it and were given none.
+    """
     identity = [model["sha256"], model["tokenizer_sha256"]]
     if task.needs_head and "head_sha256" in model:
         identity.append(model["head_sha256"])
     if task.reading != 1:  # so that the results of tasks whose reading never changed still hold
         identity.append(f"reading {task.reading}")
-    return sha256_json([SCHEMA, identity, settings_of(task), protocol, language, seed, limit])
+    settings = settings_of(task)
+    if takes_own_prompt(settings) and model.get("prompt"):
+        identity.append(f"prompt {model['prompt']}")
+    return sha256_json([SCHEMA, identity, settings, protocol, language, seed, limit])
+
+
+def takes_own_prompt(settings: Mapping[str, Any]) -> bool:
+    """Whether a task with these settings takes the prompt from the model: it has a ``prompt``, and it is None."""
+    return settings.get("prompt", "") is None
 
 
 def make_result(
@@ -116,14 +127,17 @@ def source_of(task: Task, data: DataFolder, language: str) -> str:
     return (None if task.corpus is None else data.source(task.corpus, language)) or language
 
 
-def still_holds(result: Any, key: str, data: DataFolder, source: str) -> bool:
-    """Whether a stored result was made by the same model, settings and data files.
+def still_holds(result: Any, key: str, task: Task, data: DataFolder, language: str) -> bool:
+    """Whether a stored result was made by the same model, settings and data files, and these are still what is read.
 
-    ``source`` is the code whose data would answer now: where a language has got data of its own, the old result does not hold.
+    Where a language has got data of its own, or a file that comes before the one that was read, the old result does not hold.
     """
+    source = source_of(task, data, language)
     if not isinstance(result, dict) or result.get("key") != key or result.get("data_language", source) != source:
         return False
     paths = {name: data.root / name for name in result.get("data", {})}
+    if task.corpus is not None and not data.still_reads(task.corpus, language, paths):
+        return False
     return all(path.is_file() and data.hashes(path)[name] == result["data"][name] for name, path in paths.items())
 
 
@@ -151,9 +165,10 @@ def read_summary(out: Path) -> dict[str, Any] | None:
         InputError: it is not valid JSON or not a summary.
     """
     path = out / SUMMARY
-    if not path.is_file():
+    try:
+        summary = read_json(path)
+    except DataMissingError:
         return None
-    summary = read_json(path)
     shaped = isinstance(summary, dict) and isinstance(summary.get("model"), dict)
     tasks = summary.get("tasks") if shaped else None
     if not isinstance(tasks, dict) or not all(isinstance(entry, dict) and _entry(entry) for entry in tasks.values()):
@@ -174,13 +189,24 @@ def _entry(entry: Mapping[str, Any]) -> bool:
 def write_result(out: Path, result: Result) -> None:
     """Put a result in its place.
 
-    Where it replaces another, the summary goes first: it rests on the old one, and a run that is killed before it
-    writes the new summary must not leave one that says something else than the results do.
+    Where it replaces another, its task leaves the summary first: that part rests on the old one, and a run that is killed
+    before it writes the new summary must not leave one that says something else than the results do.
     """
     path = path_of(out, result["task"], result["language"], result["seed"])
     if path.is_file():
-        (out / SUMMARY).unlink(missing_ok=True)
+        _leave_summary(out, result["task"])
     write_json(path, result, allow_nan=False)
+
+
+def _leave_summary(out: Path, task: str) -> None:
+    summary = read_summary(out)
+    if summary is None or task not in summary["tasks"]:
+        return
+    del summary["tasks"][task]
+    if summary["tasks"]:
+        write_json(out / SUMMARY, summary, allow_nan=False)
+    else:
+        (out / SUMMARY).unlink(missing_ok=True)
 
 
 def check_folder(out: Path, protocol: str, limit: int | None) -> None:

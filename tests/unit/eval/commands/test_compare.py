@@ -21,13 +21,23 @@ from hyperofa_eval.tasks import Outcome
 
 
 def make_run(
-    folder, right, *, task="sr-t", limit=None, digest="a", protocol="default", seeds=(0,), details=None, **options
+    folder,
+    right,
+    *,
+    task="sr-t",
+    limit=None,
+    digest="a",
+    protocol="default",
+    seeds=(0,),
+    details=None,
+    own=None,
+    **options,
 ):
-    """An --out folder of a run whose hits are given per language; ``options`` are settings of the task."""
+    """An --out folder of a run whose hits are given per language; ``own`` is of the model, ``options`` of the task."""
     from hyperofa_eval.results.result import make_result, path_of
     from hyperofa_eval.tasks.protocols import default
 
-    model = {"name": folder.name, "sha256": folder.name, "tokenizer_sha256": "t"}
+    model = {"name": folder.name, "sha256": folder.name, "tokenizer_sha256": "t", **(own or {})}
     results = []
     chosen = dataclasses.replace(default()[task], **options)
     for code, found in right.items():
@@ -216,6 +226,8 @@ def test_masked_and_causal_losses_are_not_paired(tmp_path, capsys):
     [
         ("sr-t", {"details": {"block": 4}}, {"details": {"block": 8}}, "block 4 in a, 8 in b"),
         ("sr-t", {}, {"pooling": "last"}, "pooling mean in a, last in b"),
+        ("sr-t", {}, {"own": {"prompt": "q: "}}, "prompt None in a, q:  in b"),
+        ("sr-t", {"own": {"prompt": "q: "}}, {"prompt": "p: "}, "prompt q:  in a, p:  in b"),
         ("sr-t", {}, {"seeds": (7,)}, "seeds [0] in a, [7] in b"),
         ("ner", {}, {"learning_rate": 1e-4}, "learning_rate 2e-05 in a, 0.0001 in b"),
         ("ner", {}, {"epochs": 3}, "epochs 10 in a, 3 in b"),
@@ -237,6 +249,20 @@ def test_auto_and_its_number_are_the_same_block(tmp_path, capsys):
     a = make_run(tmp_path / "a", RIGHT, details={"block": 4})
     b = make_run(tmp_path / "b", RIGHT, details={"block": 4}, block=4)
     assert compared(a, b, capsys=capsys)["settings_differ"] == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "first", "second"),
+    [
+        ("sr-t", {"own": {"prompt": "q: "}}, {"prompt": "q: "}),
+        ("sr-t", {}, {"prompt": ""}),
+        ("pos", {"own": {"prompt": "q: "}}, {}),
+    ],
+)
+def test_the_same_prompt_and_one_that_is_not_used_are_no_difference(tmp_path, capsys, task, first, second):
+    a, b = make_run(tmp_path / "a", RIGHT, task=task, **first), make_run(tmp_path / "b", RIGHT, task=task, **second)
+    assert main(["compare", str(a), str(b), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"][task]["settings_differ"] == {}
 
 
 def test_where_less_is_better_less_wins_and_is_the_bright_cell(tmp_path, capsys):

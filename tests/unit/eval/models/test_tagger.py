@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.models.transformers_model import TransformersModel
+from hyperofa_eval.models.used_rows import train_used_rows
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
 
@@ -100,6 +102,52 @@ def test_a_kept_tagger_is_found_by_content_alone(bert, tokenizer, data, tmp_path
     assert len(list(cache.glob("tagger-*.safetensors"))) == 3
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_kept_tagger_that_is_not_whole_is_trained_anew(bert, tokenizer, data, tmp_path, said, share):
+    model = TransformersModel(bert, tokenizer, "small", batch_size=8, cache=tmp_path / "cache")
+    first = outcomes(model, data, task(epochs=1))
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = kept.read_bytes()
+    kept.write_bytes(content[: int(share * len(content))])
+    again = outcomes(model, data, task(epochs=1))
+    assert again["tur"].items["accuracy"].num.tolist() == first["tur"].items["accuracy"].num.tolist()
+    (line,) = [line for line in said if str(kept) in line]
+    assert "not a whole cache file" in line
+    assert "\n" not in line
+    assert kept.read_bytes() == content
+
+
+def test_two_processes_may_keep_the_same_tagger(tmp_path, monkeypatch):
+    import os
+
+    from hyperofa_eval.models import tagger as module
+
+    path, state, real, other = tmp_path / "cache/tagger-x.safetensors", {"a": torch.zeros(2)}, Path.replace, []
+
+    def meanwhile(self, target):
+        if not other:
+            other.append(self)
+            module._save(state, path)
+        return real(self, target)
+
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    module._save(state, path)
+    assert [kept.name for kept in path.parent.iterdir()] == [path.name]
+    assert len(synced) == 2
+
+
+def test_a_tagger_that_cannot_be_kept_is_one_line_with_its_path(tmp_path, monkeypatch):
+    from hyperofa_eval.models import tagger as module
+
+    (tmp_path / "cache").write_text("a file in the way")
+    path = tmp_path / "cache/tagger-x.safetensors"
+    with pytest.raises(InputError, match=r"tagger-x.*cannot keep the tagger .*see --cache") as caught:
+        module._save({"a": torch.zeros(2)}, path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("padding_idx", [None, 7])
 def test_rows_that_no_training_sentence_holds_need_no_optimizer(model, data, monkeypatch, padding_idx):
     from hyperofa_eval.models import tagger as module
@@ -127,6 +175,21 @@ def test_rows_that_no_training_sentence_holds_need_no_optimizer(model, data, mon
     changed = (few.body.get_input_embeddings().weight != start).any(1)
     assert 0 < int(changed.sum()) <= learnt[0] < len(start)
     assert padding_idx is None or not changed[padding_idx]
+
+
+@pytest.mark.parametrize("lacks", ["get_input_embeddings", "set_input_embeddings"])
+def test_a_body_that_does_not_give_or_take_its_embedding_is_trained_whole(model, data, monkeypatch, lacks):
+    def missing(*_):
+        raise NotImplementedError("please override in the subclass")
+
+    whole = model.body.get_input_embeddings()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.body), lacks, missing)
+        assert train_used_rows(model.body, {5, 6}) is None
+        assert model.body.embeddings.word_embeddings is whole
+        assert whole.weight.requires_grad
+        tagger = task(epochs=1).prepare(model, DataFolder(data), 0, None).tagger
+    assert not torch.equal(tagger.body.get_input_embeddings().weight, whole.weight)
 
 
 def test_nan_weights_are_named(bert, tokenizer, data):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
 
 from hyperofa_eval.api import evaluate
 from hyperofa_eval.cli import main
-from hyperofa_eval.models.loading import load_model
+from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.loading import load_model, wrap
+from hyperofa_eval.results.result import key_of, still_holds
+from hyperofa_eval.tasks.language_modelling import LanguageModelling
+from hyperofa_eval.tasks.protocols import default
 
 
 def read(path):
@@ -107,6 +113,37 @@ def test_a_run_that_only_adds_keeps_the_summary_until_it_is_done(bert, tokenizer
     assert (out / "summary.json").read_text() == old
 
 
+def test_a_run_that_stops_midway_in_one_task_leaves_the_others_in_the_summary(
+    bert, tokenizer, data, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    scored(bert, tokenizer, ["sr-t", "lm"], data, out)
+    other = [LanguageModelling(share=0.3)]
+    with monkeypatch.context() as patch:
+        stopped(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            scored(bert, tokenizer, other, data, out)
+    assert set(read(out / "summary.json")["tasks"]) == {"sr-t"}
+    assert set(scored(bert, tokenizer, other, data, out)["tasks"]) == {"sr-t", "lm"}
+
+
+def test_two_runs_of_different_tasks_into_one_folder_are_both_in_the_summary(
+    bert, tokenizer, data, tmp_path, monkeypatch
+):
+    from hyperofa_eval import runner
+
+    out, real = tmp_path / "out", runner.summarise_task
+
+    def meanwhile(*words):
+        monkeypatch.setattr(runner, "summarise_task", real)
+        scored(bert, tokenizer, ["lm"], data, out)
+        return real(*words)
+
+    monkeypatch.setattr(runner, "summarise_task", meanwhile)
+    scored(bert, tokenizer, ["sr-t"], data, out)
+    assert set(read(out / "summary.json")["tasks"]) == {"sr-t", "lm"}
+
+
 @pytest.mark.parametrize("field", ["model", "settings", "value"])
 def test_compare_refuses_results_that_are_not_the_summarys(bert, tokenizer, data, tmp_path, capsys, field):
     out = tmp_path / "out"
@@ -163,8 +200,6 @@ def test_a_result_that_is_none_is_refused_with_its_path(bert, tokenizer, model_d
 
 
 def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypatch):
-    from hyperofa_eval.results.result import key_of
-    from hyperofa_eval.tasks.protocols import default
     from hyperofa_eval.tasks.tagging import Tagging
 
     def keys():
@@ -176,3 +211,83 @@ def test_a_result_of_an_older_way_to_read_a_taggers_data_does_not_hold(monkeypat
     monkeypatch.setattr(Tagging, "reading", 1)
     before = keys()
     assert [name for name in now if now[name] == before[name]] == ["sr-t"]
+
+
+def prompted(bert, tokenizer, prompt, tasks, data, out):
+    return evaluate(wrap(bert, tokenizer, "m", prompt=prompt), tasks, data, languages=["tur"], out=out)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "the fish "), ("the fish ", ""), ("the fish ", "a house ")])
+def test_a_result_of_another_prompt_of_the_models_own_does_not_hold(bert, tokenizer, data, tmp_path, before, after):
+    out = tmp_path / "out"
+    prompted(bert, tokenizer, before, ["sr-t"], data, out)
+    found = prompted(bert, tokenizer, after, ["sr-t"], data, out)["tasks"]["sr-t"]
+    assert read(out / "sr-t/tur.seed0.json")["model"].get("prompt", "") == after
+    assert found == prompted(bert, tokenizer, after, ["sr-t"], data, tmp_path / "fresh")["tasks"]["sr-t"]
+
+
+def test_the_models_own_prompt_counts_where_it_is_used_alone():
+    def key(name, own, **options):
+        identity = {"sha256": "a", "tokenizer_sha256": "b", **own}
+        task = dataclasses.replace(default()[name], **options)
+        return key_of(identity, task, protocol="default", language="tur", seed=0, limit=None)
+
+    own = {"prompt": "query: "}
+    assert key("sr-t", own) != key("sr-t", {})
+    assert key("sr-t", {"prompt": ""}) == key("sr-t", {})
+    assert key("sr-t", own, prompt="passage: ") == key("sr-t", {}, prompt="passage: ")
+    assert key("pos", own) == key("pos", {})
+    # as it was before prompts counted
+    assert key("sr-t", {}) == "fda31ac181bb1b80d786fb17a6d350cbd803e2e059ef67bda65a08230c1cb0c9"
+
+
+def test_a_summary_forgets_what_was_measured_with_another_prompt(bert, tokenizer, data, tmp_path):
+    out = tmp_path / "out"
+    prompted(bert, tokenizer, "", ["sr-t", "lm"], data, out)
+    assert set(prompted(bert, tokenizer, "the fish ", ["lm"], data, out)["tasks"]) == {"lm"}
+
+
+@pytest.mark.parametrize(
+    ("task", "language", "others", "moved"),
+    [
+        ("sr-t", "tur", [], {f"tatoeba/tur-eng.{side}": f"tur-eng.{side}" for side in ("tur", "eng")}),
+        ("sr-b", "swh", ["bible/eng.test.tsv"], {"bible/swh.test.tsv": "swh.test.tsv"}),
+        ("sr-b", "swh", ["bible/swh.test.tsv"], {"bible/eng.test.tsv": "bible/eng_Latn.tsv"}),
+        ("pos", "tur", ["pos/eng/train.tsv", "pos/eng/dev.tsv"], {"pos/tur/test.tsv": "pos/tur/test.conllu"}),
+        ("pos", "tur", ["pos/tur/test.tsv", "pos/eng/dev.tsv"], {"pos/eng/train.tsv": "udpos/train-en.tsv"}),
+        ("pos", "eng", ["pos/eng/test.tsv", "pos/eng/train.tsv"], {"pos/eng/dev.tsv": "udpos/en/dev.tsv"}),
+        ("lm", "tur", [], {"text/tur.txt": "text/tur.txt.gz"}),
+    ],
+)
+def test_a_result_holds_until_a_file_that_comes_before_its_own_appears(data, task, language, others, moved):
+    for first, second in moved.items():
+        (data / second).parent.mkdir(parents=True, exist_ok=True)
+        (data / first).rename(data / second)
+    files = DataFolder(data).hashes(*(data / name for name in [*others, *moved.values()]))
+    result = {"key": "k", "data": files}
+    assert still_holds(result, "k", default()[task], DataFolder(data), language)
+    for first, second in moved.items():
+        shutil.copy(data / second, data / first)
+    assert not still_holds(result, "k", default()[task], DataFolder(data), language)
+
+
+def test_a_file_that_comes_first_is_scored_in_the_next_run(bert, tokenizer, data, tmp_path):
+    out = tmp_path / "out"
+    text = (data / "text/tur.txt").read_text()
+    (data / "tur.txt").write_text(text + text)
+    (data / "text/tur.txt").unlink()
+    scored(bert, tokenizer, ["lm"], data, out, ["tur"])
+    twice = read(out / "lm/tur.seed0.json")["n"]
+    (data / "text/tur.txt").write_text(text)
+    scored(bert, tokenizer, ["lm"], data, out, ["tur"])
+    assert read(out / "lm/tur.seed0.json")["n"] == twice / 2
+
+
+def test_files_of_a_tasks_own_names_and_of_either_name_of_english_hold(data):
+    (data / "own.bin").write_text("")
+    files = DataFolder(data).hashes(data / "own.bin")
+    assert still_holds({"key": "k", "data": files}, "k", default()["sr-t"], DataFolder(data), "tur")
+    shutil.copytree(data / "pos/eng", data / "pos/eng_Latn")
+    names = ("pos/eng_Latn/test.tsv", "pos/eng/train.tsv", "pos/eng/dev.tsv")
+    files = DataFolder(data).hashes(*(data / name for name in names))
+    assert still_holds({"key": "k", "data": files}, "k", default()["pos"], DataFolder(data), "eng_Latn")
