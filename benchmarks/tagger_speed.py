@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, BertConfig
 
-from hyperofa_eval.models.used_rows import train_used_rows
+from hyperofa_eval.models.tagger import train_used_rows
 
 FLOOR = 1.5
 BODY = BertConfig(
