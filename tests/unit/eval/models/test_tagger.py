@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperofa_eval.models.used_rows import train_used_rows
 
 from hyperofa_eval.base.errors import InputError
 from hyperofa_eval.cli import main
 from hyperofa_eval.data.layout import DataFolder
+from hyperofa_eval.models.tagger import train_used_rows
 from hyperofa_eval.models.transformers_model import TransformersModel
 from hyperofa_eval.tasks.protocols import default, paper
 from hyperofa_eval.tasks.tagging import Tagging
