@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hyperofa_eval.base.errors import EvalError
+from hyperofa_eval.base.errors import EvalError, InputError
 from hyperofa_eval.base.files import MANIFEST, read_manifest, sha256_file
 from hyperofa_eval.data.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.data.readers import SCHEME_OF, Sentence
@@ -219,6 +219,11 @@ def _leaked(place: str, lines: Sequence[str], known: set[str]) -> Iterator[str]:
 def _lines_of(paths: Iterable[Path]) -> set[str]:
     """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
     compared = set()
+    for path in paths:
+        if {".jsonl", ".parquet", ".arrow"} & {*path.suffixes}:
+            raise InputError(
+                "not plain text, in which alone leaks are looked for", where=path, todo="write its text out as lines"
+            )
     for line in (line for path in paths for line in read_lines(path)):
         parts = line.split("\t")
         compared |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}

@@ -98,6 +98,9 @@ def test_wrong_words_to_data_check(data, capsys, tmp_path):
     missing = tmp_path / "nofile.txt"
     assert "nofile.txt: no such file" in line_of(capsys, 3, "data", "check", data, "--training", missing)
     assert "cannot be read" in line_of(capsys, 2, "data", "check", data, "--training", tmp_path)
+    (tmp_path / "text.jsonl.gz").touch()
+    said = "text.jsonl.gz: not plain text, in which alone leaks are looked for"
+    assert said in line_of(capsys, 2, "data", "check", data, "--training", tmp_path / "text.jsonl.gz")
     for text in ('{"schema": 1}', "[]", '{"files": []}', '{"files": {"a": 1}}'):
         (data / "manifest.json").write_text(text)
         assert "manifest.json: not a manifest" in line_of(capsys, 2, "data", "check", data)
