@@ -52,6 +52,12 @@ def test_steps_follow_from_both_corpora_and_training_from_steps(recipe: Path) ->
     assert train.steps == 12
 
 
+def test_steps_are_worked_out_beside_random_rows_whose_making_hardly_fails(matrix: Path) -> None:
+    methods = "matrix.methods={ours: {method: ofa-ridge, parallel: ['${parallel}']}, random: {}}"
+    (stage,) = [one for one in plan_of(matrix, OWN, methods).stages() if one.name == "steps-tiny-r8-own-text"]
+    assert [place.parts[-3] for place in stage.inputs if "cells" in place.parts] == ["tiny-r8-random-s0"]
+
+
 def test_a_source_is_scored_once_and_by_further_evaluations_too(matrix: Path) -> None:
     plan = plan_of(matrix, OWN, "train.seeds=[0, 1]", "evaluate.further.tagging.when=[before, after]")
     stages = plan.stages()
