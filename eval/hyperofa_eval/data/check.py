@@ -224,9 +224,9 @@ def _lines_of(paths: Iterable[Path]) -> set[str]:
             raise InputError(
                 "not plain text, in which alone leaks are looked for", where=path, todo="write its text out as lines"
             )
-    for line in (line for path in paths for line in read_lines(path)):
-        parts = line.split("\t")
-        compared |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
+        for line in read_lines(path):
+            parts = line.split("\t")
+            compared |= {_plain("\t".join(parts[start:])) for start in range(len(parts))}
     return compared - {""}
 
 

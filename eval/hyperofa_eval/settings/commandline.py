@@ -72,10 +72,9 @@ class CommandLine:
         commands = commands_of(importlib.import_module(module))
         parser = Parser(prog=f"{self.prog} {name}", description=summary)
         fill_parser(parser, commands)
-        alone = isinstance(
-            commands, Command
-        )  # then its words may stand between options, which argparse allows no subcommand
-        namespace = (parser.parse_intermixed_args if alone else parser.parse_args)(words[1:])
+        # A command's words may stand between options, which argparse does not allow where there are subcommands.
+        parse = parser.parse_intermixed_args if isinstance(commands, Command) else parser.parse_args
+        namespace = parse(words[1:])
         from hyperofa_eval.base.console import setup_logging  # after the help, which needs no console
 
         setup_logging(self.loggers)
