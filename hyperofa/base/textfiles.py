@@ -8,12 +8,7 @@ from pathlib import Path
 from hyperofa.base.wordkeys import is_language
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa_eval.settings.fields import SettingError
-from hyperofa_eval.text.textfiles import plain_name
-
-JSON = (".jsonl", ".ndjson", ".json")
-"""Endings of files with a JSON object a line."""
-TABLES = (".parquet", ".arrow")
-"""Endings of files with a column of texts."""
+from hyperofa_eval.text.textfiles import JSON, TABLES, plain_name
 
 Paths = str | Path | Sequence[str | Path]
 Texts = Paths | Mapping[str, Paths]

@@ -17,7 +17,7 @@ from hyperofa_eval.base.files import MANIFEST, read_manifest, sha256_file
 from hyperofa_eval.data.layout import TAGGED, DataFolder, refuse_unknown, stand_ins
 from hyperofa_eval.data.readers import SCHEME_OF, Sentence
 from hyperofa_eval.languages import PIVOT, is_pivot, language, languages
-from hyperofa_eval.text.textfiles import find_file, read_lines
+from hyperofa_eval.text.textfiles import JSON, TABLES, find_file, plain_name, read_lines
 
 CORPORA = ("tatoeba", "bible", "ner", "pos", "text")
 # How Unicode's character names begin, by ISO 15924 code; enough to tell a wrong file, not to identify a language.
@@ -220,7 +220,7 @@ def _lines_of(paths: Iterable[Path]) -> set[str]:
     """Lines as they are compared; of one with tabs, what follows each tab too, since an id or a text may hold them."""
     compared = set()
     for path in paths:
-        if {".jsonl", ".parquet", ".arrow"} & {*path.suffixes}:
+        if Path(plain_name(path)).suffix in {*JSON, *TABLES}:
             raise InputError(
                 "not plain text, in which alone leaks are looked for", where=path, todo="write its text out as lines"
             )

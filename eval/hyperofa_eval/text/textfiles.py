@@ -14,6 +14,11 @@ from typing import IO, Any
 from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.text.filekinds import HEAD_BYTES, LONE_RETURN, RETURNS, is_utf8, no_text, what_to_do
 
+JSON = (".jsonl", ".ndjson", ".json")
+"""Endings of files with a JSON object a line."""
+TABLES = (".parquet", ".arrow")
+"""Endings of files with a column of texts."""
+
 log = logging.getLogger(__name__)
 
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
