@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     _bring_back(out, marker)
     here = Path.cwd() == out
-    temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.tmp-"))
+    temporary, claim = _temporary(out)
     temporary.chmod(0o755)
     try:
         yield temporary
@@ -67,6 +69,39 @@ def new_directory(out: Path, marker: str) -> Iterator[Path]:
         _bring_back(out, marker)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        if claim is not None:
+            os.close(claim)
+
+
+def _temporary(out: Path) -> tuple[Path, int | None]:
+    """A new folder beside ``out`` and its claim; those of processes of this host that were killed are removed first."""
+    prefix = f".{out.name}.tmp-{socket.gethostname()}-"  # another host's locks may not be seen here
+    for folder in out.parent.glob(f"{glob.escape(prefix)}*"):
+        with suppress(FileNotFoundError, BlockingIOError):
+            claim = _claim(folder)
+            if claim is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(claim)
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=prefix))
+        with suppress(FileNotFoundError, BlockingIOError):  # another process took it for an abandoned one
+            claim = _claim(folder)
+            if folder.is_dir():
+                return folder, claim
+
+
+def _claim(folder: Path) -> int | None:
+    """Lock a folder until the descriptor is closed or the process ends; None where the file system has no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return descriptor
 
 
 def _bring_back(out: Path, marker: str) -> None:

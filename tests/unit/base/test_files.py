@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,27 @@ def test_the_process_stays_in_a_directory_that_it_replaces(tmp_path: Path, monke
     for word in ("first", "second"):
         write(Path(), word)
         assert Path("done.json").read_text() == word
+
+
+def test_folders_of_killed_processes_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom hyperofa.base.files import new_directory\n"
+        "with new_directory(Path(sys.argv[1]), 'marker') as folder:\n"
+        "    (folder / 'half').write_text('')\n    print(folder, flush=True)\n    time.sleep(60)\n"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", code, str(out)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        folders = [Path(process.stdout.readline().strip()) for process in processes if process.stdout]
+        processes[0].kill()
+        processes[0].wait()
+        with new_directory(out, "marker") as folder:
+            assert not folders[0].exists()
+            assert (folders[1] / "half").is_file()
+            (folder / "marker").write_text("")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([folders[1].name, "out"])
