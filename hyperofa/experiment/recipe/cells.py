@@ -64,6 +64,8 @@ class TrainStage:
     """Train each source as it is too, on the same documents in its own tokens: as much of the text, or as many operations."""
     own_settings: dict[str, Any] = field(default_factory=dict)
     """Settings that such rows have in place of those in ``settings``, such as a rate chosen for them."""
+    method_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By method, the same for its cells: rows that are drawn need other rates than rows that are predicted."""
 
     def __post_init__(self) -> None:
         """The stop must lie strictly inside the run, and what follows from other settings must not be set."""
@@ -74,6 +76,11 @@ class TrainStage:
         for name in (*WORKED_OUT, "objective"):
             if name in self.own_settings:
                 raise ValueError(f"own_settings.{name} follows from that of the other rows; leave it out")
+            for method, settings in self.method_settings.items():
+                if name in settings:
+                    raise ValueError(
+                        f"method_settings.{method}.{name} would not compare with other methods; leave it out"
+                    )
         steps = self.settings.get("steps")
         if self.stop_at_step is not None and isinstance(steps, int) and not 0 < self.stop_at_step < steps:
             raise ValueError(f"stop_at_step must lie between 0 and {steps}")

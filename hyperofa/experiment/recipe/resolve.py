@@ -15,6 +15,7 @@ from hyperofa.data.inputs import Parallel, Source
 from hyperofa.data.parallel import check_english, read_parallel
 from hyperofa.data.test_sets import asking
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
+from hyperofa.experiment.recipe.cells import OWN_ROWS
 from hyperofa.experiment.recipe.commands import INIT, RUN, check_settings
 from hyperofa.experiment.recipe.old import refuse_command_lines
 from hyperofa.experiment.recipe.paths import in_all_texts
@@ -188,27 +189,30 @@ def with_variables(
 def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
     train = recipe.train
+    by_method = {f"method_settings.{name}": given for name, given in train.method_settings.items()}
+    parts = {"settings": train.settings, "own_settings": train.own_settings, **by_method}
     for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation", "stop_at"):
-        where = next((kind for kind in ("settings", "own_settings") if name in getattr(train, kind)), None)
+        where = next((part for part, given in parts.items() if name in given), None)
         if where is not None:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
             what = f"train.{where}.{name} is set for each cell by the experiment itself"
             raise InputError(what, where=path, todo=todo)
-    for kind in ("settings", "own_settings") if train.own_tokenizer else ("settings",):
-        if recipe.trained():
-            settings = training_settings(recipe, "-", own=kind == "own_settings")
-            build_config(TrainConfig, {**settings, **_NO_PLACES}, f"{path}: train.{kind}")
+    checked = {"settings": "", **{f"method_settings.{name}": name for name in train.method_settings}}
+    checked |= {"own_settings": next(iter(OWN_ROWS))} if train.own_tokenizer else {}
+    for part, method in checked.items() if recipe.trained() else ():
+        settings = training_settings(recipe, "-", method=method)
+        build_config(TrainConfig, {**settings, **_NO_PLACES}, f"{path}: train.{part}")
 
 
-def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
-    """What the recipe says of training, or of that of sources with their own tokenizers.
+def settings_of(recipe: Recipe, method: str = "") -> dict[str, Any]:
+    """What the recipe says of training: what all cells share, or what those of a method have.
 
-    These have no rows that are not trained yet: a phase for such rows is left out, all of the model learns from the first
-    step, and all rows take the rate of old ones.
+    Sources with their own tokenizers (the methods of ``OWN_ROWS``) have no rows that are not trained yet: a phase for such rows
+    is left out, all of the model learns from the first step, and all rows take the rate of old ones.
     """
     train = recipe.train
-    if not own:
-        return dict(train.settings)
+    if method not in OWN_ROWS:
+        return {**train.settings, **train.method_settings.get(method, {})}
     settings = {**train.settings, **train.own_settings}
     rates = dict(settings.get("learning_rates") or {})
     if "old_rows" in rates:  # all of them are
@@ -218,13 +222,13 @@ def settings_of(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in left_out}
 
 
-def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = (), *, own: bool = False) -> dict[str, Any]:
-    """The settings that all cells' training shares, evaluation on the way included.
+def training_settings(recipe: Recipe, test: str, languages: Sequence[str] = (), *, method: str = "") -> dict[str, Any]:
+    """The settings of training that all cells share, or those of a method, evaluation on the way included.
 
     That evaluation is the recipe's own unless ``train.evaluate`` says otherwise: its protocol, pooling, block, number
     format and limit, and ``languages``.
     """
-    train, settings = recipe.train, settings_of(recipe, own=own)
+    train, settings = recipe.train, settings_of(recipe, method)
     if not train.evaluate_every:
         return settings
     scored = {**_as_evaluated(recipe), "languages": list(languages), **train.evaluate}
@@ -242,8 +246,8 @@ def _as_evaluated(recipe: Recipe) -> dict[str, Any]:
     return {"tasks": tasks, **settings, **({"extensions": files} if files else {})}
 
 
-def deciding_settings(recipe: Recipe, *, own: bool = False) -> dict[str, Any]:
+def deciding_settings(recipe: Recipe, method: str = "") -> dict[str, Any]:
     """The settings of training that decide what a run computes, with their defaults: not those that say how it runs."""
-    resolved = to_plain(build_config(TrainConfig, {**settings_of(recipe, own=own), **_NO_PLACES}))
+    resolved = to_plain(build_config(TrainConfig, {**settings_of(recipe, method), **_NO_PLACES}))
     left_out = {*FREE_TO_CHANGE, "model", "corpus", "seed"}
     return {name: value for name, value in resolved.items() if name not in left_out}

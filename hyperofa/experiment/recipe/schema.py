@@ -183,6 +183,7 @@ class Recipe:
             if isinstance(scored.cells, list):
                 _check_known(f"evaluate.further.{name}.cells", scored.cells, self.matrix.methods, "matrix.methods")
         _check_known("train.methods", self.train.methods, self.matrix.methods, "matrix.methods")
+        _check_known("train.method_settings", list(self.train.method_settings), self.matrix.methods, "matrix.methods")
         _check_known("train.sources", self.train.sources, self.sources, "sources")
         _check_known("train.ranks", self.train.ranks, self.matrix.ranks, "matrix.ranks")
         _check_known("train.seeds", self.train.seeds, self.matrix.seeds, "matrix.seeds")

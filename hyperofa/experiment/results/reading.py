@@ -64,7 +64,7 @@ def read_in_training(plan: Plan, cell: Cell, way: Mapping[str, Any], last: int, 
     corpus = plan.own_corpus(cell.source) if cell.own else plan.out / "corpus"
     if corpus.name not in done:
         return None
-    settings = settings_of(plan.recipe, own=cell.own is not None)
+    settings = settings_of(plan.recipe, cell.method)
     row, batch = row_of(corpus), int(settings["global_batch_size"])
     characters = row.characters * batch * last
     seconds = float(way["seconds"])

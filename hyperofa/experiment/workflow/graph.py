@@ -45,9 +45,10 @@ class Plan(Places):
         return head + yaml.safe_dump(to_plain(self.recipe), sort_keys=False, allow_unicode=True)
 
     def write_train_config(self) -> None:
-        """Write the settings that all cells' training shares; the data decides which languages are scored on the way."""
-        for own, path in enumerate((self.train_config, self.own_train_config)[: 1 + bool(self.recipe.own_cells())]):
-            settings = training_settings(self.recipe, str(self.test), self.languages().scored, own=bool(own))
+        """Write the settings that cells' training shares; the data decides which languages are scored on the way."""
+        methods = ["", *self.recipe.train.method_settings, *(cell.method for cell in self.recipe.own_cells())]
+        for path, method in {self.train_config_of(method): method for method in methods}.items():
+            settings = training_settings(self.recipe, str(self.test), self.languages().scored, method=method)
             write_text(path, yaml.safe_dump(settings, sort_keys=False))
 
     def languages(self) -> Languages:
@@ -189,10 +190,10 @@ class Plan(Places):
         return Stage(name, title, words, out, "init.json", (Path(source),), cell=cell.name)
 
     def _train(self, cell: Cell) -> Stage:
-        model, corpus, configs = str(self.cell(cell) / "init"), self.out / "corpus", [self.train_config]
+        model, corpus, configs = str(self.cell(cell) / "init"), self.out / "corpus", [self.train_config_of(cell.method)]
         if cell.own:
             model, corpus = str(self.own_model(cell)), self.own_corpus(cell.source)
-            configs = [self.own_train_config, steps_file(self.steps(cell))]
+            configs.append(steps_file(self.steps(cell)))
         places: dict[str, Any] = {"model": model, "corpus": corpus, "run": self.cell(cell) / "run", "configs": configs}
         return train_stage(self.recipe, cell, self.called(cell), **places, test=self.test)
 
@@ -205,7 +206,7 @@ class Plan(Places):
             "corpus": self.own_corpus(cell.source),
             "run": self.cell(cell) / "run",
         }
-        configs = (self.train_config, self.own_train_config)
+        configs = (self.train_config, self.train_config_of(cell.method))
         called = ", ".join([cell.row, *self.place(cell)])
         return steps_stage(self.recipe, cell, called, like=like, own=own, configs=configs, out=self.steps(cell))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hyperofa.data.gather import MARKER as GATHER_MARKER
 from hyperofa.data.inputs import Inputs
 from hyperofa.data.split import MARKER as SPLIT_MARKER
-from hyperofa.experiment.recipe.cells import Cell
+from hyperofa.experiment.recipe.cells import OWN_ROWS, Cell
 from hyperofa.experiment.recipe.comparisons import Comparison, Scoring
 from hyperofa.experiment.recipe.paths import is_vector_file
 from hyperofa.experiment.recipe.resolve import Replacements
@@ -70,10 +70,13 @@ class Places:
         """The training config that all cells share."""
         return self.out / "train.yaml"
 
-    @property
-    def own_train_config(self) -> Path:
-        """That of sources with their own tokenizers."""
-        return self.out / "train-own.yaml"
+    def train_config_of(self, method: str) -> Path:
+        """That of a method, which may have settings of its own; sources with their own tokenizers share one."""
+        if method in OWN_ROWS:
+            return self.out / "train-own.yaml"
+        return (
+            self.out / f"train-for-{method}.yaml" if method in self.recipe.train.method_settings else self.train_config
+        )
 
     def source(self, name: str) -> str:
         """A source model: a directory or hub id."""

@@ -61,7 +61,7 @@ def train_stage(
         steps=_steps(worked_out[0]) if worked_out else int(train.settings["steps"]),
         metrics=run / "metrics.jsonl",
         stop_at=None if cell.own else train.stop_at_step,
-        decides=("hyperofa.train", *settings, json.dumps(deciding_settings(recipe, own=cell.own is not None))),
+        decides=("hyperofa.train", *settings, json.dumps(deciding_settings(recipe, cell.method))),
         reads=(shared, *(() if own_script else (launch,)), *ds_config, *on_the_way),
     )
 
@@ -92,7 +92,7 @@ def steps_stage(
     values = {"config": configs[1], "overrides": own_overrides, "like": configs[0], "like_overrides": like_overrides}
     words = command_words("hyperofa steps", {**values, "equal": cell.own, "out": out}, name)
     read = [place for one in (own, like) for place in (Path(one["model"]) / "config.json", Path(one["corpus"]))]
-    decides = (*words, *(json.dumps(deciding_settings(recipe, own=one)) for one in (False, True)))
+    decides = (*words, *(json.dumps(deciding_settings(recipe, one)) for one in ("", cell.method)))
     title = f"Steps of {called}"
     return Stage(name, title, words, out, MARKER, tuple(read), cell=cell.name, decides=decides, reads=tuple(configs))
 

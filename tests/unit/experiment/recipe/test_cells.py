@@ -10,6 +10,7 @@ from support.plans import plan_of
 from hyperofa.errors import InputError
 from hyperofa.experiment.recipe.comparisons import comparisons, scorings
 from hyperofa.experiment.recipe.resolve import deciding_settings, settings_of
+from hyperofa_eval.settings.config import read_yaml
 
 OWN = "train.own_tokenizer=[text, compute]"
 
@@ -57,24 +58,46 @@ def test_a_phase_for_rows_that_are_new_is_left_out(recipe: Path) -> None:
     for phase, kept in (("all_but_old_rows", False), ("new_rows", False), ("embeddings", False), ("head", True)):
         settings = (f"train.settings.phase={phase}", "train.settings.phase_steps=3")
         found = plan_of(recipe, OWN, *settings, "train.own_settings={learning_rate: 0.01}").recipe
-        own, others = settings_of(found, own=True), settings_of(found)
+        own, others = settings_of(found, "own-text"), settings_of(found)
         assert others["phase"] == phase
         assert (own.get("phase"), own.get("phase_steps")) == ((phase, 3) if kept else (None, None))
         assert own["learning_rate"] == 0.01
-        assert deciding_settings(found, own=True)["learning_rate"] == 0.01
+        assert deciding_settings(found, "own-text")["learning_rate"] == 0.01
         assert "learning_rate" not in others
 
 
 def test_all_rows_of_a_source_are_old_ones(recipe: Path) -> None:
     rates = "train.settings.learning_rates={embeddings: 0.1, old_rows: 0.01, body: 0.02}"
     found = plan_of(recipe, OWN, rates).recipe
-    assert settings_of(found, own=True)["learning_rates"] == {"embeddings": 0.01, "body": 0.02}
+    assert settings_of(found, "own-text")["learning_rates"] == {"embeddings": 0.01, "body": 0.02}
     assert settings_of(found)["learning_rates"] == {"embeddings": 0.1, "old_rows": 0.01, "body": 0.02}
+
+
+def test_a_method_may_have_settings_of_its_own(recipe: Path) -> None:
+    rates = (
+        "train.settings.learning_rates={embeddings: 0.1}",
+        "train.method_settings={random: {learning_rates: {body: 0.3}}}",
+    )
+    plan = plan_of(recipe, OWN, *rates)
+    assert settings_of(plan.recipe)["learning_rates"] == {"embeddings": 0.1}
+    assert settings_of(plan.recipe, "ofa")["learning_rates"] == {"embeddings": 0.1}
+    assert settings_of(plan.recipe, "random")["learning_rates"] == {"body": 0.3}
+    assert settings_of(plan.recipe, "own-text")["learning_rates"] == {"embeddings": 0.1}
+    plan.write_train_config()
+    trained = {stage.cell: stage.command for stage in plan.stages() if stage.kind == "train"}
+    of_random = plan.out / "train-for-random.yaml"
+    assert read_yaml(of_random)["learning_rates"] == {"body": 0.3}
+    assert str(of_random) in trained["tiny-r8-random-s0"]
+    assert str(plan.train_config) in trained["tiny-r8-ofa-s0"]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        (["train.method_settings={rndom: {}}"], r"train\.method_settings.*rndom"),
+        (["train.method_settings={random: {steps: 9}}"], r"method_settings\.random\.steps would not compare with other methods"),
+        (["train.method_settings={random: {run: x}}"], r"train\.method_settings\.random\.run is set for each cell"),
+        (["train.method_settings={random: {learning_rte: 1}}"], r"train\.method_settings\.random.*did you mean .*learning_rate"),
         (["train.own_tokenizer=[words]"], r"train\.own_tokenizer"),
         (["train.own_tokenizer=[text, text]"], r"own_tokenizer must be a list of different values"),
         (["train.own_settings={learning_rate: 0.1}"], r"own_settings is for the rows of own_tokenizer, which names none"),

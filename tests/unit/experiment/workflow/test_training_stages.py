@@ -84,6 +84,7 @@ def test_a_rehearsed_interruption_is_not_one_of_theirs(recipe: Path) -> None:
     [
         ("train.settings.steps=11", True),
         ("train.own_settings={learning_rate: 0.02}", True),
+        ("train.method_settings={ofa: {learning_rate: 0.02}}", False),
         ("train.settings.save_every=3", False),
     ],
 )
@@ -91,7 +92,7 @@ def test_what_runs_again(recipe: Path, setting: str, again: bool) -> None:
     finish(plan_of(recipe, OWN))
     unfinished = gather(plan_of(recipe, OWN, setting))["unfinished"]
     assert (f"train-{TEXT}-s0" in unfinished) == again
-    assert ("train-tiny-r8-ofa-s0" in unfinished) == (again and "own" not in setting)
+    assert ("train-tiny-r8-ofa-s0" in unfinished) == ("ofa" in setting or (again and "own" not in setting))
 
 
 def test_other_steps_train_again_and_the_same_do_not(recipe: Path) -> None:
@@ -112,4 +113,4 @@ def test_other_steps_train_again_and_the_same_do_not(recipe: Path) -> None:
 def test_without_such_rows_there_is_nothing_of_them(recipe: Path) -> None:
     plan = plan_of(recipe)
     assert not [stage.name for stage in plan.stages() if "own" in stage.name or stage.kind == "steps"]
-    assert not plan.own_train_config.exists()
+    assert not plan.train_config_of("own-text").exists()
