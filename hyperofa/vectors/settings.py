@@ -25,7 +25,7 @@ def _sign(word: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings(Settings):
-    """How word vectors are made; ``benchmarks/vectors_quality.py`` compares the choices on held-out sentences."""
+    """How word vectors are made; ``benchmarks/vocabulary/vectors_quality.py`` compares the choices on held-out sentences."""
 
     dim: int = setting(200, "length of a vector; fewer where the text has fewer sentences", range=Range(1))
     min_count: int = setting(2, "sentences a word must stand in", range=Range(1))

@@ -30,8 +30,8 @@ def denormals_flushed() -> Iterator[None]:
     """While the block lasts, numbers too small for a normal float32 (below 1.2e-38) are 0, where the processor can do that.
 
     Intel processors work some hundred times slower in that range, which gradients through long sequences reach: an LSTM's fit
-    took five times as long (``benchmarks/init_speed.py``). It holds for this thread and those that it starts, so the block is
-    entered before torch starts its own. Python's own numbers are flushed too, so the processor is given back as it was.
+    took five times as long (``benchmarks/init/init_speed.py``). It holds for this thread and those that it starts, so the block
+    is entered before torch starts its own. Python's own numbers are flushed too, so the processor is given back as it was.
     """
     import torch
 

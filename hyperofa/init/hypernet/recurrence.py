@@ -1,7 +1,7 @@
 """A bidirectional LSTM over sets of unequal sizes on the CPU: torch's own weights and numbers, worked out by whole steps.
 
 torch hands sequences of equal length to oneDNN. Where lengths differ it goes step by step through autograd, which adds up a
-gradient of every weight in every step; here each weight's gradient is worked out at the end (``benchmarks/init_speed.py``).
+gradient of every weight in every step; here each weight's gradient is worked out at the end (``benchmarks/init/init_speed.py``).
 
 oneDNN, which multiplies in bfloat16, prepares each shape that it meets and keeps up to a thousand of them with their scratch
 memory. Numbers of rows here are all different, so they are rounded up: with each shape as it came, a fit of the paper's

@@ -17,7 +17,7 @@ from hyperofa.init.provenance import Provenance
 from hyperofa.vectors.store import write_store
 from tests.unit.init.conftest import word_vectors
 
-FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[3] / "benchmarks" / "init"
 
 
 def loaded(name: str):

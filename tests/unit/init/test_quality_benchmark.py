@@ -17,7 +17,7 @@ from hyperofa_eval.scoring.statistics import hits
 from hyperofa_eval.tasks import Outcome
 from hyperofa_eval.tasks.protocols import default
 
-FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "init_quality.py"
+FILE = Path(__file__).resolve().parents[3] / "benchmarks" / "init" / "init_quality.py"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Word vectors judged on held-out parallel sentences: which settings bring translations together.
 
-    python benchmarks/vectors_quality.py --parallel DIR [--pivot eng] [--languages …] [--train 1600] [--vary key=value …]
+    python benchmarks/vocabulary/vectors_quality.py --parallel DIR [--pivot eng] [--languages …] [--train 1600] [--vary KEY=VALUE]
 
 Vectors are built from the first ``--train`` lines. A further line is the mean of its words' vectors; for each line of the pivot
 language the nearest line of another language should be its translation (top-1). The last line is one JSON.

@@ -1,6 +1,6 @@
 """Opening a store of 4 M x 200 word vectors, against reading it whole; exit 1 if it takes a second or more.
 
-    python benchmarks/vectors_open.py [--words 4000000] [--dim 200] [--dir DIR]
+    python benchmarks/vocabulary/vectors_open.py [--words 4000000] [--dim 200] [--dir DIR]
 
 Needs 1.7 GB of disk below ``--dir`` (by default the folder for temporary files), which is freed at the end.
 """

@@ -1,6 +1,6 @@
 """Word-token matching against a per-word ``encode`` loop, both sides in one run; exit 1 under the floor.
 
-    python benchmarks/matching_speed.py --tokenizer DIR [--vectors DIR] [--words N]
+    python benchmarks/init/matching_speed.py --tokenizer DIR [--vectors DIR] [--words N]
 
 Without ``--vectors`` the words are generated: N keys of 100 languages, a fifth of them shared by several languages. The loop is
 timed on every ``--every``-th word and scaled, since all of them take minutes; its matches must be the matrix's.

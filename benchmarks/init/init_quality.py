@@ -1,8 +1,8 @@
 """Quality of initialisations before any training, on three source models, beside the source with its own tokenizer.
 
-    python benchmarks/init_quality.py multilingual --source DIR --data DIR --work DIR [--split report] [--seeds 0 1 2]
-    python benchmarks/init_quality.py decoder      --source DIR --data DIR --work DIR
-    python benchmarks/init_quality.py english      --source DIR --tokenizer DIR --data DIR --work DIR [--rank 100]
+    python benchmarks/init/init_quality.py multilingual --source DIR --data DIR --work DIR [--split report] [--seeds 0 1 2]
+    python benchmarks/init/init_quality.py decoder      --source DIR --data DIR --work DIR
+    python benchmarks/init/init_quality.py english      --source DIR --tokenizer DIR --data DIR --work DIR [--rank 100]
 
 ``multilingual`` is multilingual-e5-small with 15,000 further pieces, ``decoder`` SmolLM2-135M with 8,000, ``english`` MiniLM
 with XLM-R's vocabulary (:mod:`quality_sources` says for which languages, learned from what, scored on what). ``--data`` holds

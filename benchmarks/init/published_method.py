@@ -1,6 +1,6 @@
 """The published method at its own sizes: how long an epoch takes, how the loss falls, and what its rows score.
 
-    python benchmarks/published_method.py --source DIR --tokenizer DIR --vectors DIR --data DIR --work DIR [--rank 100]
+    python benchmarks/init/published_method.py --source DIR --tokenizer DIR --vectors DIR --data DIR --work DIR [--rank 100]
                                           [--seconds 240] [--device cuda] [--beside random ofa ofa-ridge]
 
 Fits the hypernetwork of ``hyperofa init --method hyperofa`` for at most ``--seconds`` (or until all epochs are done), then scores

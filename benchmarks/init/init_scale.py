@@ -1,7 +1,7 @@
 """``hyperofa init`` at large sizes on generated input: time and memory of all but the training of networks and rows.
 
-    python benchmarks/init_scale.py --work DIR [--shape paper] [--scale 0.1] [--method ofa-ridge] [--threads 2]
-    python benchmarks/init_scale.py --work DIR --shape 8b [--method subword-mean ofa-ridge]
+    python benchmarks/init/init_scale.py --work DIR [--shape paper] [--scale 0.1] [--method ofa-ridge] [--threads 2]
+    python benchmarks/init/init_scale.py --work DIR --shape 8b [--method subword-mean ofa-ridge]
 
 ``paper``: 401,145 target tokens of which 250,002 are the source's, 3.6 M words of 200 dimensions in 1,000 languages, embeddings
 of width 768, rank 400. ``8b``: a decoder of the shape of an 8B one with two of its blocks, 128,256 rows of width 4,096 in

@@ -1,6 +1,6 @@
 """The four comparisons of initialisation's speed, both sides of each in this run; exit 1 where a floor is missed.
 
-    python benchmarks/init_speed.py --tokenizer DIR [--parts matching factorise ofa epoch] [--scale 0.1] [--threads 2]
+    python benchmarks/init/init_speed.py --tokenizer DIR [--parts matching factorise ofa epoch] [--scale 0.1] [--threads 2]
 
 ``matching``   1 M generated words against a loop that calls ``encode`` for every spelling of every word
 ``factorise``  250 K x 768 by the Gram matrix against numpy's full SVD (same error, checked)

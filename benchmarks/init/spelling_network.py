@@ -1,6 +1,6 @@
 """Hidden source tokens: the spelling network beside one linear map and the mean of pieces, in rows and in the model's loss.
 
-    python benchmarks/spelling_network.py --source DIR --text FILE ... [--learn FILE ...] [--tokens 1500] [--lines 300] [--seed 0]
+    python benchmarks/init/spelling_network.py --source DIR --text FILE ... [--learn FILE ...] [--tokens 1500] [--lines 300]
 
 At least ``--tokens`` tokens that occur in the text are hidden, with every token of the same lower-cased surface: the learning has
 them neither to learn nor as pieces of others. They are then predicted from how the source spells them without any hidden token.

@@ -1,6 +1,6 @@
 """Trials of initialisation on development text: what the default was chosen by, and what did not become a part of it.
 
-    python benchmarks/init_trials.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--trials NAME ...]
+    python benchmarks/init/init_trials.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--trials NAME ...]
 
 The development set is every fifth line of NTREX in German, French, Spanish, Russian, Hindi and Arabic, none of which a report
 of ours scores; ``--data`` holds ``ntrex/`` and ``bible/`` (any file may be .xz). Word vectors are built from the other lines of

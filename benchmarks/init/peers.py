@@ -1,6 +1,6 @@
 """Other packages of this kind on our input: WECHSEL, FOCUS, mergekit, each as pip delivers it, beside our methods of that name.
 
-    python benchmarks/peers.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--peers wechsel …]
+    python benchmarks/init/peers.py --source DIR --tokenizer DIR --data DIR --work DIR [--donor DIR] [--peers wechsel …]
 
 ``--data`` is what ``init_quality.py`` takes: ``ntrex/``, ``bible/``, ``tatoeba/``. All get the same source (a BERT), tokenizer
 and text, and are scored at full rank, before any training, by ``hyperofa-eval`` (SR-T, top-10).

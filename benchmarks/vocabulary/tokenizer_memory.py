@@ -1,6 +1,6 @@
 """Memory of ``hyperofa tokenizer`` on millions of lines of a language without spaces, default cap; exit 1 if over the floor.
 
-    python benchmarks/tokenizer_memory.py [--lines 5000000] [--action train|extend|both] [--vocab-size 16000] [--dir DIR]
+    python benchmarks/vocabulary/tokenizer_memory.py [--lines 5000000] [--action train|extend|both] [--vocab-size N] [--dir DIR]
 
 Every line is one distinct word of Khmer letters, as text of such a language is to a tokenizer. Needs 1.5 GB of disk below
 ``--dir`` (by default the folder for temporary files), which is freed at the end.

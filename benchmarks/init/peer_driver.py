@@ -1,6 +1,6 @@
 """Runs one other package on our input, inside that package's own environment; ``peers.py`` starts it. Imports nothing of ours.
 
-    python benchmarks/peer_driver.py KIND INPUT OUT
+    python benchmarks/init/peer_driver.py KIND INPUT OUT
 
 ``INPUT`` holds ``input.json`` (places of source model, target tokenizer, donor), ``words.tsv`` (language, word, count),
 ``vectors.npy`` (n, d), ``token_vectors.npy`` (V_t, d; zero where a token has no word), ``text.txt`` (a sentence a line).
