@@ -156,6 +156,9 @@ def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
     rates = settings.get("learning_rates") or {}
     if learning := ", ".join(f"{part} {rate:g}" for part, rate in rates.items() if rate):
         yield "learning rates by part", "one for all", learning, section
+    for method, own in recipe.train.method_settings.items():
+        if changed := "; ".join(f"{name.replace('_', ' ')}: {_in_words(value)}" for name, value in own.items()):
+            yield f"training of {method}", "as of all", changed, section
     if frozen := ", ".join(part for part, rate in rates.items() if not rate):
         yield "frozen parts", "none", frozen, "frozen-parts"
     if (phase := settings.get("phase", "all")) != "all":
@@ -168,3 +171,8 @@ def _training(recipe: Recipe, length: int | None) -> Iterator[Difference]:
             value_text = "yes" if value is True else f"{value:g}" if isinstance(value, float) else str(value)
             words = {None: "the model's own", False: "no"}.get(paper, str(paper))
             yield name.replace("_", " "), words, value_text, anchor
+
+
+def _in_words(value: Any) -> str:
+    """A setting's value; of a group, its parts in a row."""
+    return ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, Mapping) else str(value)

@@ -68,6 +68,13 @@ def test_what_is_frozen_and_what_learns_first_is_told() -> None:
     assert (found["dropout"], found["separate documents"], found["tied gradient"]) == ("0", "yes", "input")
 
 
+def test_settings_of_a_method_are_told() -> None:
+    own = "{learning_rates: {embeddings: 0.01, body: 0.001}, clip: 2}"
+    found = told("small", f"train.method_settings={{random: {own}}}")
+    assert found["training of random"] == "learning rates: embeddings 0.01, body 0.001; clip: 2"
+    assert "training of random" not in told("small")
+
+
 def test_settings_are_those_that_the_command_gets() -> None:
     methods = "matrix.methods={hyperofa: {parallel: [p]}, b: {method: ofa, scale_split: 0}}"
     found = told("quickstart", methods, "evaluate.against=[]")
