@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +28,12 @@ console = Console(stderr=True, highlight=False, emoji=False)
 output = Console(highlight=False, soft_wrap=True, emoji=False)
 """Results: tables and JSON on standard output."""
 
+log = logging.getLogger(__name__)
+"""Lines of progress; silent for those who use the package as a library."""
+_LOG_EVERY = 60.0
+"""Seconds between two lines of a bar that no terminal shows."""
+_AT_ONCE = 1.0
+"""Steps within so many seconds say nothing of the speed: a run that is resumed begins with all that it had done."""
 _ANY_WIDTH = 1_000_000  # no table is so wide
 _LEAST_COLUMN = 8  # characters of a terminal for each column of a table, borders included
 
@@ -43,7 +51,7 @@ class _ConsoleHandler(logging.Handler):
 def setup_logging(levels: Mapping[str, int]) -> None:
     """For a command's own process: send these loggers to the console, from their levels up; of other libraries only errors."""
     quiet_libraries()
-    for name, level in levels.items():
+    for name, level in {**levels, __name__: logging.INFO}.items():
         logger = logging.getLogger(name)
         logger.handlers[:] = [_ConsoleHandler()]
         logger.setLevel(level)
@@ -55,11 +63,15 @@ _shown: list[Progress] = []
 
 
 @contextmanager
-def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
-    """Yield ``advance(n=1)`` for a bar of ``total`` steps; draws nothing when standard error is no terminal.
+def progress_bar(label: str, total: int | None, *, logged: bool = True) -> Iterator[Advance]:
+    """Yield ``advance(n=1)`` for a bar of ``total`` steps.
 
-    A bar opened inside another is a line below it.
+    A bar opened inside another is a line below it. Where standard error is no terminal, the first process of a command logs a
+    line each minute instead, if ``logged``.
     """
+    if not console.is_terminal:
+        yield _Lines(label, total if logged and os.environ.get("RANK", "0") == "0" else None)
+        return
     if _shown:
         task = _shown[-1].add_task(label, total=total)
         try:
@@ -68,13 +80,33 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
             _shown[-1].remove_task(task)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as display:
+    with Progress(*columns, console=console, transient=True) as display:
         _shown.append(display)
         try:
             with progress_bar(label, total) as advance:
                 yield advance
         finally:
             _shown.pop()
+
+
+class _Lines:
+    """A bar in a log: how far it is, and what is left at the speed since the line before; nothing without a total."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self.label, self.total = label, total
+        self.done = self.logged = 0
+        self.logged_at = time.monotonic()
+
+    def __call__(self, advance: int = 1) -> None:
+        self.done += advance
+        seconds = time.monotonic() - self.logged_at
+        if seconds < _AT_ONCE:
+            self.logged = self.done
+        if not self.total or seconds < _LOG_EVERY or self.done >= self.total:
+            return
+        left = seconds / (self.done - self.logged) * (self.total - self.done) if self.done > self.logged else 0.0
+        log.info("%s: %d of %d, about %.0f s left", self.label, self.done, self.total, left)
+        self.logged, self.logged_at = self.done, time.monotonic()
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:

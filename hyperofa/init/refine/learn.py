@@ -94,7 +94,7 @@ class _Loop:
         logged_at = began
         start = course.looks[0][2]
         log.info("rows learn from %s: held-out %s %.4f at the start", self.objective.name, self.objective.unit, start)
-        with progress_bar("learning rows", steps) as advance, first_interrupt() as asked_to_end:
+        with progress_bar("learning rows", steps, logged=False) as advance, first_interrupt() as asked_to_end:
             advance(first)
             for step in range(first, steps):
                 if asked_to_end():

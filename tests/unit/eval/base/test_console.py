@@ -25,6 +25,38 @@ def test_progress_is_silent_without_a_terminal(capsys):
     assert capsys.readouterr().err.strip() == ""
 
 
+@pytest.mark.parametrize(("rank", "lines"), [(None, 2), ("0", 2), ("1", 0)])
+def test_long_progress_is_told_line_by_line_without_a_terminal(capsys, monkeypatch, rank, lines):
+    monkeypatch.delenv("RANK", raising=False) if rank is None else monkeypatch.setenv("RANK", rank)
+    setup_logging({"hyperofa": logging.INFO})
+    seconds = iter([0.0, 59.0, 60.0, 60.0, 90.0, 180.0, 180.0, 300.0])
+    monkeypatch.setattr("hyperofa_eval.base.console.time.monotonic", lambda: next(seconds))
+    with progress_bar("working", 10) as advance:
+        for done in (1, 2, 1, 2, 4):  # after 59, 60, 90, 180 and 300 seconds
+            advance(done)
+    told = ["working: 3 of 10, about 140 s left", "working: 6 of 10, about 160 s left"]
+    assert capsys.readouterr().err.splitlines() == told[:lines]
+
+
+def test_what_an_earlier_run_did_is_no_speed(capsys, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    setup_logging({"hyperofa": logging.INFO})
+    seconds = iter([0.0, 0.1, 60.0, 60.0])
+    monkeypatch.setattr("hyperofa_eval.base.console.time.monotonic", lambda: next(seconds))
+    with progress_bar("working", 100) as advance:
+        advance(90)
+        advance(5)
+    assert capsys.readouterr().err == "working: 95 of 100, about 60 s left\n"
+
+
+def test_progress_in_a_library_is_silent(capsys, monkeypatch):
+    logging.getLogger("hyperofa_eval.base.console").setLevel(logging.NOTSET)
+    logging.getLogger("hyperofa_eval.base.console").handlers.clear()
+    monkeypatch.setattr("hyperofa_eval.base.console._LOG_EVERY", 0.0)
+    assert list(track([1, 2, 3], "working")) == [1, 2, 3]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_table_shows_its_cells(capsys):
     table("scores", ("language", "top-10"), [("tur", 51.3), ("kor", 38.0)])
     shown = capsys.readouterr().out
