@@ -189,19 +189,18 @@ def with_variables(
 def _check_training(recipe: Recipe, path: Path) -> None:
     """Refuse wrong training settings now and not after all earlier stages."""
     train = recipe.train
-    by_method = {f"method_settings.{name}": given for name, given in train.method_settings.items()}
-    parts = {"settings": train.settings, "own_settings": train.own_settings, **by_method}
+    parts = {"settings": (train.settings, ""), "own_settings": (train.own_settings, next(iter(OWN_ROWS)))}
+    parts |= {f"method_settings.{method}": (given, method) for method, given in train.method_settings.items()}
     for name in ("model", "corpus", "run", "seed", "eval_every", "evaluation", "stop_at"):
-        where = next((part for part, given in parts.items() if name in given), None)
+        where = next((part for part, (given, _) in parts.items() if name in given), None)
         if where is not None:
             todo = "use train.evaluate_every and train.evaluate" if name.startswith("eval") else None
             what = f"train.{where}.{name} is set for each cell by the experiment itself"
             raise InputError(what, where=path, todo=todo)
-    checked = {"settings": "", **{f"method_settings.{name}": name for name in train.method_settings}}
-    checked |= {"own_settings": next(iter(OWN_ROWS))} if train.own_tokenizer else {}
-    for part, method in checked.items() if recipe.trained() else ():
-        settings = training_settings(recipe, "-", method=method)
-        build_config(TrainConfig, {**settings, **_NO_PLACES}, f"{path}: train.{part}")
+    for part, (_, method) in parts.items():
+        if recipe.trained() and (part != "own_settings" or train.own_tokenizer):
+            settings = training_settings(recipe, "-", method=method)
+            build_config(TrainConfig, {**settings, **_NO_PLACES}, f"{path}: train.{part}")
 
 
 def settings_of(recipe: Recipe, method: str = "") -> dict[str, Any]:
