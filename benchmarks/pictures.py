@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+import flowcharts
+
 from hyperofa.report.page import ENVIRONMENT
 from hyperofa.report.svg import Scale, element, line, marker, markup, picture, shape, text, ticks
 from hyperofa_eval.languages import languages
@@ -46,6 +48,8 @@ class Row:
 def pictures() -> dict[str, str]:
     """Each picture's markup, by the name of its file in ``docs/``."""
     drawn = {
+        "which-method": flowcharts.which_method(),
+        "slurm": flowcharts.experiment(),
         "add-your-language": by_language(
             "init_quality_multilingual", "translations found among the ten nearest, %; higher is better", 1, 100
         ),

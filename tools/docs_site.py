@@ -22,12 +22,8 @@ PAGES = {
 
 
 def on_config(config: Any) -> Any:
-    """Name headings and draw ``mermaid`` blocks as the forge does, so that one page is good in both."""
-    from pymdownx.superfences import fence_code_format
-
-    diagram = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+    """Name headings as the forge does, so that one page is good in both."""
     config["mdx_configs"].setdefault("toc", {})["slugify"] = slug
-    config["mdx_configs"].setdefault("pymdownx.superfences", {})["custom_fences"] = [diagram]
     return config
 
 

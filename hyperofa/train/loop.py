@@ -147,7 +147,7 @@ class _Loop:
                 if metrics is not None:
                     metrics.write(row)
                 engine.track(flatten(row), step)
-                advance()
+                advance(note=f"loss {row['loss']:.3f}")
                 self._count_skipped(step, skipped)
                 if stopping or step % config.save_every == 0 or step == config.last_step:
                     if metrics is not None:

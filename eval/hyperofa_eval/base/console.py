@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hyperofa_eval.base.quiet import quiet_libraries
 
 T = TypeVar("T")
 Advance = Callable[..., None]
-"""Moves a progress bar by ``n`` steps, by one without."""
+"""``advance(n=1, note="")`` moves a progress bar by ``n`` steps and says ``note`` beside it."""
 
 console = Console(stderr=True, highlight=False, emoji=False)
 """Messages, progress and errors: standard error, so that standard output stays machine-readable."""
@@ -63,19 +63,19 @@ _shown: list[Progress] = []
 
 
 @contextmanager
-def progress_bar(label: str, total: int | None, *, logged: bool = True) -> Iterator[Advance]:
-    """Yield ``advance(n=1)`` for a bar of ``total`` steps.
+def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
+    """Yield ``advance(n=1, note="")`` for a bar of ``total`` steps.
 
     A bar opened inside another is a line below it. Where standard error is no terminal, the first process of a command logs a
-    line each minute instead, if ``logged``.
+    line each minute instead.
     """
     if not console.is_terminal:
-        yield _Lines(label, total if logged and os.environ.get("RANK", "0") == "0" else None)
+        yield _Lines(label, total if os.environ.get("RANK", "0") == "0" else None)
         return
     if _shown:
         task = _shown[-1].add_task(label, total=total)
         try:
-            yield partial(_shown[-1].advance, task)
+            yield partial(_move, _shown[-1], task, label)
         finally:
             _shown[-1].remove_task(task)
         return
@@ -89,6 +89,10 @@ def progress_bar(label: str, total: int | None, *, logged: bool = True) -> Itera
             _shown.pop()
 
 
+def _move(display: Progress, task: TaskID, label: str, advance: int = 1, note: str = "") -> None:
+    display.update(task, advance=advance, description=f"{label}: {note}" if note else label)
+
+
 class _Lines:
     """A bar in a log: how far it is, and what is left at the speed since the line before; nothing without a total."""
 
@@ -97,7 +101,7 @@ class _Lines:
         self.done = self.logged = 0
         self.logged_at = time.monotonic()
 
-    def __call__(self, advance: int = 1) -> None:
+    def __call__(self, advance: int = 1, note: str = "") -> None:
         self.done += advance
         seconds = time.monotonic() - self.logged_at
         if seconds < _AT_ONCE:
@@ -105,7 +109,8 @@ class _Lines:
         if not self.total or seconds < _LOG_EVERY or self.done >= self.total:
             return
         left = seconds / (self.done - self.logged) * (self.total - self.done) if self.done > self.logged else 0.0
-        log.info("%s: %d of %d, about %.0f s left", self.label, self.done, self.total, left)
+        said = f"{note}, " if note else ""
+        log.info("%s: %d of %d, %sabout %.0f s left", self.label, self.done, self.total, said, left)
         self.logged, self.logged_at = self.done, time.monotonic()
 
 

@@ -78,13 +78,20 @@ class Tagger:
         return cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Copies of all weights, on the CPU."""
-        both = nn.ModuleDict({"body": self.body, "head": self.head})
-        return {key: value.detach().cpu().clone().contiguous() for key, value in both.state_dict().items()}
+        """Copies, on the CPU, of all weights but those that are frozen."""
+        weights, frozen = self._weights()
+        return {key: value.cpu().clone().contiguous() for key, value in weights.items() if key not in frozen}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put weights of :meth:`state` back."""
-        nn.ModuleDict({"body": self.body, "head": self.head}).load_state_dict(state)
+        weights, frozen = self._weights()
+        nn.ModuleDict({"body": self.body, "head": self.head}).load_state_dict(
+            {key: weights[key] for key in frozen} | state
+        )
+
+    def _weights(self) -> tuple[dict[str, torch.Tensor], set[str]]:
+        both = nn.ModuleDict({"body": self.body, "head": self.head})
+        return both.state_dict(), {name for name, parameter in both.named_parameters() if not parameter.requires_grad}
 
 
 def fit(model: LoadedModel, train: Sequence[Sentence], dev: Sequence[Sentence], task: Tagging, seed: int) -> Tagger:
@@ -151,13 +158,14 @@ def _train(
     scaler = torch.amp.GradScaler(tagger.head.weight.device.type, enabled=tagger.precision == torch.float16)
     per_epoch = -(-len(windows) // task.train_batch_size)
     total = per_epoch * task.epochs
+    warmup = round(task.warmup * total)
     best, best_score, step = tagger.state(), -1.0, 0
     with progress_bar(f"{task.name}: fine-tuning, seed {seed}", total) as advance:
         for epoch in range(task.epochs):
             tagger.body.train()
             for batch in _batches(windows, task.train_batch_size, seed, epoch):
                 for group in optimizer.param_groups:
-                    group["lr"] = task.learning_rate * (1 - step / total)
+                    group["lr"] = task.learning_rate * min((step + 1) / (warmup + 1), (total - step) / (total - warmup))
                 loss = tagger.loss(batch, train)
                 if not torch.isfinite(loss):
                     raise EvalError(f"the loss is {loss.item()} in epoch {epoch + 1}", where=f"fine-tuning {task.name}")
@@ -168,7 +176,7 @@ def _train(
                 scaler.step(optimizer)
                 scaler.update()
                 step += 1
-                advance()
+                advance(note=f"loss {loss.item():.3f}")
             score = task.items(dev, tagger(dev))[task.metric].value()
             log.info("%s seed %d: epoch %d, English dev %s %.2f", task.name, seed, epoch + 1, task.metric, score)
             if score > best_score:

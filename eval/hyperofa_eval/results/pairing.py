@@ -11,7 +11,7 @@ from hyperofa_eval.base.errors import DataMissingError, InputError
 from hyperofa_eval.results.result import SUMMARY, Result, path_of, read_summary, stored, takes_own_prompt
 
 NAMED = {"block", "pooling", "max_length", "prefix_space", "prompt"}  # retrieval, tagging
-NAMED |= {"learning_rate", "epochs", "train_batch_size", "batch_size", "weight_decay", "clip"}  # fine-tuning
+NAMED |= {"learning_rate", "epochs", "train_batch_size", "warmup", "batch_size", "weight_decay", "clip"}  # fine-tuning
 """Settings that suit a model (its depth, its family, how it is fine-tuned): they may differ, and every output names them.
 Any other setting changes what is measured, and runs that differ in it are refused."""
 

@@ -46,7 +46,7 @@ def choose(names: str, protocol: str) -> list[Task]:
     return [known[name] for name in chosen]
 
 
-SETTINGS = ("block", "pooling", "prompt", "direction", "csls", "learning_rate", "epochs", "train_batch_size")
+SETTINGS = ("block", "pooling", "prompt", "direction", "csls", "learning_rate", "epochs", "train_batch_size", "warmup")
 """What users may set of a task; each task has those of them that are its fields."""
 
 

@@ -48,6 +48,8 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
     learning_rate: float = 2e-5
     epochs: int = 10
     train_batch_size: int = 32
+    warmup: float = 0.0
+    """Share of the steps in which the rate rises; it falls linearly in all others."""
     max_length: int = 256
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -67,6 +69,8 @@ class Tagging(Task[Taggable["Tagging"], Fitted]):
         if min(self.epochs, self.train_batch_size) < 1 or not 0 < self.learning_rate < 1:
             what = "epochs and batch size must be above 0, the learning rate in (0, 1)"
             raise InputError(what, where=f"task {self.name}")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup {self.warmup:g} is no share in [0, 1)", where=f"task {self.name}")
 
     @property
     def metric(self) -> str:  # type: ignore[override]

@@ -121,7 +121,12 @@ def _evaluation(recipe: Recipe) -> Iterator[Difference]:
     for part in recipe.evaluate.parts.values():
         own, named = part.resolved, ", ".join(task.upper() for task in part.tasks)
         limits += [f"the first {own.limit} of a language ({named})"] if own.limit is not None else []
-        changed = {"rate": own.learning_rate, "epochs": own.epochs, "batches of": own.train_batch_size}
+        changed = {
+            "rate": own.learning_rate,
+            "epochs": own.epochs,
+            "batches of": own.train_batch_size,
+            "warm-up": own.warmup,
+        }
         words = " and ".join(f"{name} {value:g}" for name, value in changed.items() if value is not None)
         tuning += [f"{words} ({named})"] if words else []
     in_training = recipe.train.evaluate.get("limit") if recipe.train.evaluate_every else None

@@ -43,6 +43,7 @@ SCORED_ALIKE = (
     "learning_rate",
     "epochs",
     "train_batch_size",
+    "warmup",
 )
 """Settings of an evaluation that hold for evaluation in training too."""
 

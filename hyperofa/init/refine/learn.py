@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +20,6 @@ from hyperofa_eval.base.console import progress_bar
 log = logging.getLogger(__name__)
 
 _SAVE_EVERY = 50
-_LOG_EVERY = 20.0  # seconds
 _LOOKS = 3  # at the held-out text while it learns, the last at the end
 _SHARES = (1.0, 0.7, 0.35)
 """Of the learned change, what is tried at the end. Between the start and the end of a fine-tuning lie weights that are better
@@ -90,11 +88,10 @@ class _Loop:
         looks = {round(steps * (i + 1) / _LOOKS) for i in range(_LOOKS)} - {0, steps}
         if not course.looks:
             self.look(0.0)
-        first, began = len(course.losses), time.monotonic()
-        logged_at = began
+        first = len(course.losses)
         start = course.looks[0][2]
         log.info("rows learn from %s: held-out %s %.4f at the start", self.objective.name, self.objective.unit, start)
-        with progress_bar("learning rows", steps, logged=False) as advance, first_interrupt() as asked_to_end:
+        with progress_bar("learning rows", steps) as advance, first_interrupt() as asked_to_end:
             advance(first)
             for step in range(first, steps):
                 if asked_to_end():
@@ -105,10 +102,7 @@ class _Loop:
                     self.look(1.0)
                 if (step + 1) % _SAVE_EVERY == 0:
                     _save(self.store, self.modules, self.optimizers, course, self.best)
-                if time.monotonic() - logged_at > _LOG_EVERY:
-                    logged_at = time.monotonic()
-                    self.log_progress((logged_at - began) / (step + 1 - first) * (steps - step - 1))
-                advance()
+                advance(note=self.note())
         for share in _SHARES if len(course.losses) else ():
             self.look(share)
 
@@ -139,11 +133,9 @@ class _Loop:
         for module in self.modules:
             module.share = 1.0
 
-    def log_progress(self, seconds_left: float) -> None:
-        done, of = len(self.course.losses), self.config.steps
+    def note(self) -> str:
         recent, unit, figure = float(np.mean(self.course.losses[-20:])), self.objective.unit, self.course.best[2]
-        words = "step %d of %d: loss %.3f, best held-out %s %.4f, about %.0f s left"
-        log.info(words, done, of, recent, unit, figure, seconds_left)
+        return f"loss {recent:.3f}, best held-out {unit} {figure:.4f}"
 
     def take_best(self) -> None:
         step, share, figure = self.course.best

@@ -38,6 +38,15 @@ def test_long_progress_is_told_line_by_line_without_a_terminal(capsys, monkeypat
     assert capsys.readouterr().err.splitlines() == told[:lines]
 
 
+def test_a_note_is_told_beside_the_progress(capsys, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    setup_logging({"hyperofa": logging.INFO})
+    monkeypatch.setattr("hyperofa_eval.base.console._LOG_EVERY", 0.0)
+    with progress_bar("training", 3) as advance:
+        advance(note="loss 1.5")
+    assert capsys.readouterr().err == "training: 1 of 3, loss 1.5, about 0 s left\n"
+
+
 def test_what_an_earlier_run_did_is_no_speed(capsys, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     setup_logging({"hyperofa": logging.INFO})

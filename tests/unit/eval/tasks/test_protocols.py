@@ -144,7 +144,7 @@ def test_the_fine_tuning_is_the_published_one(data, tokenizer, protocol, task):
         name: getattr(settings, name) for name in ("learning_rate", "epochs", "train_batch_size", "max_length", "clip")
     }
     assert found == {"learning_rate": 2e-5, "epochs": 10, "train_batch_size": 32, "max_length": 256, "clip": 1.0}
-    assert settings.weight_decay == 0.0
+    assert settings.weight_decay == settings.warmup == 0.0
 
 
 def test_english_is_in_the_papers_mean_alone():
@@ -153,7 +153,8 @@ def test_english_is_in_the_papers_mean_alone():
         assert paper()[task].not_in_mean == ()
 
 
-def test_the_rate_falls_linearly_from_its_peak_without_warm_up(bert, tokenizer, data, monkeypatch):
+@pytest.mark.parametrize("warmup", [0.0, 0.3])
+def test_the_rate_rises_in_the_warm_up_and_falls_linearly(bert, tokenizer, data, monkeypatch, warmup):
     rates = []
     real = torch.optim.AdamW.step
 
@@ -163,7 +164,11 @@ def test_the_rate_falls_linearly_from_its_peak_without_warm_up(bert, tokenizer, 
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     task = Tagging("pos", "pos", scheme="upos", scoring="token", epochs=3, train_batch_size=4, learning_rate=1e-3)
+    task = dataclasses.replace(task, warmup=warmup)
     task.prepare(TransformersModel(bert, tokenizer, "small"), DataFolder(data), 0, None)
     assert len(rates) % 3 == 0
     assert len(rates) > 6
-    assert rates == pytest.approx([1e-3 * (1 - i / len(rates)) for i in range(len(rates))])
+    n, up = len(rates), round(warmup * len(rates))
+    expected = [(i + 1) / (up + 1) for i in range(up)] + [(n - i) / (n - up) for i in range(up, n)]
+    assert (up > 2) == (warmup > 0)
+    assert rates == pytest.approx([1e-3 * share for share in expected])

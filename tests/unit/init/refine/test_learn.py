@@ -135,11 +135,11 @@ def test_rows_that_no_batch_holds_do_not_drift(parts):
 
 
 def test_progress_is_logged(parts, caplog, monkeypatch):
-    monkeypatch.setattr(loop, "_LOG_EVERY", 0.0)
-    with caplog.at_level("INFO", logger="hyperofa"):
+    monkeypatch.setattr("hyperofa_eval.base.console._LOG_EVERY", 0.0)
+    with caplog.at_level("INFO"):
         run(parts, config=dataclasses.replace(CONFIG, steps=3))
-    assert "step 2 of 3: loss" in caplog.text
-    assert "s left" in caplog.text
+    assert "learning rows: 2 of 3, loss " in caplog.text
+    assert "best held-out " in caplog.text
     assert "taken: " in caplog.text
 
 
