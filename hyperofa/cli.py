@@ -15,7 +15,7 @@ COMMANDS = {
         "model files and parallel text from pinned wheels; hold out a test set",
     ),
     "vectors": ("hyperofa.commands.vectors", "build or import multilingual word vectors"),
-    "tokenizer": ("hyperofa.commands.tokenizer", "extend a tokenizer, or train a new one, for new languages"),
+    "tokenizer": ("hyperofa.commands.tokenizer", "extend a tokenizer for new languages, train a new one, or trim one"),
     "init": ("hyperofa.commands.init", "write the embeddings of a larger vocabulary into a model"),
     "corpus": ("hyperofa.commands.corpus", "tokenise and pack text for pre-training"),
     "train": (

@@ -43,10 +43,10 @@ from hyperofa.init.spelling.spell import Source as Speller
 from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through
 from hyperofa.model import load_source
 from hyperofa.vocab.report import load_tokenizer
-from hyperofa.vocab.surfaces import rows_needed
 from hyperofa_eval.scoring.statistics import interval
 from hyperofa_eval.text.plain_text import PlainText
 from hyperofa_eval.text.textfiles import read_lines
+from hyperofa_eval.text.tokenizer import rows_needed
 
 OURS, RIVALS = "network", ("linear", "pieces")
 _LONGEST, _BATCH, _LEARNED = 96, 16, 20_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hyperofa.base.wordkeys import language_codes
 from hyperofa.data.settings import GatherSettings, SplitSettings
 from hyperofa_eval.settings.commands import Command
-from hyperofa_eval.settings.fields import SettingError, Settings, place
+from hyperofa_eval.settings.fields import SettingError, Settings, place, shown
 
 if TYPE_CHECKING:
     from hyperofa.data.inputs import Wheel
@@ -60,6 +60,7 @@ class Messages(FromWheel):
     """The options of ``hyperofa data messages``."""
 
     languages: dict[str, str] = place(help="language codes and locale folders, such as ces=cs", metavar="LANG=LOCALE")
+    json: bool = shown(False, "print the counts as JSON in place of the table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,7 @@ class Split(SplitSettings):
     parallel: Path = place(help="folder of line-aligned LANG.txt with eng.txt", metavar="DIR")
     pivots: tuple[str, ...] = place((), "languages to train on only", metavar="LANG", read=language_codes)
     out: Path = place(help="the folder that is written", metavar="DIR")
+    json: bool = shown(False, "print the record as JSON in place of the table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ class Gather(GatherSettings):
     )
     test: Path | None = place(None, "folder of test sets (as hyperofa-eval reads it) to keep out", metavar="DIR")
     out: Path = place(help="the folder that is written", metavar="DIR")
+    json: bool = shown(False, "print the record as JSON in place of the table")
 
 
 def model(options: Model) -> None:
@@ -104,18 +107,24 @@ def tokenizer(options: Tokenizer) -> None:
 def messages(options: Messages) -> None:
     """Write the messages of a wheel, and print how many each language has."""
     from hyperofa.data.catalogues import extract_messages
-    from hyperofa_eval.base.console import table
+    from hyperofa_eval.base.console import print_json, table
 
     counts = extract_messages(options.pinned(), options.languages, options.out)
+    if options.json:
+        print_json({"schema": 1, "translated": counts})
+        return
     table(f"Messages of {options.wheel}", ("language", "translated"), sorted(counts.items()))
 
 
 def split(options: Split) -> None:
     """Split parallel text, and print the sizes of both sides."""
     from hyperofa.data.split import write_split
-    from hyperofa_eval.base.console import table
+    from hyperofa_eval.base.console import print_json, table
 
     record = write_split(options.parallel, options, options.pivots, options.out)
+    if options.json:
+        print_json(record)
+        return
     train, test = record["train"], record["test"]
     roles = {
         **dict.fromkeys(train, "scored"),
@@ -129,9 +138,12 @@ def split(options: Split) -> None:
 def gather(options: Gather) -> None:
     """Gather text, and print how many lines of each language there are, and are not."""
     from hyperofa.data.gather import write_gathered
-    from hyperofa_eval.base.console import table
+    from hyperofa_eval.base.console import print_json, table
 
     record = write_gathered(options.parallel, options.text, options.test, options, options.out)
+    if options.json:
+        print_json(record)
+        return
     reasons = {"test lines left out": record["left_out"]}
     reasons |= {reason: counts for reason, counts in record["dropped"].items() if counts}
     emptied = sorted(

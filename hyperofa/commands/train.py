@@ -43,7 +43,7 @@ class ConfigFile(Settings):
 
 def run(options: ConfigFile) -> int:
     """Check everything cheap, then train in this process; exit codes 0, 1, 2, 3, or 143 after a clean stop."""
-    from hyperofa.train.checkpoint.rundir import check_inputs, finished
+    from hyperofa.train.checkpoint.rundir import check_inputs, finished, refuse_other_model
     from hyperofa.train.engine.dsconfig import deepspeed_config, world_size_of_launch
     from hyperofa.train.evaluation import check_evaluation
     from hyperofa.train.signals import StopRequest
@@ -58,6 +58,8 @@ def run(options: ConfigFile) -> int:
     if config.adapter.rank and find_spec("peft") is None:
         raise HyperofaError("adapters need peft, which is not installed", todo="pip install 'hyperofa[train]'")
     if finished(config):
+        if launched_rank() == 0:
+            refuse_other_model(config)
         log.info("%s is already trained to step %d", config.run, config.steps)
         return EXIT_OK
     stop = StopRequest()

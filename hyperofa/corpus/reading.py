@@ -13,6 +13,7 @@ from typing import Any
 
 from hyperofa.base.textfiles import JSON, TABLES
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa_eval.base.errors import first_line
 from hyperofa_eval.text.filekinds import HEAD_BYTES, seems_to_be
 from hyperofa_eval.text.textfiles import plain_name, read_lines
 
@@ -88,7 +89,7 @@ def _json_lines(path: Path, field: str) -> Iterator[str]:
         try:
             row = json.loads(line, object_pairs_hook=partial(_noting, names))
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-            reason = getattr(error, "msg", _first_line(error))
+            reason = getattr(error, "msg", first_line(error))
             hint = {"[": ", such as with jq -c '.[]'", "{": ", such as with jq -c ."}.get(line, "")
             todo = f"write one object a line{hint}"
             raise InputError(f"not a JSON object ({reason})", where=where, todo=todo) from None
@@ -119,7 +120,7 @@ def _table(path: Path, kind: str, field: str) -> Iterator[str]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"not a readable {kind} file ({_first_line(error)})", where=path) from error
+        raise InputError(f"not a readable {kind} file ({first_line(error)})", where=path) from error
 
 
 @contextmanager
@@ -145,14 +146,14 @@ def _hub(name: str, field: str) -> Iterator[str]:
             load_dataset(name, config or None, split=split or "train", revision=revision or None, streaming=True)
         )
     except Exception as error:
-        raise DataMissingError(f"cannot open the data set ({_first_line(error)})", where=where) from error
+        raise DataMissingError(f"cannot open the data set ({first_line(error)})", where=where) from error
     try:
         for number, row in enumerate(rows, start=1):
             yield _text_of(row, field, f"{where}, row {number}")
     except InputError:
         raise
     except Exception as error:  # the connection, or a file of the data set
-        what = f"reading the data set failed after row {number} ({_first_line(error)})"
+        what = f"reading the data set failed after row {number} ({first_line(error)})"
         raise DataMissingError(what, where=where, todo="start the same command again") from error
 
 
@@ -205,7 +206,3 @@ def _advice(row: dict[str, Any], value: Any) -> str:
     if texts:
         return f"name a field that is text with --field ({_listed(texts)})"
     return "write the text into a field of its own"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -120,7 +120,7 @@ def _id_of(tokenizer: Any, token: str) -> int:
 
 def token_table(tokenizer: Any) -> TokenTable:
     """Which tokens are special and which continue a word, for WordPiece, SentencePiece and byte-level vocabularies."""
-    from hyperofa.vocab.surfaces import rows_needed
+    from hyperofa_eval.text.tokenizer import rows_needed
 
     size = rows_needed(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(range(size))

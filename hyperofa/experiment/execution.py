@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from hyperofa.experiment.workflow.graph import MARKER, Plan
 from hyperofa.experiment.workflow.selection import REPORT, select, stages_before
 from hyperofa.experiment.workflow.stage import Ledger
 from hyperofa_eval.base.files import write_json, write_text
+
+log = logging.getLogger(__name__)
 
 PAGE = "report.html"
 """The page of results, below the output directory."""
@@ -52,6 +55,8 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
         try:
             runner.run([stage for stage in plan.first() if stage.name in chosen], len(chosen))
             plan.write_train_config()
+            if without_text := plan.languages().without_text:
+                log.warning("no text in %s: neither learnt nor in the vocabulary", ", ".join(without_text))
             if chosen - {stage.name for stage in plan.first()}:
                 runner.run(
                     [stage for stage in plan.rest() if stage.name in chosen], len(chosen)

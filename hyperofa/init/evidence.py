@@ -100,7 +100,7 @@ def read_inputs(places: Places, resolved: Resolved) -> Inputs:
     from hyperofa.model.assemble import check_roles
     from hyperofa.vectors.store import WordVectors
     from hyperofa.vocab.report import load_tokenizer
-    from hyperofa.vocab.surfaces import rows_needed
+    from hyperofa_eval.text.tokenizer import rows_needed
 
     settings, method = resolved.settings, resolved.method
     if (device := getattr(resolved.options, "device", None)) is not None:

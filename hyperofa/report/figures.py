@@ -214,8 +214,10 @@ def progress(runs: Sequence[Curve[Estimate]], width: float, *, title: str, unit:
             body.append(line(x(step), y(score.low), x(step), y(score.high), class_=f"interval s{run.series}"))
             body.append(marker(shape(run.series), x(step), y(score.value), 3.5, class_=f"mark s{run.series}"))
     body += _names(runs, [y(run.points[-1][1].value) for run in runs], right)
-    ends = [(run.label, run.points[0][1].value, run.points[-1][1].value) for run in runs]
-    description = "; ".join(f"{label}: from {first:.1f} to {last:.1f}" for label, first, last in ends)
+    ends = [(run.label, run.points[0][1].value, run.points[-1][1].value, run.points[0][1].digits) for run in runs]
+    description = "; ".join(
+        f"{label}: from {first:.{digits}f} to {last:.{digits}f}" for label, first, last, digits in ends
+    )
     return picture(width, bottom + 40, body, title=title, description=description)
 
 

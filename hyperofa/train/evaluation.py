@@ -44,6 +44,9 @@ def check_evaluation(config: TrainConfig) -> None:
             if not any(task.has(folder, code) for code in _languages(evaluation, task)):
                 todo = "set evaluation.languages or evaluation.tasks"
                 raise DataMissingError(f"no test data for task {task.name} in any language", where=data, todo=todo)
+            missing = [code for code in evaluation.languages if not task.has(folder, code.strip())]
+            if missing:
+                log.warning("%s: no test data for task %s in %s, not scored", data, task.name, ", ".join(missing))
     except InputError as error:
         raise InputError(str(error), where="evaluation") from error
 
@@ -135,6 +138,7 @@ class Evaluator:
     def _score_task(self, step: int, model: TransformersModel, task: Task) -> dict[str, Any]:
         from hyperofa_eval import evaluate
         from hyperofa_eval.data.layout import DataFolder
+        from hyperofa_eval.results.pages import decimals_of
 
         evaluation = self.config.evaluation
         data = DataFolder(Path(evaluation.data or ""), aliases=evaluation.aliases)
@@ -150,12 +154,13 @@ class Evaluator:
         )
         entry = summary["tasks"][task.name]
         scores = {key: entry[key] for key in ("metric", "mean", "ci95", "n_languages", "limit", "protocol")}
-        values = [scores[key] for key in ("metric", "mean", "n_languages")]
-        log.info("step %d: %s %s %.2f over %d languages", step, task.name, *values)
+        digits = decimals_of(task.unit)
+        said = f"{entry['mean']:.{digits}f} over {entry['n_languages']} languages"
+        log.info("step %d: %s %s %s", step, task.name, entry["metric"], said)
         rows = {row["language"]: {"value": row["value"], "ci95": row["ci95"]} for row in entry["rows"]}
         if beside := {code: rows[code] for code in self.replayed if code in rows and code not in entry["languages"]}:
             scores["beside"] = beside
-            log.info("  beside them %s", ", ".join(f"{code} {row['value']:.2f}" for code, row in beside.items()))
+            log.info("  beside them %s", ", ".join(f"{code} {row['value']:.{digits}f}" for code, row in beside.items()))
         return {task.name: scores}
 
     def _model(self, gathered: dict[str, Any] | None) -> Any:

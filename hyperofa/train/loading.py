@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperofa.base.hub import local_folder
 from hyperofa.base.sentence_modules import for_sentences
 from hyperofa.corpus.batches import Batches
 from hyperofa.corpus.masking import Masking
@@ -67,7 +67,7 @@ def warn_of_objective(model: str, objective: Objective) -> None:
 
 def head_is_new(model: str) -> bool:
     """Whether ``hyperofa init`` noted that the model's source had no language-model head."""
-    path = Path(model) / "init.json"
+    path = local_folder(model, ["init.json"]) / "init.json"
     record = read_json(path) if path.is_file() else None
     head = record.get("head") if isinstance(record, dict) else None
     return isinstance(head, dict) and head.get("is_new") is True

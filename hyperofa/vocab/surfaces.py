@@ -35,11 +35,6 @@ class Surface(NamedTuple):
     kind: Kind = "piece"
 
 
-def rows_needed(tokenizer: Any) -> int:
-    """How many rows a tokenizer's ids take: one more than its largest id, since a vocabulary may leave ids out."""
-    return max(tokenizer.get_vocab().values(), default=-1) + 1
-
-
 def token_surfaces(tokenizer: Any) -> list[Surface]:
     """The surface of every token id, 0 … largest id (ids without a token are ``hole``).
 

@@ -70,7 +70,7 @@ def progress_bar(label: str, total: int | None) -> Iterator[Advance]:
     line each minute instead.
     """
     if not console.is_terminal:
-        yield _Lines(label, total if os.environ.get("RANK", "0") == "0" else None)
+        yield _Lines(label, total, silent=os.environ.get("RANK", "0") != "0")
         return
     if _shown:
         task = _shown[-1].add_task(label, total=total)
@@ -94,10 +94,10 @@ def _move(display: Progress, task: TaskID, label: str, advance: int = 1, note: s
 
 
 class _Lines:
-    """A bar in a log: how far it is, and what is left at the speed since the line before; nothing without a total."""
+    """A bar in a log: how far it is, and where the end is known, what is left at the speed since the line before."""
 
-    def __init__(self, label: str, total: int | None) -> None:
-        self.label, self.total = label, total
+    def __init__(self, label: str, total: int | None, *, silent: bool) -> None:
+        self.label, self.total, self.silent = label, total, silent
         self.done = self.logged = 0
         self.logged_at = time.monotonic()
 
@@ -106,11 +106,16 @@ class _Lines:
         seconds = time.monotonic() - self.logged_at
         if seconds < _AT_ONCE:
             self.logged = self.done
-        if not self.total or seconds < _LOG_EVERY or self.done >= self.total:
+        if self.silent or seconds < _LOG_EVERY or self.done == self.total:
             return
-        left = seconds / (self.done - self.logged) * (self.total - self.done) if self.done > self.logged else 0.0
-        said = f"{note}, " if note else ""
-        log.info("%s: %d of %d, %sabout %.0f s left", self.label, self.done, self.total, said, left)
+        said = [
+            f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}",
+            *([note] if note else []),
+        ]
+        if self.total is not None:
+            left = seconds / (self.done - self.logged) * (self.total - self.done) if self.done > self.logged else 0.0
+            said.append(f"about {left:.0f} s left")
+        log.info("%s: %s", self.label, ", ".join(said))
         self.logged, self.logged_at = self.done, time.monotonic()
 
 

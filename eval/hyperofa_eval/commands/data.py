@@ -44,6 +44,7 @@ class Continuations(Settings):
     last: int = setting(200, "so many lines at the end of each file are used", range=Range(1))
     seed: int = setting(0, "seed of the wrong choices and of the right one's place", range=Range(0))
     out: Path = place(help="the folder of the tasks, lm_eval's --include_path")
+    json: bool = shown(False, "print the counts as JSON in place of the table")
 
 
 def fetch(options: Fetch) -> None:
@@ -56,12 +57,15 @@ def fetch(options: Fetch) -> None:
 
 def continuations(options: Continuations) -> None:
     """Write the tasks, and say how many items each language has."""
-    from hyperofa_eval.base.console import table
+    from hyperofa_eval.base.console import print_json, table
     from hyperofa_eval.data.continuations import NAME, write_continuations
 
     item_counts = write_continuations(
         options.text, options.languages, options.out, last=options.last, seed=options.seed
     )
+    if options.json:
+        print_json({"schema": 1, "items": item_counts})
+        return
     table(f"{options.out}", ["task", "items"], [(f"{NAME}_{code}", n) for code, n in item_counts.items()])
 
 

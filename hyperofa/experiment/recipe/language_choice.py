@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ class Languages:
     ``learnt`` are those of a tokenizer that is trained, and of the pre-training corpus; ``extended`` those for which a
     source's tokenizer grows: neither English nor pivots unless the recipe names them. ``idle`` have text that only the
     word vectors are built from. ``known`` says whether the data is there, which decides all this (else it is expected).
+    ``without_text`` are those that the recipe names and the data has no line of.
     """
 
     learnt: list[str]
@@ -27,6 +28,7 @@ class Languages:
     scored: list[str]
     idle: list[str]
     known: bool
+    without_text: Sequence[str] = ()
 
 
 def languages_of(recipe: Recipe, record: dict[str, Any] | None, named_files: Iterable[str]) -> Languages:
@@ -66,7 +68,8 @@ def _of_inputs(recipe: Recipe, record: dict[str, Any] | None) -> Languages:
     extended = [code for code in text if _among(code, named) or (takes_all and not _among(code, left_out))]
     learnt = [code for code in text if code == ENGLISH or code in extended]
     idle = [code for code in text if code not in learnt]
-    return Languages(learnt, extended, inputs.scored, idle, True)
+    without_text = [code for code in dict.fromkeys(named) if not any(_among(one, [code]) for one in text)]
+    return Languages(learnt, extended, inputs.scored, idle, True, without_text)
 
 
 def _among(code: str, named: Collection[str]) -> bool:

@@ -77,7 +77,8 @@ def read_donor(
     from hyperofa.model.pretrained import read_embeddings
     from hyperofa.vocab.overlap import find_overlap
     from hyperofa.vocab.report import load_tokenizer
-    from hyperofa.vocab.surfaces import rows_needed, token_surfaces
+    from hyperofa.vocab.surfaces import token_surfaces
+    from hyperofa_eval.text.tokenizer import rows_needed
 
     tokenizer = load_tokenizer(donor)
     rows = read_embeddings(donor)

@@ -18,6 +18,7 @@ from hyperofa.base.device import device_named
 from hyperofa.base.rows import RowTable, write_rows
 from hyperofa.corpus.sentence.known import check_pivot
 from hyperofa.data.given_text import PartedText
+from hyperofa.errors import InputError
 from hyperofa.init import provenance as origin
 from hyperofa.init.kept_work import SavedState, digest
 from hyperofa.init.methods.means import mean_of_pieces
@@ -53,9 +54,15 @@ class Refinement:
         """Check the settings against the source and the text, before any work is done; ``prompt`` begins every sentence.
 
         Raises:
-            InputError: the source has no such block, or parallel text has no translations of the pivot.
+            InputError: the source has no such block, parallel text has no translations of the pivot, or ``sentences`` is asked
+                of a decoder with its head: its sentence vectors were never trained, and under them the head's rows would go.
         """
         bare = source.head_is_new
+        if kind == "sentences" and source.family.objective == "causal" and not bare:
+            what = "the source predicts the next token, and its sentence vectors were never trained"
+            raise InputError(
+                what, where="--refine sentences", todo="leave --refine out: rows learn by the source's own loss"
+            )
         self.kind = ("sentences" if bare else "tokens") if kind == "auto" else kind
         self.body = Body(source, config.layer, device_named(config.device, "refinement"))
         config = config.completed(self.kind)

@@ -32,8 +32,8 @@ from hyperofa.init.spelling.learner import (
 from hyperofa.init.spelling.settings import NetworkSettings
 from hyperofa.init.spelling.spell import Source, Spellings
 from hyperofa.init.spelling.through_model import Learnable, ModelRows, learn_through, losses_of
-from hyperofa.vocab.surfaces import rows_needed
 from hyperofa_eval.base.cpu import return_freed_memory
+from hyperofa_eval.text.tokenizer import rows_needed
 
 log = logging.getLogger(__name__)
 _EXAMPLES, _FEWEST, _MOST = 250_000, 3, 8

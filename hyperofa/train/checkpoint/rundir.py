@@ -18,7 +18,7 @@ from hyperofa.errors import DataMissingError, HyperofaError, InputError
 from hyperofa.init.provenance import FILE as PROVENANCE
 from hyperofa.train.checkpoint import manifest as checkpoint
 from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
-from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, recorded
+from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still, recorded
 from hyperofa.train.checkpoint.lock import LOCK_FILE, RunLock
 from hyperofa.train.config import TrainConfig, changed_settings
 from hyperofa.train.metrics import METRICS_FILE
@@ -193,9 +193,25 @@ def _pin_model(config: TrainConfig, nonce: str) -> None:
     if begun and known is None:
         log.warning("%s: the run began before its model was recorded; %s is taken for it", config.run, config.model)
     elif begun and known != fingerprint:
-        what = "the model is not the one that the run began with: its weights, config, tokenizer or provenance changed"
-        raise InputError(what, where=config.model, todo="restore it, or name another run directory")
+        raise _another_model(config)
     write_json(path, {**record, KEY: fingerprint})
+
+
+def refuse_other_model(config: TrainConfig) -> None:
+    """Refuse to call a run finished for a model that it did not begin with; its own model may be gone.
+
+    Raises:
+        InputError: the model is another one.
+        DataMissingError: it is not there, and has another name than the run's.
+    """
+    given, began_with = resolve_paths(config).model, read_yaml(config.run / CONFIG_FILE).get("model")
+    if (given != began_with or Path(given).is_dir()) and not is_still(config.run / RUN_FILE, config.model):
+        raise _another_model(config)
+
+
+def _another_model(config: TrainConfig) -> InputError:
+    what = "the model is not the one that the run began with: its weights, config, tokenizer or provenance changed"
+    return InputError(what, where=config.model, todo="restore it, or name another run directory")
 
 
 def record_engine(config: TrainConfig, run_id: str, description: dict[str, Any], **facts: Any) -> None:

@@ -22,8 +22,9 @@ from hyperofa.vocab.learning.sampling import LanguageText, count_apart
 from hyperofa.vocab.learning.train import weights
 from hyperofa.vocab.learning.worth import Choice, CountedWords, Size, bend, curve
 from hyperofa.vocab.settings import AUTO, ExtendSettings
-from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, model_words, rows_needed
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, model_words
 from hyperofa_eval.settings.fields import SettingError
+from hyperofa_eval.text.tokenizer import rows_needed
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 import hyperofa
 from hyperofa import cli
 from hyperofa.errors import DataMissingError, InputError
-from hyperofa.vocab.surfaces import rows_needed
+from hyperofa_eval.text.tokenizer import rows_needed
 from tests.unit.vocab.conftest import MAKERS, make_wordpiece
 
 LINES = ["serikali na maji ya mto", "maji ya serikali", "mto na maji mengi"] * 40

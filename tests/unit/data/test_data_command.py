@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def test_messages_and_model_from_a_wheel(
     assert main(["data", "messages", *pin, "--languages", "deu=de", "--out", str(tmp_path / "text")]) == 0
     assert "deu" in capsys.readouterr().out
     assert (tmp_path / "text" / "deu.txt").read_text(encoding="utf-8") == "Löschen\n"
+    assert main(["data", "messages", *pin, "--languages", "deu=de", "--out", str(tmp_path / "text"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema": 1, "translated": {"deu": 1}}
     assert main(["data", "model", *pin, "--folder", "sample/model", "--out", str(tmp_path / "model")]) == 0
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == b"x"
 
@@ -38,6 +41,8 @@ def test_split_prints_the_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["data", "split", *words]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if "ces" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["ces", "12", "8", "scored"]
+    assert main(["data", "split", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["train"] == {"ces": 12}
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,12 @@ def test_the_settings_reach_the_tasks() -> None:
     assert (task.block, task.pooling) == (8, "mean-all")
 
 
-def test_a_language_outside_the_table_is_scored_and_one_without_data_left_out(world: Path, tmp_path: Path) -> None:
+def test_a_language_outside_the_table_is_scored_and_one_without_data_left_out(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = config_of(world, tmp_path, languages=("lij", "xyz"), limit=10, dtype="bfloat16", pooling="cls")
     check_evaluation(config)
+    assert "no test data for task sr-t in xyz, not scored" in caplog.text
     found = score(config)["sr-t"]
     assert (found["n_languages"], found["limit"], found["protocol"]) == (1, 10, "default")
     results = list((tmp_path / "evaluation").rglob("*.json"))

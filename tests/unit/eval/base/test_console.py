@@ -47,6 +47,15 @@ def test_a_note_is_told_beside_the_progress(capsys, monkeypatch):
     assert capsys.readouterr().err == "training: 1 of 3, loss 1.5, about 0 s left\n"
 
 
+def test_without_a_known_end_what_is_done_is_told(capsys, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    setup_logging({"hyperofa": logging.INFO})
+    monkeypatch.setattr("hyperofa_eval.base.console._LOG_EVERY", 0.0)
+    with progress_bar("reading text", None) as advance:
+        advance(12_000)
+    assert capsys.readouterr().err == "reading text: 12,000\n"
+
+
 def test_what_an_earlier_run_did_is_no_speed(capsys, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     setup_logging({"hyperofa": logging.INFO})

@@ -18,7 +18,7 @@ GATHERED = {"train": {"deu": 9, "fra": 9, "swh": 9, "tur": 9}, "english": 9, "ro
 
 
 def plan_of(tmp_path: Path, made: dict[str, Any] | None = None, **values: Any) -> Plan:
-    (tmp_path / "source").mkdir(exist_ok=True)
+    (tmp_path / "source").mkdir(exist_ok=True, parents=True)
     content = {
         "name": "mine",
         "sources": {"tiny": {"model": str(tmp_path / "source")}},
@@ -78,6 +78,12 @@ def test_further_languages_are_learnt_and_not_scored(tmp_path):
     plan = plan_of(tmp_path, GATHERED, inputs=inputs(further_languages="all"))
     assert texts(plan, "tokenizer") == ["deu", "fra", "swh", "tur"]
     assert texts(plan, "corpus") == ["deu", "eng", "fra", "swh", "tur"]
+
+
+def test_named_languages_without_any_text_are_told(tmp_path):
+    named = inputs(languages=["swh", "kab"], further_languages=["deu_Latn", "gla"])
+    assert list(plan_of(tmp_path, GATHERED, inputs=named).languages().without_text) == ["kab", "gla"]
+    assert not plan_of(tmp_path / "before", None, inputs=named).languages().without_text
 
 
 def test_languages_that_the_source_knows_are_scored_and_not_learnt(tmp_path):

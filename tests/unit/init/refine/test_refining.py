@@ -142,6 +142,15 @@ def test_wrong_input_is_one_line(rooms, folder, capsys, more, message):
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["tied", "untied"])
+def test_a_decoder_has_no_sentence_vectors_to_learn_from(rooms, folder, capsys, name):
+    assert init(rooms, folder, "--refine", "sentences", "--parallel", folder / "par", source=folder / name) == 2
+    line = capsys.readouterr().err
+    assert "its sentence vectors were never trained; leave --refine out" in line
+    assert line.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["bare", "tied", "untied"])
 def test_the_judge_is_the_figure_that_the_learning_starts_from(rooms, folder, name):
     source = load_source(str(folder / name))

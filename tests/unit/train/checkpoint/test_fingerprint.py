@@ -13,7 +13,7 @@ from support.hub_cache import put_in_cache, use_cache
 from hyperofa.commands.checkpoint import _origin
 from hyperofa.errors import DataMissingError, InputError
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still
-from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, resolve_paths
+from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, refuse_other_model, resolve_paths
 from hyperofa.train.engine.ranks import Ranks
 from hyperofa_eval.settings.config import save_config
 
@@ -81,6 +81,22 @@ def test_a_model_replaced_under_a_run_is_refused_in_one_line(begun, model, name)
     assert str(model) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ((begun.run / "config.yaml").read_bytes(), (begun.run / "run.json").read_bytes()) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_finished_run_is_not_taken_for_that_of_another_model(begun, model, tmp_path, name):
+    refuse_other_model(begun)
+    shutil.copytree(model, tmp_path / "other")
+    copied = dataclasses.replace(begun, model=str(tmp_path / "other"))
+    refuse_other_model(copied)
+    (tmp_path / "other" / name).write_text("another")
+    with pytest.raises(InputError, match="not the one that the run began with"):
+        refuse_other_model(copied)
+    shutil.rmtree(model)
+    refuse_other_model(begun)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="not the one that the run began with"):
+        refuse_other_model(dataclasses.replace(begun, model=str(tmp_path / "empty")))
 
 
 def test_the_same_model_resumes_from_any_folder(begun, model, tmp_path):

@@ -9,7 +9,8 @@ from tokenizers import AddedToken, processors
 from transformers import AutoTokenizer
 
 from hyperofa.vocab.report import save_tokenizer
-from hyperofa.vocab.surfaces import rows_needed, token_surfaces
+from hyperofa.vocab.surfaces import token_surfaces
+from hyperofa_eval.text.tokenizer import rows_needed
 from tests.unit.vocab.conftest import MAKERS, extended
 
 TEMPLATES = {"default": "{{ messages[0]['content'] }}<|eot_id|>", "tool_use": "{{ messages }}"}

@@ -8,7 +8,8 @@ import pytest
 
 from hyperofa.vocab.learning.charclasses import byte_units, character_class
 from hyperofa.vocab.learning.joins import Joins
-from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, rows_needed, token_surfaces
+from hyperofa.vocab.surfaces import backend_spec, byte_alphabet, family, token_surfaces
+from hyperofa_eval.text.tokenizer import rows_needed
 from tests.unit.vocab.conftest import MAKERS, WORDS, extended
 
 TEXT = "mwaka 2017 na 1000 watu 2017 a4 l'homme м'яч (kwa) ២០១៧ კატა1 ძაღლი! катаmaji"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperofa import cli
 from hyperofa.vocab.change import changed_share
-from hyperofa.vocab.surfaces import rows_needed
+from hyperofa_eval.text.tokenizer import rows_needed
 from tests.unit.vocab.conftest import MAKERS, extended
 
 NEW = ["serikali na maji", "dogma ya governor na thesis", "mbwa na dogs"] * 20

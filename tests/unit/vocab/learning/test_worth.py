@@ -16,7 +16,7 @@ from hyperofa.vocab.learning.merges import Merge
 from hyperofa.vocab.learning.sampling import survey
 from hyperofa.vocab.learning.worth import Choice, CountedWords, Size, bend, curve
 from hyperofa.vocab.settings import ExtendSettings
-from hyperofa.vocab.surfaces import rows_needed
+from hyperofa_eval.text.tokenizer import rows_needed
 from tests.unit.vocab.conftest import MAKERS, make_byte_level, make_unigram, make_wordpiece
 
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
