@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from hyperofa_eval.settings.fields import Range, setting, shown
 if TYPE_CHECKING:
     from hyperofa.train.planning.plan import Plan
 
+
+log = logging.getLogger(__name__)
 
 LONGEST = 1 << 24
 """Tokens of a sequence that can be meant."""
@@ -78,6 +81,7 @@ def _length_of(corpus: Path) -> int:
 
     path = corpus / "corpus.json"
     if not path.is_file():
+        log.warning("%s: not there yet, so 512 tokens a sequence are assumed (--length)", path)
         return 512
     meta = read_json(path)
     length = meta.get("length") if isinstance(meta, dict) else None

@@ -123,7 +123,8 @@ class Inputs:
     corpus: dict[str, str] = field(default_factory=dict)
     """Language -> text that goes to pre-training as it is: a file, or ``hub:NAME[:REVISION][@CONFIG][#SPLIT]``."""
     vectors: str | None = None
-    """Word vectors that exist: a store, or a file that ``hyperofa vectors import`` reads (None: built from ``parallel``)."""
+    """Word vectors that exist: a store, or a file that ``hyperofa vectors import`` reads (None: built from ``parallel``,
+    where there is some; most methods need none)."""
     document: Document = DocumentSettings.document
     """A pre-training document of parallel text: each sentence by itself, or a translation with its English side."""
     cap: int | None = None
@@ -136,8 +137,6 @@ class Inputs:
         named = {*self.languages, *(() if self.further_languages == "all" else self.further_languages)}
         if both := sorted(named & {*self.known_languages}):
             raise ValueError(f"{', '.join(both)}: among known_languages and those that are learnt; name it once")
-        if not (self.parallel or self.vectors):
-            raise ValueError("give parallel text to build word vectors from, or vectors")
         if not (self.parallel or self.text or self.corpus):
             raise ValueError("give parallel, text or corpus to train on")
         if self.cap is not None and self.cap < 1:

@@ -37,6 +37,7 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
     _check_languages(plan)
     _check_places(plan)
     _check_length(plan)
+    _check_vectors(plan)
     known = not lenient or all(path.is_file() for path in plan.recipe.extensions)  # else what they define is not
     for where, part in _evaluations(plan.recipe).items() if known else ():
         settings = part.resolved
@@ -47,6 +48,22 @@ def check_plan(plan: Plan, *, lenient: bool = False, data: bool = True) -> None:
                 _check_data(plan, tasks, settings.aliases)
     if data and known:
         _check_training_text(plan)
+
+
+def _check_vectors(plan: Plan) -> None:
+    """Refuse methods that need what no text is there for: word vectors, or the parallel text itself."""
+    from hyperofa.init.registry import find_method, method_file
+
+    inputs = plan.recipe.inputs
+    for name in plan.recipe.matrix.methods if inputs is not None and not inputs.parallel else ():
+        where, method = f"matrix.methods.{name}", plan.recipe.init_settings(name).method
+        if "${parallel}" in plan.recipe.init_values(name).get("parallel", ()):
+            todo = "give inputs.parallel, or leave it out"
+            raise InputError("${parallel} is named, and the recipe has no parallel text", where=where, todo=todo)
+        found = find_method(method) if plan.vectors is None and method_file(method) is None else None
+        if found is not None and found.predict is not None and found.uses_words:
+            todo = "give inputs.parallel to build them from, or inputs.vectors"
+            raise InputError(f"method {method} needs word vectors", where=where, todo=todo)
 
 
 def _evaluations(recipe: Recipe) -> dict[str, Scored]:

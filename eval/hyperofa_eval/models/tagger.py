@@ -165,7 +165,9 @@ def _train(
             tagger.body.train()
             for batch in _batches(windows, task.train_batch_size, seed, epoch):
                 for group in optimizer.param_groups:
-                    group["lr"] = task.learning_rate * min((step + 1) / (warmup + 1), (total - step) / (total - warmup))
+                    group["lr"] = task.learning_rate * min(
+                        (step + 1) / (warmup + 1), (total - step) / max(total - warmup, 1)
+                    )
                 loss = tagger.loss(batch, train)
                 if not torch.isfinite(loss):
                     raise EvalError(f"the loss is {loss.item()} in epoch {epoch + 1}", where=f"fine-tuning {task.name}")

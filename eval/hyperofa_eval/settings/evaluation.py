@@ -29,7 +29,9 @@ class TaskSettings(Settings):
     train_batch_size: int | None = setting(
         None, "tagging: sentences in a step of the fine-tuning (default: 32)", range=Range(1)
     )
-    warmup: float | None = setting(None, "tagging: share of the steps in which the learning rate rises (default: 0)")
+    warmup: float | None = setting(
+        None, "tagging: share of the steps in which the learning rate rises (default: 0)", range=Range(0, 1, below=True)
+    )
     limit: int | None = setting(
         None, "score the first N items of a language only; marked in the results", metavar="N", range=Range(1)
     )

@@ -88,7 +88,8 @@ def _inputs(recipe: Recipe, replacements: Replacements) -> Iterator[Difference]:
     if tokenizer is not None:
         yield "target tokenizer", "Glot500's, 401,145 entries", tokenizer, "target-tokenizer"
     if replacements.vectors is not None or vectors is None or "colexnet" not in vectors.lower():
-        words = vectors or "built from the recipe's parallel text"
+        parallel = recipe.inputs is None or recipe.inputs.parallel
+        words = vectors or ("built from the recipe's parallel text" if parallel else "none")
         words = words if replacements.vectors is None else f"{replacements.vectors.name}, given with --vectors"
         yield "word vectors", "ColexNet+, 3.6 M words x 200", words, "word-vectors"
     text = _text(recipe)

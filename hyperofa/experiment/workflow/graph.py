@@ -120,7 +120,7 @@ class Plan(Places):
 
     def _shared(self, languages: Languages) -> Iterator[Stage]:
         if self.vectors == self.out / "vectors":
-            yield self._vectors()
+            yield self._vectors(self.vectors)
         if self.tokenizer == str(self.out / "tokenizer"):
             yield self._tokenizer(languages)
         source = self.source(next(iter(self.recipe.sources)))
@@ -130,14 +130,12 @@ class Plan(Places):
             own = {**places, "tokenizer": self.source(name), "corpus": self.own_corpus(name)}
             yield corpus_stage(self.recipe, languages, **own)
 
-    def _vectors(self) -> Stage:
+    def _vectors(self, out: Path) -> Stage:
         vectors = self.inputs.vectors if self.inputs is not None else None
         place = Path(vectors) if vectors else self.data / "parallel"
         read = {"file": place} if vectors else {"parallel": [place]}
-        words = command_words(
-            self.recipe.vectors_command, {**read, **self.recipe.vectors, "out": self.vectors}, "vectors"
-        )
-        return Stage("vectors", "Word vectors", words, self.vectors, "meta.json", (place,))
+        words = command_words(self.recipe.vectors_command, {**read, **self.recipe.vectors, "out": out}, "vectors")
+        return Stage("vectors", "Word vectors", words, out, "meta.json", (place,))
 
     def _tokenizer(self, languages: Languages) -> Stage:
         target, out, folder = self.recipe.target, Path(self.tokenizer), self.data / "text"
@@ -174,7 +172,7 @@ class Plan(Places):
         values = {"source": source, "tokenizer": self.tokenizer, "vectors": self.vectors, "out": out, **settings}
         values |= {"rank": None if cell.rank == "full" else cell.rank, "seed": cell.seed}
         words = command_words(INIT, values, name)
-        inputs = (Path(source), Path(self.tokenizer), self.vectors, *read, *([file] if file is not None else []))
+        inputs = (Path(source), Path(self.tokenizer), *read, *(one for one in (self.vectors, file) if one is not None))
         # Before this schema the same words could name another method.
         decides = (*words, f"schema {RECORD_SCHEMA}")
         title = f"Initialise {self.called(cell)}"

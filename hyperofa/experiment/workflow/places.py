@@ -50,10 +50,12 @@ class Places:
         return self.data / "test" if self.inputs is None else Path(self.inputs.test)
 
     @property
-    def vectors(self) -> Path:
-        """The word vectors: built, imported or given."""
+    def vectors(self) -> Path | None:
+        """The word vectors: built, imported or given; None where there is no parallel text to build them from."""
         if self.replacements.vectors is not None:
             return self.replacements.vectors
+        if self.inputs is not None and not (self.inputs.parallel or self.inputs.vectors):
+            return None
         vectors = self.inputs.vectors if self.inputs is not None else None
         return self.out / "vectors" if vectors is None or is_vector_file(vectors) else Path(vectors)
 
@@ -113,7 +115,8 @@ class Places:
     def named_places(self) -> dict[str, Path]:
         """What ``${parallel}`` and its like stand for."""
         parallel, text = self.data / "parallel", self.data / "text"
-        return {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": self.vectors}
+        vectors = self.vectors or self.out / "vectors"
+        return {"out": self.out, "parallel": parallel, "text": text, "test": self.test, "vectors": vectors}
 
     def called(self, cell: Cell) -> str:
         """A cell by what tells it from the others."""

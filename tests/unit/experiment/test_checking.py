@@ -53,6 +53,7 @@ WRONG = [
     ("evaluate.settings.extensions=[no.py]", 3, "no.py: no such file"),
     ("evaluate.args=[--limit, '3']", 2,
      "mine.yaml: recipes hold settings now, and no command-line words; write evaluate.settings: {limit: 3}"),
+    ("inputs.parallel=[]", 2, "matrix.methods.hyperofa: method hyperofa needs word vectors; give inputs.parallel"),
     ("inputs.languages=[Turkish]", 2, "inputs.languages: 'Turkish' is no language code"),
     ("inputs.languages=[lij, tru]", 2, "unknown language 'tru'; did you mean 'tur'?"),
     ("vectors.dmi=7", 2, "mine.yaml: vectors: unknown config key 'dmi'; did you mean 'dim'?"),
@@ -106,6 +107,23 @@ def test_a_right_recipe_passes_and_a_recipe_without_hardware_says_so(
     printed = " ".join(capsys.readouterr().out.split())
     assert "No plan of memory and hours for training: the recipe names no hardware" in printed
     assert not (recipe.parent / "out").exists()
+
+
+def test_text_alone_is_enough_for_methods_without_word_vectors(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    content["inputs"]["parallel"] = []
+    content["matrix"]["methods"] = {"random": {}, "default": {"text": {"lij": ["${text}/lij.txt"]}}}
+    recipe.write_text(yaml.safe_dump(content))
+    assert run(recipe, more=("--dry-run", "--json")) == 0
+    stages = {stage["name"]: stage["command"] for stage in json.loads(capsys.readouterr().out)["stages"]}
+    assert "vectors" not in stages
+    assert not [name for name, command in stages.items() if "--vectors" in command or "--parallel" in command]
+    assert run(recipe, "matrix.methods.default.parallel=['${parallel}']", more=("--dry-run",)) == 2
+    assert (
+        "matrix.methods.default: ${parallel} is named, and the recipe has no parallel text" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", ["llm/llama-8b", "llm/qwen-1.5b"])
