@@ -11,7 +11,7 @@ from hyperofa.base.wordkeys import is_language
 from hyperofa.corpus.settings import CorpusSettings
 from hyperofa.data.test_sets import asking, corpora_of, find_tasks, refuse_tested, tested_files
 from hyperofa.errors import DataMissingError, HyperofaError, InputError, unknown_name
-from hyperofa.experiment.recipe.paths import expand
+from hyperofa.experiment.recipe.paths import expand, texts_in
 from hyperofa.experiment.recipe.schema import Recipe, Scored
 from hyperofa.experiment.workflow.graph import Plan
 from hyperofa.experiment.workflow.stage import Stage
@@ -57,9 +57,10 @@ def _check_vectors(plan: Plan) -> None:
     inputs = plan.recipe.inputs
     for name in plan.recipe.matrix.methods if inputs is not None and not inputs.parallel else ():
         where, method = f"matrix.methods.{name}", plan.recipe.init_settings(name).method
-        if "${parallel}" in plan.recipe.init_values(name).get("parallel", ()):
-            todo = "give inputs.parallel, or leave it out"
-            raise InputError("${parallel} is named, and the recipe has no parallel text", where=where, todo=todo)
+        for place in ("${parallel}", *(["${vectors}"] if plan.vectors is None else [])):
+            if any(place in text for text in texts_in(plan.recipe.init_values(name))):
+                todo = "give inputs.parallel, or leave it out"
+                raise InputError(f"{place} is named, and the recipe has no parallel text", where=where, todo=todo)
         found = find_method(method) if plan.vectors is None and method_file(method) is None else None
         if found is not None and found.predict is not None and found.uses_words:
             todo = "give inputs.parallel to build them from, or inputs.vectors"

@@ -56,7 +56,7 @@ def carry_out(plan: Plan, *, patterns: Sequence[str] = (), start: str | None = N
             runner.run([stage for stage in plan.first() if stage.name in chosen], len(chosen))
             plan.write_train_config()
             if without_text := plan.languages().without_text:
-                log.warning("no text in %s: neither learnt nor in the vocabulary", ", ".join(without_text))
+                log.warning("no text in %s, so nothing is learnt of it", ", ".join(without_text))
             if chosen - {stage.name for stage in plan.first()}:
                 runner.run(
                     [stage for stage in plan.rest() if stage.name in chosen], len(chosen)

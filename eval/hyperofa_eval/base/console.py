@@ -106,7 +106,7 @@ class _Lines:
         seconds = time.monotonic() - self.logged_at
         if seconds < _AT_ONCE:
             self.logged = self.done
-        if self.silent or seconds < _LOG_EVERY or self.done == self.total:
+        if self.silent or seconds < _LOG_EVERY or (self.total is not None and self.done >= self.total):
             return
         said = [
             f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}",

@@ -121,6 +121,8 @@ def differing(runs: Sequence[Run], task: str, codes: Sequence[str]) -> dict[str,
 def _named(group: Sequence[Result]) -> dict[str, Any]:
     first = group[0]
     settings = {name: value for name, value in first["settings"].items() if name in NAMED}
+    if "epochs" in settings:
+        settings.setdefault("warmup", 0.0)  # results from before there was one
     block = first.get("details", {}).get("block")
     if block is not None:
         settings["block"] = block

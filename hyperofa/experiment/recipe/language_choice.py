@@ -51,7 +51,8 @@ def languages_of(recipe: Recipe, record: dict[str, Any] | None, named_files: Ite
     own = {code for code in record["train"] if code not in pivots and (not named or _among(code, named))}
     learnt = [code for code in text if code in {ENGLISH, *own, *pivots}]
     scored = [code for code in record["languages"] if code in own]
-    return Languages(learnt, sorted(own), scored, [code for code in text if code not in learnt], True)
+    idle = [code for code in text if code not in learnt]
+    return Languages(learnt, sorted(own), scored, idle, True, _missing(named, text))
 
 
 def _of_inputs(recipe: Recipe, record: dict[str, Any] | None) -> Languages:
@@ -68,8 +69,11 @@ def _of_inputs(recipe: Recipe, record: dict[str, Any] | None) -> Languages:
     extended = [code for code in text if _among(code, named) or (takes_all and not _among(code, left_out))]
     learnt = [code for code in text if code == ENGLISH or code in extended]
     idle = [code for code in text if code not in learnt]
-    without_text = [code for code in dict.fromkeys(named) if not any(_among(one, [code]) for one in text)]
-    return Languages(learnt, extended, inputs.scored, idle, True, without_text)
+    return Languages(learnt, extended, inputs.scored, idle, True, _missing(named, [*text, *inputs.corpus]))
+
+
+def _missing(named: Iterable[str], present: Collection[str]) -> list[str]:
+    return [code for code in dict.fromkeys(named) if not any(_among(one, [code]) for one in present)]
 
 
 def _among(code: str, named: Collection[str]) -> bool:

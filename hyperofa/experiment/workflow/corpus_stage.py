@@ -45,9 +45,10 @@ def corpus_stage(
     values: dict[str, Any] = {"tokenizer": tokenizer, "text": texts}
     read = [folder] if gathered else []
     if sentences:
-        values |= {"source": source, "parallel": _parallel(data / "parallel", languages.learnt)}
-        values |= {"cache": out / "source-vectors"}
-        read += [data / "parallel", Path(source)]
+        has_parallel = inputs_section is None or bool(inputs_section.parallel)
+        parallel = _parallel(data / "parallel", languages.learnt) if has_parallel else []
+        values |= {"source": source, "parallel": parallel, "cache": out / "source-vectors"}
+        read += [*([data / "parallel"] if has_parallel else []), Path(source)]
     words = command_words("hyperofa corpus prepare", {**values, **recipe.corpus, "out": corpus}, corpus.name)
     files = [Path(word.partition("=")[2]) for word in texts if "=" in word and "=hub:" not in word]
     title = "Sentences with vectors of the source" if sentences else "Packed corpus"

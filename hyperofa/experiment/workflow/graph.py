@@ -172,7 +172,8 @@ class Plan(Places):
         values = {"source": source, "tokenizer": self.tokenizer, "vectors": self.vectors, "out": out, **settings}
         values |= {"rank": None if cell.rank == "full" else cell.rank, "seed": cell.seed}
         words = command_words(INIT, values, name)
-        inputs = (Path(source), Path(self.tokenizer), *read, *(one for one in (self.vectors, file) if one is not None))
+        vectors, own = ([one] if one is not None else [] for one in (self.vectors, file))
+        inputs = (Path(source), Path(self.tokenizer), *vectors, *read, *own)
         # Before this schema the same words could name another method.
         decides = (*words, f"schema {RECORD_SCHEMA}")
         title = f"Initialise {self.called(cell)}"

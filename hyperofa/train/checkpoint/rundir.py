@@ -198,14 +198,12 @@ def _pin_model(config: TrainConfig, nonce: str) -> None:
 
 
 def refuse_other_model(config: TrainConfig) -> None:
-    """Refuse to call a run finished for a model that it did not begin with; its own model may be gone.
+    """Refuse to call a run finished for a model that it did not begin with.
 
     Raises:
         InputError: the model is another one.
-        DataMissingError: it is not there, and has another name than the run's.
     """
-    given, began_with = resolve_paths(config).model, read_yaml(config.run / CONFIG_FILE).get("model")
-    if (given != began_with or Path(given).is_dir()) and not is_still(config.run / RUN_FILE, config.model):
+    if not is_still(config.run / RUN_FILE, config.model):
         raise _another_model(config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,8 @@ def test_a_language_of_which_no_line_is_left_is_in_the_table(files: Path, capsys
     assert main(["data", "gather", *map(str, words)]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "swh" in line]
     assert row.split("│")[2:4] == ["     0 ", "                   1 "]
+    assert main(["data", "gather", *map(str, words), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == read_json(files / "out" / "gather.json")
 
 
 def test_a_training_file_beside_the_test_sets_is_no_test_set_by_its_name(files: Path) -> None:

@@ -44,6 +44,7 @@ def test_a_note_is_told_beside_the_progress(capsys, monkeypatch):
     monkeypatch.setattr("hyperofa_eval.base.console._LOG_EVERY", 0.0)
     with progress_bar("training", 3) as advance:
         advance(note="loss 1.5")
+        advance(5)  # of several processes at once, more than there is
     assert capsys.readouterr().err == "training: 1 of 3, loss 1.5, about 0 s left\n"
 
 

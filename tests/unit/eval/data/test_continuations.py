@@ -99,7 +99,8 @@ def test_the_command_writes_tasks_their_items_and_the_group(data, tmp_path, caps
     words = ["data", "continuations", str(data), "--languages", "swh,tur", "--last", "7", "--seed", "2", "--out"]
     assert main([*words, str(tmp_path / "one")]) == 0
     assert "continuations_tur" in capsys.readouterr().out
-    assert main([*words, str(tmp_path / "two")]) == 0
+    assert main([*words, str(tmp_path / "two"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schema": 1, "items": {"swh": 7, "tur": 6}}
     names = {f"continuations{name}" for name in (".yaml", "_swh.yaml", "_swh.jsonl", "_tur.yaml", "_tur.jsonl")}
     assert {file.name for file in (tmp_path / "one").iterdir()} == names
     for language, numbers in (("swh", [6, 7, 8, 9, 10, 11, 12]), ("tur", [6, 7, 8, 10, 11, 12])):

@@ -162,8 +162,12 @@ def test_rows_that_no_training_sentence_holds_need_no_optimizer(model, data, mon
         learnt.append(len(rows.rows))
         return rows
 
+    states: list[dict] = []
+    copied = module.Tagger.state
+    monkeypatch.setattr(module.Tagger, "state", lambda self: states.append(copied(self)) or states[-1])
     monkeypatch.setattr(module, "train_used_rows", spied)
     few = task(epochs=3).prepare(model, DataFolder(data), 0, None).tagger
+    assert not [name for name in states[0] if name.endswith("whole.weight")]  # frozen, so not copied for an epoch
     monkeypatch.setattr(module, "train_used_rows", lambda body, used: None)
     whole = task(epochs=3).prepare(model, DataFolder(data), 0, None).tagger
     assert type(few.body.get_input_embeddings()) is torch.nn.Embedding

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from support.hub_cache import put_in_cache, use_cache
 
+from hyperofa.cli import main
 from hyperofa.commands.checkpoint import _origin
 from hyperofa.errors import DataMissingError, InputError
+from hyperofa.train.checkpoint.final import FINAL, FINAL_MARKER
 from hyperofa.train.checkpoint.fingerprint import KEY, fingerprint_model, is_still
-from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, refuse_other_model, resolve_paths
+from hyperofa.train.checkpoint.rundir import check_inputs, open_run, record_engine, resolve_paths
 from hyperofa.train.engine.ranks import Ranks
+from hyperofa_eval.base.files import write_json
 from hyperofa_eval.settings.config import save_config
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "provenance.safetensors")
@@ -84,19 +87,17 @@ def test_a_model_replaced_under_a_run_is_refused_in_one_line(begun, model, name)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_finished_run_is_not_taken_for_that_of_another_model(begun, model, tmp_path, name):
-    refuse_other_model(begun)
+def test_a_finished_run_is_not_taken_for_that_of_another_model(begun, model, tmp_path, capsys, name):
+    (begun.run / FINAL).mkdir()
+    write_json(begun.run / FINAL / FINAL_MARKER, {"step": begun.steps})
+    save_config(begun, tmp_path / "train.yaml")
     shutil.copytree(model, tmp_path / "other")
-    copied = dataclasses.replace(begun, model=str(tmp_path / "other"))
-    refuse_other_model(copied)
-    (tmp_path / "other" / name).write_text("another")
-    with pytest.raises(InputError, match="not the one that the run began with"):
-        refuse_other_model(copied)
-    shutil.rmtree(model)
-    refuse_other_model(begun)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="not the one that the run began with"):
-        refuse_other_model(dataclasses.replace(begun, model=str(tmp_path / "empty")))
+    for folder in (model, tmp_path / "other"):
+        assert main(["train", str(tmp_path / "train.yaml"), f"model={folder}"]) == 0
+        assert f"already trained to step {begun.steps}" in capsys.readouterr().err
+    (tmp_path / "other" / name).write_text('{"another": 1}')
+    assert main(["train", str(tmp_path / "train.yaml"), f"model={tmp_path / 'other'}"]) == 2
+    assert "not the one that the run began with" in capsys.readouterr().err
 
 
 def test_the_same_model_resumes_from_any_folder(begun, model, tmp_path):

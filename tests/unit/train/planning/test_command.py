@@ -29,6 +29,11 @@ def test_the_command(settings, tmp_path, capsys):
     assert "does not fit" in capsys.readouterr().out
     assert main(["plan", str(tmp_path / "run.yaml"), "--gpus", "3", "--gpu-memory", "80"]) == 2
     assert "no multiple" in capsys.readouterr().err
+    (tmp_path / "corpus" / "corpus.json").unlink()
+    assert main([*words, "80", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["tokens_per_step"] == 32 * 512
+    assert "512 tokens a sequence are assumed (--length)" in told.err
     assert not (tmp_path / "run").exists()
 
 
