@@ -12,6 +12,7 @@ from hyperofa.data.gather import MARKER as GATHER_MARKER
 from hyperofa.data.inputs import Inputs, Wheel
 from hyperofa.data.parallel import languages_in
 from hyperofa.data.split import MARKER as SPLIT_MARKER
+from hyperofa.data.test_sets import find_tasks
 from hyperofa.errors import InputError
 from hyperofa.experiment.recipe.cells import Cell
 from hyperofa.experiment.recipe.commands import INIT, RUN, command_words, with_places
@@ -25,6 +26,7 @@ from hyperofa.experiment.workflow.places import Places
 from hyperofa.experiment.workflow.stage import Stage
 from hyperofa.experiment.workflow.training_stages import steps_file, steps_stage, train_stage
 from hyperofa_eval.base.files import read_json, write_text
+from hyperofa_eval.data.layout import DataFolder
 from hyperofa_eval.languages import is_known
 from hyperofa_eval.settings.config import to_plain
 
@@ -212,10 +214,19 @@ class Plan(Places):
     def _evaluate(self, name: str, title: str, model: str, out: Path, scored: Scored, cell: str | None = None) -> Stage:
         settings, read = with_places(RUN, scored.settings, self.named_places())
         values = {"model": model, "tasks": scored.tasks, "data": self.test, "languages": self.languages().scored}
-        replayed = [code for code in self.recipe.corpus.get("replay", ()) if is_known(code)]
-        values |= {"beside": [code for code in replayed if code not in self.languages().scored]}
+        values |= {"beside": [code for code in self._replayed(scored) if code not in self.languages().scored]}
         words = command_words(RUN, {**values, "out": out, **settings}, name)
         return Stage(name, title, words, out, "summary.json", (Path(model), self.test, *read), cell=cell)
+
+    def _replayed(self, scored: Scored) -> list[str]:
+        """The languages whose text is replayed, but for those that the harness does not know and has no test set of."""
+        codes = list(self.recipe.corpus.get("replay", ()))
+        unknown = [code for code in codes if not is_known(code)]
+        if not unknown or not self.test.is_dir():
+            return [code for code in codes if code not in unknown]
+        tasks = find_tasks(scored.tasks, scored.resolved.extensions, scored.resolved.protocol)
+        data = DataFolder(self.test, aliases=scored.resolved.aliases)
+        return [code for code in codes if code not in unknown or any(task.has(data, code) for task in tasks)]
 
     def _score(self, one: Scoring) -> Stage:
         what = f" ({', '.join(one.scored.tasks)})" if one.part else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.finished import finish
-from support.plans import QUICKSTART, edited, plan_of
+from support.plans import QUICKSTART, edited, plan_of, write_one_line_each
 
 from hyperofa.base.resources import resource
 from hyperofa.data.settings import SplitSettings
@@ -47,6 +47,20 @@ def test_the_quick_start_gives_the_default_what_a_user_would(tmp_path: Path) -> 
     assert given["--parallel"] == str(plan.data / "parallel")
     assert given["--vectors"] == str(plan.vectors)
     assert plan.data / "parallel" in stage.inputs
+
+
+REPLAY = "corpus.replay={eng: 0.1, deu: 0.1}"
+
+
+def test_a_replayed_language_outside_the_table_is_scored_where_it_has_a_test_set(recipe: Path) -> None:
+    def beside() -> list[str]:
+        (stage,) = [stage for stage in plan_of(recipe, REPLAY).stages() if stage.name == "eval-tiny"]
+        words = list(stage.command)
+        return words[words.index("--beside") + 1].split(",")
+
+    assert beside() == ["eng"]
+    write_one_line_each(recipe.parent, "test/tatoeba/deu-eng.deu", "test/tatoeba/deu-eng.eng")
+    assert beside() == ["eng", "deu"]
 
 
 METHOD = """
