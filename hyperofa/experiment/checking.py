@@ -61,8 +61,8 @@ def _check_vectors(plan: Plan) -> None:
             if any(place in text for text in texts_in(plan.recipe.init_values(name))):
                 todo = "give inputs.parallel, or leave it out"
                 raise InputError(f"{place} is named, and the recipe has no parallel text", where=where, todo=todo)
-        found = find_method(method) if plan.vectors is None and method_file(method) is None else None
-        if found is not None and found.predict is not None and found.uses_words:
+        needing = find_method(method) if plan.vectors is None and method_file(method) is None else None
+        if needing is not None and needing.predict is not None and needing.uses_words:
             todo = "give inputs.parallel to build them from, or inputs.vectors"
             raise InputError(f"method {method} needs word vectors", where=where, todo=todo)
 

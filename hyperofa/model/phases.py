@@ -138,16 +138,16 @@ def elements_of_the_source(pretrained: PreTrainedModel, old: Tensor) -> dict[str
         pretrained: with a language-model head.
         old: (V,) mask of the rows that are the source's.
     """
-    found: dict[str, list[tuple[Tensor, RowMask]]] = {"old_rows": [], "primitives": []}
+    masks: dict[str, list[tuple[Tensor, RowMask]]] = {"old_rows": [], "primitives": []}
     modules = (input_embedding(pretrained), output_head(pretrained))
     names = {parameter: name for module in modules for name, parameter in module.named_parameters(recurse=False)}
     for parameter, name in names.items():  # once, where both share it
         count = getattr(parameter, "ds_numel", parameter.numel())  # under ZeRO-3 a parameter is an empty stub
         if name == "primitives":
-            found["primitives"].append((parameter, RowMask(old.new_ones(1), count)))
+            masks["primitives"].append((parameter, RowMask(old.new_ones(1), count)))
         else:
-            found["old_rows"].append((parameter, RowMask(old, count // len(old))))
-    return found
+            masks["old_rows"].append((parameter, RowMask(old, count // len(old))))
+    return masks
 
 
 def _by_part(model: Wrapper) -> dict[Part, list[Tensor]]:
