@@ -11,6 +11,7 @@ import numpy as np
 from hyperofa.base import wordkeys
 from hyperofa.vocab.spellings import capital
 from hyperofa_eval.base.console import progress_bar
+from hyperofa_eval.text.tokenizer import rows_needed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -34,7 +35,7 @@ def count_spellings(words: Sequence[str], tokenizer: Any, *, capitalised: bool) 
     from scipy.sparse import csr_matrix
 
     scheme = getattr(words, "scheme", wordkeys.STORED)
-    size = max(tokenizer.get_vocab().values(), default=-1) + 1
+    size = rows_needed(tokenizer)
     total = csr_matrix((len(words), size), dtype=np.float32)
     backend = tokenizer.backend_tokenizer
     for kind in ("plain", "spaced", "capital") if capitalised else ("plain", "spaced"):
